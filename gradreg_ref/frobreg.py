@@ -1,0 +1,43 @@
+"""FrobReg: the exact squared Frobenius norm of the logits Jacobian."""
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.contraction import contract, reduce
+from gradreg_ref.typing import Array, Reduction
+
+
+def frobreg(J: Array, *, reduction: Reduction = "mean") -> Array:
+    """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I.
+
+    Parameters
+    ----------
+    J : array (n, k, i)
+        Jacobian of the logits with respect to the inputs.
+    reduction : {"mean", "sum", "none"}
+        Over the batch; "none" returns one value an example.
+
+    Returns
+    -------
+    array () or (n,)
+        No ½, no square root, no division by the number of inputs or logits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        J not of shape (n, k, i), empty, not floating, not finite; an unknown reduction.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori, "Gradient Regularization Improves Accuracy of Discriminative
+    Models" (arXiv:1712.09936), FrobReg.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(frobreg(np.array([[[1.0, 2.0], [3.0, 4.0]]])))
+    30.0
+    """
+    J = checks.jacobian(J)
+    R = np.eye(J.shape[1])[None]
+    return reduce(contract(J, np.broadcast_to(R, (J.shape[0], *R.shape[1:]))), reduction)

@@ -1,0 +1,93 @@
+"""Losses of one example, their first derivative in the logits, and the softmax Jacobian.
+
+Every function is complex-safe: shifts and comparisons use the real part only.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.typing import Array, Loss
+
+
+def softmax(z: Array) -> Array:
+    """p_k = exp(z_k) / Σ_l exp(z_l), shifted by max_k z_k so that nothing overflows."""
+    e = np.exp(z - z.real.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def log_softmax(z: Array) -> Array:
+    """log p_k = z_k − log Σ_l exp(z_l), shifted by max_k z_k."""
+    shifted = z - z.real.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def softmax_jacobian(z: Array) -> Array:
+    """S = ∂p/∂z = diag(p) − p pᵀ, shape (n, k, l). Symmetric, and its rows sum to zero."""
+    p = softmax(z)
+    diag_p = p[:, :, None] * np.eye(z.shape[1])
+    return diag_p - np.einsum("nk,nl->nkl", p, p)
+
+
+def target_probabilities(y: Any, n: int, m: int) -> Array:
+    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
+    y = checks.as_array(y)
+    if y.ndim != 2:
+        return np.eye(m)[checks.labels(y, n, m)]
+    y = checks.floating("y", y)
+    if y.shape != (n, m):
+        raise ValueError(f"expected y with shape ({n},) or ({n}, {m}), got {y.shape}")
+    if y.min() < 0 or np.abs(y.sum(axis=1) - 1).max() > 1e-6:
+        raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
+    return y
+
+
+def targets(y: Any, n: int, m: int) -> Array:
+    """Regression targets (n, m), of the shape of the outputs."""
+    y = checks.floating("y", y)
+    if y.shape != (n, m):
+        raise ValueError(
+            f"expected y with shape ({n}, {m}) like the outputs, got {y.shape}; "
+            "for one output pass y[:, None]"
+        )
+    return y
+
+
+def cross_entropy(z: Array, y: Any) -> Array:
+    """L = −Σ_k y_k log p_k of every example, (n,); y labels (n,) or probabilities (n, k)."""
+    z = checks.logits(z)
+    checks.more_than_one_class(z.shape[1])
+    return -np.einsum("nk,nk->n", target_probabilities(y, *z.shape), log_softmax(z))
+
+
+def cross_entropy_gradient(z: Array, y: Any) -> Array:
+    """∂L/∂z = p − y, since Σ_k y_k = 1; shape (n, k)."""
+    z = checks.logits(z)
+    checks.more_than_one_class(z.shape[1])
+    return softmax(z) - target_probabilities(y, *z.shape)
+
+
+def mean_squared_error(z: Array, y: Any) -> Array:
+    """L = (1/m) Σ_k (z_k − y_k)² of every example, (n,). No ½: the mean over outputs."""
+    z = checks.logits(z)
+    residual = z - targets(y, *z.shape)
+    return np.einsum("nk,nk->n", residual, residual) / z.shape[1]
+
+
+def mean_squared_error_gradient(z: Array, y: Any) -> Array:
+    """∂L/∂z = 2 (z − y) / m; shape (n, k)."""
+    z = checks.logits(z)
+    return 2 * (z - targets(y, *z.shape)) / z.shape[1]
+
+
+LOSSES = {
+    "cross_entropy": (cross_entropy, cross_entropy_gradient),
+    "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
+}
+
+
+def loss_gradient(z: Array, y: Any, loss: Loss) -> Array:
+    """∂L/∂z of the loss of that name; shape (n, k)."""
+    checks.choice("loss", loss, LOSSES)
+    return LOSSES[loss][1](z, y)

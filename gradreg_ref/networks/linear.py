@@ -1,0 +1,166 @@
+"""Layers that are linear maps: value T x + b, local Jacobian T.
+
+A local Jacobian is written out in full, D[n, o, i]: o output and i input coordinate, flattened.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from gradreg_ref.typing import Array
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x ↦ W x + b; weight (o, i), bias (o,) or None."""
+
+    weight: Array
+    bias: Array | None = None
+    parameter_names: ClassVar = ("weight", "bias")
+
+    def forward(self, x: Array) -> Array:
+        """Value (n, o)."""
+        y = np.einsum("oi,ni->no", self.weight, x)
+        return y if self.bias is None else y + self.bias
+
+    def derivative(self, x: Array) -> Array:
+        """D[n, o, i] = W[o, i]."""
+        return np.broadcast_to(self.weight[None], (x.shape[0], *self.weight.shape))
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """Cross-correlation with zero padding; weight (o, c, a, b), bias (o,) or None.
+
+    y[o, s, t] = Σ_cab W[o, c, a, b] · x[c, stride·s + a − padding, stride·t + b − padding]
+    """
+
+    weight: Array
+    bias: Array | None = None
+    stride: int = 1
+    padding: int = 0
+    parameter_names: ClassVar = ("weight", "bias")
+
+    def matrix(self, height: int, width: int) -> Array:
+        """The linear map itself, T[o, s, t, c, u, v]."""
+        rows = placement(height, self.weight.shape[2], self.stride, self.padding)
+        columns = placement(width, self.weight.shape[3], self.stride, self.padding)
+        place = np.einsum("asu,btv->abstuv", rows, columns)
+        return np.einsum("ocab,abstuv->ostcuv", self.weight, place)
+
+    def forward(self, x: Array) -> Array:
+        """Value (n, o, s, t) at x (n, c, u, v)."""
+        y = np.einsum("ostcuv,ncuv->nost", self.matrix(*x.shape[2:]), x)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+    def derivative(self, x: Array) -> Array:
+        """D = T with outputs and inputs flattened."""
+        return repeat_flat(self.matrix(*x.shape[2:]), x.shape[0])
+
+
+@dataclass(frozen=True)
+class AvgPool2d:
+    """Mean over windows of `size` × `size`, moved by `stride`; no padding."""
+
+    size: int
+    stride: int
+    parameter_names: ClassVar = ()
+
+    def matrix(self, channels: int, height: int, width: int) -> Array:
+        """T[c, s, t, d, u, v]: a convolution with the constant 1/size², channel by channel."""
+        mean = np.eye(channels)[:, :, None, None] * np.ones((self.size, self.size)) / self.size**2
+        return Conv2d(mean, stride=self.stride).matrix(height, width)
+
+    def forward(self, x: Array) -> Array:
+        """Value (n, c, s, t) at x (n, c, u, v)."""
+        return np.einsum("cstduv,nduv->ncst", self.matrix(*x.shape[1:]), x)
+
+    def derivative(self, x: Array) -> Array:
+        """D = T, flattened."""
+        return repeat_flat(self.matrix(*x.shape[1:]), x.shape[0])
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """x ↦ weight · (x − mean) / √(var + eps) + bias per channel, with *fixed* statistics.
+
+    This is batch norm in evaluation mode: a function of every example alone.
+    """
+
+    weight: Array
+    bias: Array
+    mean: Array
+    var: Array
+    eps: float = 1e-5
+    parameter_names: ClassVar = ("weight", "bias")
+
+    def forward(self, x: Array) -> Array:
+        """Value, of the shape of x (n, c, …)."""
+        scale, c = self.scale(), (slice(None),) + (None,) * (x.ndim - 2)
+        return scale[c] * (x - self.mean[c]) + self.bias[c]
+
+    def derivative(self, x: Array) -> Array:
+        """D = diag(scale of the coordinate's channel)."""
+        spatial = prod(x.shape[2:])
+        scale = self.scale()[:, None] * np.ones(spatial)
+        return diagonal(np.broadcast_to(scale.reshape(1, -1), (x.shape[0], prod(scale.shape))))
+
+    def scale(self) -> Array:
+        """Weight / √(var + eps), (c,)."""
+        return self.weight / np.sqrt(self.var + self.eps)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """x ↦ mask · x / keep with a *given* mask of 0 and 1, of the shape of one example."""
+
+    mask: Array
+    keep: float
+    parameter_names: ClassVar = ()
+
+    def forward(self, x: Array) -> Array:
+        """Value, of the shape of x."""
+        return x * (self.mask / self.keep)
+
+    def derivative(self, x: Array) -> Array:
+        """D = diag(mask / keep)."""
+        flat = (self.mask / self.keep).reshape(1, -1)
+        return diagonal(np.broadcast_to(flat, (x.shape[0], flat.shape[1])))
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """All axes but the batch become one."""
+
+    parameter_names: ClassVar = ()
+
+    def forward(self, x: Array) -> Array:
+        """Value (n, i)."""
+        return x.reshape(x.shape[0], -1)
+
+    def derivative(self, x: Array) -> Array:
+        """D = I."""
+        return diagonal(np.ones((x.shape[0], prod(x.shape[1:]))))
+
+
+def placement(length: int, size: int, stride: int, padding: int) -> Array:
+    """P[a, s, u] = 1 where tap a of output s reads input u = stride·s + a − padding."""
+    outputs = (length + 2 * padding - size) // stride + 1
+    if outputs < 1:
+        raise ValueError(f"expected an input of length >= {size - 2 * padding}, got {length}")
+    a, s, u = np.ogrid[:size, :outputs, :length]
+    return (u == stride * s + a - padding).astype(float)
+
+
+def diagonal(d: Array) -> Array:
+    """diag(d) of every example: (n, i) to (n, i, i)."""
+    return d[:, :, None] * np.eye(d.shape[1])
+
+
+def repeat_flat(T: Array, n: int) -> Array:
+    """A map T[o…, i…] with equally many output and input axes, as D[n, o, i]."""
+    half = T.ndim // 2
+    flat = T.reshape(1, prod(T.shape[:half]), prod(T.shape[half:]))
+    return np.broadcast_to(flat, (n, *flat.shape[1:]))

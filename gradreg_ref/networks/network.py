@@ -1,0 +1,136 @@
+"""A network: layers in a row, its logits, and its full Jacobian by the chain rule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.networks.linear import diagonal
+from gradreg_ref.typing import Array
+
+
+class Layer(Protocol):
+    """A map of every example alone, with its derivative written out in full."""
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Fields that are trained, in torch's order."""
+        ...
+
+    def forward(self, x: Array) -> Array:
+        """Value (n, …)."""
+        ...
+
+    def derivative(self, x: Array) -> Array:
+        """D[n, o, i], outputs and inputs flattened."""
+        ...
+
+
+def chain(layers: tuple[Layer, ...], x: Array) -> tuple[Array, Array]:
+    """Value and Jacobian of layers in a row: J ← D J, from J = I."""
+    J = diagonal(np.ones((x.shape[0], x.reshape(x.shape[0], -1).shape[1])))
+    for layer in layers:
+        D = layer.derivative(x)
+        J = np.einsum("nok,nki->noi", D, J)
+        x = layer.forward(x)
+    return x, J
+
+
+@dataclass(frozen=True)
+class Residual:
+    """x ↦ x + f(x), f the body; derivative I + D_f."""
+
+    body: tuple[Layer, ...]
+    parameter_names = ("body",)
+
+    def forward(self, x: Array) -> Array:
+        """Value, of the shape of x."""
+        y = x
+        for layer in self.body:
+            y = layer.forward(y)
+        if y.shape != x.shape:
+            raise ValueError(f"expected the body to keep the shape {x.shape}, got {y.shape}")
+        return x + y
+
+    def derivative(self, x: Array) -> Array:
+        """D = I + D_f."""
+        _, D = chain(self.body, x)
+        return D + np.eye(D.shape[2])
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in a row, from inputs (n, …) to logits (n, k).
+
+    Parameters
+    ----------
+    layers : tuple of layers
+        The last one's output is flattened to (n, k).
+    """
+
+    layers: tuple[Layer, ...]
+
+    def forward(self, x: Array) -> Array:
+        """Logits (n, k)."""
+        x = batch(x)
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x.reshape(x.shape[0], -1)
+
+    def jacobian(self, x: Array) -> Array:
+        """J[n, k, i] = ∂z[n, k]/∂x[n, i], inputs flattened."""
+        _, J = chain(self.layers, batch(x))
+        return J
+
+    def parameters(self) -> Array:
+        """θ: every trained array, flattened, one after another in torch's order."""
+        found: list[Array] = []
+        map_parameters(self.layers, lambda a: found.append(a) or a)
+        return np.concatenate([np.ravel(a) for a in found]) if found else np.zeros(0)
+
+    def with_parameters(self, theta: Array) -> "Network":
+        """The same network at θ, which may be complex."""
+        expected = self.parameters().shape
+        if theta.shape != expected:
+            raise ValueError(f"expected theta with shape {expected}, got {theta.shape}")
+        start = 0
+
+        def take(a: Array) -> Array:
+            nonlocal start
+            start += a.size
+            return theta[start - a.size : start].reshape(a.shape)
+
+        return Network(map_parameters(self.layers, take))
+
+    def weights(self) -> list[Array]:
+        """Weight matrices and filters: what weight decay acts on; no biases, no scales."""
+        found: list[Array] = []
+        map_parameters(self.layers, lambda a: found.append(a) or a)
+        return [a for a in found if a.ndim >= 2]
+
+
+def map_parameters(
+    layers: tuple[Layer, ...], f: Callable[[Array], Array]
+) -> tuple[Layer, ...]:
+    """The layers with every trained array replaced by f of it, in order."""
+
+    def mapped(layer: Layer) -> Layer:
+        if isinstance(layer, Residual):
+            return Residual(map_parameters(layer.body, f))
+        fields = {name: getattr(layer, name) for name in layer.parameter_names}
+        new = {name: f(a) for name, a in fields.items() if a is not None}
+        return replace(layer, **new)  # type: ignore[type-var]  # every layer is a dataclass
+
+    return tuple(mapped(layer) for layer in layers)
+
+
+def batch(x: Array) -> Array:
+    """Inputs (n, …): at least one example, floating, finite."""
+    x = checks.floating("x", x)
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(
+            f"expected x with shape (n, ...) and n >= 1, got {x.shape}; for one example pass x[None]"
+        )
+    return x

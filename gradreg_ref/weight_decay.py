@@ -1,0 +1,45 @@
+"""Weight decay: the squared norm of filters and weight matrices."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.typing import Array
+
+
+def weight_decay(weights: Iterable[Array]) -> Array:
+    """Σ_W ‖W‖²_F, over the arrays given.
+
+    Not a gradient penalty, but the one FrobReg generalises: for a linear model J = W, so
+    ``frobreg`` of it *is* this number.
+
+    Parameters
+    ----------
+    weights : iterable of arrays
+        Weight matrices and filters; biases and scales do not belong (`Network.weights`).
+
+    Returns
+    -------
+    array ()
+        No ½. The paper's weight decay is ½ of this.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No weights, or not floating, or not finite.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), WD and "smart weight decay".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(weight_decay([np.array([[1.0, 2.0]]), np.array([[3.0]])]))
+    14.0
+    """
+    squares = [(W * W).sum() for W in (checks.floating("weights", W) for W in weights)]
+    if not squares:
+        raise ValueError("expected at least one weight array, got none; pass network.weights()")
+    return sum(squares[1:], start=squares[0])
