@@ -1,0 +1,36 @@
+"""gradreg_torch: the penalties of `gradreg_ref` by reverse-mode differentiation in torch.
+
+The same names and shapes; J is never formed. Functions ``fn(model, x, …)`` (or
+``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
+"""
+
+from gradreg_torch.confidence_penalty import confidence_penalty
+from gradreg_torch.convert import from_torch, to_torch
+from gradreg_torch.doubleback import DoubleBack, doubleback
+from gradreg_torch.frobreg import FrobReg, frobreg
+from gradreg_torch.jacreg import JacReg, jacreg
+from gradreg_torch.objective import Objective, objective
+from gradreg_torch.onehot import Onehot, onehot
+from gradreg_torch.penalty import Penalty
+from gradreg_torch.spectreg import SpectReg, spectreg
+from gradreg_torch.weight_decay import weight_decay
+
+__all__ = [
+    "DoubleBack",
+    "FrobReg",
+    "JacReg",
+    "Objective",
+    "Onehot",
+    "Penalty",
+    "SpectReg",
+    "confidence_penalty",
+    "doubleback",
+    "from_torch",
+    "frobreg",
+    "jacreg",
+    "objective",
+    "onehot",
+    "spectreg",
+    "to_torch",
+    "weight_decay",
+]

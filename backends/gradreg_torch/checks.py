@@ -1,0 +1,222 @@
+"""What the torch backend accepts; everything else gets a sentence that says what to do.
+
+Checks of shape, dtype and device always run. `finite` and the range of labels must read values,
+so by default they run on CPU tensors only: no training step on an accelerator waits for them.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def not_in_inference_mode() -> None:
+    """Inference mode records no graph at all."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "expected grad mode or no_grad, got inference mode, which records no graph; "
+            "evaluate penalties under torch.no_grad() instead"
+        )
+
+
+def differentiable_input(name: str | int, x: Any) -> None:
+    """A tensor (n, …) of a real floating dtype, n >= 1, made outside inference mode."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"expected input {name!r} to be a tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
+            ".float(), and for token models differentiate the embeddings"
+        )
+    if x.is_inference():
+        raise ValueError(
+            f"expected input {name!r} outside inference mode, got an inference tensor; "
+            "pass x.clone(), made outside torch.inference_mode()"
+        )
+    if x.ndim == 0 or 0 in x.shape:
+        raise ValueError(
+            f"expected input {name!r} with shape (n, ...) and n >= 1, got {tuple(x.shape)}; "
+            "skip empty batches"
+        )
+
+
+def graph_reaches(logits: Tensor, inputs: dict[str | int, Tensor]) -> None:
+    """In the form (logits, x): logits were computed from this x, with a graph."""
+    for name, x in inputs.items():
+        if not x.requires_grad:
+            raise ValueError(
+                f"expected input {name!r} to require grad where logits are passed; call "
+                "x.requires_grad_() before the forward pass, or pass the model in place of logits"
+            )
+    if not logits.requires_grad:
+        raise ValueError(
+            "expected logits with a graph, got logits that require no grad (computed under "
+            "no_grad, or detached); pass the model in place of logits"
+        )
+
+
+def trainable(model: Any, create_graph: bool) -> None:
+    """A model that is meant to be trained, or measured: not half of each."""
+    if not callable(model):
+        raise TypeError(f"expected a model (callable) or its logits, got {type(model).__name__}")
+    if not isinstance(model, nn.Module) or not (create_graph and model.training):
+        return
+    parameters = list(model.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        raise ValueError(
+            "expected a trainable model in training mode, got one whose parameters are all frozen: "
+            "the penalty would train nothing; call model.eval() to measure it, "
+            "or model.requires_grad_() to train it"
+        )
+
+
+def output(z: Any, n: int) -> None:
+    """A tensor (n, …) of a real floating dtype, that depends on the inputs."""
+    if not isinstance(z, Tensor):
+        raise TypeError(
+            f"expected the model to return a tensor of logits, got {type(z).__name__}; "
+            "wrap it, for example lambda x: model(x).logits"
+        )
+    if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+        raise ValueError(
+            f"expected logits with shape ({n}, ...), one row an example, got {tuple(z.shape)}; "
+            "return the logits, not a loss"
+        )
+    if not z.is_floating_point():
+        raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}")
+    if not z.requires_grad:
+        raise ValueError(
+            "expected logits that depend on x, got logits that require no grad; "
+            "look for detach(), no_grad or a rounding in the model"
+        )
+
+
+def reached(names: Iterable[str | int], gradients: Iterable[Tensor | None]) -> None:
+    """Every differentiated input reaches the output."""
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is None:
+            raise ValueError(
+                f"expected input {name!r} to reach the logits, got no path between them; "
+                "pass the x that the logits were computed from, and only inputs the model uses"
+            )
+
+
+def finite(inputs: dict[str | int, Tensor], z: Tensor, model: Any) -> None:
+    """No NaN or infinity in inputs, parameters or logits (reads values)."""
+    parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
+    for kind, tensors in (("input", inputs), ("parameter", parameters), ("output", {"logits": z})):
+        for name, tensor in tensors.items():  # type: ignore[attr-defined]
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
+
+
+def rows_of_logits(z: Tensor) -> Tensor:
+    """Logits (n, k), one class axis, where a penalty needs classes."""
+    if z.ndim != 2:
+        raise ValueError(
+            f"expected logits with shape (n, k), got {tuple(z.shape)}; a class axis is needed "
+            "here: reshape the model's output, one row an example"
+        )
+    return z
+
+
+def more_than_one_class(z: Tensor) -> None:
+    """A softmax over one class is the constant 1: the user meant something else."""
+    if z.shape[1] == 1:
+        raise ValueError(
+            "expected at least 2 logits, got m = 1: softmax of one logit is always 1; "
+            "for a binary problem return the two logits (0, z)"
+        )
+
+
+def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
+    """Class labels (n,) in [0, m), of an integer dtype, on the device of the logits."""
+    n, m = z.shape
+    same_device("y", y, z)
+    if y.shape != (n,):
+        raise ValueError(
+            f"expected labels with shape ({n},), got {tuple(y.shape)}; one class index an example"
+        )
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
+    if reads and (y.min() < 0 or y.max() >= m):
+        raise ValueError(
+            f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
+            "classes count from 0"
+        )
+    return y.long()
+
+
+def same_device(name: str, a: Any, z: Tensor) -> None:
+    """A tensor on the device of the logits: nothing is ever moved silently."""
+    if not isinstance(a, Tensor):
+        raise TypeError(f"expected {name} to be a tensor, got {type(a).__name__}")
+    if a.device != z.device:
+        raise ValueError(
+            f"expected {name} on {z.device} like the logits, got {a.device}; "
+            f"move it with {name}.to(logits.device)"
+        )
+
+
+def probes(r: Any, z: Tensor, shared: bool) -> Tensor:
+    """Probes r[n, k, q] of the dtype and on the device of the logits; r[1, k, q] if shared."""
+    same_device("probes", r, z)
+    n, m = (1 if shared else z.shape[0]), z.shape[1]
+    if r.ndim != 3 or tuple(r.shape[:2]) != (n, m) or r.shape[2] == 0:
+        hint = (
+            "for one set of probes for the whole batch pass shared_probe=True"
+            if r.ndim == 3 and r.shape[0] == 1 and not shared
+            else "for one probe an example pass probes[:, :, None]"
+        )
+        raise ValueError(f"expected probes with shape ({n}, {m}, q), got {tuple(r.shape)}; {hint}")
+    if r.dtype != z.dtype:
+        raise TypeError(
+            f"expected probes of dtype {z.dtype} like the logits, got {r.dtype}; "
+            "convert them with probes.to(logits.dtype)"
+        )
+    return r
+
+
+def generator(g: Any, z: Tensor) -> torch.Generator:
+    """Randomness is an argument, never global state."""
+    if not isinstance(g, torch.Generator):
+        raise TypeError(
+            f"expected generator=torch.Generator({str(z.device)!r}).manual_seed(seed), got {g!r}; "
+            "randomness is always passed in (or pass probes= themselves)"
+        )
+    if g.device.type != z.device.type:
+        raise ValueError(
+            f"expected a generator on {z.device} like the logits, got one on {g.device}; "
+            f"make it with torch.Generator({str(z.device)!r})"
+        )
+    return g
+
+
+def count(name: str, value: Any) -> int:
+    """A positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
+    return value
+
+
+def choice(name: str, value: Any, known: Iterable[str]) -> Any:
+    """One of the known names."""
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
+    return value
+
+
+def per_example_loss(values: Any, n: int) -> Tensor:
+    """Losses (n,): one an example, not their mean."""
+    if not isinstance(values, Tensor) or values.shape != (n,):
+        came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(
+            f"expected per-example losses with shape ({n},), got {came}; pass reduction='none' "
+            "to the loss: the loss of a batch mean makes DoubleBack 1/B² of itself"
+        )
+    return values
+
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]

@@ -1,0 +1,42 @@
+"""Confidence penalty: the negative entropy of the predicted distribution."""
+
+import torch
+from torch import Tensor
+
+from gradreg_torch import checks
+from gradreg_torch.contraction import HALF, reduce
+
+
+def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Σ_k p_k log p_k, the negative entropy of p = softmax(z).
+
+    Not a gradient penalty: it stands here because the paper compares with it.
+
+    Parameters
+    ----------
+    logits : Tensor (n, k)
+        z.
+    reduction : {"mean", "sum", "none"}
+        Over the batch. The authors' scripts sum over the batch.
+
+    Returns
+    -------
+    Tensor () or (n,)
+        Natural logarithm; between −log m (uniform) and 0 (certain).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Not a floating tensor (n, k) with n >= 1, k >= 2.
+
+    References
+    ----------
+    Pereyra et al., "Regularizing neural networks by penalizing confident output distributions"
+    (2017); Varga, Csiszárik, Zombori (arXiv:1712.09936), CP.
+    """
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
+    checks.differentiable_input("logits", logits)
+    checks.more_than_one_class(checks.rows_of_logits(logits))
+    log_p = torch.log_softmax(logits.float() if logits.dtype in HALF else logits, dim=1)
+    return reduce((log_p.exp() * log_p).sum(dim=1), reduction)

@@ -1,0 +1,137 @@
+"""One forward pass, owned by the penalty: logits (n, m) and the inputs they are differentiated in.
+
+Every penalty starts here, so what a user may pass, and what is refused, is written once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from gradreg_torch import checks
+
+Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+ModelOrLogits: TypeAlias = Callable[..., Tensor] | Tensor
+Wrt: TypeAlias = str | int | Sequence[str] | Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """What vector-Jacobian products need.
+
+    Parameters
+    ----------
+    output : Tensor (n, …)
+        As the model returned it.
+    inputs : dict of Tensors (n, …)
+        Those with respect to which J is taken, by name or position.
+    create_graph : bool
+        Whether the penalty will be differentiated: grad mode at the call.
+    check_values : bool
+        Whether checks that must read values run (never by default on an accelerator: they wait).
+    """
+
+    output: Tensor
+    inputs: dict[str | int, Tensor]
+    create_graph: bool
+    check_values: bool
+
+    @property
+    def logits(self) -> Tensor:
+        """z (n, m): the output with all axes but the batch flattened."""
+        return self.output.reshape(self.output.shape[0], -1)
+
+
+@contextmanager
+def forward_pass(
+    model: ModelOrLogits,
+    x: Inputs,
+    wrt: Wrt,
+    check_values: bool | None,
+    update_statistics: bool = False,
+) -> Iterator[ForwardPass]:
+    """Run the model on its own leaf (or take the logits as they are), with grad mode on inside."""
+    checks.not_in_inference_mode()
+    create_graph = torch.is_grad_enabled()
+    named = by_name(x)
+    inputs = select(named, wrt)
+    for name, tensor in inputs.items():
+        checks.differentiable_input(name, tensor)
+    with torch.enable_grad():
+        if isinstance(model, Tensor):
+            output = model
+            checks.graph_reaches(output, inputs)
+        else:
+            checks.trainable(model, create_graph)
+            inputs = {name: leaf(tensor) for name, tensor in inputs.items()}
+            output = call(model, x, named | inputs, update_statistics)
+        first = next(iter(inputs.values()))
+        checks.output(output, first.shape[0])
+        reads = first.device.type == "cpu" if check_values is None else check_values
+        if reads:
+            checks.finite(inputs, output, model)
+        yield ForwardPass(output, inputs, create_graph, reads)
+
+
+def by_name(x: Inputs) -> dict[str | int, Tensor]:
+    """The tensors of x: a dict by name, a tuple by position, a tensor as position 0."""
+    if isinstance(x, Tensor):
+        return {0: x}
+    if isinstance(x, Mapping) and x:
+        return dict(x)
+    if isinstance(x, Sequence) and x and not isinstance(x, str):
+        return dict(enumerate(x))
+    raise TypeError(
+        f"expected x to be a tensor, or a non-empty tuple or dict of tensors, got {x!r:.60}"
+    )
+
+
+def select(named: dict[str | int, Tensor], wrt: Wrt) -> dict[str | int, Tensor]:
+    """The inputs to differentiate: those named, or the only one of a floating dtype."""
+    if wrt is not None:
+        names = [wrt] if isinstance(wrt, str | int) else list(wrt)
+        for name in names:
+            if name not in named:
+                raise ValueError(f"expected wrt among {list(named)}, got {name!r}")
+        return {name: named[name] for name in names}
+    floating = {
+        name: t for name, t in named.items() if isinstance(t, Tensor) and t.is_floating_point()
+    }
+    if len(named) == 1:
+        return named
+    if len(floating) != 1:
+        raise ValueError(
+            f"expected wrt= to say which inputs to differentiate, as {len(floating)} of "
+            f"{list(named)} are of a floating dtype; for example wrt={next(iter(named))!r}"
+        )
+    return floating
+
+
+def leaf(x: Tensor) -> Tensor:
+    """A leaf of our own, so that x and x.grad stay untouched.
+
+    An x that was *computed* (embeddings of tokens, say) stays in its graph: J depends on the
+    parameters through it, and the penalty's gradient must too.
+    """
+    if x.requires_grad and not x.is_leaf:
+        return x
+    return x.detach().requires_grad_()
+
+
+def call(
+    model: Callable[..., Tensor], x: Inputs, tensors: dict[Any, Tensor], update_statistics: bool
+) -> Any:
+    """model(x), model(*x) or model(**x).
+
+    Running statistics move once a step, in the pass that the loss is taken from: a penalty's own
+    extra pass works on copies of the buffers.
+    """
+    args = () if isinstance(x, Mapping) else tuple(tensors.values())
+    kwargs = tensors if isinstance(x, Mapping) else {}
+    if isinstance(model, nn.Module) and model.training and not update_statistics:
+        buffers = {name: b.clone() for name, b in model.named_buffers()}
+        return torch.func.functional_call(model, buffers, args, kwargs)
+    return model(*args, **kwargs)

@@ -1,0 +1,66 @@
+"""FrobReg: the exact squared Frobenius norm of the logits Jacobian."""
+
+import torch
+from torch import Tensor
+
+from gradreg_torch.contraction import contract, reduce
+from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
+from gradreg_torch.penalty import Penalty
+
+
+def frobreg(
+    model: ModelOrLogits,
+    x: Inputs,
+    *,
+    wrt: Wrt = None,
+    reduction: str = "mean",
+    chunk_size: int | None = None,
+    check_values: bool | None = None,
+) -> Tensor:
+    """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
+
+    Parameters
+    ----------
+    model : callable or Tensor
+        The network, or the logits it gave for this x (which then must require grad).
+    x : Tensor (n, …), or tuple or dict of Tensors
+        Inputs, passed as ``model(x)``, ``model(*x)`` or ``model(**x)``.
+    wrt : name(s) or position(s), optional
+        Which of several inputs to differentiate.
+    reduction : {"mean", "sum", "none"}
+        Over the batch; "none" returns one value an example.
+    chunk_size : int, optional
+        How many of the m products are computed at once (by vmap); None is all of them, 1 a plain
+        loop with the least memory.
+    check_values : bool, optional
+        Whether to look for NaN, infinity and labels out of range; None is on the CPU only.
+
+    Returns
+    -------
+    Tensor () or (n,)
+        No ½, no square root. In float32 for a float16 or bfloat16 network.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        See `gradreg_torch.checks`: every message says what to do.
+
+    See Also
+    --------
+    gradreg_ref.frobreg : the same number from an explicit Jacobian.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
+    """
+    with forward_pass(model, x, wrt, check_values) as f:
+        n, m = f.logits.shape
+        R = torch.eye(m, dtype=f.logits.dtype, device=f.logits.device).expand(n, m, m)
+        values = contract(f, R, chunk_size)
+    return reduce(values, reduction)
+
+
+class FrobReg(Penalty):
+    """`frobreg` with its options kept: ``FrobReg(chunk_size=4)(model, x)``."""
+
+    function = staticmethod(frobreg)

@@ -1,0 +1,64 @@
+"""Loss, penalty and logits from one forward pass: the form to train with."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from gradreg_torch.forward_pass import Inputs, Wrt, forward_pass
+from gradreg_torch.losses import Loss, training_loss
+from gradreg_torch.penalty import Penalty
+
+
+class Objective(NamedTuple):
+    """What one step needs: minimise ``loss + lam * penalty``."""
+
+    loss: Tensor
+    penalty: Tensor
+    logits: Tensor
+
+
+def objective(
+    model: Callable[..., Tensor],
+    x: Inputs,
+    y: Tensor,
+    penalty: Penalty,
+    *,
+    loss: Loss = "cross_entropy",
+    wrt: Wrt = None,
+    check_values: bool | None = None,
+) -> Objective:
+    """(L̄, penalty, z): batch loss, penalty and logits from *one* forward pass.
+
+    Dropout has the same mask for both terms, running statistics are updated once, and the pass is
+    paid for once. λ stays yours: ``loss + lam * penalty``.
+
+    Parameters
+    ----------
+    model : callable
+        The network, run once, in the mode it is in.
+    x : Tensor (n, …), or tuple or dict of Tensors
+        Inputs; untouched.
+    y : Tensor
+        What the loss takes.
+    penalty : Penalty
+        For example ``SpectReg(generator=g)``; called as ``penalty(logits, x, y)``.
+    loss : {"cross_entropy", "mean_squared_error"} or callable
+        The loss that is trained, (outputs, y) ↦ a scalar; by name, the batch mean.
+    wrt, check_values
+        As in `frobreg`.
+
+    Returns
+    -------
+    Objective
+        Named tuple (loss, penalty, logits).
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        See `gradreg_torch.checks`; a loss that is not a scalar.
+    """
+    with forward_pass(model, x, wrt, check_values, update_statistics=True) as f:
+        value = training_loss(f, y, loss)
+        logits = f.output if f.create_graph else f.output.detach()
+    return Objective(value, penalty(f.output, f.inputs, y, wrt=list(f.inputs)), logits)

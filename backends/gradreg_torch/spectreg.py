@@ -1,0 +1,72 @@
+"""SpectReg: a random projection of the logits Jacobian, an unbiased estimate of FrobReg."""
+
+import torch
+from torch import Tensor
+
+from gradreg_torch.contraction import contract, reduce
+from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
+from gradreg_torch.penalty import Penalty
+from gradreg_torch.probes import batch_probes
+
+
+def spectreg(
+    model: ModelOrLogits,
+    x: Inputs,
+    *,
+    probes: Tensor | None = None,
+    probe: str = "gaussian",
+    num_probes: int = 1,
+    shared_probe: bool = False,
+    generator: torch.Generator | None = None,
+    wrt: Wrt = None,
+    reduction: str = "mean",
+    chunk_size: int | None = None,
+    check_values: bool | None = None,
+) -> Tensor:
+    """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
+
+    Parameters
+    ----------
+    model, x, wrt, reduction, chunk_size, check_values
+        As in `frobreg`.
+    probes : Tensor (n, k, q), optional
+        The probes r themselves (not yet divided by √q), k over the flattened logits, of the dtype
+        and on the device of the logits. Without them they are drawn from `probe`.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+        Law of r; gaussian is the paper's. "onehot" is Random onehot: √m·e_c, c uniform.
+    num_probes : int
+        q. Must be below m: with m probes FrobReg costs the same and has no noise.
+    shared_probe : bool
+        One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
+        The mean stays; the variance rises.
+    generator : torch.Generator
+        On the device of the logits. Needed where probes are drawn.
+
+    Returns
+    -------
+    Tensor () or (n,)
+        No ½. In float32 for a float16 or bfloat16 network.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        See `gradreg_torch.checks`: every message says what to do.
+
+    See Also
+    --------
+    gradreg_ref.spectreg : the same number from an explicit Jacobian.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
+    """
+    with forward_pass(model, x, wrt, check_values) as f:
+        r = batch_probes(f.logits, probes, probe, num_probes, shared_probe, generator)
+        values = contract(f, r, chunk_size) / r.shape[2]
+    return reduce(values, reduction)
+
+
+class SpectReg(Penalty):
+    """`spectreg` with its options kept: ``SpectReg(generator=g)(model, x)``."""
+
+    function = staticmethod(spectreg)

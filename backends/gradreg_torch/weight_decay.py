@@ -1,0 +1,44 @@
+"""Weight decay: the squared norm of filters and weight matrices."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def weight_decay(model: nn.Module) -> Tensor:
+    """Σ_W ‖W‖²_F over the model's parameters of two axes or more: no biases, no scales.
+
+    Not a gradient penalty, but the one FrobReg generalises: for a linear model J = W, so
+    ``frobreg`` of it *is* this number.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its weight matrices and filters are the parameters with ndim >= 2 (embeddings among them).
+
+    Returns
+    -------
+    Tensor ()
+        No ½. The paper's weight decay, and an optimiser's ``weight_decay=``, is ½ of this.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Not a module, or one without weight matrices.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), WD and "smart weight decay".
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected model to be an nn.Module, got {type(model).__name__}")
+    return sum_of_squares(W for W in model.parameters() if W.ndim >= 2)
+
+
+def sum_of_squares(weights: Iterable[Tensor]) -> Tensor:
+    """Σ_W Σ_ij W_ij²."""
+    squares = [W.square().sum() for W in weights]
+    if not squares:
+        raise ValueError("expected a model with weights of two axes or more, got none")
+    return torch.stack(squares).sum()
