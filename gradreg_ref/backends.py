@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from gradreg_ref.networks import Network
-from gradreg_ref.typing import Array, Law, Reduction
+from gradreg_ref.typing import Array, Law
 
 GROUP = "gradreg_ref.backends"
 PENALTIES = (
@@ -23,14 +23,6 @@ PENALTIES = (
     "confidence_penalty",
     "weight_decay",
 )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A penalty's value, () or (n,), and ∇_θ of its sum, flat, in the order of θ."""
-
-    value: Array
-    gradient: Array
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class Backend(Protocol):
         """What is here."""
         ...
 
-    def evaluate(
+    def value(
         self,
         penalty: str,
         network: Network,
@@ -72,20 +64,33 @@ class Backend(Protocol):
         *,
         dtype: str = "float64",
         device: str = "cpu",
-        reduction: Reduction = "mean",
         **options: Any,
-    ) -> Evaluation:
-        """Value and parameter gradient of a penalty of `PENALTIES`.
+    ) -> Array:
+        """Value, () or (n,), of a penalty of `PENALTIES`.
 
-        `options` are those of the reference's function of that name; probes and labels are NumPy
-        arrays. `y` is taken by the penalties that have labels.
+        `options` are those of the reference's function of that name, with NumPy arrays, and `seed`
+        where that has a generator. `y` is used by the penalties that have labels.
         """
+        ...
+
+    def gradient(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None = None,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        **options: Any,
+    ) -> Array:
+        """∇_θ of the sum of `value`, flat, in the order of `network.parameters()`."""
         ...
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
     ) -> Array:
-        """Probes r[n, k, q] as `evaluate` would draw them."""
+        """Probes r[n, k, q] as `value` draws them for that seed."""
         ...
 
 

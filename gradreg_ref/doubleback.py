@@ -7,7 +7,12 @@ from gradreg_ref.typing import Array, Loss, Reduction
 
 
 def doubleback(
-    J: Array, logits: Array, y: Array, *, loss: Loss = "cross_entropy", reduction: Reduction = "mean"
+    J: Array,
+    logits: Array,
+    y: Array,
+    *,
+    loss: Loss = "cross_entropy",
+    reduction: Reduction = "mean",
 ) -> Array:
     """‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
 

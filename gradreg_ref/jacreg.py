@@ -68,6 +68,7 @@ def jacreg(
     S = softmax_jacobian(z)
     if probes is None and num_probes is None:
         return reduce(contract(J, S), reduction)
-    r = batch_probes(n, m, probes, probe, num_probes or 1, shared_probe, rng)
+    q = 1 if num_probes is None else num_probes
+    r = batch_probes(n, m, probes, probe, q, shared_probe, rng)
     S_r = np.einsum("nkl,nlq->nkq", S, r)
     return reduce(contract(J, S_r) / r.shape[2], reduction)

@@ -8,11 +8,11 @@ import numpy as np
 
 import gradreg_ref as ref
 from gradreg_ref import checks
-from gradreg_ref.backends import Capabilities, Evaluation
+from gradreg_ref.backends import Capabilities, require_device
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.networks import Network
 from gradreg_ref.probes import draw
-from gradreg_ref.typing import Array, Law, Reduction
+from gradreg_ref.typing import Array, Law
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ FORMULAS: dict[str, Formula] = {
 }
 
 
-def value(
+def evaluate(
     formula: Formula, network: Network, x: Array, y: Array | None = None, **options: Any
 ) -> Array:
     """A formula at the network's own logits and Jacobian. Complex-safe."""
@@ -65,7 +65,7 @@ class LoopbackBackend:
             f"numpy {np.__version__}", {"cpu": "NumPy"}, ("float64",), ("explicit Jacobian",)
         )
 
-    def evaluate(
+    def value(
         self,
         penalty: str,
         network: Network,
@@ -74,26 +74,32 @@ class LoopbackBackend:
         *,
         dtype: str = "float64",
         device: str = "cpu",
-        reduction: Reduction = "mean",
+        seed: int | None = None,
         **options: Any,
-    ) -> Evaluation:
-        """Value by the explicit formula, gradient by complex step."""
+    ) -> Array:
+        """The explicit formula."""
         checks.choice("penalty", penalty, self.formulas)
         checks.choice("dtype", dtype, self.capabilities().dtypes)
-        checks.choice("device", device, self.capabilities().devices)
-        options = options | {"reduction": reduction}
-        seed = options.pop("seed", None)
-
-        def f(net: Network) -> Array:
+        require_device(self, device)
+        if seed is not None:
             # A new generator at every evaluation: all of them see the same probes.
-            rng = {} if seed is None else {"rng": np.random.default_rng(seed)}
-            return value(self.formulas[penalty], net, x, y, **options, **rng)
+            options["rng"] = np.random.default_rng(seed)
+        return evaluate(self.formulas[penalty], network, x, y, **options)
 
-        return Evaluation(f(network), gradient(lambda net: f(net).sum(), network))
+    def gradient(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None = None,
+        **options: Any,
+    ) -> Array:
+        """The formula's complex step, one parameter at a time."""
+        return gradient(lambda net: self.value(penalty, net, x, y, **options).sum(), network)
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
     ) -> Array:
-        """Probes r[n, k, q] as `evaluate` draws them."""
-        checks.choice("device", device, self.capabilities().devices)
+        """Probes r[n, k, q] as `value` draws them for that seed."""
+        require_device(self, device)
         return draw(probe, np.random.default_rng(seed), n, m, num_probes)

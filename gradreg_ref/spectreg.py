@@ -31,7 +31,8 @@ def spectreg(
         q. Must be below m: with m probes FrobReg costs the same and has no noise.
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
-        The mean stays; the variance rises.
+        The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
+        never below that of independent ones.
     rng : numpy.random.Generator
         Needed where probes are drawn.
     side : {"output", "input"}

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from gradreg_ref import checks
 from gradreg_ref.typing import Array
 

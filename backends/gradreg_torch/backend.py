@@ -1,18 +1,25 @@
 """The torch backend behind the protocol of `gradreg_ref.backends`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-import gradreg_torch
 from gradreg_ref import checks
-from gradreg_ref.backends import PENALTIES, Capabilities, Evaluation, require_device
+from gradreg_ref.backends import Capabilities, require_device
 from gradreg_ref.networks import Network
-from gradreg_ref.typing import Array, Law, Reduction
+from gradreg_ref.typing import Array, Law
+from gradreg_torch.confidence_penalty import confidence_penalty
 from gradreg_torch.convert import to_torch
+from gradreg_torch.doubleback import doubleback
+from gradreg_torch.frobreg import frobreg
+from gradreg_torch.jacreg import jacreg
+from gradreg_torch.onehot import onehot
 from gradreg_torch.probes import LAWS
+from gradreg_torch.spectreg import spectreg
+from gradreg_torch.weight_decay import weight_decay
 
 DTYPES = {
     "float64": torch.float64,
@@ -20,7 +27,15 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-LABELLED = ("doubleback", "onehot")
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "frobreg": lambda model, x, _, **options: frobreg(model, x, **options),
+    "spectreg": lambda model, x, _, **options: spectreg(model, x, **options),
+    "doubleback": doubleback,
+    "jacreg": lambda model, x, _, **options: jacreg(model, x, **options),
+    "onehot": onehot,
+    "confidence_penalty": lambda model, x, _, **options: confidence_penalty(model(x), **options),
+    "weight_decay": lambda model, _x, _y, **_: weight_decay(model),
+}
 
 
 class TorchBackend:
@@ -36,62 +51,56 @@ class TorchBackend:
         cpu = {"cpu": f"{torch.get_num_threads()} threads"}
         return Capabilities(f"torch {torch.__version__}", cpu | cuda, tuple(DTYPES), ("reverse",))
 
-    def evaluate(
+    def value(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """By vector-Jacobian products."""
+        _, value = self.run(penalty, network, x, y, **options)
+        return numpy(value)
+
+    def gradient(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """By double backward."""
+        module, value = self.run(penalty, network, x, y, **options)
+        gradients = torch.autograd.grad(
+            value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
+        )
+        return np.concatenate([numpy(g).ravel() for g in gradients])
+
+    def run(
         self,
         penalty: str,
         network: Network,
         x: Array,
-        y: Array | None = None,
+        y: Array | None,
         *,
         dtype: str = "float64",
         device: str = "cpu",
-        reduction: Reduction = "mean",
+        seed: int | None = None,
         **options: Any,
-    ) -> Evaluation:
-        """Value by vector-Jacobian products, gradient by double backward."""
-        checks.choice("penalty", penalty, PENALTIES)
+    ) -> tuple[nn.Module, Tensor]:
+        """The network as a module, and the penalty's value with its graph."""
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
         module = to_torch(network, dtype=precision, device=device)
 
         def tensor(a: Any) -> Tensor:
-            t = torch.as_tensor(np.asarray(a), device=device)
+            t = torch.from_numpy(np.array(a)).to(device)
             return t.to(precision) if t.is_floating_point() else t
 
         if "probes" in options:
             options["probes"] = tensor(options["probes"])
-        if "seed" in options:
-            options["generator"] = torch.Generator(device).manual_seed(options.pop("seed"))
-        value = self.value(penalty, module, tensor(x), None if y is None else tensor(y), options, reduction)
-        parameters = list(module.parameters())
-        gradients = torch.autograd.grad(
-            value.sum(), parameters, allow_unused=True, materialize_grads=True
-        )
-        flat = [numpy(g).ravel() for g in gradients]
-        return Evaluation(numpy(value), np.concatenate(flat))
-
-    def value(
-        self,
-        penalty: str,
-        module: torch.nn.Module,
-        x: Tensor,
-        y: Tensor | None,
-        options: dict[str, Any],
-        reduction: Reduction,
-    ) -> Tensor:
-        """The function of that name, with the arguments its formula has."""
-        function = getattr(gradreg_torch, penalty)
-        if penalty == "weight_decay":
-            return function(module)  # type: ignore[no-any-return]
-        if penalty == "confidence_penalty":
-            return function(module(x), reduction=reduction)  # type: ignore[no-any-return]
-        labels = (y,) if penalty in LABELLED else ()
-        return function(module, x, *labels, reduction=reduction, **options)  # type: ignore[no-any-return]
+        if seed is not None:
+            options["generator"] = torch.Generator(device).manual_seed(seed)
+        function = FUNCTIONS[checks.choice("penalty", penalty, FUNCTIONS)]
+        labels = None if y is None else tensor(y)
+        return module, function(module, tensor(x), labels, **options)
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
     ) -> Array:
-        """Probes r[n, k, q] as `evaluate` draws them."""
+        """Probes r[n, k, q] as `value` draws them for that seed."""
         require_device(self, device)
         g = torch.Generator(device).manual_seed(seed)
         return numpy(LAWS[checks.choice("probe", probe, LAWS)](g, n, m, num_probes))

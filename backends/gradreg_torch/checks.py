@@ -106,7 +106,7 @@ def finite(inputs: dict[str | int, Tensor], z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs, parameters or logits (reads values)."""
     parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
     for kind, tensors in (("input", inputs), ("parameter", parameters), ("output", {"logits": z})):
-        for name, tensor in tensors.items():  # type: ignore[attr-defined]
+        for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
 

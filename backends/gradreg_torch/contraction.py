@@ -19,7 +19,7 @@ def contract(f: ForwardPass, R: Tensor, chunk_size: int | None = None) -> Tensor
     """
     columns = R.permute(2, 0, 1)
     size = columns.shape[0] if chunk_size is None else checks.count("chunk_size", chunk_size)
-    squares = [sum_of_squares(Jt_R) for rs in columns.split(size) for Jt_R in vjp(f, rs)]
+    squares = [sum_of_squares(Jt_R) for rs in torch.split(columns, size) for Jt_R in vjp(f, rs)]
     return torch.stack(squares).sum(dim=0)
 
 

@@ -35,6 +35,8 @@ class Residual(nn.Module):
 class FixedDropout(nn.Module):
     """x ↦ mask · x / keep, the mask given."""
 
+    mask: Tensor
+
     def __init__(self, mask: Tensor, keep: float) -> None:
         super().__init__()
         self.register_buffer("mask", mask)

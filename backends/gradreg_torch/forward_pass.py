@@ -76,13 +76,13 @@ def forward_pass(
         yield ForwardPass(output, inputs, create_graph, reads)
 
 
-def by_name(x: Inputs) -> dict[str | int, Tensor]:
+def by_name(x: Any) -> dict[str | int, Tensor]:
     """The tensors of x: a dict by name, a tuple by position, a tensor as position 0."""
     if isinstance(x, Tensor):
         return {0: x}
     if isinstance(x, Mapping) and x:
         return dict(x)
-    if isinstance(x, Sequence) and x and not isinstance(x, str):
+    if isinstance(x, tuple | list) and x:
         return dict(enumerate(x))
     raise TypeError(
         f"expected x to be a tensor, or a non-empty tuple or dict of tensors, got {x!r:.60}"
@@ -92,14 +92,12 @@ def by_name(x: Inputs) -> dict[str | int, Tensor]:
 def select(named: dict[str | int, Tensor], wrt: Wrt) -> dict[str | int, Tensor]:
     """The inputs to differentiate: those named, or the only one of a floating dtype."""
     if wrt is not None:
-        names = [wrt] if isinstance(wrt, str | int) else list(wrt)
+        names: list[str | int] = [wrt] if isinstance(wrt, str | int) else list(wrt)
         for name in names:
             if name not in named:
                 raise ValueError(f"expected wrt among {list(named)}, got {name!r}")
         return {name: named[name] for name in names}
-    floating = {
-        name: t for name, t in named.items() if isinstance(t, Tensor) and t.is_floating_point()
-    }
+    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if len(named) == 1:
         return named
     if len(floating) != 1:

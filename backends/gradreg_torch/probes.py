@@ -18,7 +18,7 @@ def gaussian(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 
 def rademacher(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """±1 with probability ½ each, independent."""
-    return 2.0 * torch.randint(0, 2, (n, m, q), generator=g, device=g.device) - 1.0
+    return 2 * torch.randint(0, 2, (n, m, q), generator=g, device=g.device).double() - 1
 
 
 def sphere(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
@@ -38,7 +38,7 @@ def orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 def onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · e_c, c uniform on all m classes."""
     c = torch.randint(0, m, (n, q), generator=g, device=g.device)
-    return sqrt(m) * torch.nn.functional.one_hot(c, m).transpose(1, 2)
+    return sqrt(m) * torch.nn.functional.one_hot(c, m).transpose(1, 2).double()
 
 
 LAWS: dict[str, Draw] = {

@@ -86,9 +86,7 @@ class Network:
 
     def parameters(self) -> Array:
         """θ: every trained array, flattened, one after another in torch's order."""
-        found: list[Array] = []
-        map_parameters(self.layers, lambda a: found.append(a) or a)
-        return np.concatenate([np.ravel(a) for a in found]) if found else np.zeros(0)
+        return np.concatenate([np.ravel(a) for a in trained(self.layers)] or [np.zeros(0)])
 
     def with_parameters(self, theta: Array) -> "Network":
         """The same network at θ, which may be complex."""
@@ -106,14 +104,22 @@ class Network:
 
     def weights(self) -> list[Array]:
         """Weight matrices and filters: what weight decay acts on; no biases, no scales."""
-        found: list[Array] = []
-        map_parameters(self.layers, lambda a: found.append(a) or a)
-        return [a for a in found if a.ndim >= 2]
+        return [a for a in trained(self.layers) if a.ndim >= 2]
 
 
-def map_parameters(
-    layers: tuple[Layer, ...], f: Callable[[Array], Array]
-) -> tuple[Layer, ...]:
+def trained(layers: tuple[Layer, ...]) -> list[Array]:
+    """Every trained array, in order."""
+    found: list[Array] = []
+
+    def keep(a: Array) -> Array:
+        found.append(a)
+        return a
+
+    map_parameters(layers, keep)
+    return found
+
+
+def map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> tuple[Layer, ...]:
     """The layers with every trained array replaced by f of it, in order."""
 
     def mapped(layer: Layer) -> Layer:
@@ -131,6 +137,6 @@ def batch(x: Array) -> Array:
     x = checks.floating("x", x)
     if x.ndim < 2 or 0 in x.shape:
         raise ValueError(
-            f"expected x with shape (n, ...) and n >= 1, got {x.shape}; for one example pass x[None]"
+            f"expected x with shape (n, ...) and n >= 1, got {x.shape}; one example is x[None]"
         )
     return x

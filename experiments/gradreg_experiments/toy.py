@@ -1,0 +1,99 @@
+"""The paper's toy problem: y = sin 5x + 0.1 ε on [−1, 1], 100 points, 5 hidden ReLU layers of 64.
+
+Nothing here is random by itself: every draw comes from the generator of a seed and a purpose, in
+float64 on the CPU, so that data, initialisation, batches and probes of a seed are the same for
+every λ and penalty (the comparison is paired), and for every dtype and device.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+POINTS, BATCH, TEST_POINTS = 100, 50, 900
+NOISE, LEARNING_RATE = 0.1, 0.01
+WIDTHS = (1, 64, 64, 64, 64, 64, 1)
+
+Purpose = Literal["data", "initialisation", "batches", "probes"]
+PURPOSES: tuple[Purpose, ...] = ("data", "initialisation", "batches", "probes")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one run of the experiment may vary.
+
+    Parameters
+    ----------
+    seeds : tuple of int
+        One data set, initialisation, order of batches and sequence of probes each.
+    iterations : int
+        The paper's scripts take 10,000.
+    dtype, device
+        Of the computation.
+    """
+
+    seeds: tuple[int, ...]
+    iterations: int
+    dtype: torch.dtype = torch.float32
+    device: str = "cpu"
+
+
+def generator(seed: int, purpose: Purpose) -> torch.Generator:
+    """One stream of random numbers, unlike that of any other seed or purpose."""
+    return torch.Generator().manual_seed(len(PURPOSES) * seed + PURPOSES.index(purpose))
+
+
+def target(x: Tensor) -> Tensor:
+    """Sin 5x."""
+    return torch.sin(5 * x)
+
+
+def training_data(seed: int) -> tuple[Tensor, Tensor]:
+    """x (100, 1) uniform on [−1, 1] and y = sin 5x + 0.1 ε, ε ~ N(0, 1)."""
+    g = generator(seed, "data")
+    x = 2 * torch.rand(POINTS, 1, generator=g, dtype=torch.float64) - 1
+    return x, target(x) + NOISE * torch.randn(POINTS, 1, generator=g, dtype=torch.float64)
+
+
+def grid() -> tuple[Tensor, Tensor]:
+    """A grid of 900 points of [−1, 1], without noise."""
+    x = torch.linspace(-1, 1, TEST_POINTS, dtype=torch.float64)[:, None]
+    return x, target(x)
+
+
+def network(seed: int) -> nn.Sequential:
+    """5 hidden ReLU layers of 64; W ~ N(0, 2 / fan-in) (He et al. 2015), b = 0."""
+    g, layers = generator(seed, "initialisation"), list[nn.Module]()
+    for fan_in, fan_out in zip(WIDTHS, WIDTHS[1:], strict=False):
+        # skip_init, as the default initialisation would draw from the global generator.
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", generator=g)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def batches(seed: int) -> Iterator[Tensor]:
+    """Indices (50,) of one batch after the other: two an epoch, shuffled anew in each."""
+    g = generator(seed, "batches")
+    while True:
+        yield from torch.randperm(POINTS, generator=g).split(BATCH)
+
+
+def probes(seed: int) -> Iterator[Tensor]:
+    """SpectReg's r ~ N(0, I_m), here m = 1: (1,), one a step, shared by the batch.
+
+    That is what the authors' scripts do. With one output FrobReg is exact at the same cost, so
+    `gradreg_torch.spectreg` refuses to draw; the paper's probes are passed to it instead.
+    """
+    g = generator(seed, "probes")
+    while True:
+        yield torch.randn(1, generator=g, dtype=torch.float64)
+
+
+def learning_rate(step: int, iterations: int) -> float:
+    """0.01; from half of the run on 0.001, from three quarters on 0.0001."""
+    drops = (2 * step >= iterations) + (4 * step >= 3 * iterations)
+    return float(LEARNING_RATE * 0.1**drops)

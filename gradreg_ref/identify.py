@@ -1,0 +1,69 @@
+"""f(r) = c + b·r + rᵀA r read off from values of f alone, by polarisation.
+
+A penalty with probes is r ↦ rᵀA r with A = J Jᵀ. So (m+1)(m+2)/2 values show A entry by
+entry, and that there is no constant and no linear part. That f is quadratic at all they cannot show
+(f(|r|) has the same values): hold the form found against f at one further random point.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.typing import Array
+
+
+@dataclass(frozen=True)
+class QuadraticForm:
+    """r ↦ c + b·r + rᵀA r, A symmetric. A leading axis (…) is that of f's value."""
+
+    constant: Array
+    linear: Array
+    A: Array
+
+    def __call__(self, r: Array) -> Array:
+        """Value (…,) at one probe r (m,)."""
+        quadratic = np.einsum("...kl,k,l->...", self.A, r, r)
+        return self.constant + np.einsum("...k,k->...", self.linear, r) + quadratic
+
+
+def identify(f: Callable[[Array], Array | float], m: int) -> QuadraticForm:
+    """Fit the quadratic polynomial through f at 0, ±e_i and e_i + e_j (i < j).
+
+    c    = f(0)
+    b_i  = (f(e_i) − f(−e_i)) / 2
+    A_ii = (f(e_i) + f(−e_i)) / 2 − c
+    A_ij = (f(e_i + e_j) − f(e_i) − f(e_j) + c) / 2
+
+    Parameters
+    ----------
+    f : function
+        Maps one probe (m,) to a number or an array (…,). It is called (m+1)(m+2)/2 times.
+    m : int
+        Length of a probe.
+
+    Returns
+    -------
+    QuadraticForm
+        constant (…,), linear (…, m), A (…, m, m). It is f if f is quadratic. Whether it
+        is shows at a further point: two polynomials that differ agree at random with probability 0.
+
+    Examples
+    --------
+    >>> form = identify(lambda r: 1 + r[0] + 4 * r[0] * r[1], 2)
+    >>> form.A.tolist()
+    [[0.0, 2.0], [2.0, 0.0]]
+    """
+    e = np.eye(checks.count("m", m))
+    c = np.asarray(f(np.zeros(m)))
+    plus = np.array([f(e_i) for e_i in e])
+    minus = np.array([f(-e_i) for e_i in e])
+    A = np.zeros((m, m, *c.shape), dtype=plus.dtype)
+    for i in range(m):
+        A[i, i] = (plus[i] + minus[i]) / 2 - c
+        for j in range(i):
+            A[i, j] = A[j, i] = (f(e[i] + e[j]) - plus[i] - plus[j] + c) / 2
+    return QuadraticForm(
+        c, np.moveaxis((plus - minus) / 2, 0, -1), np.moveaxis(A, (0, 1), (-2, -1))
+    )

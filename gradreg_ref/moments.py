@@ -1,0 +1,163 @@
+"""E f and Var f in closed form, f(r) = rᵀA r the penalty as a quadratic form of its probe.
+
+With q probes the penalty is (1/q) Σ_q r_qᵀ A r_q. E[r rᵀ] = I gives E f = tr A for every law.
+
+===========  ============================================  =======================================
+law          Var f, with D = ‖A‖²_F − (tr A)²/m            why
+===========  ============================================  =======================================
+gaussian     2 ‖A‖²_F / q                                  Isserlis
+rademacher   2 (‖A‖²_F − Σ_i A_ii²) / q                    r_i² = 1: the diagonal has no noise
+sphere       2m/(m+2) · D / q                              E r_i²r_j² = m/(m+2) · (1 + 2δ_ij)
+orthogonal   2m(m−q) / (q(m+2)(m−1)) · D                   columns repel: covariance −Var/(m−1)
+onehot       (m Σ_i A_ii² − (tr A)²) / q                   f = m A_cc
+===========  ============================================  =======================================
+
+Only the symmetric part of A enters f, so A is symmetrised. The side is in A: it is J Jᵀ for probes
+of the outputs, JᵀJ for probes of the inputs. Projected jacreg has A = S J Jᵀ S, `gram` of S J.
+
+Avron, Toledo, "Randomized algorithms for estimating the trace", J. ACM 58 (2011): gaussian,
+rademacher, onehot. Collins, Śniady, Comm. Math. Phys. 264 (2006): moments of Haar matrices.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.typing import Array, Law, Side
+
+
+def gram(J: Array, side: Side = "output") -> Array:
+    """J Jᵀ (n, k, l) of the output side, JᵀJ (n, i, j) of the input side."""
+    J = checks.jacobian(J)
+    if checks.choice("side", side, ("output", "input")) == "input":
+        J = J.transpose(0, 2, 1)
+    return np.einsum("nki,nli->nkl", J, J)
+
+
+def mean(A: Array) -> Array:
+    """E f = tr A, (…,), for every law: E rᵀAr = Σ_kl A_kl E r_k r_l = Σ_k A_kk."""
+    return np.einsum("...kk->...", symmetric(A))
+
+
+def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
+    """Var of (1/q) Σ_q r_qᵀ A r_q, one value a matrix, by the table above.
+
+    Parameters
+    ----------
+    A : array (…, k, l)
+        What the probes are contracted with, see `gram`.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+        Law of r.
+    num_probes : int
+        q; independent probes, except "orthogonal", which needs q <= m.
+
+    Returns
+    -------
+    array (…,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(variance(np.eye(3), "gaussian")), float(variance(np.eye(3), "rademacher"))
+    (6.0, 0.0)
+    """
+    A, q = symmetric(A), checks.count("num_probes", num_probes)
+    checks.choice("probe", probe, VARIANCES)
+    return VARIANCES[probe](A, q)
+
+
+def batch_mean_variance(
+    A: Array, probe: Law, num_probes: int = 1, shared_probe: bool = False
+) -> Array:
+    """Var of the mean over a batch: Σ_b Var(A_b) / B²; with a shared probe Var(Σ_b A_b) / B².
+
+    Independent variances add; a shared probe makes the sum one quadratic form, of Σ_b A_b. For the
+    gaussian that is never less, as ⟨A_b, A_c⟩ = ‖J_bᵀJ_c‖² >= 0; for the other laws it can be.
+
+    Parameters
+    ----------
+    A : array (n, k, l)
+        One matrix an example.
+    probe, num_probes
+        As in `variance`.
+    shared_probe : bool
+        As in `spectreg`.
+
+    Returns
+    -------
+    array ()
+    """
+    if np.ndim(A) != 3:
+        raise ValueError(f"expected A with shape (n, k, l), got {np.shape(A)}; see moments.gram")
+    B = A.shape[0]
+    if shared_probe:
+        return variance(A.sum(axis=0), probe, num_probes) / B**2
+    return variance(A, probe, num_probes).sum() / B**2
+
+
+def gaussian_variance(A: Array, q: int) -> Array:
+    """2 ‖A‖²_F / q.  Isserlis: E r_i r_j r_k r_l = δ_ij δ_kl + δ_ik δ_jl + δ_il δ_jk."""
+    return 2 * squares(A) / q
+
+
+def rademacher_variance(A: Array, q: int) -> Array:
+    """2 (‖A‖²_F − Σ_i A_ii²) / q.  f − tr A = 2 Σ_{i<j} A_ij r_i r_j, uncorrelated products."""
+    return 2 * (squares(A) - diagonal_squares(A)) / q
+
+
+def sphere_variance(A: Array, q: int) -> Array:
+    """2m/(m+2) (‖A‖²_F − (tr A)²/m) / q.  Isserlis times m/(m+2), as E ‖g‖⁴ = m(m+2)."""
+    m = A.shape[-1]
+    return 2 * m / (m + 2) * anisotropy(A) / q
+
+
+def orthogonal_variance(A: Array, q: int) -> Array:
+    """2m(m−q)/(q(m+2)(m−1)) (‖A‖²_F − (tr A)²/m); 0 for q = m.
+
+    Each column has the sphere's variance V. The sum over all m columns is constant, so two have
+    covariance −V/(m−1), and (qV − q(q−1)V/(m−1)) / q² is the formula.
+    """
+    m = A.shape[-1]
+    if q > m:
+        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
+    return 2 * m * (m - q) / (q * (m + 2) * max(m - 1, 1)) * anisotropy(A)
+
+
+def onehot_variance(A: Array, q: int) -> Array:
+    """(m Σ_i A_ii² − (tr A)²) / q.  f = m A_cc: E f² = (1/m) Σ_c m² A_cc²."""
+    return (A.shape[-1] * diagonal_squares(A) - mean(A) ** 2) / q
+
+
+VARIANCES: dict[str, Callable[[Array, int], Array]] = {
+    "gaussian": gaussian_variance,
+    "rademacher": rademacher_variance,
+    "sphere": sphere_variance,
+    "orthogonal": orthogonal_variance,
+    "onehot": onehot_variance,
+}
+
+
+def anisotropy(A: Array) -> Array:
+    """‖A‖²_F − (tr A)²/m = ‖A − (tr A / m) I‖²_F, written as the second: nothing cancels."""
+    m = A.shape[-1]
+    return squares(A - (mean(A) / m)[..., None, None] * np.eye(m))
+
+
+def squares(A: Array) -> Array:
+    """‖A‖²_F = Σ_kl A_kl²."""
+    return np.einsum("...kl,...kl->...", A, A)
+
+
+def diagonal_squares(A: Array) -> Array:
+    """Σ_i A_ii²."""
+    d = np.einsum("...kk->...k", A)
+    return np.einsum("...k,...k->...", d, d)
+
+
+def symmetric(A: Array) -> Array:
+    """½ (A + Aᵀ) of matrices (…, k, k), checked."""
+    A = checks.floating("A", A)
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2] or 0 in A.shape:
+        raise ValueError(f"expected A with shape (..., k, k), got {A.shape}; see moments.gram")
+    return (A + np.swapaxes(A, -1, -2)) / 2

@@ -1,0 +1,131 @@
+"""How a number of an implementation is held against the reference."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.backends import Backend
+from gradreg_ref.complex_step import directional_derivative
+from gradreg_ref.loopback import FORMULAS, evaluate
+from gradreg_ref.typing import Array
+from gradreg_ref.verify.examples import Example
+
+# float64 formulas differ from the reference by at most 1e-14 (seen), and the smallest effect of a
+# planted mistake is 2.6e-7: any limit between separates them.
+LIMIT = 1e-9
+# Below this a number is a difference of rounding errors: networks and inputs are of size one, and
+# at 1e-6 a limit of 1e-9 is 1e-15. A slope's terms have the size of its direction.
+FLOOR = 1e-6
+
+
+class Broken(AssertionError):
+    """A claim does not hold: what was obtained and what was expected."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An implementation under test, on one device and in one dtype."""
+
+    backend: Backend
+    device: str = "cpu"
+    dtype: str = "float64"
+
+    def value(self, penalty: str, e: Example, **options: Any) -> Array:
+        """What the implementation says the penalty is."""
+        got = self.backend.value(penalty, *arguments(e, options), **self.settings(options))
+        return np.asarray(got)
+
+    def gradient(self, penalty: str, e: Example, **options: Any) -> Array:
+        """What the implementation would train with."""
+        got = self.backend.gradient(penalty, *arguments(e, options), **self.settings(options))
+        return np.asarray(got)
+
+    def settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the device and dtype under test."""
+        return {"device": self.device, "dtype": self.dtype} | options
+
+
+def arguments(e: Example, options: dict[str, Any]) -> tuple[Any, Array, Array]:
+    """Network, inputs, and labels or targets, whichever the loss takes."""
+    y = e.targets if options.get("loss") == "mean_squared_error" else e.y
+    return e.network, e.x, y
+
+
+def expected_value(penalty: str, e: Example, **options: Any) -> Array:
+    """What the reference says the penalty is."""
+    return np.asarray(evaluate(FORMULAS[penalty], *arguments(e, options), **options))
+
+
+def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
+    """The reference's derivative along a direction of parameters, by complex step."""
+    _, x, y = arguments(e, options)
+
+    def f(network: Any) -> Array:
+        return np.asarray(evaluate(FORMULAS[penalty], network, x, y, **options)).sum()
+
+    return directional_derivative(f, e.network, direction)
+
+
+def direction_for(e: Example) -> Array:
+    """A dyadic direction without zeros: sums along it stay exact, and no parameter is left out."""
+    rng = np.random.default_rng(1)
+    size = e.network.parameters().size
+    return rng.integers(1, 32, size) * rng.choice([-0.25, 0.25], size)
+
+
+def same(what: str, got: Any, expected: Any, *, exact: bool, scale: float = 0.0) -> float:
+    """The largest difference, relative to the largest number expected; Broken where too large.
+
+    Parameters
+    ----------
+    what : str
+        Named in the message.
+    exact : bool
+        Bit for bit; otherwise up to `LIMIT`.
+    scale : float
+        Size of the terms, where they cancel in the number compared.
+    """
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise Broken(f"{what}: expected shape {expected.shape}, got {got.shape}")
+    difference = float(np.abs(got - expected).max())
+    relative = difference / max(float(np.abs(expected).max()), scale, FLOOR)
+    if not (difference == 0 if exact else relative <= LIMIT):
+        limit = "bit for bit" if exact else f"within {LIMIT:g}"
+        raise Broken(f"{what}: expected {brief(expected)} ({limit}), got {brief(got)}")
+    return relative
+
+
+def brief(a: Array) -> str:
+    """Enough digits to see the difference, few enough entries to read."""
+    return np.array2string(a, precision=17, threshold=8, edgeitems=3, separator=", ")
+
+
+def agree(target: Target, penalty: str, e: Example, *, exact: bool, **options: Any) -> float:
+    """Value and parameter gradient of the summed penalty are those of the reference."""
+    options = {"reduction": "sum"} | options
+    value = same(
+        f"{penalty}, value",
+        target.value(penalty, e, **options),
+        expected_value(penalty, e, **options),
+        exact=exact,
+    )
+    return max(value, same_gradient(target, penalty, e, exact=exact, **options))
+
+
+def same_gradient(
+    target: Target, penalty: str, e: Example, *, exact: bool, **options: Any
+) -> float:
+    """The parameter gradient along a direction: one direction checks all of it, almost surely."""
+    direction = direction_for(e)
+    gradient = target.gradient(penalty, e, **options)
+    if gradient.shape != direction.shape:
+        raise Broken(f"{penalty}, gradient: expected {direction.shape}, got {gradient.shape}")
+    return same(
+        f"{penalty}, parameter gradient",
+        gradient @ direction,
+        expected_slope(penalty, e, direction, **options),
+        exact=exact,
+        scale=max(float(np.abs(gradient * direction).max()), FLOOR * np.abs(direction).sum()),
+    )

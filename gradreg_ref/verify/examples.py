@@ -1,0 +1,168 @@
+"""What the claims are checked on: a small network, inputs, labels, targets and probes.
+
+*Dyadic* examples have weights, inputs and probes k/4 and layers that keep them dyadic, so every
+floating-point operation is exact and an implementation must agree bit for bit. *Smooth* examples
+have curved activations and random weights.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradreg_ref.networks import (
+    Activation,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    Residual,
+)
+from gradreg_ref.typing import Array, Rng
+
+Draw = Callable[[tuple[int, ...]], Array]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A place to check claims at.
+
+    Parameters
+    ----------
+    network, x
+        A network and inputs (n, …).
+    y : array (n,)
+        Labels.
+    targets : array (n, k)
+        For the mean squared error.
+    probes : array (n, k, q)
+        q = 2.
+    exact : bool
+        Dyadic: every operation of value and gradient is exact, so the tolerance is zero.
+    """
+
+    network: Network
+    x: Array
+    y: Array
+    targets: Array
+    probes: Array
+    exact: bool
+
+    @property
+    def z(self) -> Array:
+        """Logits (n, k)."""
+        return self.network.forward(self.x)
+
+    @property
+    def J(self) -> Array:
+        """Jacobian (n, k, i)."""
+        return self.network.jacobian(self.x)
+
+    def rows(self, index: slice | Array) -> "Example":
+        """The same network at some of the examples."""
+        x, y, targets, probes = (a[index] for a in (self.x, self.y, self.targets, self.probes))
+        return replace(self, x=x, y=y, targets=targets, probes=probes)
+
+    def with_network(self, layers: tuple[Layer, ...]) -> "Example":
+        """The same data at other layers."""
+        return replace(self, network=Network(layers))
+
+    def __str__(self) -> str:
+        layers = "-".join(type(layer).__name__ for layer in self.network.layers)
+        kind = "dyadic" if self.exact else "smooth"
+        return f"{kind} {layers}, x {self.x.shape}, m = {self.probes.shape[1]}"
+
+
+def dense(draw: Draw, activation: str, i: int, hidden: int, m: int) -> tuple[Layer, ...]:
+    """Linear, activation, linear."""
+    first = Linear(draw((hidden, i)), draw((hidden,)))
+    return (first, Activation(activation), Linear(draw((m, hidden)), draw((m,))))
+
+
+def residual(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]:
+    """x + activation(linear), then linear."""
+    body = (Linear(draw((i, i)), draw((i,))), Activation(activation))
+    return (Residual(body), Linear(draw((m, i)), draw((m,))))
+
+
+def convolutional(
+    draw: Draw, activation: str, pool: type[AvgPool2d] | type[MaxPool2d], c: int, m: int
+) -> tuple[Layer, ...]:
+    """Convolution 3×3 with padding, activation, 2×2 pool, linear; for inputs (n, c, 4, 4)."""
+    conv = Conv2d(draw((1, c, 3, 3)), draw((1,)), stride=1, padding=1)
+    head = Linear(draw((m, 4)), draw((m,)))
+    return (conv, Activation(activation), pool(2, 2), Flatten(), head)
+
+
+def normalised(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]:
+    """Linear, batch norm with fixed statistics, activation, dropout with a mask, linear."""
+    norm = BatchNorm(draw((3,)), draw((3,)), draw((3,)), draw((3,)) ** 2 + 0.5)
+    mask = np.array([1.0, 0.0, 1.0])
+    first, last = Linear(draw((3, i)), draw((3,))), Linear(draw((m, 3)), draw((m,)))
+    return (first, norm, Activation(activation), Dropout(mask, 0.5), last)
+
+
+def example(
+    draw: Draw,
+    labels: Callable[[int, int], Array],
+    layers: tuple[Layer, ...],
+    x: Array,
+    exact: bool,
+) -> Example:
+    """An example of these layers at x, with labels, targets and probes drawn."""
+    network = tamed(Network(layers), x)
+    n, m = network.forward(x).shape
+    return Example(network, x, labels(n, m), draw((n, m)), draw((n, m, 2)), exact)
+
+
+def tamed(network: Network, x: Array) -> Network:
+    """The last layer halved until |z| <= 8, which keeps it dyadic.
+
+    Further out p is onehot to many digits, and p − y a difference of rounding errors.
+    """
+    *rest, last = network.layers
+    size = float(np.abs(network.forward(x)).max())
+    factor = 2.0 ** -max(0, np.ceil(np.log2(size / 8))) if size else 1.0
+    if not isinstance(last, Linear) or last.bias is None:
+        return network
+    return Network((*rest, Linear(factor * last.weight, factor * last.bias)))
+
+
+def bundled(seed: int = 0) -> Iterator[Example]:
+    """The examples that every backend is checked on: every layer, B, m and input shape once.
+
+    Axes differ in length wherever they can, and none is the 10 or the 1 that a wrong
+    implementation could have in mind.
+    """
+    rng = np.random.default_rng(seed)
+    dyadic, smooth = quarters(rng), rng.standard_normal
+
+    def labels(n: int, m: int) -> Array:
+        return rng.integers(0, m, n)
+
+    for draw, names, exact in (
+        (dyadic, ("relu", "square"), True),
+        (smooth, ("tanh", "gelu", "silu", "softplus"), False),
+    ):
+        for n, m, name in (
+            (1, 3, names[0]),
+            (2, 1, names[-1]),
+            (5, 2, names[-2]),
+            (2, 10, names[1]),
+        ):
+            yield example(draw, labels, dense(draw, name, 4, 3, m), draw((n, 4)), exact)
+        yield example(draw, labels, residual(draw, names[0], 3, 4), draw((2, 3)), exact)
+        for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
+            layers = convolutional(draw, names[0], pool, c, m)
+            yield example(draw, labels, layers, draw((n, c, 4, 4)), exact)
+    yield example(smooth, labels, normalised(smooth, "silu", 5, 4), smooth((2, 5)), False)
+
+
+def quarters(rng: Rng) -> Draw:
+    """Dyadic entries: k/4 with |k| <= 8."""
+    return lambda shape: rng.integers(-8, 9, shape) / 4

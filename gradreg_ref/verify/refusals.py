@@ -1,0 +1,73 @@
+"""S14, second half: bad input gets an error, never a number."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.verify.comparison import Broken, Target
+from gradreg_ref.verify.examples import Example
+
+Attempt = Callable[[Target, Example], Any]
+
+
+def with_first(a: Any, entry: float) -> Any:
+    """The array with another first entry."""
+    a = a.copy()
+    a.flat[0] = entry
+    return a
+
+
+def attempts(e: Example) -> dict[str, Attempt]:
+    """What must be refused, by what is wrong with it."""
+    n, m, _ = e.probes.shape
+    ones = np.ones((n, m, 1))
+    tries: dict[str, Attempt] = {
+        "NaN in x": lambda t, e: t.value("frobreg", replace(e, x=with_first(e.x, np.nan))),
+        "infinity in x": lambda t, e: t.value("frobreg", replace(e, x=with_first(e.x, np.inf))),
+        "integer x": lambda t, e: t.value("frobreg", replace(e, x=np.ones(e.x.shape, int))),
+        "an empty batch": lambda t, e: t.value("frobreg", e.rows(slice(0, 0))),
+        "an unknown reduction": lambda t, e: t.value("frobreg", e, reduction="average"),
+        "an unknown law": lambda t, e: t.value("spectreg", e, probe="uniform", seed=0),
+        "no randomness": lambda t, e: t.value("spectreg", e),
+        "num_probes = 0": lambda t, e: t.value("spectreg", e, num_probes=0, seed=0),
+        "num_probes = m": lambda t, e: t.value("spectreg", e, num_probes=m, seed=0),
+        "probes of m + 1 logits": lambda t, e: t.value(
+            "spectreg", e, probes=np.ones((n, m + 1, 1))
+        ),
+        "probes of n + 1 examples": lambda t, e: t.value(
+            "spectreg", e, probes=np.ones((n + 1, m, 1))
+        ),
+        "probes without their last axis": lambda t, e: t.value("spectreg", e, probes=ones[:, :, 0]),
+        "integer probes": lambda t, e: t.value("spectreg", e, probes=ones.astype(int)),
+        "label m": lambda t, e: t.value("onehot", replace(e, y=np.full(n, m))),
+        "label -1": lambda t, e: t.value("onehot", replace(e, y=np.full(n, -1))),
+        "float labels": lambda t, e: t.value("onehot", replace(e, y=e.y.astype(float))),
+        "labels of shape (n, 1)": lambda t, e: t.value("onehot", replace(e, y=e.y[:, None])),
+        "an unknown loss": lambda t, e: t.value("doubleback", e, loss="hinge"),
+        "targets of shape (n,)": lambda t, e: t.value(
+            "doubleback", replace(e, targets=e.targets[:, 0]), loss="mean_squared_error"
+        ),
+    }
+    if m == 1:
+        tries |= {
+            "cross-entropy of one logit": lambda t, e: t.value("doubleback", e),
+            "softmax of one logit": lambda t, e: t.value("jacreg", e),
+        }
+    return tries
+
+
+def refusals(target: Target, e: Example) -> float:
+    """ValueError or TypeError, with a sentence, for everything in `attempts`."""
+    for what, attempt in attempts(e).items():
+        try:
+            got = attempt(target, e)
+        except (ValueError, TypeError) as error:
+            if "expected" not in str(error):
+                raise Broken(
+                    f"{what}: refused without saying what was expected: {error}"
+                ) from error
+        else:
+            raise Broken(f"{what}: expected an error, got {got}")
+    return 0.0

@@ -1,0 +1,40 @@
+"""Hypothesis profiles, and the backends that every claim is checked on."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from gradreg_ref.backends import BackendUnavailable, load, names
+from gradreg_ref.verify import Target
+
+# Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.
+common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **common)
+settings.register_profile("long", max_examples=2000, **common)
+settings.register_profile(
+    "mutation", max_examples=10, derandomize=True, database=None, phases=[Phase.generate], **common
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def targets():
+    """Every backend on every device that is here; what is missing is skipped with a reason."""
+    for name in names():
+        try:
+            backend = load(name)
+        except BackendUnavailable as missing:
+            yield pytest.param(None, id=name, marks=pytest.mark.skip(reason=str(missing)))
+            continue
+        for device in backend.capabilities().devices:
+            yield pytest.param(Target(backend, device), id=f"{name}-{device}")
+
+
+def pytest_generate_tests(metafunc):
+    if "target" in metafunc.fixturenames:
+        metafunc.parametrize("target", list(targets()), scope="session")
+    if "device" in metafunc.fixturenames:
+        torch = pytest.importorskip("torch")
+        here = torch.cuda.is_available()
+        missing = pytest.mark.skipif(not here, reason="no CUDA device on this machine")
+        metafunc.parametrize("device", ["cpu", pytest.param("cuda:0", marks=missing)])
