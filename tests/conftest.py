@@ -1,6 +1,7 @@
 """Hypothesis profiles, and the backends that every claim is checked on."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -28,6 +29,11 @@ def targets():
             continue
         for device in backend.capabilities().devices:
             yield pytest.param(Target(backend, device), id=f"{name}-{device}")
+
+
+def pytest_report_header():
+    torch = find_spec("torch")
+    return None if torch else "torch is not installed: tests/torch_backend are left out"
 
 
 def pytest_generate_tests(metafunc):

@@ -44,7 +44,6 @@ def example(draw, exact=None):
     exact = draw(st.booleans()) if exact is None else exact
     layers, shape, array = draw(networks(exact))
     n = draw(st.sampled_from([1, 2, 4]))
-    m = layers[-1].weight.shape[0]
 
     def labels(n, m):
         return draw(arrays(np.int64, n, elements=st.integers(0, m - 1)))

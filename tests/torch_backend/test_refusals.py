@@ -1,0 +1,120 @@
+# ruff: noqa: E501  # one line a case reads as the table that it is
+"""Bad input to the torch backend: what was expected, what came, what to do."""
+
+import re
+
+import gradreg_torch as gt
+import pytest
+import torch
+from torch import nn
+
+MODEL = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+X = torch.ones(2, 4, dtype=torch.float64)
+Y = torch.tensor([0, 2])
+NAN = X.clone().index_fill_(0, torch.tensor([1]), torch.nan)
+with torch.inference_mode():
+    INFERENCE = torch.ones(2, 4, dtype=torch.float64)
+
+
+def frozen():
+    return nn.Linear(4, 3).double().requires_grad_(False)
+
+
+def broken():
+    model = nn.Linear(4, 3).double()
+    with torch.no_grad():
+        model.weight[0, 0] = torch.nan
+    return model
+
+
+def g():
+    return torch.Generator().manual_seed(0)
+
+
+CASES = {
+    "a model that is none": (lambda: gt.frobreg(3, X), "expected a model (callable) or its logits, got int"),
+    "x of integers": (lambda: gt.frobreg(MODEL, torch.ones(2, 4, dtype=int)), "differentiate the embeddings"),
+    "x complex": (lambda: gt.frobreg(MODEL, X + 0j), "real floating dtype, got torch.complex128"),
+    "x a list of lists": (lambda: gt.frobreg(MODEL, [[1.0]]), "expected input 0 to be a tensor, got list"),
+    "x a number": (lambda: gt.frobreg(MODEL, 1.0), "tuple or dict of tensors, got 1.0"),
+    "x empty": (lambda: gt.frobreg(MODEL, X[:0]), "got (0, 4); skip empty batches"),
+    "x of an inference tensor": (lambda: gt.frobreg(MODEL, INFERENCE), "pass x.clone()"),
+    "NaN in x": (lambda: gt.frobreg(MODEL, NAN), "expected input 0 finite"),
+    "NaN in a parameter": (lambda: gt.frobreg(broken(), X), "expected parameter 'weight' finite"),
+    "an infinite output": (lambda: gt.frobreg(lambda x: x / 0, X), "expected output 'logits' finite"),
+    "a frozen model": (lambda: gt.frobreg(frozen(), X), "model.eval() to measure it"),
+    "two inputs, none named": (lambda: gt.frobreg(MODEL, (X, X)), "expected wrt= to say which"),
+    "an unknown input": (lambda: gt.frobreg(MODEL, {"x": X}, wrt="y"), "expected wrt among ['x'], got 'y'"),
+    "an input that is not used": (lambda: gt.frobreg(lambda a, b: a, (X, X), wrt=1), "expected logits that depend on x|expected input 1 to reach"),
+    "an input that is not used beside one that is": (lambda: gt.frobreg(lambda a, b: a, (X, X), wrt=[0, 1]), "expected input 1 to reach the logits"),
+    "a detached output": (lambda: gt.frobreg(lambda x: MODEL(x).detach(), X), "look for detach()"),
+    "a detached input": (lambda: gt.frobreg(lambda x: MODEL(x.detach()), X), "expected input 0 to reach the logits"),
+    "an output that is a tuple": (lambda: gt.frobreg(lambda x: (x, x), X), "lambda x: model(x).logits"),
+    "an output that is a loss": (lambda: gt.frobreg(lambda x: MODEL(x).sum(), X), "return the logits, not a loss"),
+    "an output that is a mean": (lambda: gt.frobreg(lambda x: MODEL(x).mean(0), X), "expected logits with shape (2, ...)"),
+    "logits without a graph": (lambda: gt.frobreg(MODEL(X).detach(), X.clone().requires_grad_()), "expected logits with a graph"),
+    "logits of an x without grad": (lambda: gt.frobreg(MODEL(X), X), "call x.requires_grad_() before"),
+    "logits of another x": (lambda: gt.frobreg(MODEL(X), X.clone().requires_grad_()), "expected input 0 to reach the logits"),
+    "no generator": (lambda: gt.spectreg(MODEL, X), "torch.Generator('cpu').manual_seed(seed), got None"),
+    "a seed for a generator": (lambda: gt.spectreg(MODEL, X, generator=3), "got 3; randomness is always passed in"),
+    "num_probes = m": (lambda: gt.spectreg(MODEL, X, num_probes=3, generator=g()), "num_probes < m = 3, got 3"),
+    "num_probes = 0": (lambda: gt.jacreg(MODEL, X, num_probes=0, generator=g()), "whole number >= 1, got 0"),
+    "an unknown law": (lambda: gt.spectreg(MODEL, X, probe="uniform", generator=g()), "got 'uniform'"),
+    "probes of a wrong shape": (lambda: gt.spectreg(MODEL, X, probes=torch.ones(2, 3).double()), "pass probes[:, :, None]"),
+    "probes for the batch": (lambda: gt.spectreg(MODEL, X, probes=torch.ones(1, 3, 1).double()), "pass shared_probe=True"),
+    "probes of a wrong dtype": (lambda: gt.spectreg(MODEL, X, probes=torch.ones(2, 3, 1)), "probes.to(logits.dtype)"),
+    "probes that are an array": (lambda: gt.spectreg(MODEL, X, probes=X.numpy()), "expected probes to be a tensor, got ndarray"),
+    "chunk_size = 0": (lambda: gt.frobreg(MODEL, X, chunk_size=0), "chunk_size to be a whole number >= 1"),
+    "an unknown reduction": (lambda: gt.frobreg(MODEL, X, reduction="average"), "none, mean, sum; got 'average'"),
+    "label m": (lambda: gt.onehot(MODEL, X, torch.tensor([0, 3])), "labels in [0, 3), got 0 to 3"),
+    "label -1": (lambda: gt.doubleback(MODEL, X, torch.tensor([-1, 0])), "got -1 to 0; classes count from 0"),
+    "float labels": (lambda: gt.doubleback(MODEL, X, Y.double()), "use y.long()"),
+    "bool labels": (lambda: gt.onehot(MODEL, X, Y > 0), "integer dtype, got torch.bool"),
+    "labels that are a list": (lambda: gt.onehot(MODEL, X, [0, 1]), "expected y to be a tensor, got list"),
+    "labels of shape (n, 1)": (lambda: gt.onehot(MODEL, X, Y[:, None]), "labels with shape (2,), got (2, 1)"),
+    "rows that are no probabilities": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 3)), "to be probabilities"),
+    "targets that would broadcast": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 1), loss="mean_squared_error"), "broadcasting would compare"),
+    "integer targets": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 3, dtype=int), loss="mean_squared_error"), "y.float()"),
+    "a mean-reduced loss": (lambda: gt.doubleback(MODEL, X, Y, loss=nn.functional.cross_entropy), "makes DoubleBack 1/B² of itself"),
+    "an unknown loss": (lambda: gt.doubleback(MODEL, X, Y, loss="hinge"), "cross_entropy, mean_squared_error; got 'hinge'"),
+    "one logit": (lambda: gt.jacreg(nn.Linear(4, 1).double(), X), "return the two logits (0, z)"),
+    "cross-entropy of one logit": (lambda: gt.doubleback(nn.Linear(4, 1).double(), X, Y * 0), "at least 2 logits"),
+    "classes on no one axis": (lambda: gt.jacreg(lambda x: MODEL(x)[:, :, None], X), "a class axis is needed here"),
+    "a per-example training loss": (lambda: gt.objective(MODEL, X, Y, gt.FrobReg(), loss=lambda z, y: z), "training loss to be a scalar"),
+    "an unknown option of a twin": (lambda: gt.SpectReg(probs=2), "options of SpectReg among probes"),
+    "weight decay of no module": (lambda: gt.weight_decay([X]), "nn.Module, got list"),
+    "weight decay of no weights": (lambda: gt.weight_decay(nn.ReLU()), "weights of two axes or more"),
+    "confidence of integers": (lambda: gt.confidence_penalty(Y[:, None]), "real floating dtype"),
+    "confidence of one logit": (lambda: gt.confidence_penalty(X[:, :1]), "at least 2 logits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_refuses(what):
+    attempt, message = CASES[what]
+    pattern = "|".join(re.escape(part) for part in message.split("|"))
+    with pytest.raises((ValueError, TypeError), match=pattern):
+        attempt()
+
+
+def test_refuses_inference_mode():
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=r"under torch\.no_grad\(\)"):
+        gt.frobreg(MODEL, X)
+
+
+def test_checks_that_read_values_can_be_left_out():
+    assert gt.frobreg(MODEL, NAN, check_values=False).isnan()
+
+
+def test_a_generator_of_another_device():
+    logits = torch.ones(2, 3, device="meta", requires_grad=True)
+    with pytest.raises(
+        ValueError, match="expected a generator on meta like the logits, got one on cpu"
+    ):
+        gt.probes.batch_probes(logits, None, "gaussian", 1, False, g())
+
+
+def test_labels_of_another_device():
+    logits = torch.ones(2, 3, device="meta")
+    with pytest.raises(ValueError, match=r"move it with y\.to\(logits\.device\)"):
+        gt.checks.labels(Y, logits, reads=False)
