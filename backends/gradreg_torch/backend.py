@@ -1,6 +1,6 @@
 """The torch backend behind the protocol of `gradreg_ref.backends`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,19 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 
 class TorchBackend:
-    """torch, in reverse mode, on the CPU and on CUDA devices."""
+    """torch, in reverse mode, on the CPU and on CUDA devices.
+
+    Parameters
+    ----------
+    functions : mapping, optional
+        Functions ``f(model, x, y, **options)`` that stand in for those of this package, by the name
+        of the penalty: how one's own penalty is verified.
+    """
 
     name = "torch"
+
+    def __init__(self, functions: Mapping[str, Callable[..., Tensor]] | None = None) -> None:
+        self.functions = FUNCTIONS | dict(functions or {})
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
@@ -93,7 +103,7 @@ class TorchBackend:
             options["probes"] = tensor(options["probes"])
         if seed is not None:
             options["generator"] = torch.Generator(device).manual_seed(seed)
-        function = FUNCTIONS[checks.choice("penalty", penalty, FUNCTIONS)]
+        function = self.functions[checks.choice("penalty", penalty, self.functions)]
         labels = None if y is None else tensor(y)
         return module, function(module, tensor(x), labels, **options)
 

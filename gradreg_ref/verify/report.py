@@ -35,6 +35,9 @@ class Result:
     figure: str
     seconds: float
 
+    def __str__(self) -> str:
+        return f"{self.verdict}  {self.claim:4} {self.sentence:58} {self.figure}"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -49,6 +52,9 @@ class Report:
     def ok(self) -> bool:
         """Whether every claim holds."""
         return all(result.verdict == "PASS" for result in self.results)
+
+    def __str__(self) -> str:
+        return "\n".join(str(result) for result in self.results)
 
 
 def verify(

@@ -1,0 +1,102 @@
+"""The command line: ``gradreg quickstart``, ``gradreg backends``, ``gradreg verify``.
+
+Exit status: 0 all is well, 1 a claim fails, 2 it could not run (and a sentence says why).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from gradreg_ref import __version__, checks
+from gradreg_ref.backends import BackendUnavailable, load, names
+from gradreg_ref.verify import verify
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
+    top = argparse.ArgumentParser(prog="gradreg", description="Penalties on input gradients.")
+    top.add_argument("--version", action="version", version=f"gradreg-ref {__version__}")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    quickstart = commands.add_parser(
+        "quickstart", help="check the torch backend, train the toy problem, draw a figure"
+    )
+    quickstart.add_argument("--full", action="store_true", help="10,000 iterations and 10 seeds")
+    quickstart.add_argument("--out", type=Path, default=Path("results/quickstart"))
+    quickstart.add_argument("--device", default="cpu")
+    quickstart.add_argument("--seeds", type=int)
+    quickstart.add_argument("--iterations", type=int)
+    quickstart.set_defaults(run=run_quickstart)
+
+    backends = commands.add_parser("backends", help="which backends and devices are here")
+    backends.set_defaults(run=run_backends)
+
+    check = commands.add_parser("verify", help="check every claim for a backend")
+    check.add_argument("backend", help="a name that `gradreg backends` lists")
+    check.add_argument("--device", default="cpu")
+    check.set_defaults(run=run_verify)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; what goes wrong is a sentence, never a traceback."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except (BackendUnavailable, ValueError, OSError) as error:
+        print(f"gradreg {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gradreg {arguments.command}: interrupted", file=sys.stderr)
+        return 2
+    return status
+
+
+def run_quickstart(arguments: argparse.Namespace) -> int:
+    """The main job; needs the extra `experiments`."""
+    for module in ("torch", "matplotlib", "rich"):
+        if find_spec(module) is None:
+            raise BackendUnavailable(
+                f"quickstart needs {module}, which is not installed; "
+                "pip install 'gradreg-ref[experiments]'"
+            )
+    from gradreg_experiments.quickstart import run
+
+    return run(
+        out=arguments.out,
+        full=arguments.full,
+        device=arguments.device,
+        seeds=arguments.seeds,
+        iterations=arguments.iterations,
+    )
+
+
+def run_backends(_: argparse.Namespace) -> int:
+    """One paragraph a backend: framework, devices, dtypes, modes; or what to install."""
+    for name in names():
+        try:
+            found = load(name).capabilities()
+        except BackendUnavailable as missing:
+            print(f"{name}: not available. {missing}")
+            continue
+        devices = "; ".join(f"{device} ({what})" for device, what in found.devices.items())
+        print(f"{name}: {found.framework}")
+        print(f"    devices  {devices}")
+        print(f"    dtypes   {', '.join(found.dtypes)}")
+        print(f"    modes    {', '.join(found.modes)}")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Every claim, as it is checked."""
+    checks.choice("backend", arguments.backend, names())
+    report = verify(
+        load(arguments.backend),
+        device=arguments.device,
+        progress=lambda result: print(result, flush=True),
+    )
+    held = sum(result.verdict == "PASS" for result in report.results)
+    print(f"{held} of {len(report.results)} claims hold: {report.framework} on {report.device}")
+    return 0 if report.ok else 1

@@ -1,0 +1,70 @@
+"""The front door: ``nox -s quickstart`` is the main job, ``nox -s tests`` all that must hold."""
+
+import nox
+
+nox.options.sessions = ["lint", "tests", "docs", "wheel"]
+nox.options.reuse_existing_virtualenvs = True
+
+TORCH = "torch==2.13.0"
+TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.130", "sybil>=9"]
+# One thread a worker: the networks are tiny, and two workers share two cores.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@nox.session
+def tests(session):
+    """Every law on every backend, the examples of README and docs; arguments go to pytest."""
+    session.install(TORCH, *TESTS)
+    session.install("-e", ".[experiments]")
+    session.run("pytest", "-n", "2", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def lint(session):
+    """Style and strict types."""
+    session.install(TORCH, "ruff>=0.14", "mypy>=1.18")
+    session.install("-e", ".[experiments]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session):
+    """The documentation as HTML; a warning is an error."""
+    session.install("-r", "docs/requirements.txt")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def quickstart(session):
+    """The main job: verify the torch backend, train the toy problem, draw the figure."""
+    session.install(TORCH)
+    session.install("-e", ".[experiments]")
+    session.run("gradreg", "quickstart", *session.posargs)
+
+
+@nox.session
+def verify(session):
+    """Every claim for the torch backend (or `nox -s verify -- loopback`)."""
+    session.install(TORCH)
+    session.install("-e", ".")
+    session.run("gradreg", "verify", *(session.posargs or ["torch"]))
+
+
+@nox.session
+def wheel(session):
+    """Wheel and sdist, built, installed without a framework, and tried."""
+    session.install("build")
+    dist = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", dist, ".")
+    session.install("pytest")
+    session.run("python", "tests/wheel_contents.py", dist)
+    wheel_file = session.run(
+        "python", "-c", f"import glob; print(glob.glob({dist!r} + '/*.whl')[0])", silent=True
+    ).strip()
+    session.install(wheel_file)
+    with session.chdir(dist):  # away from the checkout, whose packages would be found first
+        session.run("gradreg", "backends")
+        session.run("gradreg", "verify", "loopback")
+        session.run("gradreg", "quickstart", success_codes=[2])
