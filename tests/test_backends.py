@@ -50,5 +50,7 @@ def test_a_backend_without_its_framework_names_the_extra(monkeypatch):
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     monkeypatch.setattr(backends, "entry_points", lambda group: [Point()])
-    with pytest.raises(BackendUnavailable, match=r"needs torch.* pip install 'gradreg-ref\[torch\]'"):
+    with pytest.raises(
+        BackendUnavailable, match=r"needs torch.* pip install 'gradreg-ref\[torch\]'"
+    ):
         load("torch")

@@ -56,11 +56,15 @@ def graph_reaches(logits: Tensor, inputs: dict[str | int, Tensor]) -> None:
         )
 
 
-def trainable(model: Any, create_graph: bool) -> None:
-    """A model that is meant to be trained, or measured: not half of each."""
+def is_callable(model: Any) -> None:
+    """A model, where there are no logits."""
     if not callable(model):
         raise TypeError(f"expected a model (callable) or its logits, got {type(model).__name__}")
-    if not isinstance(model, nn.Module) or not (create_graph and model.training):
+
+
+def trainable(model: Any) -> None:
+    """A model that is in training mode has something to train."""
+    if not isinstance(model, nn.Module) or not model.training:
         return
     parameters = list(model.parameters())
     if parameters and not any(p.requires_grad for p in parameters):

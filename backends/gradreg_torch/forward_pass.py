@@ -65,7 +65,9 @@ def forward_pass(
             output = model
             checks.graph_reaches(output, inputs)
         else:
-            checks.trainable(model, create_graph)
+            checks.is_callable(model)
+            if create_graph and not any(computed(t) for t in inputs.values()):
+                checks.trainable(model)
             inputs = {name: leaf(tensor) for name, tensor in inputs.items()}
             output = call(model, x, named | inputs, update_statistics)
         first = next(iter(inputs.values()))
@@ -108,15 +110,18 @@ def select(named: dict[str | int, Tensor], wrt: Wrt) -> dict[str | int, Tensor]:
     return floating
 
 
+def computed(x: Tensor) -> bool:
+    """Whether x came out of something that can be trained (embeddings of tokens, say)."""
+    return x.requires_grad and not x.is_leaf
+
+
 def leaf(x: Tensor) -> Tensor:
     """A leaf of our own, so that x and x.grad stay untouched.
 
-    An x that was *computed* (embeddings of tokens, say) stays in its graph: J depends on the
-    parameters through it, and the penalty's gradient must too.
+    A computed x stays in its graph: J depends on parameters through it, and the penalty's gradient
+    must too.
     """
-    if x.requires_grad and not x.is_leaf:
-        return x
-    return x.detach().requires_grad_()
+    return x if computed(x) else x.detach().requires_grad_()
 
 
 def call(
