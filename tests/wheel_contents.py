@@ -22,7 +22,8 @@ def check(directory):
     for package in PACKAGES:
         assert f"{package}/py.typed" in files, f"expected {package}/py.typed in the wheel"
     assert any(name.endswith("licenses/LICENSE") for name in files), "expected LICENSE in the wheel"
-    sources = {name.split("/", 1)[1] for name in tarfile.open(sdist).getnames() if "/" in name}
+    with tarfile.open(sdist) as archive:
+        sources = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     for needed in ("README.md", "noxfile.py", "tests/conftest.py", "docs/index.md"):
         assert needed in sources, f"expected {needed} in the sdist"
     print(f"{len(files)} files in the wheel, {len(sources)} in the sdist")

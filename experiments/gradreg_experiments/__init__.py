@@ -1,0 +1,1 @@
+"""Experiments of the paper on top of `gradreg_torch`: data, training, tables and figures."""

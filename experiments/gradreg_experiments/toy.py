@@ -7,6 +7,7 @@ every λ and penalty (the comparison is paired), and for every dtype and device.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -66,9 +67,10 @@ def grid() -> tuple[Tensor, Tensor]:
 def network(seed: int) -> nn.Sequential:
     """5 hidden ReLU layers of 64; W ~ N(0, 2 / fan-in) (He et al. 2015), b = 0."""
     g, layers = generator(seed, "initialisation"), list[nn.Module]()
-    for fan_in, fan_out in zip(WIDTHS, WIDTHS[1:], strict=False):
-        # skip_init, as the default initialisation would draw from the global generator.
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+    for fan_in, fan_out in pairwise(WIDTHS):
+        # On "meta" at first, as the default initialisation would draw from the global generator.
+        linear = nn.Linear(fan_in, fan_out, dtype=torch.float64, device="meta")
+        linear = linear.to_empty(device="cpu")
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", generator=g)
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]
@@ -79,7 +81,7 @@ def batches(seed: int) -> Iterator[Tensor]:
     """Indices (50,) of one batch after the other: two an epoch, shuffled anew in each."""
     g = generator(seed, "batches")
     while True:
-        yield from torch.randperm(POINTS, generator=g).split(BATCH)
+        yield from torch.randperm(POINTS, generator=g).reshape(-1, BATCH)
 
 
 def probes(seed: int) -> Iterator[Tensor]:

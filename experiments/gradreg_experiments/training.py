@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from gradreg_torch import DoubleBack, Penalty, SpectReg, objective
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gradreg_experiments import toy
 from gradreg_experiments.stack import Stack
-from gradreg_torch import DoubleBack, Penalty, SpectReg, objective
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-
-from gradreg_ref.verify import BY_ID, Broken, Target, bundled
 from gradreg_torch import doubleback, frobreg, jacreg, spectreg
 from gradreg_torch.backend import TorchBackend
+
+from gradreg_ref.verify import BY_ID, Broken, Target, bundled
 
 EXAMPLES = list(bundled())
 
