@@ -65,7 +65,8 @@ class Bounded(Carrier):
         if ufunc not in UFUNCS or method != "__call__":
             return NotImplemented
         value = ufunc(a[0], *(b[0] for b in rest))
-        roundings = {np.negative: 0}.get(ufunc, ULPS if ufunc in TRANSCENDENTAL else 1)
+        exact = ufunc is np.negative
+        roundings = 0 if exact else ULPS if ufunc in TRANSCENDENTAL else 1
         return self.new(value, UFUNCS[ufunc](a, *rest), roundings)
 
     def __array_function__(self, func: Any, _: Any, args: Any, kwargs: Any) -> Any:
