@@ -1,0 +1,24 @@
+"""Results on disk: whole, or not there."""
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside `path`, then rename: no reader, and no interruption, finds half a file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder, and find out now, not after the training, whether it can be written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(probe := folder / ".writable", b"")
+    probe.unlink()

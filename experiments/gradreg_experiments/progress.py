@@ -1,0 +1,45 @@
+"""Progress with the time left: a bar on a terminal, a line now and then elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+LINE_EVERY_S = 15.0
+
+
+@contextmanager
+def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the number of steps done."""
+    if not console.is_terminal:
+        yield lines(console, name, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
+    """A line at the end, and before it one every 15 seconds."""
+    start = said = monotonic()
+
+    def say(done: int) -> None:
+        nonlocal said
+        now = monotonic()
+        if done < total and now - said < LINE_EVERY_S:
+            return
+        said, left = now, (now - start) * (total - done) / done
+        console.print(f"{name}: {done} of {total}, {now - start:.0f} s, {left:.0f} s left")
+
+    return say

@@ -1,0 +1,127 @@
+"""The main job: verify the estimators on this machine, then train the paper's toy problem."""
+
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+from rich.text import Text
+
+from gradreg_experiments.files import require_writable
+from gradreg_experiments.progress import progress
+from gradreg_experiments.record import write
+from gradreg_experiments.table import rows, table
+from gradreg_experiments.toy import Setting
+from gradreg_experiments.training import Sweep, sweep
+from gradreg_experiments.verification import verified
+from gradreg_ref.backends import BackendUnavailable, load, require_device
+
+# SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
+# residual, about 0.1² once it is fitted, so its λ are larger; at the largest it learns a constant.
+SWEEPS: dict[str, tuple[float, ...]] = {
+    "SpectReg": (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+    "DoubleBack": (0.03, 0.1, 0.3, 1, 3, 10, 30),
+}
+PAPER_ITERATIONS = 10_000
+QUICK, FULL = (5, 4_000), (10, PAPER_ITERATIONS)  # seeds, iterations
+REFUSED, BAD_INPUT = 1, 2
+
+
+def run(
+    *,
+    out: Path,
+    full: bool = False,
+    device: str = "cpu",
+    seeds: int | None = None,
+    iterations: int | None = None,
+    console: Console | None = None,
+) -> int:
+    """Verify, train, and write table and figure.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for toy.csv, toy.json, toy.png and toy.svg; made if need be.
+    full : bool
+        The paper's 10,000 iterations and 10 seeds, in place of 4,000 and 5.
+    device : str
+        One of the torch backend's.
+    seeds, iterations : int, optional
+        How many, in place of those.
+    console : rich.console.Console, optional
+        Where to print.
+
+    Returns
+    -------
+    int
+        0; 1 if a claim fails, and nothing is trained; 2 for an input that cannot be used.
+    """
+    console = console or Console()
+    line = command(full, device, seeds, iterations)
+    defaults = FULL if full else QUICK
+    seeds, iterations = (
+        default if given is None else given
+        for given, default in zip((seeds, iterations), defaults, strict=True)
+    )
+    try:
+        at_least_one(seeds=seeds, iterations=iterations)
+        require_device(load("torch"), device)
+        require_writable(out)
+    except (ValueError, BackendUnavailable, OSError) as error:
+        say(console, f"Error: {error}")
+        return BAD_INPUT
+    start = monotonic()
+    say(console, f"1. Checking every claim for the torch backend on {device}: up to a minute.")
+    report = verified(device, console)
+    if not report.ok:
+        failed = ", ".join(r.claim for r in report.results if r.verdict != "PASS")
+        say(console, f"Not trained: failed on {device}, as shown above: {failed}.")
+        return REFUSED
+    checked = monotonic()
+    sweeps = trained(Setting(tuple(range(1, seeds + 1)), iterations, device=device), console)
+    seconds = {"verification": checked - start, "training": monotonic() - checked}
+    say(console, "3. What came, beside the poster.")
+    console.print(table(rows(sweeps)))
+    try:
+        paths = write(out, sweeps, report, line, seconds)
+    except OSError as error:
+        say(console, f"Error: {error}")
+        return BAD_INPUT
+    spent = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    say(console, f"Written: {', '.join(map(str, paths))}. Time: {spent}.")
+    return 0
+
+
+def command(full: bool, device: str, seeds: int | None, iterations: int | None) -> str:
+    """The command line that gives these results."""
+    options = {"--seeds": seeds, "--iterations": iterations}
+    given = [f" {name} {value}" for name, value in options.items() if value is not None]
+    return "".join(["gradreg quickstart", " --full" * full, f" --device {device}", *given])
+
+
+def at_least_one(**counts: int) -> None:
+    """Whole numbers from 1."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
+
+
+def say(console: Console, sentence: str) -> None:
+    """One paragraph of plain text, its brackets and numbers left alone."""
+    console.print(Text(sentence))
+
+
+def trained(setting: Setting, console: Console) -> list[Sweep]:
+    """Every penalty's sweep."""
+    fewer = setting.iterations < PAPER_ITERATIONS
+    say(
+        console,
+        f"2. Training sin 5x with noise on {setting.device}: seeds 1 to {len(setting.seeds)}, "
+        f"{setting.iterations} iterations"
+        + (f" (the paper's scripts take {PAPER_ITERATIONS}; --full does)." if fewer else "."),
+    )
+    sweeps = []
+    for penalty, lams in SWEEPS.items():
+        name = f"{penalty}, {len(lams)} λ"
+        with progress(console, name, setting.iterations) as done:
+            sweeps.append(sweep(penalty, lams, setting, done))
+    return sweeps

@@ -1,0 +1,78 @@
+"""What one run leaves behind: toy.csv, toy.json, toy.png and toy.svg."""
+
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gradreg_experiments import toy
+from gradreg_experiments.figure import figure, render
+from gradreg_experiments.files import write_atomically
+from gradreg_experiments.table import POSTER, SOURCE, UNIT, rows, to_csv
+from gradreg_experiments.training import Sweep
+from gradreg_ref.verify import Report
+
+PACKAGES = ("gradreg-ref", "torch", "numpy", "matplotlib", "rich")
+
+
+def write(
+    out: Path,
+    sweeps: Sequence[Sweep],
+    report: Report,
+    command: str,
+    seconds: Mapping[str, float],
+) -> list[Path]:
+    """Write every file whole, and return their paths."""
+    text = json.dumps(record(sweeps, report, command, seconds), indent=1, ensure_ascii=False)
+    contents = {"csv": to_csv(sweeps).encode(), "json": f"{text}\n".encode()}
+    paths = []
+    for suffix, content in (contents | render(figure(sweeps))).items():
+        paths.append(out / f"toy.{suffix}")
+        write_atomically(paths[-1], content)
+    return paths
+
+
+def record(
+    sweeps: Sequence[Sweep], report: Report, command: str, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """All that is needed to run it again, and what came out."""
+    setting = sweeps[0].setting
+    return {
+        "command": command,
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": setting.device,
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "seeds": list(setting.seeds),
+        "iterations": setting.iterations,
+        "settings": {
+            "target": "sin 5x on [-1, 1]",
+            "points": toy.POINTS,
+            "noise": toy.NOISE,
+            "test_points": toy.TEST_POINTS,
+            "widths": toy.WIDTHS,
+            "initialisation": "He, normal; biases 0",
+            "optimiser": "Adam",
+            "learning_rate": f"{toy.LEARNING_RATE}, x0.1 at 1/2, x0.01 at 3/4 of the run",
+            "batch": toy.BATCH,
+            "objective": "sum over the batch of (g - y)^2 / 2 + lambda * batch mean of the penalty",
+            "probes": "gaussian, one a step, shared by the batch",
+            "lambda": {s.penalty: s.lams for s in sweeps},
+        },
+        "verification": {r.claim: r.verdict for r in report.results},
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "mse_unit": UNIT,
+        "rows": [{name: or_null(v) for name, v in asdict(r).items()} for r in rows(sweeps)],
+        "poster": {"source": SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
+    }
+
+
+def or_null(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,38 @@
+"""The claims of `gradreg_ref.verify`, printed as their verdicts come."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gradreg_ref.backends import load
+from gradreg_ref.verify import Report, Result, verify
+
+
+def verified(device: str, console: Console) -> Report:
+    """Every claim for the torch backend on that device."""
+    results: list[Result] = []
+    with Live(verdicts(results), console=console, transient=True) as live:
+
+        def show(result: Result) -> None:
+            results.append(result)
+            live.update(verdicts(results))
+
+        report = verify(load("torch"), device=device, progress=show)
+    console.print(verdicts(report.results))
+    return report
+
+
+def verdicts(results: Sequence[Result]) -> Table:
+    """A line for each claim."""
+    table = Table("claim", "sentence", "", "error and examples", box=SIMPLE_HEAD)
+    table.add_column("s", justify="right", no_wrap=True)
+    for r in results:
+        colour = "green" if r.verdict == "PASS" else "bold red"
+        # Text, as a sentence or a figure may hold brackets that rich would take for markup.
+        cells = (Text(r.claim), Text(r.sentence), Text(r.verdict, colour), Text(r.figure))
+        table.add_row(*cells, f"{r.seconds:.1f}")
+    return table
