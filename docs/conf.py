@@ -1,0 +1,42 @@
+"""Sphinx configuration. Mathematics becomes MathML, which browsers draw without any script."""
+
+import html
+from importlib import metadata
+
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
+project = "gradreg-ref"
+author = copyright = "The gradreg-ref developers"
+try:
+    release = metadata.version("gradreg-ref")
+except metadata.PackageNotFoundError:  # the docs build without the package
+    release = ""
+
+extensions = ["myst_parser"]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "requirements.txt"]
+
+html_theme = "furo"
+html_title = "gradreg-ref"
+html_math_renderer = "mathml"
+
+
+def inline(self, node):
+    """Mathematics in a line."""
+    self.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def block(self, node):
+    """A displayed equation."""
+    source = html.escape(node.astext(), quote=True)
+    formula = convert(node.astext(), display="block")
+    self.body.append(f'<div class="math" title="{source}">{formula}</div>')
+    raise SkipNode
+
+
+def setup(app):
+    """Register the renderer."""
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
