@@ -11,7 +11,7 @@ from gradreg_ref.verify import Target
 
 # Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.
 common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **common)
+settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **common)
 settings.register_profile("long", max_examples=2000, **common)
 settings.register_profile(
     "mutation", max_examples=10, derandomize=True, database=None, phases=[Phase.generate], **common
