@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-collect_ignore = [] if find_spec("torch") else ["README.md", "docs"]
+collect_ignore = ["docs/conf.py", *([] if find_spec("torch") else ["README.md", "docs"])]
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md"]
