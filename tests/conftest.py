@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, Phase, settings
 from gradreg_ref.backends import BackendUnavailable, load, names
 from gradreg_ref.verify import Target
 
+collect_ignore = [] if find_spec("torch") else ["test_toy.py", "torch_backend"]
+
 # Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.
 common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **common)
@@ -29,11 +31,6 @@ def targets():
             continue
         for device in backend.capabilities().devices:
             yield pytest.param(Target(backend, device), id=f"{name}-{device}")
-
-
-def pytest_report_header():
-    torch = find_spec("torch")
-    return None if torch else "torch is not installed: tests/torch_backend are left out"
 
 
 def pytest_generate_tests(metafunc):
