@@ -5,14 +5,15 @@ from importlib.util import find_spec
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-# They show torch; without it they are left out, and the report says so.
-DOCUMENTS = ["README.md", "docs/*.md"] if find_spec("torch") else []
+# The blocks show torch; without it they are left out, and the report says so.
+TORCH = find_spec("torch") is not None
 collect_ignore = ["docs/conf.py"]
 
-pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser()], patterns=DOCUMENTS).pytest()
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser()] if TORCH else [], patterns=["README.md", "docs/*.md"]
+).pytest()
 
 
 def pytest_report_header():
     """Say what is left out."""
-    missing = "torch is not installed: its tests, README.md and docs are left out"
-    return None if DOCUMENTS else missing
+    return None if TORCH else "torch is not installed: its tests, README and docs are left out"

@@ -1,24 +1,21 @@
-"""Tolerances for low precision, derived: the reference itself, run on arrays that carry an error.
+"""How far a computation in low precision may be off: derived from the formulas, never chosen.
 
-*Values*: `value_bound` runs the formula on `Bounded` arrays, a number and a radius each; every
-operation adds its own rounding u·|result| (γ_k for a sum of k products) to what it was given.
-*Gradients*: `slope_bound` runs the complex step on `Perturbed` arrays, every operation's result
-times 1 + u·ξ, and takes six times the largest deviation of eight such runs.
-
-Formulas are verified in float64; these bounds are for asking whether a lower precision did no worse
-than it must.
+`value_bound` runs the reference on numbers that carry an error bound, `gradient_bound` (along one
+direction `slope_bound`) on numbers with random rounding errors. The formulas are the same ones.
 """
 
-from gradreg_ref.rounding.bounded import Bounded, Undecided, value_bound
-from gradreg_ref.rounding.perturbed import Perturbed, slope_bound
+from gradreg_ref.rounding.bounded import Bounded, Undecided
+from gradreg_ref.rounding.bounds import UNIT_ROUNDOFF, gradient_bound, slope_bound, value_bound
+from gradreg_ref.rounding.perturbed import Perturbed
+from gradreg_ref.rounding.rules import TRANSCENDENTAL
 
-# Half the distance from 1 to the next number. TF32 multiplies float32 with 10 bits of fraction.
-UNIT_ROUNDOFF = {
-    "float64": 2.0**-53,
-    "float32": 2.0**-24,
-    "tf32": 2.0**-11,
-    "float16": 2.0**-11,
-    "bfloat16": 2.0**-8,
-}
-
-__all__ = ["UNIT_ROUNDOFF", "Bounded", "Perturbed", "Undecided", "slope_bound", "value_bound"]
+__all__ = [
+    "TRANSCENDENTAL",
+    "UNIT_ROUNDOFF",
+    "Bounded",
+    "Perturbed",
+    "Undecided",
+    "gradient_bound",
+    "slope_bound",
+    "value_bound",
+]

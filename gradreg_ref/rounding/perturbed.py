@@ -1,91 +1,72 @@
-"""Monte-Carlo arithmetic: every result off by a random relative error of the unit roundoff.
+"""Monte-Carlo arithmetic: every operation is off by a random rounding error.
 
-Parker, "Monte Carlo arithmetic" (1997).
+Operands and result of every operation are multiplied by 1 + uξ, ξ uniform on [−1, 1]. Perturbed
+operands, beside the result, are what makes cancellation show: a difference of nearly equal numbers
+is then off by u of *them*. Real and imaginary part are perturbed independently, so that a complex
+step reads a derivative with rounding errors of its own.
+(Parker, "Monte Carlo Arithmetic", 1997: random rounding and precision bounding.)
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gradreg_ref.complex_step import STEP
-from gradreg_ref.networks import Network
-from gradreg_ref.rounding.carrier import COMPARISONS, Carrier, plain
+from gradreg_ref.rounding.duck import Duck
 from gradreg_ref.typing import Array, Rng
 
 
-class Perturbed(Carrier):
-    """Numbers in arithmetic whose every result is off by a random u·ξ, |ξ| <= 1, relative."""
-
-    def __init__(self, value: Array, u: float, rng: Rng) -> None:
-        self.value, self.u, self.rng = value, u, rng
-
-    def like(self, operation: Callable[[Array], Any]) -> Perturbed:
-        """The same of the value."""
-        return Perturbed(operation(self.value), self.u, self.rng)
-
-    @property
-    def imag(self) -> Array:
-        """What a complex step reads."""
-        return self.value.imag
-
-    def rounded(self, value: Array) -> Perturbed:
-        """A result with its rounding; real and imaginary part each have their own."""
-
-        def noise() -> Array:
-            return 1 + self.u * self.rng.uniform(-1, 1, np.shape(value))
-
-        noisy = value.real * noise() + (1j * value.imag * noise() if np.iscomplexobj(value) else 0)
-        return Perturbed(noisy, self.u, self.rng)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        value = getattr(ufunc, method)(*(plain(operand) for operand in inputs), **kwargs)
-        return value if ufunc in (*COMPARISONS, np.absolute) else self.rounded(value)
-
-    def __array_function__(self, func: Any, _: Any, args: Any, kwargs: Any) -> Any:
-        arguments = [[plain(b) for b in a] if isinstance(a, list) else plain(a) for a in args]
-        value = func(*arguments, **kwargs)
-        return self.rounded(value) if func in (np.einsum, np.sum) else self.like(lambda _: value)
-
-
-def slope_bound(
-    f: Callable[[Network, Any], Any],
-    network: Network,
-    x: Array,
-    direction: Array,
-    u: float,
-    rng: Rng,
-    *,
-    runs: int = 8,
-    factor: float = 6,
-) -> tuple[float, float]:
-    """∇_θ f · direction, and how far arithmetic of unit roundoff u may be from it.
+class Perturbed(Duck):
+    """Numbers of a computation with random rounding errors.
 
     Parameters
     ----------
-    f, network, x, u
-        As in `value_bound`; f must be a scalar.
-    direction : array
-        Of the shape of ``network.parameters()``; one random direction checks a whole gradient.
+    value : array
+        Real or complex.
+    u : float
+        Unit roundoff.
     rng : numpy.random.Generator
-        Where the roundings are drawn from.
-    runs, factor
-        The bound is `factor` times the largest of `runs` deviations.
-
-    Returns
-    -------
-    slope, bound : float
+        Where ξ comes from.
     """
-    theta = network.parameters() + 1j * STEP * direction
 
-    def slope(unit: float) -> float:
-        def rounded(a: Array) -> Any:
-            return Perturbed(a, unit, rng).rounded(a)
+    def __init__(self, value: Any, u: float, rng: Rng) -> None:
+        self.value = np.asarray(value)
+        self.u = u
+        self.rng = rng
 
-        value = f(network.with_parameters(rounded(theta)), rounded(x)).imag / STEP
-        return float(value) if abs(value) >= STEP else 0.0  # as in gradreg_ref.complex_step
+    def perturbed(self, a: Array) -> Array:
+        """a (1 + uξ), real and imaginary part apart."""
+        if np.iscomplexobj(a):
+            return self.perturbed(a.real) + 1j * self.perturbed(a.imag)
+        return a * (1 + self.u * self.rng.uniform(-1, 1, a.shape))
 
-    exact = slope(0.0)
-    return exact, factor * max(abs(slope(u) - exact) for _ in range(runs))
+    def moved(self, move: Callable[[Array], Array]) -> "Perturbed":
+        """The same entries elsewhere."""
+        return Perturbed(move(self.value), self.u, self.rng)
+
+    def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:
+        """The operation on perturbed operands, perturbed; comparisons and choices are exact."""
+        if operation is np.where:
+            return self.moved(lambda _: np.where(*(plain(a) for a in inputs)))
+        operands = (self.perturbed(a.value) if isinstance(a, Perturbed) else a for a in inputs)
+        result = operation(*operands)
+        return result if result.dtype.kind == "b" else self.moved(lambda _: self.perturbed(result))
+
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> "Perturbed":
+        """Sum of perturbed entries, perturbed."""
+        return self.moved(
+            lambda a: self.perturbed(self.perturbed(a).sum(axis=axis, keepdims=keepdims))
+        )
+
+    def max(self, axis: int | None = None, keepdims: bool = False) -> "Perturbed":
+        """The maximum, exact."""
+        return self.moved(lambda a: a.max(axis=axis, keepdims=keepdims))
+
+    def argmax(self, axis: int) -> Array:
+        """Index of the maximum."""
+        return self.value.argmax(axis=axis)
+
+
+def plain(a: Any) -> Any:
+    """The numbers alone."""
+    return a.value if isinstance(a, Perturbed) else a
