@@ -42,7 +42,7 @@ class Perturbed(Duck):
 
     def moved(self, move: Callable[[Array], Array]) -> "Perturbed":
         """The same entries elsewhere."""
-        return Perturbed(move(self.value), self.u, self.rng)
+        return type(self)(move(self.value), self.u, self.rng)
 
     def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:
         """The operation on perturbed operands, perturbed; comparisons and choices are exact."""
