@@ -9,7 +9,7 @@ from gradreg_ref.identify import identify
 from gradreg_ref.losses import softmax, softmax_jacobian
 from gradreg_ref.moments import gram
 from gradreg_ref.networks import Activation, Layer, Residual
-from gradreg_ref.verify.comparison import Broken, Target, agree, same, same_gradient
+from gradreg_ref.verify.comparison import FLOOR, Broken, Target, agree, same, same_gradient
 from gradreg_ref.verify.examples import Example
 
 
@@ -92,7 +92,8 @@ def doubleback(target: Target, e: Example) -> float:
     if (by_class > bound[:, None] * (1 + 1e-9) + 1e-9).any():
         raise Broken(f"doubleback: expected at most 2 λ_max(A) = {bound}, got {by_class}")
     mean, trace = (p * by_class).sum(axis=1), np.einsum("nkl,nlk->n", A, S)
-    return max(error, same("Σ_k p_k DB(k)", mean, trace, exact=False))
+    cancelling = FLOOR * float(np.einsum("nkl,nlk->n", np.abs(A), np.abs(S)).max())
+    return max(error, same("Σ_k p_k DB(k)", mean, trace, exact=False, scale=cancelling))
 
 
 def per_class(target: Target, e: Example, k: int) -> Any:
