@@ -42,6 +42,8 @@ def contract(J: Array, R: Array) -> Array:
 def reduce(values: Array, reduction: Reduction) -> Array:
     """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
     checks.choice("reduction", reduction, ("none", "mean", "sum"))
+    if not np.all(np.isfinite(values)):
+        raise ValueError("expected a finite penalty, got an overflow; scale the network down")
     if reduction == "none":
         return values
     total = values.sum()

@@ -65,6 +65,8 @@ def jacreg(
     z = checks.logits(logits, like=J)
     n, m = z.shape
     checks.more_than_one_class(m)
+    if probes is None and num_probes is None and (rng is not None or shared_probe):
+        raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
     S = softmax_jacobian(z)
     if probes is None and num_probes is None:
         return reduce(contract(J, S), reduction)

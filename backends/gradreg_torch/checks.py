@@ -34,11 +34,18 @@ def differentiable_input(name: str | int, x: Any) -> None:
             f"expected input {name!r} outside inference mode, got an inference tensor; "
             "pass x.clone(), made outside torch.inference_mode()"
         )
-    if x.ndim == 0 or 0 in x.shape:
+    if x.ndim < 2 or 0 in x.shape:
+        hint = "skip empty batches" if x.ndim > 1 else "one example is x[None], scalars x[:, None]"
         raise ValueError(
-            f"expected input {name!r} with shape (n, ...) and n >= 1, got {tuple(x.shape)}; "
-            "skip empty batches"
+            f"expected input {name!r} with shape (n, ...) and n >= 1, got {tuple(x.shape)}; {hint}"
         )
+
+
+def one_batch(inputs: dict[str | int, Tensor]) -> None:
+    """Differentiated inputs of equally many examples."""
+    shapes = {name: tuple(x.shape) for name, x in inputs.items()}
+    if len({shape[0] for shape in shapes.values()}) > 1:
+        raise ValueError(f"expected inputs of one batch size, got shapes {shapes}")
 
 
 def graph_reaches(logits: Tensor, inputs: dict[str | int, Tensor]) -> None:
@@ -115,6 +122,15 @@ def finite(inputs: dict[str | int, Tensor], z: Tensor, model: Any) -> None:
                 raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
 
 
+def finite_value(values: Tensor) -> None:
+    """A penalty that is a number (reads values)."""
+    if not torch.isfinite(values).all():
+        raise ValueError(
+            "expected a finite penalty, got NaN or infinity at finite logits: the Jacobian is "
+            f"infinite somewhere (a square root at 0?) or overflows {values.dtype}"
+        )
+
+
 def rows_of_logits(z: Tensor) -> Tensor:
     """Logits (n, k), one class axis, where a penalty needs classes."""
     if z.ndim != 2:
@@ -166,6 +182,8 @@ def same_device(name: str, a: Any, z: Tensor) -> None:
 def probes(r: Any, z: Tensor, shared: bool) -> Tensor:
     """Probes r[n, k, q] of the dtype and on the device of the logits; r[1, k, q] if shared."""
     same_device("probes", r, z)
+    if r.is_inference():
+        raise ValueError("expected probes made outside inference mode; pass probes.clone()")
     n, m = (1 if shared else z.shape[0]), z.shape[1]
     if r.ndim != 3 or tuple(r.shape[:2]) != (n, m) or r.shape[2] == 0:
         hint = (
@@ -212,8 +230,11 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     return value
 
 
-def per_example_loss(values: Any, n: int) -> Tensor:
-    """Losses (n,): one an example, not their mean."""
+def per_example_loss(values: Any, z: Tensor) -> Tensor:
+    """Losses (n,): one an example, not their mean, computed from the outputs."""
+    n = z.shape[0]
+    if isinstance(values, Tensor) and not values.requires_grad:
+        raise ValueError("expected a loss that depends on the outputs, got one without a graph")
     if not isinstance(values, Tensor) or values.shape != (n,):
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(

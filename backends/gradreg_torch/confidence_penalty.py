@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
-from gradreg_torch.contraction import HALF, reduce
+from gradreg_torch.contraction import at_least_single, reduce
 
 
 def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -38,5 +38,7 @@ def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
     checks.differentiable_input("logits", logits)
     checks.more_than_one_class(checks.rows_of_logits(logits))
-    log_p = torch.log_softmax(logits.float() if logits.dtype in HALF else logits, dim=1)
+    if logits.device.type == "cpu":
+        checks.finite({"logits": logits}, logits, None)
+    log_p = torch.log_softmax(at_least_single(logits), dim=1)
     return reduce((log_p.exp() * log_p).sum(dim=1), reduction)

@@ -17,15 +17,21 @@ def contract(f: ForwardPass, R: Tensor, chunk_size: int | None = None) -> Tensor
 
     The square is taken in float32 where the network computes in float16 or bfloat16.
     """
-    columns = R.permute(2, 0, 1)
+    columns = R.to(f.logits.dtype).permute(2, 0, 1)
     size = columns.shape[0] if chunk_size is None else checks.count("chunk_size", chunk_size)
     squares = [sum_of_squares(Jt_R) for rs in torch.split(columns, size) for Jt_R in vjp(f, rs)]
-    return torch.stack(squares).sum(dim=0)
+    values = torch.stack(squares).sum(dim=0)
+    if f.check_values:
+        checks.finite_value(values)
+    return values
 
 
 def vjp(f: ForwardPass, rs: Tensor) -> tuple[Tensor, ...]:
     """Jᵀr for probes rs[q, n, k]; for every input a tensor (q, n, …)."""
     batched = rs.shape[0] > 1
+    if f.create_graph and not rs.requires_grad:
+        # torch then notices a function that cannot be differentiated twice (where not batched).
+        rs = rs.detach().requires_grad_()
     products = torch.autograd.grad(
         f.logits,
         list(f.inputs.values()),
@@ -41,8 +47,13 @@ def vjp(f: ForwardPass, rs: Tensor) -> tuple[Tensor, ...]:
 
 def sum_of_squares(Jt_R: Tensor) -> Tensor:
     """Σ over probes and input coordinates: (q, n, …) to (n,)."""
-    Jt_R = Jt_R.float() if Jt_R.dtype in HALF else Jt_R
+    Jt_R = at_least_single(Jt_R)
     return Jt_R.reshape(*Jt_R.shape[:2], -1).square().sum(dim=(0, 2))
+
+
+def at_least_single(t: Tensor) -> Tensor:
+    """In float32 where it comes in float16 or bfloat16."""
+    return t.float() if t.dtype in HALF else t
 
 
 def reduce(values: Tensor, reduction: str) -> Tensor:

@@ -148,11 +148,15 @@ def from_torch(module: nn.Module) -> Network:
     TypeError, ValueError
         A layer, an option or a mode that the reference does not have.
     """
+    names = [n for n, _ in module.named_parameters(remove_duplicate=False)]
+    if len(names) != len(list(module.parameters())):
+        raise ValueError("expected every layer once, got parameters that layers share")
     return Network(layers_of(module))
 
 
 def layers_of(module: nn.Module) -> tuple[Layer, ...]:
     """The layers of a module, in order."""
+    refuse_what_is_not_the_class_s(module)
     match module:
         case nn.Sequential():
             return tuple(layer for child in module for layer in layers_of(child))
@@ -164,6 +168,8 @@ def layers_of(module: nn.Module) -> tuple[Layer, ...]:
             return (conv_from_torch(module),)
         case nn.modules.batchnorm._BatchNorm():
             require_eval(module)
+            if not (module.affine and module.track_running_stats):
+                raise ValueError(f"expected affine batch norm with running statistics: {module}")
             statistics = array(module.running_mean), array(module.running_var)
             return (
                 ref.BatchNorm(array(module.weight), array(module.bias), *statistics, module.eps),
@@ -181,10 +187,24 @@ def layers_of(module: nn.Module) -> tuple[Layer, ...]:
             return ()
         case nn.GELU(approximate="tanh"):
             raise ValueError("expected GELU by erf, got its tanh approximation")
+        case nn.Softplus() if module.beta != 1:
+            raise ValueError(f"expected Softplus with beta = 1: {module}")
     for name, make in ACTIVATIONS.items():
         if type(module) is type(make()):
             return (ref.Activation(name),)
     raise TypeError(f"expected a layer that the reference has, got {module}")
+
+
+def refuse_what_is_not_the_class_s(module: nn.Module) -> None:
+    """A subclass with a forward of its own, or hooks, computes something else."""
+    own = type(module).__module__.split(".")[0] in ("torch", "gradreg_torch")
+    hooks = any(len(getattr(module, name)) for name in HOOKS)
+    if not own or hooks:
+        what = "with hooks" if hooks else f"of the class {type(module).__qualname__}"
+        raise TypeError(f"expected a layer that the reference has, got one {what}")
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def conv_from_torch(conv: nn.Conv2d) -> ref.Conv2d:
@@ -201,10 +221,11 @@ def pool_from_torch(pool: nn.AvgPool2d | nn.MaxPool2d) -> Layer:
     """A pool with one size, one stride, no padding, no dilation."""
     size, stride = pool.kernel_size, pool.stride
     plain = pool.padding == 0 and not pool.ceil_mode and getattr(pool, "dilation", 1) == 1
-    if getattr(pool, "divisor_override", None) or not plain or not isinstance(size, int):
+    square = isinstance(size, int) and isinstance(stride, int)
+    if getattr(pool, "divisor_override", None) or not (plain and square):
         raise ValueError(f"expected a square pool without padding or dilation: {pool}")
     make = ref.MaxPool2d if isinstance(pool, nn.MaxPool2d) else ref.AvgPool2d
-    return make(size, int(stride) if isinstance(stride, int) else size)
+    return make(size, stride)  # type: ignore[arg-type]
 
 
 def require_eval(module: nn.Module) -> None:

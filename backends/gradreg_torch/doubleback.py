@@ -1,5 +1,7 @@
 """DoubleBack: the squared input gradient of the loss, a projection of the logits Jacobian."""
 
+from typing import Any
+
 from torch import Tensor
 
 from gradreg_torch.contraction import contract, reduce
@@ -63,3 +65,14 @@ class DoubleBack(Penalty):
 
     function = staticmethod(doubleback)
     takes_labels = True
+
+    def for_loss(self, loss: Any) -> dict[str, Any]:
+        """The gradient that is penalised is that of the loss that is trained."""
+        if "loss" in self.options:
+            return {}
+        if callable(loss):
+            raise ValueError(
+                "expected DoubleBack(loss=...) with the per-example form of your loss, since the "
+                "objective's is a batch mean; for example one with reduction='none'"
+            )
+        return {"loss": loss}

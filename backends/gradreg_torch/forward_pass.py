@@ -60,6 +60,7 @@ def forward_pass(
     inputs = select(named, wrt)
     for name, tensor in inputs.items():
         checks.differentiable_input(name, tensor)
+    checks.one_batch(inputs)
     with torch.enable_grad():
         if isinstance(model, Tensor):
             output = model
@@ -68,8 +69,10 @@ def forward_pass(
             checks.is_callable(model)
             if create_graph and not any(computed(t) for t in inputs.values()):
                 checks.trainable(model)
-            inputs = {name: leaf(tensor) for name, tensor in inputs.items()}
-            output = call(model, x, named | inputs, update_statistics)
+            inputs = {name: own(tensor) for name, tensor in inputs.items()}
+            # Copies, as a model may work in place on what it is given.
+            copies = {name: tensor.clone() for name, tensor in inputs.items()}
+            output = call(model, x, named | copies, update_statistics)
         first = next(iter(inputs.values()))
         checks.output(output, first.shape[0])
         reads = first.device.type == "cpu" if check_values is None else check_values
@@ -94,10 +97,9 @@ def by_name(x: Any) -> dict[str | int, Tensor]:
 def select(named: dict[str | int, Tensor], wrt: Wrt) -> dict[str | int, Tensor]:
     """The inputs to differentiate: those named, or the only one of a floating dtype."""
     if wrt is not None:
-        names: list[str | int] = [wrt] if isinstance(wrt, str | int) else list(wrt)
-        for name in names:
-            if name not in named:
-                raise ValueError(f"expected wrt among {list(named)}, got {name!r}")
+        names: list[Any] = list(wrt) if isinstance(wrt, tuple | list) else [wrt]
+        if not names or any(isinstance(k, bool) or k not in named for k in names):
+            raise ValueError(f"expected wrt among {list(named)}, got {wrt!r}")
         return {name: named[name] for name in names}
     floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if len(named) == 1:
@@ -115,13 +117,18 @@ def computed(x: Tensor) -> bool:
     return x.requires_grad and not x.is_leaf
 
 
-def leaf(x: Tensor) -> Tensor:
+def own(x: Tensor) -> Tensor:
     """A leaf of our own, so that x and x.grad stay untouched.
 
-    A computed x stays in its graph: J depends on parameters through it, and the penalty's gradient
-    must too.
+    A computed x stays in its graph, for J depends on parameters through it and the penalty's
+    gradient must too; the view is a variable of its own, also where one input depends on another.
     """
-    return x if computed(x) else x.detach().requires_grad_()
+    return x.view_as(x) if computed(x) else x.detach().requires_grad_()
+
+
+def in_training(model: nn.Module) -> bool:
+    """Whether any part of the model is in training mode."""
+    return any(module.training for module in model.modules())
 
 
 def call(
@@ -134,7 +141,7 @@ def call(
     """
     args = () if isinstance(x, Mapping) else tuple(tensors.values())
     kwargs = tensors if isinstance(x, Mapping) else {}
-    if isinstance(model, nn.Module) and model.training and not update_statistics:
+    if isinstance(model, nn.Module) and not update_statistics and in_training(model):
         buffers = {name: b.clone() for name, b in model.named_buffers()}
         return torch.func.functional_call(model, buffers, args, kwargs)
     return model(*args, **kwargs)

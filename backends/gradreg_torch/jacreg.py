@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
-from gradreg_torch.contraction import contract, reduce
+from gradreg_torch.contraction import at_least_single, contract, reduce
 from gradreg_torch.forward_pass import ForwardPass, Inputs, ModelOrLogits, Wrt, forward_pass
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import batch_probes
@@ -56,6 +56,8 @@ def jacreg(
     Sokolić, Giryes, Sapiro, Rodrigues, "Robust large margin deep neural networks" (2016);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), JacReg.
     """
+    if probes is None and num_probes is None and (generator is not None or shared_probe):
+        raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
     with forward_pass(model, x, wrt, check_values) as f:
         S = softmax_jacobian(f)
         if probes is None and num_probes is None:
@@ -63,7 +65,7 @@ def jacreg(
         else:
             q = 1 if num_probes is None else num_probes
             r = batch_probes(f.logits, probes, probe, q, shared_probe, generator)
-            S_r = torch.einsum("nkl,nlq->nkq", S, r)
+            S_r = torch.einsum("nkl,nlq->nkq", S, r.to(S.dtype))
             values = contract(f, S_r, chunk_size) / r.shape[2]
     return reduce(values, reduction)
 
@@ -72,7 +74,7 @@ def softmax_jacobian(f: ForwardPass) -> Tensor:
     """S = ∂p/∂z = diag(p) − p pᵀ, shape (n, k, l). Symmetric, and its rows sum to zero."""
     z = checks.rows_of_logits(f.output)
     checks.more_than_one_class(z)
-    p = z.softmax(dim=1)
+    p = at_least_single(z).softmax(dim=1)
     return torch.diag_embed(p) - torch.einsum("nk,nl->nkl", p, p)
 
 

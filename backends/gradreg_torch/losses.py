@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
+from gradreg_torch.contraction import at_least_single
 from gradreg_torch.forward_pass import ForwardPass
 
 Loss = str | checks.LossFunction
@@ -48,10 +49,11 @@ def cross_entropy(f: ForwardPass, y: Any) -> Tensor:
 
 
 def cross_entropy_gradient(f: ForwardPass, y: Any) -> Tensor:
-    """∂L/∂z = p − y, since Σ_k y_k = 1; shape (n, k)."""
+    """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
     z = checks.rows_of_logits(f.output)
     checks.more_than_one_class(z)
-    return z.softmax(dim=1) - target_probabilities(y, z, f.check_values)
+    y = at_least_single(target_probabilities(y, z, f.check_values))
+    return at_least_single(z).softmax(dim=1) * y.sum(dim=1, keepdim=True) - y
 
 
 def mean_squared_error(f: ForwardPass, y: Any) -> Tensor:
@@ -73,7 +75,7 @@ LOSSES = {
 def loss_gradient(f: ForwardPass, y: Any, loss: Loss) -> Tensor:
     """∂L/∂z (n, k) of a loss by name, or of any loss (outputs, y) ↦ (n,) by differentiation."""
     if callable(loss):
-        values = checks.per_example_loss(loss(f.output, y), f.output.shape[0])
+        values = checks.per_example_loss(loss(f.output, y), f.output)
         (R,) = torch.autograd.grad(values.sum(), f.output, create_graph=True)
         return R.reshape(f.logits.shape)
     return LOSSES[checks.choice("loss", loss, LOSSES)][1](f, y)

@@ -42,7 +42,8 @@ def objective(
     y : Tensor
         What the loss takes.
     penalty : Penalty
-        For example ``SpectReg(generator=g)``; called as ``penalty(logits, x, y)``.
+        For example ``SpectReg(generator=g)``; called as ``penalty(logits, x, y)``. A
+        `DoubleBack` without a loss of its own takes that of the objective, if it has a name.
     loss : {"cross_entropy", "mean_squared_error"} or callable
         The loss that is trained, (outputs, y) ↦ a scalar; by name, the batch mean.
     wrt, check_values
@@ -58,7 +59,10 @@ def objective(
     ValueError, TypeError, RuntimeError
         See `gradreg_torch.checks`; a loss that is not a scalar.
     """
+    if not isinstance(penalty, Penalty):
+        raise TypeError(f"expected a penalty such as SpectReg(generator=g), got {penalty!r}")
+    options = {"check_values": check_values} | penalty.for_loss(loss)
     with forward_pass(model, x, wrt, check_values, update_statistics=True) as f:
         value = training_loss(f, y, loss)
         logits = f.output if f.create_graph else f.output.detach()
-    return Objective(value, penalty(f.output, f.inputs, y, wrt=list(f.inputs)), logits)
+    return Objective(value, penalty(f.output, f.inputs, y, wrt=list(f.inputs), **options), logits)

@@ -43,6 +43,11 @@ class Penalty(nn.Module):
         labels = (y,) if self.takes_labels else ()
         return self.function(model, x, *labels, **(self.options | options))
 
+    def for_loss(self, loss: Any) -> dict[str, Any]:
+        """Options that follow from the loss that is trained with; none, mostly."""
+        del loss
+        return {}
+
     def extra_repr(self) -> str:
         """The options, as they were given."""
         return ", ".join(f"{name}={value!r}" for name, value in self.options.items())

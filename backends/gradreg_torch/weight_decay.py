@@ -5,6 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from gradreg_torch import checks
+from gradreg_torch.contraction import at_least_single
+
 
 def weight_decay(model: nn.Module) -> Tensor:
     """Σ_W ‖W‖²_F over the model's parameters of two axes or more: no biases, no scales.
@@ -33,12 +36,15 @@ def weight_decay(model: nn.Module) -> Tensor:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected model to be an nn.Module, got {type(model).__name__}")
-    return sum_of_squares(W for W in model.parameters() if W.ndim >= 2)
+    value = sum_of_squares(W for W in model.parameters() if W.ndim >= 2)
+    if value.device.type == "cpu":
+        checks.finite_value(value)
+    return value
 
 
 def sum_of_squares(weights: Iterable[Tensor]) -> Tensor:
     """Σ_W Σ_ij W_ij²."""
-    squares = [W.square().sum() for W in weights]
+    squares = [at_least_single(W).square().sum() for W in weights]
     if not squares:
         raise ValueError("expected a model with weights of two axes or more, got none")
     return torch.stack(squares).sum()

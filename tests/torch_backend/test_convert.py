@@ -78,12 +78,25 @@ def test_the_user_s_modules():
         (nn.MaxPool2d(2, padding=1), "without padding"),
         (nn.AvgPool2d((2, 3)), "square pool"),
         (nn.GELU(approximate="tanh"), "got its tanh approximation"),
+        (nn.Softplus(beta=3), "beta = 1"),
+        (nn.MaxPool2d(3, stride=(1, 1)), "square pool"),
+        (nn.BatchNorm1d(2, affine=False).eval(), "affine batch norm"),
+        (type("Own", (nn.Linear,), {"forward": lambda self, x: x})(2, 2), "of the class Own"),
         (nn.Flatten(0), "expected a layer that the reference has"),
     ],
 )
 def test_refuses_what_the_reference_has_not(module, message):
     with pytest.raises((TypeError, ValueError), match=message):
         from_torch(nn.Sequential(module))
+
+
+def test_refuses_shared_parameters_and_hooks():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="parameters that layers share"):
+        from_torch(nn.Sequential(layer, layer))
+    layer.register_forward_hook(lambda *_: None)
+    with pytest.raises(TypeError, match="with hooks"):
+        from_torch(layer)
 
 
 def test_refuses_an_unknown_layer():

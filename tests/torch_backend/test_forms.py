@@ -195,6 +195,70 @@ def test_a_computed_input_stays_in_its_graph():
     torch.testing.assert_close(slope[1, 0], (ups[0] - ups[1]) / (2 * h), rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("in_place", [nn.ReLU(inplace=True), lambda a: a.mul_(3.0)])
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_model_that_works_in_place_on_its_input(in_place, computed):
+    last = nn.Linear(4, 3).double()
+    x, _ = batch()
+    x = x.requires_grad_() * 1 if computed else x
+    before = x.detach().clone()
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda a: last(in_place(a.clone()))))(before)
+    value = gt.frobreg(lambda a: last(in_place(a)), x)
+    torch.testing.assert_close(value, jacobian.square().sum((1, 2)).mean())
+    assert torch.equal(x, before)
+
+
+def test_inputs_that_depend_on_each_other_are_differentiated_apart():
+    A, B = torch.randn(2, 3, 4, generator=rng(), dtype=torch.float64).requires_grad_()
+    x, _ = batch()
+    h = x.requires_grad_() * 1
+    value = gt.frobreg(lambda a, b: a @ A.T + b @ B.T, (h, 2 * h), wrt=(0, 1))
+    torch.testing.assert_close(value, A.square().sum() + B.square().sum())
+    assert gt.frobreg(lambda a, b: a @ A.T + b @ B.T, (h, h), wrt=0) == A.square().sum()
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        ctx.save_for_backward(a)
+        return a**3
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g):
+        (a,) = ctx.saved_tensors
+        return 3 * a**2 * g
+
+
+def test_what_cannot_be_differentiated_twice_is_an_error():
+    model, (x, _) = mlp(), batch()
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gt.spectreg(lambda a: Cube.apply(model(a)), x, generator=rng()).backward()
+
+
+def test_one_generator_goes_on_from_call_to_call():
+    model, (x, _), g = mlp(), batch(), rng()
+    assert gt.spectreg(model, x, generator=g) != gt.spectreg(model, x, generator=g)
+
+
+def test_doubleback_in_the_objective_has_the_objective_s_loss():
+    model, (x, _) = mlp(), batch()
+    targets = torch.rand(6, 3, generator=rng(), dtype=torch.float64).softmax(1)
+    _, penalty, _ = gt.objective(model, x, targets, gt.DoubleBack(), loss="mean_squared_error")
+    expected = gt.doubleback(model, x, targets, loss="mean_squared_error")
+    torch.testing.assert_close(penalty, expected)
+
+
+def test_label_sums_other_than_one_are_in_the_gradient():
+    model, (x, _) = mlp(), batch()
+    y = 0.995 * torch.rand(6, 3, generator=rng(), dtype=torch.float64).softmax(1)
+
+    def losses(z, y):
+        return nn.functional.cross_entropy(z, y, reduction="none")
+
+    torch.testing.assert_close(gt.doubleback(model, x, y), gt.doubleback(model, x, y, loss=losses))
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (2, 3, 2)])
 def test_outputs_of_any_rank(shape):
     weight = torch.randn(4, *shape, generator=rng(), dtype=torch.float64, requires_grad=True)
@@ -203,7 +267,7 @@ def test_outputs_of_any_rank(shape):
     torch.testing.assert_close(value, weight.square().sum())
 
 
-@pytest.mark.parametrize("shape", [(6,), (6, 2), (6, 1, 2, 2)])
+@pytest.mark.parametrize("shape", [(6, 1), (6, 2), (6, 1, 2, 2)])
 def test_inputs_of_any_rank(shape):
     x = torch.randn(shape, generator=rng(), dtype=torch.float64)
     value = gt.frobreg(lambda x: (x * x).reshape(6, -1), x, reduction="none")
