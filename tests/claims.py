@@ -16,7 +16,7 @@ from gradreg_ref.verify import BY_ID, Example
 def at(layers, x, y, *, exact):
     """An example with targets and probes of ones."""
     n, m = len(x), layers[-1].weight.shape[0]
-    y, ones = np.array(y), np.ones((n, m, 2))
+    y, ones = np.array(y), np.ones((n, m, 4))
     return Example(Network(layers), x, y, ones[:, :, 0], ones, exact)
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from gradreg_ref.contraction import contract, reduce
 from gradreg_ref.loopback import FORMULAS, LoopbackBackend
+from gradreg_ref.losses import softmax, softmax_jacobian
 from gradreg_ref.verify import BY_ID, CLAIMS, Broken, Target, bundled, verify
-from gradreg_ref.verify.catalogue import WRONG
+from gradreg_ref.verify.catalogue import WRONG, frobenius, guarded, per_example, with_R, with_S
 from gradreg_ref.verify.samplers import WRONG_SAMPLERS
 
 EXAMPLES = list(bundled())
@@ -47,6 +49,66 @@ def test_refusals_see_an_implementation_that_accepts_anything():
     careless = LoopbackBackend({"onehot": lambda c, **_: c.J.sum()})
     with pytest.raises(Broken, match="expected an error"):
         BY_ID["S14"].check(Target(careless), EXAMPLES[0])
+
+
+RIGHT = {
+    "frobreg": frobenius(lambda c: contract(c.J, np.eye(c.z.shape[1])[None].repeat(len(c.z), 0))),
+    "spectreg": per_example(lambda c, R: contract(c.J, R)),
+    "doubleback": with_R(lambda c, y: softmax(c.z) - y),
+    "jacreg": with_S(lambda c: softmax_jacobian(c.z)),
+    "onehot": guarded("onehot", lambda c: contract(c.J, np.eye(c.z.shape[1])[c.y][:, :, None])),
+}
+
+
+@pytest.mark.parametrize("penalty", RIGHT)
+def test_the_catalogue_s_own_frames_are_right_with_the_right_formula(penalty):
+    """Otherwise an entry would be flagged for its frame, not for its mistake."""
+    report = verify(LoopbackBackend({penalty: RIGHT[penalty]}))
+    assert report.ok, [str(r) for r in report.results if r.verdict != "PASS"]
+
+
+def late_detach(penalty):
+    """The mean, which people train with, without a graph; sums with one."""
+
+    def formula(c, *, reduction="mean", **options):
+        value = FORMULAS[penalty](c, reduction=reduction, **options)
+        return value.real if reduction == "mean" else value
+
+    return formula
+
+
+@pytest.mark.parametrize("penalty", ["frobreg", "spectreg", "doubleback", "jacreg"])
+def test_a_mean_without_a_graph_is_seen(penalty):
+    with pytest.raises(Broken, match="parameter gradient"):
+        check_on_all_examples("S10", LoopbackBackend({penalty: late_detach(penalty)}))
+
+
+def by_seed(factor=1, detach=False):
+    """Wrong only where probes are drawn, as they are in training."""
+
+    def formula(c, *, rng=None, **options):
+        value = FORMULAS["spectreg"](c, rng=rng, **options)
+        return value if rng is None else factor * (value.real if detach else value)
+
+    return formula
+
+
+@pytest.mark.parametrize("wrong", [by_seed(factor=2), by_seed(detach=True)])
+def test_a_mistake_at_drawn_probes_is_seen(wrong):
+    with pytest.raises(Broken, match="of a seed"):
+        check_on_all_examples("S9", LoopbackBackend({"spectreg": wrong}))
+
+
+def overflowing(c, *, reduction="mean", **options):
+    FORMULAS["confidence_penalty"](c, **options)
+    p = np.exp(c.z) / np.exp(c.z).sum(axis=1, keepdims=True)
+    return reduce((p * np.log(p)).sum(axis=1), reduction)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_softmax_that_overflows_is_seen():
+    report = verify(LoopbackBackend({"confidence_penalty": overflowing}))
+    assert "S17" in {r.claim for r in report.results if r.verdict == "FAIL"}
 
 
 def flipped(c, *, probes=None, **options):

@@ -4,6 +4,8 @@ Exit status: 0 all is well, 1 a claim fails, 2 it could not run (and a sentence 
 """
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -43,8 +45,15 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; what goes wrong is a sentence, never a traceback."""
     arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ‖ still gets its verdicts
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
+        return 2
     except (BackendUnavailable, ValueError, OSError) as error:
         print(f"gradreg {arguments.command}: {error}", file=sys.stderr)
         return 2

@@ -51,7 +51,7 @@ def scaled(penalty: str, factor: Any) -> Formula:
 
 
 def per_example(values: Any) -> Formula:
-    """values(case, R) of the given probes' R = r/√q, then the reduction asked for."""
+    """values(case, R) with R = r/√q, then the reduction asked for."""
 
     def formula(c: Case, *, reduction: Any = "mean", probes: Any = None, **o: Any) -> Array:
         if probes is None:  # drawn from a seed, or refused: not what is wrong here
@@ -81,7 +81,9 @@ def with_S(S: Any) -> Formula:
     """‖S J‖²_F, projected where there are probes, with the S(case) given."""
 
     def formula(c: Case, *, reduction: Any = "mean", probes: Any = None, **o: Any) -> Array:
-        FORMULAS["jacreg"](c, probes=probes, **o)  # refuses what must be refused
+        right = FORMULAS["jacreg"](c, probes=probes, reduction=reduction, **o)
+        if o.get("rng") is not None:  # drawn from a seed: not what is wrong here
+            return right
         if probes is None:
             return reduce(contract(c.J, S(c)), reduction)
         S_r = np.einsum("nlk,nlq->nkq", S(c), probes)

@@ -41,7 +41,7 @@ class Example:
     targets : array (n, k)
         For the mean squared error.
     probes : array (n, k, q)
-        q = 2.
+        q = 4, whose square root is exact: R = r/√q and a division by q agree bit for bit.
     exact : bool
         Dyadic: every operation of value and gradient is exact, so the tolerance is zero.
     """
@@ -117,7 +117,7 @@ def example(
     """An example of these layers at x, with labels, targets and probes drawn."""
     network = tamed(Network(layers), x)
     n, m = network.forward(x).shape
-    return Example(network, x, labels(n, m), draw((n, m)), draw((n, m, 2)), exact)
+    return Example(network, x, labels(n, m), draw((n, m)), draw((n, m, 4)), exact)
 
 
 def tamed(network: Network, x: Array) -> Network:
@@ -160,6 +160,10 @@ def bundled(seed: int = 0) -> Iterator[Example]:
         for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
             layers = convolutional(draw, names[0], pool, c, m)
             yield example(draw, labels, layers, draw((n, c, 4, 4)), exact)
+    # Logits in the thousands: a softmax that overflows, clips or clamps gives itself away.
+    steep = (Linear(2000 * smooth((3, 2)), np.zeros(3)),)
+    x = smooth((2, 2))
+    yield Example(Network(steep), x, labels(2, 3), smooth((2, 3)), smooth((2, 3, 4)), False)
     yield example(smooth, labels, normalised(smooth, "silu", 5, 4), smooth((2, 5)), False)
 
 

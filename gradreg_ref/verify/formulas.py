@@ -1,6 +1,7 @@
 """S2, S3, S10, S11, S12, S16–S18: every penalty is its formula, in value and parameter gradient."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,9 @@ def spectreg(target: Target, e: Example) -> float:
 def training_gradient(target: Target, e: Example) -> float:
     """∇_θ of every penalty along a direction, by complex step on the explicit formula."""
     return max(
-        same_gradient(target, penalty, e, exact=exact, reduction="sum", **options)
+        same_gradient(target, penalty, e, exact=exact, reduction=reduction, **options)
         for penalty, options, exact in variants(e)
+        for reduction in ("sum", "mean", "none")
     )
 
 
@@ -85,7 +87,8 @@ def doubleback(target: Target, e: Example) -> float:
     m = e.probes.shape[1]
     if m == 1:
         return error
-    error = max(error, agree(target, "doubleback", e, exact=False))
+    soft = replace(e, y=softmax(e.targets))
+    error = max(error, *(agree(target, "doubleback", at, exact=False) for at in (e, soft)))
     p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
     by_class = np.stack([per_class(target, e, k) for k in range(m)], axis=1)
     bound = 2 * np.linalg.eigvalsh(A)[:, -1]
@@ -98,8 +101,7 @@ def doubleback(target: Target, e: Example) -> float:
 
 def per_class(target: Target, e: Example, k: int) -> Any:
     """DoubleBack of every example as if its label were k."""
-    relabelled = Example(e.network, e.x, np.full(len(e.x), k), e.targets, e.probes, e.exact)
-    return target.value("doubleback", relabelled, reduction="none")
+    return target.value("doubleback", replace(e, y=np.full(len(e.x), k)), reduction="none")
 
 
 def jacreg(target: Target, e: Example) -> float:

@@ -83,12 +83,33 @@ def never_last(rng: Rng, n: int, m: int, q: int) -> Array:
     return np.sqrt(m) * np.eye(m)[c].transpose(0, 2, 1)
 
 
+def paired_signs(rng: Rng, n: int, m: int, q: int) -> Array:
+    """The second coordinate has the sign of the first: E[r rᵀ] is not diagonal."""
+    r = rng.standard_normal((n, m, q))
+    r[:, -1] = np.abs(r[:, -1]) * np.sign(r[:, -2])
+    return r
+
+
+def repeated_half(rng: Rng, n: int, m: int, q: int) -> Array:
+    """The second half of a batch has the probes of the first."""
+    half = rng.standard_normal(((n + 1) // 2, m, q))
+    return np.concatenate([half, half])[:n]
+
+
 WRONG_SAMPLERS = (
     WrongSampler("uniform", "gaussian", uniform),
     WrongSampler("scale off by 5 %", "gaussian", lambda *a: 1.05 * probes.gaussian(*a)),
     WrongSampler("one probe for every example", "gaussian", shared),
     WrongSampler("correlated examples", "gaussian", autoregressive),
     WrongSampler("mean 0.1", "gaussian", lambda *a: probes.gaussian(*a) + 0.1),
+    WrongSampler("two coordinates of one sign", "gaussian", paired_signs),
+    WrongSampler("half a batch repeated", "gaussian", repeated_half),
+    WrongSampler(
+        "one probe, q times",
+        "gaussian",
+        lambda g, n, m, q: probes.gaussian(g, n, m, 1).repeat(q, 2),
+    ),
+    WrongSampler("columns not orthogonal", "orthogonal", probes.sphere),
     WrongSampler("0 and 1 for −1 and 1", "rademacher", lambda *a: (probes.rademacher(*a) + 1) / 2),
     WrongSampler(
         "biased signs", "rademacher", lambda g, *a: np.where(g.random(a) < 0.6, 1.0, -1.0)
