@@ -123,10 +123,11 @@ def test_numpy_float32_stays_within_the_bound(e):
 
 def test_bound_is_not_vacuous():
     """Relative to the value, on the bundled examples in float32: a wrong rule shows as slack."""
-    # Not the steep example: where a softmax is saturated, values are zero.
-    flat = [e for e in bundled() if np.abs(e.z).max() <= 10]
-    relative = [(p, bound / abs(v)) for e in flat for p, _, v, bound in bounds(e, U)]
-    assert len(relative) > 100
+    # Smooth ones: a dyadic sum can be exactly 0 at a kink, and the bound then covers both sides.
+    # Not the steep one: where a softmax is saturated, values are zero.
+    smooth = [e for e in bundled() if not e.exact and np.abs(e.z).max() <= 10]
+    relative = [(p, bound / abs(v)) for e in smooth for p, _, v, bound in bounds(e, U)]
+    assert len(relative) > 50
     assert max(r for p, r in relative if p == "frobreg") < 1e-4
     assert max(r for _, r in relative) < 2e-2  # jacreg, whose rows of S sum to zero
     assert np.median([r for _, r in relative]) < 1e-4
