@@ -6,7 +6,7 @@ docs/claims.md says the same in prose and proves them; a test holds the two list
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gradreg_ref.verify import estimators, formulas, laws, precision
+from gradreg_ref.verify import draws, estimators, formulas, laws, precision
 from gradreg_ref.verify.comparison import Target
 from gradreg_ref.verify.examples import Example
 
@@ -60,7 +60,7 @@ CLAIMS = (
     Claim("S6", "variance 2(‖A‖²_F − ΣA_kk²) for signs", estimators.rademacher),
     Claim("S7", "variance 2m/(m+2)·(‖A‖²_F − (tr A)²/m) on the sphere", estimators.sphere),
     Claim("S8", "q probes are averaged; m orthogonal ones are exact", estimators.num_probes),
-    Claim("S9", "probes: law, scale, independence, seed", estimators.law, many_classes),
+    Claim("S9", "probes: law, scale, independence, seed", draws.law, many_classes),
     Claim("S10", "∇_θ is the gradient of the formula", formulas.training_gradient),
     Claim("S11", "DoubleBack is ‖Jᵀ(p − y)‖², p not detached", formulas.doubleback),
     Claim("S12", "JacReg is ‖SJ‖²_F, p not detached", formulas.jacreg, classes),
