@@ -7,10 +7,10 @@ the awkward ones below. `gradreg_ref.verify` runs the same checks on bundled net
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
-from strategies import example as examples
 
 from gradreg_ref.networks import Activation, Linear, Network
 from gradreg_ref.verify import BY_ID, Example
+from gradreg_ref.verify.strategies import example as examples
 
 
 def at(layers, x, y, *, exact):

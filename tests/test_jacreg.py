@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from claims import holds
 from hypothesis import assume, given
-from strategies import example as examples
 
 from gradreg_ref import frobreg, jacreg
 from gradreg_ref.losses import softmax
 from gradreg_ref.verify.comparison import same
+from gradreg_ref.verify.strategies import example as examples
 
 test_claims = holds("S12")
 

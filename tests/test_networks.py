@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from scipy.signal import correlate2d
-from strategies import example as examples
 
 from gradreg_ref import networks as ref
 from gradreg_ref.networks.activation import TABLE
 from gradreg_ref.verify.comparison import same
+from gradreg_ref.verify.strategies import example as examples
 
 STEP = 2.0**-200
 RNG = np.random.default_rng(0)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
-from strategies import example as examples
 
 from gradreg_ref import doubleback, frobreg, jacreg
 from gradreg_ref.complex_step import gradient
@@ -34,8 +33,9 @@ from gradreg_ref.rounding import (
 from gradreg_ref.rounding.bounds import evaluated
 from gradreg_ref.verify import Broken, Target, bundled
 from gradreg_ref.verify.comparison import direction_for
-from gradreg_ref.verify.formulas import variants
+from gradreg_ref.verify.examples import all_variants
 from gradreg_ref.verify.precision import within_rounding
+from gradreg_ref.verify.strategies import example as examples
 
 U = UNIT_ROUNDOFF["float32"]
 FORMATS = sorted(set(UNIT_ROUNDOFF) - {"float64"})
@@ -97,7 +97,7 @@ def in_numpy_float32(f, e):
 
 def bounds(e, u):
     """Every penalty with its value and bound, but for those that rounding leaves undecided."""
-    for penalty, options, _ in variants(e):
+    for penalty, options, _ in all_variants(e):
         f = formula(penalty, e, options)
         try:
             yield penalty, f, *map(float, value_bound(f, e.network, e.x, u))

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -11,7 +12,7 @@ from gradreg_experiments import files, progress, quickstart, table, toy, trainin
 from gradreg_experiments.training import Sweep, sweep
 from rich.console import Console
 
-from gradreg_ref.verify import Report, Result
+from gradreg_ref.verify import BY_ID, Report, Result
 
 FLOAT64 = {"dtype": torch.float64}
 
@@ -245,11 +246,12 @@ def console():
 
 def stub(monkeypatch, verdict):
     """Verification takes half a minute, and has tests of its own."""
-    result = Result("S1", "JᵀR [is] contracted", verdict, "1e-16 [of] 1e-9", 0.1)
+    claim = replace(BY_ID["S1"], sentence="JᵀR [is] contracted")
+    result = Result(claim, verdict, "1e-16 [of] 1e-9", seconds=0.1)
 
     def verify(backend, *, device, progress):
         progress(result)
-        return Report(backend.name, "torch", device, (result,))
+        return Report(backend.name, "all", "", "torch", device, (), 0, (result,))
 
     monkeypatch.setattr(verification, "verify", verify)
 

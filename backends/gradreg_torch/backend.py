@@ -1,7 +1,8 @@
 """The torch backend behind the protocol of `gradreg_ref.backends`."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -11,22 +12,20 @@ from gradreg_ref import checks
 from gradreg_ref.backends import Capabilities, require_device
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
+from gradreg_ref.verify.declaration import Declaration
+from gradreg_ref.verify.declared import DeclaredPenalty
 from gradreg_torch.confidence_penalty import confidence_penalty
 from gradreg_torch.convert import to_torch
 from gradreg_torch.doubleback import doubleback
 from gradreg_torch.frobreg import frobreg
+from gradreg_torch.harness import TorchHarness
 from gradreg_torch.jacreg import jacreg
 from gradreg_torch.onehot import onehot
+from gradreg_torch.precisions import DTYPES, capabilities, tensor, to_numpy
 from gradreg_torch.probes import LAWS
 from gradreg_torch.spectreg import spectreg
 from gradreg_torch.weight_decay import weight_decay
 
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "frobreg": lambda model, x, _, **options: frobreg(model, x, **options),
     "spectreg": lambda model, x, _, **options: spectreg(model, x, **options),
@@ -36,6 +35,18 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "confidence_penalty": lambda model, x, _, **options: confidence_penalty(model(x), **options),
     "weight_decay": lambda model, _x, _y, **_: weight_decay(model),
 }
+
+DRAWS = ("model", "x", "probes", "generator")
+DECLARED: list[tuple[Callable[..., Tensor], tuple[str, ...], Declaration]] = [
+    (frobreg, ("model", "x"), Declaration("frobreg")),
+    *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
+    (doubleback, ("model", "x", "y"), Declaration("doubleback")),
+    (jacreg, ("model", "x"), Declaration("jacreg")),
+    (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
+    (onehot, ("model", "x", "y"), Declaration("onehot")),
+    (confidence_penalty, ("logits",), Declaration("confidence_penalty")),
+    (weight_decay, ("model",), Declaration("weight_decay")),
+]
 
 
 class TorchBackend:
@@ -55,18 +66,29 @@ class TorchBackend:
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
-        cuda = {
-            f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
-        }
-        cpu = {"cpu": f"{torch.get_num_threads()} threads"}
-        return Capabilities(f"torch {torch.__version__}", cpu | cuda, tuple(DTYPES), ("reverse",))
+        return capabilities()
+
+    def harness(
+        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
+    ) -> TorchHarness:
+        """One function under test, see `gradreg_ref.verify.harness`."""
+        return TorchHarness(
+            function, declaration.arguments, time_limit, random=declaration.probe is not None
+        )
+
+    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
+        """The functions of this package one by one, with what each of them is."""
+        return [
+            DeclaredPenalty(TorchHarness(function, arguments), declaration, device)
+            for function, arguments, declaration in DECLARED
+        ]
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """By vector-Jacobian products."""
         _, value = self.run(penalty, network, x, y, **options)
-        return numpy(value)
+        return to_numpy(value)
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
@@ -76,7 +98,7 @@ class TorchBackend:
         gradients = torch.autograd.grad(
             value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
         )
-        return np.concatenate([numpy(g).ravel() for g in gradients])
+        return np.concatenate([to_numpy(g).ravel() for g in gradients])
 
     def run(
         self,
@@ -94,18 +116,13 @@ class TorchBackend:
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
         module = to_torch(network, dtype=precision, device=device)
-
-        def tensor(a: Any) -> Tensor:
-            t = torch.from_numpy(np.array(a)).to(device)
-            return t.to(precision) if t.is_floating_point() else t
-
         if "probes" in options:
-            options["probes"] = tensor(options["probes"])
+            options["probes"] = tensor(options["probes"], dtype, device)
         if seed is not None:
             options["generator"] = torch.Generator(device).manual_seed(seed)
         function = self.functions[checks.choice("penalty", penalty, self.functions)]
-        labels = None if y is None else tensor(y)
-        return module, function(module, tensor(x), labels, **options)
+        labels = None if y is None else tensor(y, dtype, device)
+        return module, function(module, tensor(x, dtype, device), labels, **options)
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
@@ -113,9 +130,4 @@ class TorchBackend:
         """Probes r[n, k, q] as `value` draws them for that seed."""
         require_device(self, device)
         g = torch.Generator(device).manual_seed(seed)
-        return numpy(LAWS[checks.choice("probe", probe, LAWS)](g, n, m, num_probes))
-
-
-def numpy(t: Tensor) -> Array:
-    """A float64 copy on the host."""
-    return t.detach().cpu().double().numpy()
+        return to_numpy(LAWS[checks.choice("probe", probe, LAWS)](g, n, m, num_probes))

@@ -73,7 +73,7 @@ def run(
     say(console, f"1. Checking every claim for the torch backend on {device}: up to a minute.")
     report = verified(device, console)
     if not report.ok:
-        failed = ", ".join(r.claim for r in report.results if r.verdict != "PASS")
+        failed = ", ".join(report.failed)
         say(console, f"Not trained: failed on {device}, as shown above: {failed}.")
         return REFUSED
     checked = monotonic()

@@ -63,7 +63,7 @@ def record(
             "probes": "gaussian, one a step, shared by the batch",
             "lambda": {s.penalty: s.lams for s in sweeps},
         },
-        "verification": {r.claim: r.verdict for r in report.results},
+        "verification": {r.claim.id: r.verdict for r in report.results},
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "mse_unit": UNIT,
         "rows": [{name: or_null(v) for name, v in asdict(r).items()} for r in rows(sweeps)],

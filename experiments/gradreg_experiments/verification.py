@@ -31,8 +31,8 @@ def verdicts(results: Sequence[Result]) -> Table:
     table = Table("claim", "sentence", "", "error and examples", box=SIMPLE_HEAD)
     table.add_column("s", justify="right", no_wrap=True)
     for r in results:
-        colour = "green" if r.verdict == "PASS" else "bold red"
+        colour = {"PASS": "green", "FAIL": "bold red"}.get(r.verdict, "yellow")
         # Text, as a sentence or a figure may hold brackets that rich would take for markup.
-        cells = (Text(r.claim), Text(r.sentence), Text(r.verdict, colour), Text(r.figure))
+        cells = (Text(r.claim.id), Text(r.claim.sentence), Text(r.verdict, colour), Text(r.figure))
         table.add_row(*cells, f"{r.seconds:.1f}")
     return table

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from gradreg_ref import __version__, checks
+from gradreg_ref import __version__
 from gradreg_ref.backends import BackendUnavailable, load, names
-from gradreg_ref.verify import verify
+from gradreg_ref.cli import verify
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,10 +35,7 @@ def parser() -> argparse.ArgumentParser:
     backends = commands.add_parser("backends", help="which backends and devices are here")
     backends.set_defaults(run=run_backends)
 
-    check = commands.add_parser("verify", help="check every claim for a backend")
-    check.add_argument("backend", help="a name that `gradreg backends` lists")
-    check.add_argument("--device", default="cpu")
-    check.set_defaults(run=run_verify)
+    verify.add_to(commands)
     return top
 
 
@@ -96,16 +93,3 @@ def run_backends(_: argparse.Namespace) -> int:
         print(f"    dtypes   {', '.join(found.dtypes)}")
         print(f"    modes    {', '.join(found.modes)}")
     return 0
-
-
-def run_verify(arguments: argparse.Namespace) -> int:
-    """Every claim, as it is checked."""
-    checks.choice("backend", arguments.backend, names())
-    report = verify(
-        load(arguments.backend),
-        device=arguments.device,
-        progress=lambda result: print(result, flush=True),
-    )
-    held = sum(result.verdict == "PASS" for result in report.results)
-    print(f"{held} of {len(report.results)} claims hold: {report.framework} on {report.device}")
-    return 0 if report.ok else 1

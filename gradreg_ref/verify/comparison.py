@@ -1,15 +1,18 @@
 """How a number of an implementation is held against the reference."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from gradreg_ref.backends import Backend
 from gradreg_ref.complex_step import directional_derivative
 from gradreg_ref.loopback import FORMULAS, evaluate
-from gradreg_ref.typing import Array
-from gradreg_ref.verify.examples import Example
+from gradreg_ref.typing import Array, Law, Side
+from gradreg_ref.verify.declared import SETTINGS, DeclaredPenalty
+from gradreg_ref.verify.examples import Example, Variant, all_variants
+from gradreg_ref.verify.outcomes import Broken
 
 # float64 formulas differ from the reference by at most 1e-14 (seen), and the smallest effect of a
 # planted mistake is 2.6e-7: any limit between separates them.
@@ -22,17 +25,68 @@ FLOOR = 1e-6
 FEW_ROUNDINGS = 2.0**-50
 
 
-class Broken(AssertionError):
-    """A claim does not hold: what was obtained and what was expected."""
-
-
 @dataclass(frozen=True)
 class Target:
-    """An implementation under test, on one device and in one dtype."""
+    """An implementation under test.
+
+    Parameters
+    ----------
+    backend : Backend
+        All penalties of a backend, or one `DeclaredPenalty`.
+    device, dtype : str
+        Where, and in what, it is called.
+    dtypes : tuple of str
+        The lower precisions whose rounding S14 bounds.
+    seed, draws : int
+        Of everything that is sampled, and how many probes of a law.
+    """
 
     backend: Backend
     device: str = "cpu"
     dtype: str = "float64"
+    dtypes: tuple[str, ...] = ("float32",)
+    seed: int = 4
+    draws: int = 4000
+
+    @property
+    def declared(self) -> DeclaredPenalty | None:
+        """The one function under test, if it is one."""
+        return self.backend if isinstance(self.backend, DeclaredPenalty) else None
+
+    def variants(self, e: Example) -> Iterator[Variant]:
+        """What it can be held against the reference in, at an example."""
+        return all_variants(e) if self.declared is None else self.declared.variants(e)
+
+    @property
+    def side(self) -> Side:
+        """Of its probes."""
+        return "output" if self.declared is None else self.declared.declaration.side
+
+    def length(self, e: Example) -> int:
+        """Of a probe at an example: logits, or input coordinates."""
+        return e.x[0].size if self.side == "input" else e.probes.shape[1]
+
+    def estimate(self, e: Example, probes: Array, **options: Any) -> Array:
+        """SpectReg at probes of its side."""
+        return self.value("spectreg", e, probes=probes, **self.sided(options))
+
+    def sided(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the side where it is not the usual one."""
+        return options | ({"side": "input"} if self.side == "input" else {})
+
+    def functions(self) -> list[DeclaredPenalty]:
+        """The functions that can be called one by one."""
+        if self.declared is not None:
+            return [self.declared]
+        known = getattr(self.backend, "functions_declared", None)
+        return [] if known is None else known(self.device)
+
+    def laws(self) -> tuple[Law, ...]:
+        """The laws of the probes it draws."""
+        if self.declared is None:
+            return get_args(Law)
+        law = self.declared.declaration.probe
+        return () if law is None else (law,)
 
     def value(self, penalty: str, e: Example, **options: Any) -> Array:
         """What the implementation says the penalty is."""
@@ -55,17 +109,24 @@ def arguments(e: Example, options: dict[str, Any]) -> tuple[Any, Array, Array]:
     return e.network, e.x, y
 
 
+def mathematical(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without what says how to call."""
+    return {name: option for name, option in options.items() if name not in SETTINGS}
+
+
 def expected_value(penalty: str, e: Example, **options: Any) -> Array:
     """What the reference says the penalty is."""
-    return np.asarray(evaluate(FORMULAS[penalty], *arguments(e, options), **options))
+    given = mathematical(options)
+    return np.asarray(evaluate(FORMULAS[penalty], *arguments(e, options), **given))
 
 
 def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
     """The reference's derivative along a direction of parameters, by complex step."""
     _, x, y = arguments(e, options)
+    given = mathematical(options)
 
     def f(network: Any) -> Array:
-        return np.asarray(evaluate(FORMULAS[penalty], network, x, y, **options)).sum()
+        return np.asarray(evaluate(FORMULAS[penalty], network, x, y, **given)).sum()
 
     return directional_derivative(f, e.network, direction)
 
@@ -102,7 +163,8 @@ def same(what: str, got: Any, expected: Any, *, exact: bool, scale: float = 0.0)
 
 def brief(a: Array) -> str:
     """Enough digits to see the difference, few enough entries to read."""
-    return np.array2string(a, precision=17, threshold=8, edgeitems=3, separator=", ")
+    text = np.array2string(a, precision=17, threshold=8, edgeitems=3, separator=", ")
+    return " ".join(text.split())
 
 
 def agree(target: Target, penalty: str, e: Example, *, exact: bool, **options: Any) -> float:

@@ -7,6 +7,7 @@ have curved activations and random weights.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +63,11 @@ class Example:
     def J(self) -> Array:
         """Jacobian (n, k, i)."""
         return self.network.jacobian(self.x)
+
+    @property
+    def batch_norm(self) -> bool:
+        """Whether a layer has statistics, which a pass in training mode moves."""
+        return any(isinstance(layer, BatchNorm) for layer in self.network.layers)
 
     def rows(self, index: slice | Array) -> "Example":
         """The same network at some of the examples."""
@@ -170,3 +176,37 @@ def bundled(seed: int = 0) -> Iterator[Example]:
 def quarters(rng: Rng) -> Draw:
     """Dyadic entries: k/4 with |k| <= 8."""
     return lambda shape: rng.integers(-8, 9, shape) / 4
+
+
+class Variant(NamedTuple):
+    """A penalty with one of its formulas, and whether its arithmetic at an example is exact."""
+
+    penalty: str
+    options: dict[str, Any]
+    exact: bool
+
+
+def all_variants(e: Example) -> Iterator[Variant]:
+    """Every penalty with every formula it has."""
+    yield Variant("frobreg", {}, e.exact)
+    yield Variant("spectreg", {"probes": e.probes}, e.exact)
+    yield Variant("onehot", {}, e.exact)
+    yield Variant("doubleback", {"loss": "mean_squared_error"}, exact_mse(e))
+    if e.probes.shape[1] > 1:
+        yield Variant("doubleback", {}, False)
+        yield Variant("jacreg", {}, False)
+        yield Variant("jacreg", {"probes": e.probes}, False)
+        yield Variant("confidence_penalty", {}, False)
+
+
+def exact_mse(e: Example) -> bool:
+    """2 (z − y) / m is exact where m is a power of two, unless squares use up the 53 bits."""
+    return e.exact and e.probes.shape[1] in (1, 2, 4, 8) and not squares(e.network.layers)
+
+
+def squares(layers: tuple[Layer, ...]) -> bool:
+    """Whether a layer squares its input, here or in the body of a residual sum."""
+    return any(
+        squares(layer.body) if isinstance(layer, Residual) else layer == Activation("square")
+        for layer in layers
+    )

@@ -1,57 +1,70 @@
 """S1 and S13: scope, and laws that need no reference."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from gradreg_ref.networks import Conv2d, Linear, Network
+from gradreg_ref.typing import Array
 from gradreg_ref.verify.comparison import Target, same
 from gradreg_ref.verify.examples import Example
-from gradreg_ref.verify.formulas import variants
+from gradreg_ref.verify.outcomes import Broken, NotAsked, NotTestable, largest
 
 
-def scope(target: Target, e: Example) -> float:
-    """A value of every example alone; sum and mean are the sum and mean of these."""
+def every_shape(target: Target, e: Example) -> float:
+    """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
+    one = target.declared
+    if one is None:
+        raise NotAsked("asked of single functions")
+    d = one.declaration
+    if d.probe is not None and e.probes.shape[1] <= d.num_probes:
+        raise NotTestable("num_probes >= m may be refused")
+    if d.kind in SOFTMAX and e.probes.shape[1] == 1:
+        raise NotTestable("one class")
+    options = {"loss": d.loss} if d.kind == "doubleback" else {}
+    value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
+    if not np.isfinite(value).all():
+        raise Broken(f"expected a finite value, got {value}")
+    return 0.0
+
+
+SOFTMAX = ("doubleback", "jacreg", "confidence_penalty")
+
+
+def each_alone(target: Target, e: Example) -> float:
+    """A value of every example alone."""
+    if target.declared is not None and target.declared.declaration.reduction != "none":
+        raise NotTestable("it gives no value an example")
     errors = []
-    for penalty, options, exact in variants(e):
+    for penalty, options, exact in target.variants(e):
         each = target.value(penalty, e, reduction="none", **options)
         alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
-        errors += [
-            same(f"{penalty} of each example alone", each, np.concatenate(alone), exact=exact),
-            same(
-                f"{penalty}, sum",
-                target.value(penalty, e, reduction="sum", **options),
-                each.sum(),
-                exact=exact,
-            ),
-            same(
-                f"{penalty}, mean",
-                target.value(penalty, e, reduction="mean", **options),
-                each.sum() / len(e.x),
-                exact=exact,
-            ),
-        ]
-    return max(errors)
+        together = np.concatenate(alone)
+        errors.append(same(f"{penalty} of each example alone", each, together, exact=exact))
+    return largest(errors)
 
 
-def single(target: Target, penalty: str, e: Example, b: int, **options: object) -> np.ndarray:
+def sum_and_mean(target: Target, e: Example) -> float:
+    """Sum and mean are those of the examples alone."""
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        if penalty == "weight_decay":
+            raise NotTestable("no batch")
+        alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
+        total, n = np.concatenate(alone).sum(), len(e.x)
+        for reduction, expected in (("sum", total), ("mean", total / n)):
+            got = target.value(penalty, e, reduction=reduction, **options)
+            errors.append(same(f"{penalty}, {reduction}", got, expected, exact=exact))
+    return largest(errors)
+
+
+def single(target: Target, penalty: str, e: Example, b: int, **options: Any) -> Array:
     """The value of example b in a batch of its own."""
     row = slice(b, b + 1)
-    if "probes" in options:
-        options["probes"] = e.probes[row]
+    if len(options.get("probes", ())) > 1:
+        options["probes"] = options["probes"][row]
     return target.value(penalty, e.rows(row), reduction="none", **options)
-
-
-def metamorphic(target: Target, e: Example) -> float:
-    """Scaling, permutations of batch and classes, shifted logits, and the linear model."""
-    return max(
-        scaled_outputs(target, e),
-        scaled_inputs(target, e),
-        permuted_batch(target, e),
-        permuted_classes(target, e),
-        linear_model(target, e),
-        shifted(target, e),
-    )
 
 
 def scaled_outputs(target: Target, e: Example) -> float:
@@ -65,39 +78,43 @@ def scaled_inputs(target: Target, e: Example) -> float:
     """First weights × 2 at x / 2: the same logits, J × 2."""
     first, *rest = e.network.layers
     if not isinstance(first, Linear | Conv2d):
-        return 0.0
+        raise NotTestable("the first layer has no weights")
     layers = (replace(first, weight=2 * first.weight), *rest)
     return times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
 
 
+HOMOGENEOUS = ("frobreg", "spectreg", "onehot")  # R does not depend on the network
+
+
 def times_four(target: Target, e: Example, doubled: Example) -> float:
     """Penalties of a doubled Jacobian."""
-    return max(
+    errors = [
         same(
             f"{penalty} of 2J",
             target.value(penalty, doubled, **options),
             4 * target.value(penalty, e, **options),
-            exact=e.exact,
+            exact=exact,
         )
-        for penalty, options in (("frobreg", {}), ("spectreg", {"probes": e.probes}))
-    )
+        for penalty, options, exact in target.variants(e)
+        if penalty in HOMOGENEOUS
+    ]
+    if not errors:
+        raise NotAsked(f"a law of {', '.join(HOMOGENEOUS)}")
+    return max(errors)
 
 
 def permuted_batch(target: Target, e: Example) -> float:
     """Examples in reverse order: values in reverse order."""
     backwards = e.rows(np.arange(len(e.x))[::-1])
-    return max(
-        same(
-            f"{penalty} of the reversed batch",
-            target.value(penalty, backwards, reduction="none", **reverse_probes(options)),
-            target.value(penalty, e, reduction="none", **options)[::-1],
-            exact=exact,
-        )
-        for penalty, options, exact in variants(e)
-    )
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        there = target.value(penalty, e, reduction="none", **options)
+        back = target.value(penalty, backwards, reduction="none", **reversed_probes(options))
+        errors.append(same(f"{penalty} of the reversed batch", back, there[::-1], exact=exact))
+    return largest(errors)
 
 
-def reverse_probes(options: dict[str, object]) -> dict[str, object]:
+def reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
     """Per-example options in reverse order."""
     return {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
@@ -113,44 +130,46 @@ def permuted_classes(target: Target, e: Example) -> float:
         targets=e.targets[:, order],
         probes=e.probes[:, order],
     )
-    return max(
-        same(
-            f"{penalty} of permuted classes",
-            target.value(penalty, moved, **new),
-            target.value(penalty, e, **options),
-            exact=False,
+    errors = []
+    for penalty, options, _ in target.variants(e):
+        new = dict(options)
+        if "probes" in options and options.get("side") != "input":
+            new["probes"] = options["probes"][:, order]
+        there = target.value(penalty, e, **options)
+        errors.append(
+            same(
+                f"{penalty} of permuted classes",
+                target.value(penalty, moved, **new),
+                there,
+                exact=False,
+            )
         )
-        for (penalty, options, _), (_, new, _) in zip(variants(e), variants(moved), strict=True)
-    )
+    return largest(errors)
 
 
 def shifted(target: Target, e: Example) -> float:
     """Adding a constant to all logits changes no penalty."""
     *rest, last = e.network.layers
     if not isinstance(last, Linear) or last.bias is None:
-        return 0.0
+        raise NotTestable("the last layer has no bias")
     moved = e.with_network((*rest, Linear(last.weight, last.bias + 2.0)))
-    return max(
+    errors = [
         same(
             f"{penalty} at z + 2",
             target.value(penalty, moved, **options),
             target.value(penalty, e, **options),
             exact=False,
         )
-        for penalty, options, _ in variants(e)
-        if options.get("loss") != "mean_squared_error"
-    )
+        for penalty, options, _ in target.variants(e)
+        if options.get("loss") != "mean_squared_error" and penalty != "weight_decay"
+    ]
+    return largest(errors)
 
 
 def linear_model(target: Target, e: Example) -> float:
     """FrobReg of x ↦ Wx + b is ‖W‖²_F, its weight decay."""
     *_, last = e.network.layers
-    width: int = last.weight.shape[1]  # type: ignore[attr-defined]
-    x = np.resize(e.x, (len(e.x), width))
-    linear = replace(e, network=Network((last,)), x=x)
-    return same(
-        "FrobReg of a linear model",
-        target.value("frobreg", linear, reduction="mean"),
-        target.value("weight_decay", linear),
-        exact=False,
-    )
+    weight: Array = last.weight  # type: ignore[attr-defined]
+    x = np.resize(e.x, (len(e.x), weight.shape[1]))
+    got = target.value("frobreg", replace(e, network=Network((last,)), x=x), reduction="mean")
+    return same("FrobReg of a linear model", got, (weight * weight).sum(), exact=False)

@@ -1,4 +1,4 @@
-"""S14, second half: bad input gets an error, never a number."""
+"""S20: bad input gets an error, never a number."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gradreg_ref.verify.comparison import Broken, Target
+from gradreg_ref.verify.comparison import Target, same
+from gradreg_ref.verify.declared import DeclaredPenalty
 from gradreg_ref.verify.examples import Example
+from gradreg_ref.verify.outcomes import Broken, NotAsked, NotTestable, largest
 
 Attempt = Callable[[Target, Example], Any]
 
@@ -20,7 +22,7 @@ def with_first(a: Any, entry: float) -> Any:
 
 
 def attempts(e: Example) -> dict[str, Attempt]:
-    """What must be refused, by what is wrong with it."""
+    """What a backend must refuse, by what is wrong with it."""
     n, m, _ = e.probes.shape
     ones = np.ones((n, m, 1))
     tries: dict[str, Attempt] = {
@@ -58,8 +60,10 @@ def attempts(e: Example) -> dict[str, Attempt]:
     return tries
 
 
-def refusals(target: Target, e: Example) -> float:
-    """ValueError or TypeError, with a sentence, for everything in `attempts`."""
+def sentences(target: Target, e: Example) -> float:
+    """A backend refuses everything in `attempts`: ValueError or TypeError, with a sentence."""
+    if target.declared is not None:
+        raise NotAsked("asked of backends")
     for what, attempt in attempts(e).items():
         try:
             got = attempt(target, e)
@@ -71,3 +75,42 @@ def refusals(target: Target, e: Example) -> float:
         else:
             raise Broken(f"{what}: expected an error, got {got}")
     return 0.0
+
+
+def labels_out_of_range(target: Target, e: Example) -> float:
+    """A function may raise for label m, or give NaN, but no number."""
+    d, (n, m, _) = function_of(target).declaration, e.probes.shape
+    labelled = d.kind == "onehot" or (d.kind, d.loss) == ("doubleback", "cross_entropy")
+    if not labelled or (m == 1 and d.kind == "doubleback"):
+        raise NotAsked("it has no labels")
+    try:
+        got = target.value(d.kind, replace(e, y=np.full(n, m)), reduction=d.reduction)
+    except Exception:  # any error is an answer
+        return 0.0
+    if np.isfinite(got).all():
+        raise Broken(f"label {m} of {m} classes: expected an error or NaN, got {got}")
+    return 0.0
+
+
+def without_grad_mode(target: Target, e: Example) -> float:
+    """Under no_grad the right number or an error, never a silent 0."""
+    one = function_of(target)
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        expected = target.value(penalty, e, **options)
+        try:
+            got = target.value(penalty, e, no_grad=True, **options)
+        except NotTestable:
+            raise
+        except Exception:  # any error is an answer
+            errors.append(0.0)
+            continue
+        errors.append(same(f"{one.declaration.kind} under no_grad", got, expected, exact=exact))
+    return largest(errors)
+
+
+def function_of(target: Target) -> DeclaredPenalty:
+    """The single function under test."""
+    if target.declared is None:
+        raise NotAsked("asked of single functions")
+    return target.declared

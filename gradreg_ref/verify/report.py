@@ -1,16 +1,14 @@
-"""Running the claims, and what came out."""
+"""What came out of a verification: a verdict on every claim, and where the numbers are from."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from time import perf_counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from gradreg_ref.backends import Backend, require_device
-from gradreg_ref.verify.claims import CLAIMS, Claim
-from gradreg_ref.verify.comparison import LIMIT, Broken, Target
-from gradreg_ref.verify.examples import Example, bundled
+from gradreg_ref.verify.claims import Claim
+from gradreg_ref.verify.diagnosis import Diagnosis
+from gradreg_ref.verify.draws import Evidence
 
-Verdict = Literal["PASS", "FAIL"]
+Verdict = Literal["PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"]
 
 
 @dataclass(frozen=True)
@@ -19,92 +17,104 @@ class Result:
 
     Parameters
     ----------
-    claim, sentence : str
-        Its id, and what it says.
-    verdict : {"PASS", "FAIL"}
-        FAIL also where the implementation raised what it should not.
+    claim : Claim
+        What was checked.
+    verdict : {"PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"}
+        FAIL also where the implementation raised what it should not. WAIVED: it fails, and somebody
+        gave a reason. NOT-APPLICABLE: the claim is about other penalties. NOT-TESTED: no check
+        could be made, which says nothing.
     figure : str
         Largest error and number of examples; for a failure where, expected and obtained.
+    error : float, optional
+        The largest error, as a share of its limit.
+    left_out : tuple of str
+        Checks of a claim that could not be made, and why.
     seconds : float
         Wall time.
     """
 
-    claim: str
-    sentence: str
+    claim: Claim
     verdict: Verdict
     figure: str
-    seconds: float
+    error: float | None = None
+    left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.verdict}  {self.claim:4} {self.sentence:58} {self.figure}"
+        head = f"{self.verdict:14} {self.claim.id:4} {self.claim.sentence:50} {self.figure}"
+        return "\n".join([head, *(f"{'':19}  not checked: {what}" for what in self.left_out)])
 
 
 @dataclass(frozen=True)
 class Report:
-    """Verdicts on all claims for one implementation, device and dtype."""
-
-    backend: str
-    framework: str
-    device: str
-    results: tuple[Result, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every claim holds."""
-        return all(result.verdict == "PASS" for result in self.results)
-
-    def __str__(self) -> str:
-        return "\n".join(str(result) for result in self.results)
-
-
-def verify(
-    backend: Backend,
-    *,
-    device: str = "cpu",
-    progress: Callable[[Result], None] = lambda _: None,
-) -> Report:
-    """Run every claim on the bundled examples; deterministic.
+    """Verdicts on all claims for one implementation.
 
     Parameters
     ----------
-    backend : Backend
-        From `gradreg_ref.backends.load`, or anything that has its methods.
-    device : str
-        One of ``backend.capabilities().devices``.
-    progress : callable
-        Called with every result as it comes.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    BackendUnavailable
-        The device is not there.
+    target, declared : str
+        Its name, and what it was declared to be.
+    tier : str
+        How far it could be asked.
+    framework, device : str
+        What it ran on.
+    dtypes : tuple of str
+        Formulas are checked in float64; rounding in these.
+    seed : int
+        Of everything sampled.
+    results : tuple of Result
+        In the order of the ledger.
+    diagnosis : Diagnosis, optional
+        Where a claim fails: the smallest network that shows it, and what is computed instead.
+    provenance : mapping
+        File, source hash, versions.
+    alpha : float
+        Chance that a right sampler fails: the total over all tests.
+    evidence : Evidence, optional
+        What the tests of samplers came to.
+    self_test : str
+        The score of the kit's own test, if it was run beside.
     """
-    require_device(backend, device)
-    target, examples, results = Target(backend, device), list(bundled()), []
-    for claim in CLAIMS:
-        results.append(run(claim, target, examples))
-        progress(results[-1])
-    framework = backend.capabilities().framework
-    return Report(backend.name, framework, device, tuple(results))
 
+    target: str
+    declared: str
+    tier: str
+    framework: str
+    device: str
+    dtypes: tuple[str, ...]
+    seed: int
+    results: tuple[Result, ...]
+    diagnosis: Diagnosis | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.0
+    evidence: Evidence | None = None
+    self_test: str = "not run"
 
-def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
-    """One claim on all examples it applies to; the first that breaks it ends the run."""
-    start, largest, shown_on = perf_counter(), 0.0, 0
+    @property
+    def ok(self) -> bool:
+        """Whether no claim fails, and at least one was checked."""
+        verdicts = {result.verdict for result in self.results}
+        return "FAIL" not in verdicts and "PASS" in verdicts
 
-    def result(verdict: Verdict, figure: str) -> Result:
-        return Result(claim.id, claim.sentence, verdict, figure, perf_counter() - start)
+    @property
+    def failed(self) -> list[str]:
+        """Ids of the claims that fail."""
+        return [result.claim.id for result in self.results if result.verdict == "FAIL"]
 
-    for e in filter(claim.applies, examples):
-        try:
-            largest = max(largest, claim.check(target, e))
-        except Broken as broken:
-            return result("FAIL", f"{e}: {broken}")
-        except Exception as error:  # whatever an implementation under test raises
-            return result("FAIL", f"{e}: raised {type(error).__name__}: {error}")
-        shown_on += 1
-    return result("PASS", f"{largest:.1e} of {LIMIT:g} on {shown_on} examples")
+    @property
+    def counts(self) -> str:
+        """How many claims hold, fail, are waived, could not be tested, do not apply."""
+        verdicts = [result.verdict for result in self.results]
+        said = {
+            "PASS": "hold",
+            "FAIL": "fail",
+            "WAIVED": "waived",
+            "NOT-TESTED": "not tested",
+            "NOT-APPLICABLE": "not applicable",
+        }
+        return ", ".join(f"{verdicts.count(v)} {what}" for v, what in said.items() if v in verdicts)
+
+    def __str__(self) -> str:
+        lines = [f"{self.target}: {self.declared}", f"{self.tier}; {self.framework}, {self.device}"]
+        lines += [str(r) for r in self.results if r.verdict != "NOT-APPLICABLE"]
+        lines += [self.counts]
+        return "\n".join(lines + ([str(self.diagnosis)] if self.diagnosis else []))

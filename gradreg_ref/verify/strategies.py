@@ -1,11 +1,15 @@
 """Random examples for the claims: dyadic or smooth networks, axes of unequal length."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gradreg_ref.networks import AvgPool2d, MaxPool2d
+from gradreg_ref.typing import Array
 from gradreg_ref.verify import examples
+from gradreg_ref.verify.examples import Example
 
 DYADIC = st.integers(-8, 8).map(lambda k: k / 4)
 # Hypothesis shrinks these too; floats of any size would only find overflow.
@@ -13,10 +17,10 @@ SMOOTH = st.integers(-2000, 2000).map(lambda k: k / 997)
 
 
 @st.composite
-def networks(draw, exact):
+def networks(draw: Any, exact: bool) -> Any:
     """Layers, and the shape of one input, over every kind of layer the reference has."""
 
-    def array(shape):
+    def array(shape: tuple[int, ...]) -> Array:
         return draw(arrays(float, shape, elements=DYADIC if exact else SMOOTH, fill=st.nothing()))
 
     names = ["relu", "square"] if exact else ["tanh", "gelu", "silu", "softplus"]
@@ -39,13 +43,13 @@ def networks(draw, exact):
 
 
 @st.composite
-def example(draw, exact=None):
+def example(draw: Any, exact: bool | None = None) -> Example:
     """A claim's example; `exact` None draws either kind."""
     exact = draw(st.booleans()) if exact is None else exact
     layers, shape, array = draw(networks(exact))
     n = draw(st.sampled_from([1, 2, 4]))
 
-    def labels(n, m):
+    def labels(n: int, m: int) -> Array:
         return draw(arrays(np.int64, n, elements=st.integers(0, m - 1)))
 
     return examples.example(array, labels, layers, array((n, *shape)), exact)

@@ -1,0 +1,35 @@
+"""The dtypes of torch by their names, and arrays to tensors and back."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradreg_ref.backends import Capabilities
+from gradreg_ref.typing import Array
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def capabilities() -> Capabilities:
+    """The installed torch, and the devices it sees."""
+    cuda = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    cpu = {"cpu": f"{torch.get_num_threads()} threads"}
+    return Capabilities(f"torch {torch.__version__}", cpu | cuda, tuple(DTYPES), ("reverse",))
+
+
+def tensor(a: Any, dtype: str, device: str) -> Tensor:
+    """A copy on the device; of that dtype where it is floating."""
+    t = torch.from_numpy(np.array(a)).to(device)
+    return t.to(DTYPES[dtype]) if t.is_floating_point() else t
+
+
+def to_numpy(t: Tensor) -> Array:
+    """A float64 copy on the host."""
+    return t.detach().cpu().double().numpy()

@@ -1,0 +1,145 @@
+"""``gradreg verify``: a backend, a function, or the kit itself."""
+
+import argparse
+import secrets
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from gradreg_ref import checks
+from gradreg_ref.backends import PENALTIES, load, names
+from gradreg_ref.typing import Law, Loss, Reduction, Side
+from gradreg_ref.verify import Report, Result, e_values, render, verify, waivers
+from gradreg_ref.verify.isolation import verify_isolated
+from gradreg_ref.verify.self_test import Trial, score, self_test
+
+COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
+
+
+def add_to(commands: Any) -> None:
+    """The command and its options."""
+    command = commands.add_parser(
+        "verify",
+        help="check every claim for a backend or for your own penalty",
+        description="Check every claim for a backend (a name of `gradreg backends`), or for one "
+        "penalty: path/to/file.py:penalty or package.module:penalty, which is imported and run.",
+    )
+    command.add_argument("target", nargs="?", help="torch, path/to/file.py:penalty, module:penalty")
+    what = command.add_argument_group("what the penalty is meant to be (or use @declare)")
+    what.add_argument("--kind", choices=PENALTIES)
+    what.add_argument("--probe", choices=get_args(Law))
+    what.add_argument("--num-probes", type=int)
+    what.add_argument("--shared-probe", action="store_true", default=None)
+    what.add_argument("--side", choices=get_args(Side))
+    what.add_argument("--scale", type=float, help="0.5 for ½ × the penalty")
+    what.add_argument("--reduction", choices=get_args(Reduction))
+    what.add_argument("--loss", choices=get_args(Loss), help="of doubleback")
+    what.add_argument(
+        "--arguments", type=lambda s: tuple(s.split(",")), help="in order, as in model,x,y"
+    )
+    where = command.add_argument_group("where and how")
+    where.add_argument("--framework", default="torch")
+    where.add_argument("--device", default="cpu")
+    where.add_argument(
+        "--dtype", action="append", help="whose rounding is checked (default float32; repeatable)"
+    )
+    where.add_argument("--seed", type=int, default=None)
+    where.add_argument("--profile", choices=("ci", "long"), default="ci")
+    where.add_argument("--time-limit", type=float, default=10.0, help="seconds of one call")
+    out = command.add_argument_group("what comes of it")
+    out.add_argument(
+        "--report", type=Path, action="append", default=[], help="out.json, .md, .html or .bib"
+    )
+    out.add_argument("--waivers", type=Path, help="TOML file of accepted failures with reasons")
+    out.add_argument("--evidence", type=Path, help="JSON file that gathers evidence over runs")
+    out.add_argument("--self-test", action="store_true", help="run the kit on its own catalogue")
+    command.set_defaults(run=run)
+
+
+DECLARED = (
+    "probe",
+    "num_probes",
+    "shared_probe",
+    "side",
+    "scale",
+    "reduction",
+    "loss",
+    "arguments",
+)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit status 0: all hold; 1: a claim fails; ValueError and the like: it could not run."""
+    if arguments.target is None and not arguments.self_test:
+        raise ValueError(f"expected what to verify: {', '.join(names())}, or file.py:penalty")
+    for path in arguments.report:
+        render.require_format(path)
+    if not arguments.time_limit > 0:
+        raise ValueError(f"expected --time-limit > 0, got {arguments.time_limit:g}")
+    tested, status = "not run", 0
+    if arguments.self_test:
+        trials = self_test(show_trial, arguments.device)
+        tested, status = score(trials), 0 if all(t.ok for t in trials) else 1
+        print(tested)
+    if arguments.target is None:
+        return status
+    report = replace(verified(arguments), self_test=tested)
+    show_end(report)
+    for path in arguments.report:
+        render.write(report, path)
+        print(f"written: {path}")
+    if arguments.evidence is not None:
+        print(e_values.accumulate(arguments.evidence, report))
+    return 0 if report.ok and status == 0 else 1
+
+
+def verified(arguments: argparse.Namespace) -> Report:
+    """The report on a backend, or on a function in a process of its own."""
+    fresh = arguments.profile == "long" and arguments.seed is None
+    options: dict[str, Any] = {
+        "device": arguments.device,
+        "dtypes": tuple(arguments.dtype or ("float32",)),
+        "seed": secrets.randbelow(2**31) if fresh else arguments.seed or 4,
+        "profile": arguments.profile,
+        "time_limit": arguments.time_limit,
+        "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
+    }
+    declared = {name: getattr(arguments, name) for name in DECLARED}
+    given = {name: value for name, value in declared.items() if value is not None}
+    if ":" not in arguments.target:
+        checks.choice("what to verify (or file.py:penalty)", arguments.target, names())
+        if arguments.kind or given:
+            raise ValueError("expected --kind and its options with a function, not with a backend")
+        return verify(load(arguments.target), progress=show, **options)
+    options |= given | {"kind": arguments.kind, "framework": arguments.framework}
+    return verify_isolated(arguments.target, show, options)
+
+
+def show(result: Result) -> None:
+    """A verdict as it comes; those that do not apply are counted at the end."""
+    if result.verdict != "NOT-APPLICABLE":
+        line = str(result)
+        if sys.stdout.isatty():
+            colour = COLOURS[result.verdict]
+            line = line.replace(result.verdict, f"\033[{colour}m{result.verdict}\033[0m", 1)
+        print(line, flush=True)
+
+
+def show_trial(trial: Trial) -> None:
+    """An entry of the catalogue as it is judged."""
+    verdict = "ok  " if trial.ok else "MISS"
+    claim = trial.claim or "right"
+    print(
+        f"{verdict} {claim:5} {trial.mistake or '-':8} {trial.entry}  {trial.formula}", flush=True
+    )
+
+
+def show_end(report: Report) -> None:
+    """What the verdicts add up to, how far they reach, and what is wrong."""
+    print(f"\n{report.target}: {report.counts}")
+    print(f"declared: {report.declared}")
+    print(f"tier: {report.tier}; formulas in float64, rounding in {', '.join(report.dtypes)};")
+    print(f"      {report.framework} on {report.device}; seed {report.seed}")
+    if report.diagnosis is not None:
+        print(f"\n{report.diagnosis}")

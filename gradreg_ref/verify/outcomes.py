@@ -1,0 +1,24 @@
+"""What a check can end with besides a figure."""
+
+
+class Broken(AssertionError):
+    """A claim does not hold: what was obtained and what was expected."""
+
+
+class Hung(Broken):
+    """The implementation did not return in time; nothing more is asked of it."""
+
+
+class NotTestable(Exception):
+    """The check cannot be made with this implementation, and why: neither right nor wrong."""
+
+
+class NotAsked(NotTestable):
+    """A check of backends asked of a function, or the other way round: nothing is missing."""
+
+
+def largest(errors: list[float]) -> float:
+    """The largest of the errors; NotTestable where nothing was compared."""
+    if not errors:
+        raise NotTestable("nothing of it can be compared here")
+    return max(errors)

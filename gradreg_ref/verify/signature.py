@@ -1,0 +1,76 @@
+"""What a function wants, read off its signature; its name; its source."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+WORDS = {
+    "model": ("model", "net", "network", "module", "f", "fn", "func", "critic", "discriminator"),
+    "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples"),
+    "y": ("y", "target", "targets", "label", "labels"),
+    "logits": ("logits", "logit", "output", "outputs", "out", "z", "preds", "y_pred", "scores"),
+    "probes": ("probes",),
+    "generator": ("generator",),
+}
+
+
+def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Model, inputs, labels, logits in their order, by the names of the parameters.
+
+    Raises
+    ------
+    ValueError
+        A required parameter that says nothing.
+    """
+    bound = function.keywords if isinstance(function, partial) else {}
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        role = next((r for r, words in WORDS.items() if parameter.name.lower() in words), None)
+        positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        by_keyword = role in ("probes", "generator") and parameter.kind != parameter.POSITIONAL_ONLY
+        if role is not None and parameter.name not in bound and (positional or by_keyword):
+            found.append(role)
+        elif parameter.default is parameter.empty and parameter.name not in bound:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            raise ValueError(
+                f"expected parameters named like model, x, y, logits, got {parameter.name!r}; say "
+                "what they are in order, for example arguments=('model', 'x', 'y')"
+            )
+    if not {"model", "logits"} & set(found):
+        raise ValueError(
+            f"expected a function of (model, x), (x, logits) or the like, got {name_of(function)}"
+            f"{inspect.signature(function)}; say arguments=('model', 'x')"
+        )
+    return tuple(found)
+
+
+def required(function: Callable[..., Any], name: str) -> bool:
+    """Whether a parameter of that name must be given."""
+    parameter = inspect.signature(function).parameters.get(name)
+    return parameter is not None and parameter.default is parameter.empty
+
+
+def name_of(function: Any) -> str:
+    """What to call it."""
+    if isinstance(function, partial):
+        options = ", ".join(f"{k}={v!r}" for k, v in function.keywords.items())
+        return f"{name_of(function.func)}({options})"
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return str(name).replace("<locals>.", "")
+
+
+def source_of(function: Any) -> dict[str, str]:
+    """File and SHA-256 of the source file, where there is one."""
+    while isinstance(function, partial):
+        function = function.func
+    subject = function if inspect.isroutine(function) else type(function)
+    try:
+        path = Path(inspect.getfile(subject))
+        text = path.read_bytes()
+    except (TypeError, OSError):
+        return {"source": "not in a file"}
+    return {"source": path.name, "sha256": hashlib.sha256(text).hexdigest()}

@@ -1,0 +1,37 @@
+"""S15 for functions: every wrong one is flagged under the claim it breaks, no right one is."""
+
+from collections import Counter
+
+import pytest
+from gradreg_torch.catalogue import RIGHT, WRONG
+
+from gradreg_ref.backends import PENALTIES
+from gradreg_ref.verify import BY_ID, self_test, verify
+
+
+@pytest.mark.parametrize("entry", WRONG, ids=str)
+def test_wrong_function_is_flagged(entry):
+    assert self_test.flagged(entry.claim, self_test.function_target(entry, "cpu"))
+
+
+@pytest.mark.parametrize("entry", RIGHT, ids=str)
+def test_right_function_passes(entry):
+    report = verify(entry.function, **vars(entry.declaration))
+    assert report.ok, str(report)
+
+
+def test_the_catalogue_is_as_large_as_it_says():
+    assert len(WRONG) >= 60
+    assert len(RIGHT) >= 12
+    by_penalty = Counter(entry.declaration.kind for entry in WRONG)
+    assert all(by_penalty[penalty] >= 3 for penalty in PENALTIES)
+    assert {entry.claim for entry in WRONG} == set(BY_ID), "every claim is broken by a function"
+    kinds = {"value", "gradient", "sampler", "batch", "shape", "dtype", "conduct"}
+    assert {entry.mistake for entry in WRONG} == kinds
+
+
+def test_every_entry_says_what_it_computes_and_where_it_was_seen():
+    for entry in WRONG:
+        assert entry.formula, entry
+        assert entry.seen, entry
+    assert len({str(entry) for entry in [*WRONG, *RIGHT]}) == len(WRONG) + len(RIGHT)
