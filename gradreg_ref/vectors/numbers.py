@@ -1,0 +1,42 @@
+"""Arrays in JSON without a rounding: integers over a power of two, or float64 in hexadecimal."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.typing import Array
+
+FINEST = 40  # a dyadic array is one of integers / 2^k with k up to this
+
+
+def encode(a: Array) -> dict[str, Any]:
+    """{"shape", "integers", "over": k} for integers / 2^k; else {"shape", "hex"}."""
+    flat = np.asarray(a, dtype=float).ravel()
+    for k in range(FINEST + 1):
+        with np.errstate(over="ignore"):
+            scaled = flat * 2.0**k
+        if (scaled == np.rint(scaled)).all() and np.abs(scaled).max(initial=0) < 2**53:
+            return {"shape": list(np.shape(a)), "integers": [int(v) for v in scaled], "over": k}
+    return {"shape": list(np.shape(a)), "hex": [float(v).hex() for v in flat]}
+
+
+def decode(data: Any) -> Array:
+    """The array.
+
+    Raises
+    ------
+    ValueError
+        No such encoding, or another number of entries than its shape has.
+    """
+    try:
+        shape = tuple(int(n) for n in data["shape"])
+        if "hex" in data:
+            flat = np.array([float.fromhex(v) for v in data["hex"]])
+        else:
+            flat = np.array([int(v) for v in data["integers"]], dtype=float) / 2.0 ** data["over"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"expected an array of shape and integers or hex: {error}") from error
+    if min(shape, default=0) < 0 or flat.size != prod(shape):
+        raise ValueError(f"expected {prod(shape)} numbers for shape {shape}, got {flat.size}")
+    return flat.reshape(shape)
