@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
@@ -17,3 +18,10 @@ pytest_collect_file = Sybil(
 def pytest_report_header():
     """Say what is left out."""
     return None if TORCH else "torch is not installed: its tests, README and docs are left out"
+
+
+def pytest_collection_modifyitems(items):
+    """A document's blocks build on one another: one worker runs them all (--dist loadgroup)."""
+    for item in items:
+        if item.path.suffix == ".md":
+            item.add_marker(pytest.mark.xdist_group(item.path.name))

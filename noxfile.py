@@ -18,7 +18,7 @@ def tests(session):
     """Every law on every backend, the examples of README and docs; arguments go to pytest."""
     session.install(TORCH, *TESTS)
     session.install("-e", ".[experiments]")
-    session.run("pytest", "-n", "2", *session.posargs, env=ONE_THREAD)
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -48,10 +48,10 @@ def quickstart(session):
 
 @nox.session
 def verify(session):
-    """Every claim for the torch backend (or `nox -s verify -- loopback`)."""
+    """The kit on its catalogue, the torch backend (or `nox -s verify -- my.py:penalty …`)."""
     session.install(TORCH)
-    session.install("-e", ".")
-    session.run("gradreg", "verify", *(session.posargs or ["torch"]))
+    session.install("-e", ".[verify]")
+    session.run("gradreg", "verify", *(session.posargs or ["torch", "--self-test"]))
 
 
 @nox.session

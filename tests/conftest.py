@@ -29,8 +29,10 @@ def targets():
         except BackendUnavailable as missing:
             yield pytest.param(None, id=name, marks=pytest.mark.skip(reason=str(missing)))
             continue
-        for device in backend.capabilities().devices:
-            yield pytest.param(Target(backend, device), id=f"{name}-{device}")
+        found = backend.capabilities()
+        lower = tuple(d for d in ("float32",) if d in found.dtypes)
+        for device in found.devices:
+            yield pytest.param(Target(backend, device, dtypes=lower), id=f"{name}-{device}")
 
 
 def pytest_generate_tests(metafunc):

@@ -1,16 +1,22 @@
 """The claims about all penalties together, and the ledger itself."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 from claims import holds
 from hypothesis import given
 
+from gradreg_ref import vectors
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.loopback import FORMULAS, evaluate
-from gradreg_ref.verify import BY_ID
+from gradreg_ref.verify import BY_ID, bundled, comparison, draws
+from gradreg_ref.verify.catalogue import WRONG
 from gradreg_ref.verify.examples import all_variants
+from gradreg_ref.verify.run import PROFILES
+from gradreg_ref.verify.samplers import WRONG_SAMPLERS
 from gradreg_ref.verify.strategies import example as examples
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -45,3 +51,50 @@ def test_docs_name_no_unknown_claim():
     for page in DOCS.glob("*.md"):
         named = set(re.findall(r"\bS\d+\b", page.read_text()))
         assert named <= {*BY_ID, "S15"}, page.name
+
+
+def known():
+    """What a number in the docs may say it is."""
+    examples = list(bundled())
+    numbers = {
+        "LIMIT": comparison.LIMIT,
+        "ALPHA": draws.ALPHA,
+        "draws": PROFILES["ci"][0],
+        "vectors.LIMIT": vectors.LIMIT,
+        "most_logits": max(e.probes.shape[1] for e in examples),
+        "most_examples": max(len(e.x) for e in examples),
+        "most_inputs": max(e.x[0].size for e in examples),
+    }
+    if find_spec("torch"):
+        from gradreg_torch.catalogue import RIGHT
+        from gradreg_torch.catalogue import WRONG as FUNCTIONS
+
+        catalogues = (WRONG, WRONG_SAMPLERS, FUNCTIONS, RIGHT)
+        numbers["implementations"] = sum(map(len, catalogues))
+    return numbers
+
+
+PAGES = [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]
+CLAIMED = re.compile(r"([\d.]+(?:e-\d+)?) ?<!--= (.+?) -->")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_numbers_in_the_docs_recompute(page):
+    numbers = known()
+    for printed, name in CLAIMED.findall(page.read_text()):
+        if name in numbers:
+            assert float(printed) == numbers[name], (page.name, name)
+        else:
+            assert name == "implementations", f"{page.name} names {name}, which nobody computes"
+
+
+# Numbers of papers, versions and the like, which are not ours to recompute.
+QUOTED = {"1712.09936", "2.13", "3.11", "0.03"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_measured_numbers_in_the_docs_say_what_they_are(page):
+    prose = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$|\([^)]*\)", "", page.read_text(), flags=re.DOTALL)
+    for match in re.finditer(r"\d+\.\d+|\d+e-\d+", prose):
+        said = prose[match.end() :].lstrip().startswith(("<!--=", "<!--free"))
+        assert said or match.group() in QUOTED, f"{page.name}: {match.group()}"

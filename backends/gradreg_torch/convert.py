@@ -75,7 +75,9 @@ def to_torch(
     TypeError
         A layer this backend does not know.
     """
-    return module_of(network.layers).to(dtype=dtype, device=device).eval()
+    with torch.random.fork_rng(devices=[]):  # layers draw weights, which are replaced at once
+        module = module_of(network.layers)
+    return module.to(dtype=dtype, device=device).eval()
 
 
 def module_of(layers: tuple[Layer, ...]) -> nn.Sequential:

@@ -99,7 +99,7 @@ def verified(arguments: argparse.Namespace) -> Report:
     fresh = arguments.profile == "long" and arguments.seed is None
     options: dict[str, Any] = {
         "device": arguments.device,
-        "dtypes": tuple(arguments.dtype or ("float32",)),
+        "dtypes": tuple(arguments.dtype) if arguments.dtype else None,
         "seed": secrets.randbelow(2**31) if fresh else arguments.seed or 4,
         "profile": arguments.profile,
         "time_limit": arguments.time_limit,
@@ -139,7 +139,8 @@ def show_end(report: Report) -> None:
     """What the verdicts add up to, how far they reach, and what is wrong."""
     print(f"\n{report.target}: {report.counts}")
     print(f"declared: {report.declared}")
-    print(f"tier: {report.tier}; formulas in float64, rounding in {', '.join(report.dtypes)};")
+    rounding = ", ".join(report.dtypes) or "no other"
+    print(f"tier: {report.tier}; formulas in float64, rounding in {rounding};")
     print(f"      {report.framework} on {report.device}; seed {report.seed}")
     if report.diagnosis is not None:
         print(f"\n{report.diagnosis}")

@@ -44,7 +44,7 @@ class Target:
     backend: Backend
     device: str = "cpu"
     dtype: str = "float64"
-    dtypes: tuple[str, ...] = ("float32",)
+    dtypes: tuple[str, ...] = ()
     seed: int = 4
     draws: int = 4000
 

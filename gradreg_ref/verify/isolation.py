@@ -33,7 +33,8 @@ def verify_isolated(
     try:
         while True:
             if not ours.poll(PATIENCE * options["time_limit"] + 60):
-                return unfinished(spec, options, results, "it no longer answered, and was ended")
+                why = "it no longer answered, and was ended"
+                return unfinished(spec, options, results, why, progress)
             message = ours.recv()
             if isinstance(message, Result):
                 results.append(message)
@@ -44,7 +45,8 @@ def verify_isolated(
                 raise message
     except EOFError:
         process.join()
-        return unfinished(spec, options, results, f"its process died (exit {process.exitcode})")
+        why = f"its process died (exit {process.exitcode})"
+        return unfinished(spec, options, results, why, progress)
     finally:
         process.kill()
 
@@ -60,18 +62,26 @@ def work(pipe: Connection, spec: str, options: dict[str, Any]) -> None:
         pipe.close()
 
 
-def unfinished(spec: str, options: dict[str, Any], results: list[Result], why: str) -> Report:
+def unfinished(
+    spec: str,
+    options: dict[str, Any],
+    results: list[Result],
+    why: str,
+    progress: Callable[[Result], None],
+) -> Report:
     """The verdicts so far; the claim in progress fails, the rest is NOT-TESTED."""
     left = CLAIMS[len(results) :]
     rest = [Result(claim, "NOT-TESTED", f"see {left[0].id}") for claim in left[1:]]
-    failed = [Result(left[0], "FAIL", why)] if left else []
+    rest = [Result(claim, "FAIL", why) for claim in left[:1]] + rest
+    for result in rest:
+        progress(result)
     return Report(
         target=spec,
         declared="as declared",
         tier="not known",
         framework="not known",
         device=options["device"],
-        dtypes=options["dtypes"],
+        dtypes=options["dtypes"] or (),
         seed=options["seed"],
-        results=(*results, *failed, *rest),
+        results=(*results, *rest),
     )

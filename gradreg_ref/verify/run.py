@@ -28,7 +28,7 @@ def verify(
     *,
     framework: str = "torch",
     device: str = "cpu",
-    dtypes: tuple[str, ...] = ("float32",),
+    dtypes: tuple[str, ...] | None = None,
     seed: int = 4,
     profile: str = "ci",
     time_limit: float = 10.0,
@@ -49,7 +49,8 @@ def verify(
     framework : str
         The backend whose models the function takes.
     device, dtypes
-        Where it runs; formulas are checked in float64, rounding in `dtypes`.
+        Where it runs; formulas are checked in float64, rounding in `dtypes`, which are those of
+        ("float32",) that the framework has.
     seed : int
         Of everything that is sampled.
     profile : {"ci", "long"}
@@ -72,9 +73,9 @@ def verify(
     BackendUnavailable
         The framework or the device is not there.
     """
-    target = target_of(implementation, kind, framework, device, dtypes, seed, time_limit, declared)
+    target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
-    target = replace(target, draws=draws)
+    target = replace(target, draws=draws, dtypes=dtypes_of(target, dtypes))
     examples = [e for s in (0, *range(seed, seed + more)) for e in bundled(s)]
     results = tuple(run_all(target, examples, waivers or {}, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
@@ -85,7 +86,7 @@ def verify(
         tier=tier_of(target),
         framework=target.backend.capabilities().framework,
         device=device,
-        dtypes=dtypes,
+        dtypes=target.dtypes,
         seed=seed,
         results=results,
         diagnosis=diagnose(target, broken[0].claim) if broken and one is not None else None,
@@ -118,7 +119,6 @@ def target_of(
     kind: str | None,
     framework: str,
     device: str,
-    dtypes: tuple[str, ...],
     seed: int,
     time_limit: float,
     declared: Mapping[str, Any],
@@ -128,14 +128,22 @@ def target_of(
         if kind is not None or declared:
             raise ValueError("expected kind= and its options with a function, not with a backend")
         require_device(implementation, device)
-        return Target(implementation, device, dtypes=dtypes, seed=seed)
+        return Target(implementation, device, seed=seed)
     if not callable(implementation):
         raise TypeError(f"expected a backend or a function, got {implementation!r:.60}")
     backend: Any = load(framework)
     require_device(backend, device)
     declaration = declaration_of(implementation, kind, declared)
     harness = backend.harness(implementation, declaration, time_limit=time_limit)
-    return Target(DeclaredPenalty(harness, declaration, device), device, dtypes=dtypes, seed=seed)
+    return Target(DeclaredPenalty(harness, declaration, device), device, seed=seed)
+
+
+def dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The lower precisions to check."""
+    here = [d for d in target.backend.capabilities().dtypes if d != "float64"]
+    if asked is None:
+        return tuple(d for d in ("float32",) if d in here)
+    return tuple(checks.choice("dtypes", d, here) for d in asked)
 
 
 def declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any]) -> Declaration:

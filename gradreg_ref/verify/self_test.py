@@ -1,7 +1,7 @@
 """S15: the kit tested on itself. Every wrong implementation is flagged, no right one is."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -92,7 +92,8 @@ def function_target(entry: Any, device: str) -> Target:
     declared = vars(entry.declaration)
     kind = declared["kind"]
     rest = {name: value for name, value in declared.items() if name != "kind"}
-    return target_of(entry.function, kind, "torch", device, ("float32",), 4, TIME_LIMIT, rest)
+    target = target_of(entry.function, kind, "torch", device, 4, TIME_LIMIT, rest)
+    return replace(target, dtypes=("float32",))
 
 
 def trial(entry: Any, ok: bool, figure: str, seconds: float) -> Trial:

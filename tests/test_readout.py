@@ -1,0 +1,80 @@
+"""The read-out network: its Jacobian is [I 0], and its gradient spells the probes."""
+
+import numpy as np
+import pytest
+
+from gradreg_ref.complex_step import gradient
+from gradreg_ref.loopback import FORMULAS, evaluate
+from gradreg_ref.verify import Broken, readout
+from gradreg_ref.verify.interception import realise
+
+
+def read(penalty, n, m, **options):
+    """Σ_j r_j r_jᵀ / q of every example, from the reference's own gradient of the batch sum."""
+    network, x = readout.network(n, m)
+    full = gradient(
+        lambda net: evaluate(FORMULAS[penalty], net, x, None, reduction="sum", **options), network
+    )
+    return readout.second_moments(full, n, m)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 3), (2, 2), (3, 4)])
+def test_jacobian_is_the_identity_beside_zero(n, m):
+    network, x = readout.network(n, m)
+    np.testing.assert_array_equal(
+        network.jacobian(x), np.broadcast_to(np.eye(m, m + n), (n, m, m + n))
+    )
+    assert np.ptp(network.forward(x)) == 0, "equal logits"
+
+
+@pytest.mark.parametrize(("n", "m", "q"), [(1, 2, 1), (3, 4, 1), (2, 4, 3), (2, 3, 3)])
+def test_probes_are_read_out_exactly(n, m, q):
+    r = np.random.default_rng(0).integers(-8, 9, (n, m, q)) / 4
+    moments = read("spectreg", n, m, probes=r)
+    np.testing.assert_allclose(moments, np.einsum("nkq,nlq->nkl", r, r) / q, atol=1e-12)
+    R = readout.probes(moments, q)
+    np.testing.assert_allclose(R @ R.transpose(0, 2, 1), r @ r.transpose(0, 2, 1), atol=1e-12)
+
+
+def test_the_sign_is_all_that_one_probe_loses():
+    r = np.random.default_rng(1).standard_normal((4, 3, 1))
+    R = readout.probes(read("spectreg", 4, 3, probes=r), 1)
+    np.testing.assert_allclose(np.abs(np.einsum("nkq,nkq->n", R, r)), (r * r).sum((1, 2)))
+
+
+def test_probes_of_the_inputs_show_their_part_in_u():
+    n, m = 2, 3
+    v = np.random.default_rng(2).standard_normal((n, m + n, 1))
+    moments = read("spectreg", n, m, probes=v, side="input")
+    np.testing.assert_allclose(moments, np.einsum("nkq,nlq->nkl", v[:, :m], v[:, :m]), atol=1e-12)
+
+
+def test_jacreg_shows_its_probe_without_its_mean():
+    n, m = 2, 4
+    r = np.random.default_rng(3).standard_normal((n, m, 1))
+    centred = (r - r.mean(axis=1, keepdims=True)) / m
+    moments = read("jacreg", n, m, probes=r)
+    np.testing.assert_allclose(moments, centred @ centred.transpose(0, 2, 1), atol=1e-12)
+
+
+def test_more_probes_than_declared_are_seen():
+    r = np.random.default_rng(4).standard_normal((2, 4, 2))
+    with pytest.raises(Broken, match=r"expected 1 probe\(s\) an example"):
+        readout.probes(read("spectreg", 2, 4, probes=r), 1)
+
+
+def test_what_is_no_quadratic_form_is_seen():
+    network, _ = readout.network(2, 3)
+    full = np.random.default_rng(5).standard_normal(network.parameters().size)
+    with pytest.raises(Broken, match="asymmetric"):
+        readout.second_moments(full, 2, 3)
+
+
+@pytest.mark.parametrize("probe", ["gaussian", "rademacher", "sphere", "orthogonal", "onehot"])
+def test_realised_probes_have_their_law_s_structure_and_stay(probe):
+    r = realise(probe, np.random.default_rng(6).integers(-8, 9, (5, 4, 2)) / 4)
+    np.testing.assert_allclose(realise(probe, r), r, atol=1e-12)
+    if probe != "gaussian":
+        np.testing.assert_allclose((r * r).sum(axis=1), 4)
+    if probe == "orthogonal":
+        np.testing.assert_allclose(np.einsum("nk,nk->n", r[:, :, 0], r[:, :, 1]), 0, atol=1e-12)

@@ -1,0 +1,328 @@
+"""`gradreg verify` for functions: tiers, verdicts, reports, waivers, evidence, isolation."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from gradreg_torch import SpectReg, frobreg, spectreg, to_torch
+from gradreg_torch.catalogue import frobreg as wrong_frobreg
+from gradreg_torch.catalogue import labelled, right
+from gradreg_torch.catalogue import spectreg as wrong_spectreg
+
+from gradreg_ref import cli, networks
+from gradreg_ref.loopback import FORMULAS, evaluate
+from gradreg_ref.verify import assert_conforms, e_values, render, self_test, verify, waivers
+from gradreg_ref.verify.diagnosis import computed, observations
+
+FILE = """
+import torch
+from gradreg_ref.verify import declare
+
+def frob(model, x, factor=1.0):
+    x = x.detach().requires_grad_()
+    J = [torch.autograd.grad(z.sum(), x, create_graph=True)[0] for z in model(x).unbind(1)]
+    return factor * sum(g.flatten(1).square().sum(1) for g in J).mean()
+
+@declare("frobreg", scale=0.5)
+def half(model, x):
+    return frob(model, x, 0.5)
+
+def dies(model, x):
+    import os
+    os._exit(7)
+
+def sleeps(model, x):
+    import time
+    time.sleep(1000)
+
+number = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "penalties.py"
+    path.write_text(FILE)
+    return path
+
+
+def verdicts(report):
+    return {result.claim.id: result.verdict for result in report.results}
+
+
+@pytest.mark.parametrize(
+    ("function", "declared", "tier"),
+    [
+        (right.naive, {"kind": "frobreg"}, "black box: no randomness declared"),
+        (right.probe_backwards, {"kind": "spectreg"}, "black box: probes read out"),
+        (right.probes_by_numpy, {"kind": "spectreg"}, "black box: probes read out"),
+        (right.minus_the_probe, {"kind": "spectreg"}, "intercepted randomness"),
+        (spectreg, {"kind": "spectreg"}, "probes as an argument"),
+    ],
+)
+def test_tier_is_as_far_as_the_function_allows(function, declared, tier):
+    report = verify(function, **declared)
+    assert report.tier.startswith(tier)
+    assert report.ok
+    assert verdicts(report)["S2" if declared["kind"] == "spectreg" else "S3"] == "NOT-APPLICABLE"
+
+
+def test_what_a_black_box_cannot_be_asked_is_not_tested_and_says_why():
+    report = verify(right.probes_by_numpy, "spectreg")
+    assert verdicts(report)["S4"] == verdicts(report)["S5"] == "NOT-TESTED"
+    S4 = next(r for r in report.results if r.claim.id == "S4")
+    assert "none can be given to it" in S4.figure
+    assert verdicts(report)["S3"] == verdicts(report)["S9"] == "PASS"
+
+
+def test_a_module_with_a_generator_of_its_own_is_not_repeatable():
+    module = SpectReg(generator=torch.Generator().manual_seed(0))
+    report = verify(module, "spectreg", arguments=("model", "x"))
+    assert verdicts(report)["S19"] == "FAIL"
+
+
+def test_nothing_of_the_caller_s_is_changed():
+    torch.manual_seed(5)
+    before, numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    verify(wrong_frobreg.a_global_seed_set, "frobreg")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == numpy).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "declared", "sentence"),
+    [
+        (wrong_frobreg.a_hidden_half, {"kind": "frobreg"}, "½ × the batch mean of FrobReg"),
+        (wrong_frobreg.sum_for_mean, {"kind": "frobreg"}, "the batch sum of FrobReg, ‖J‖²."),
+        (wrong_frobreg.the_norm_itself, {"kind": "frobreg"}, "‖J‖, the norm and not its square"),
+        (wrong_frobreg.detached, {"kind": "frobreg"}, "carries no graph"),
+        (wrong_frobreg.no_create_graph, {"kind": "frobreg"}, "but its gradient is zero"),
+        (wrong_frobreg.mean_over_inputs, {"kind": "frobreg"}, "1/d (d input coordinates)"),
+        (labelled.loss_of_the_batch_mean, {"kind": "doubleback"}, "1/B² × the batch mean (as of"),
+        (labelled.p_detached, {"kind": "doubleback"}, "DoubleBack with p detached"),
+        (wrong_spectreg.of_probabilities, {"kind": "spectreg"}, "projected JacReg"),
+        (wrong_spectreg.projection_by_a_mean, {"kind": "spectreg"}, "1/m × the batch mean"),
+        (
+            wrong_spectreg.one_probe_for_the_batch,
+            {"kind": "spectreg"},
+            "one probe for the whole batch",
+        ),
+    ],
+)
+def test_diagnosis_names_what_is_computed_instead(function, declared, sentence):
+    entry = next(e for e in self_test_entries() if e.function is function)
+    one = self_test.function_target(entry, "cpu").declared
+    assert sentence in computed(list(observations(one)))
+
+
+def self_test_entries():
+    from gradreg_torch.catalogue import WRONG
+
+    return WRONG
+
+
+def test_the_counterexample_is_small_and_runs_as_it_is_printed():
+    report = verify(wrong_frobreg.a_hidden_half, "frobreg")
+    shown = report.diagnosis.counterexample
+    assert shown.e.network.parameters().size <= 8
+    scope = {}
+    exec(shown.code, scope)
+    network, x = scope["network"], scope["x"]
+    assert isinstance(network, networks.Network)
+    expected = evaluate(FORMULAS["frobreg"], network, x)
+    got = wrong_frobreg.a_hidden_half(to_torch(network), torch.from_numpy(x))
+    assert expected != 0
+    assert float(got.detach()) == expected / 2
+
+
+def test_assert_conforms():
+    assert_conforms(right.JacobianPenalty(), "frobreg", scale=0.5)
+    with pytest.raises(AssertionError, match=r"S2 fails. It computes ½ × the batch mean"):
+        assert_conforms(right.JacobianPenalty(), "frobreg")
+
+
+def test_a_waived_failure_is_waived_with_its_reason():
+    reasons = dict.fromkeys(["S1", "S2", "S10", "S13", "S14"], "we like halves")
+    report = verify(wrong_frobreg.a_hidden_half, "frobreg", waivers=reasons)
+    assert verdicts(report)["S2"] == "WAIVED"
+    assert report.ok
+    figure = next(r.figure for r in report.results if r.claim.id == "S2")
+    assert figure.startswith("we like halves (")
+    with pytest.raises(ValueError, match="expected waivers to be one of S1"):
+        verify(frobreg, "frobreg", waivers={"S99": "no such claim"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("S1 = 'x'", r"expected a table \[waivers\]"),
+        ("[waivers]\nS77 = 'x'", "expected a waiver's claim to be one of S1"),
+        ("[waivers]\nS1 = ''", "expected a reason for waiving S1"),
+        ("[waivers", "expected TOML"),
+    ],
+)
+def test_waivers_that_say_nothing_are_refused(tmp_path, text, message):
+    path = tmp_path / "waivers.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        waivers.read(path)
+
+
+# Reports
+
+
+@pytest.fixture(scope="module")
+def failed():
+    return verify(wrong_frobreg.a_hidden_half, "frobreg")
+
+
+def test_reports_are_the_same_bytes_again(failed):
+    again = verify(wrong_frobreg.a_hidden_half, "frobreg")
+    for make in render.FORMATS.values():
+        assert make(failed) == make(again)
+
+
+def test_json_has_every_claim_and_its_digest(failed):
+    data = json.loads(render.to_json(failed))
+    assert len(data["claims"]) == len(failed.results)
+    assert data["diagnosis"]["computes"].startswith("It computes ½ ×")
+    assert data["digest"] == render.digest(failed)
+    assert render.digest(replace(failed, seed=5)) != data["digest"]
+
+
+def test_html_is_one_file_without_script_or_network(failed):
+    page = render.FORMATS[".html"](failed)
+    assert not re.search(r"<script|https?://|<link|src=", page)
+    assert "<td class='verdict FAIL'>FAIL" in page
+    assert "½ × the batch mean of FrobReg" in page
+
+
+def test_markdown_rows_have_as_many_cells(failed):
+    table = [line for line in render.to_markdown(failed).splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in table} == {5}
+
+
+def test_bibtex_cites_the_digest(failed):
+    entry = render.to_bibtex(replace(failed, target="my_{odd}%name"))
+    assert render.digest(replace(failed, target="my_{odd}%name")) in entry
+    assert r"my\_(odd)\%name" in entry
+
+
+def test_what_passes_is_not_called_wrong():
+    page = render.FORMATS[".html"](verify(right.naive, "frobreg"))
+    assert "What is wrong" not in page
+
+
+# The command line
+
+
+def test_a_declared_function_in_a_file(file, tmp_path, capsys):
+    out = tmp_path / "report.json"
+    assert cli.main(["verify", f"{file}:half", "--report", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "half: 7 hold" in shown
+    assert "declared: 0.5 × batch mean of frobreg" in shown
+    assert json.loads(out.read_text())["ok"] is True
+
+
+def test_options_of_the_command_line_go_before_the_decorator(file, capsys):
+    assert cli.main(["verify", f"{file}:half", "--scale", "1"]) == 1
+    assert "It computes ½ × the batch mean of FrobReg" in capsys.readouterr().out
+
+
+def test_a_function_of_a_module(capsys):
+    assert cli.main(["verify", "gradreg_torch:onehot", "--kind", "onehot"]) == 0
+    assert "onehot: 7 hold" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("dies", "its process died (exit 7)"), ("sleeps", "did not return within 0.2 s")],
+)
+def test_a_function_that_dies_or_hangs_is_reported(file, name, message, capsys):
+    argv = ["verify", f"{file}:{name}", "--kind", "frobreg", "--time-limit", "0.2"]
+    assert cli.main(argv) == 1
+    out = capsys.readouterr().out
+    assert message in out
+    assert "NOT-TESTED     S2   FrobReg is ‖J‖²_F" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["{file}:frob"], "expected kind= to say what the penalty is meant to compute"),
+        (["{file}:nothing", "--kind", "frobreg"], "expected 'nothing' in"),
+        (["{file}:number", "--kind", "frobreg"], "expected a backend or a function, got 3"),
+        (["missing.py:f", "--kind", "frobreg"], "which is not there"),
+        (["no.such.module:f", "--kind", "frobreg"], "importing no.such.module raised"),
+        (["{file}:", "--kind", "frobreg"], "expected path/to/file.py:penalty"),
+        (["{file}:half", "--report", "x.pdf"], "expected --report to end in .json"),
+        (["{file}:half", "--report", "no/such/x.md"], "expected the folder no/such"),
+        (["{file}:half", "--probe", "sphere"], "expected no probe= for frobreg"),
+        (["{file}:half", "--device", "cuda:9"], "got 'cuda:9'"),
+        (["{file}:half", "--framework", "keras"], "expected a backend among"),
+        (["{file}:half", "--time-limit", "0"], "expected --time-limit > 0"),
+        (["torch", "--kind", "frobreg"], "with a function, not with a backend"),
+        ([], "expected what to verify"),
+    ],
+)
+def test_what_cannot_run_is_a_sentence(file, argv, message, capsys):
+    assert cli.main(["verify", *(a.format(file=file) for a in argv)]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_dtypes_are_named(file, capsys):
+    assert cli.main(["verify", f"{file}:half", "--dtype", "float99"]) == 2
+    assert "expected dtypes to be one of float32" in capsys.readouterr().err
+
+
+# Evidence over runs
+
+
+def run_with(least, seed, report):
+    evidence = replace(report.evidence, least=least)
+    return replace(report, evidence=evidence, seed=seed)
+
+
+def test_evidence_is_multiplied_and_refutes(tmp_path):
+    path, report = tmp_path / "evidence.json", verify(right.minus_the_probe, "spectreg")
+    assert report.evidence.least > 1e-3
+    assert "E = 0.5 after 1 runs; not refuted" in e_values.accumulate(path, run_with(1, 1, report))
+    said = e_values.accumulate(path, run_with(1e-20, 2, report))
+    assert "E = 2.5e+09 after 2 runs; refuted" in said, "½ × 1/(2√1e-20)"
+    with pytest.raises(ValueError, match="expected a fresh seed"):
+        e_values.accumulate(path, run_with(1, 2, report))
+
+
+def test_e_values_have_mean_one_at_most():
+    """∫₀¹ 1/(2√p) dp = 1, by a midpoint rule from below."""
+    p = (np.arange(100_000) + 0.5) / 100_000
+    mean = np.mean([np.exp(e_values.log_e(q)) for q in p])
+    assert 0.99 < mean <= 1
+
+
+def test_a_broken_record_is_refused(tmp_path):
+    path = tmp_path / "evidence.json"
+    path.write_text('{"a": [{"seed": 1}]}')
+    with pytest.raises(ValueError, match="expected a record of earlier runs"):
+        e_values.read(path)
+
+
+def test_the_scale_that_is_said_to_be_found_is_found():
+    """A sampler off by the figure printed fails; the test can be no blinder than it says."""
+    report = verify(right.minus_the_probe, "spectreg")
+    factor = 1 + 1.2 * report.evidence.visible_scale
+
+    def scaled(model, x):
+        x = x.detach().requires_grad_()
+        z = model(x)
+        (v,) = torch.autograd.grad(z, x, factor * torch.randn_like(z), create_graph=True)
+        return v.flatten(1).square().sum(1).mean()
+
+    report = verify(scaled, "spectreg")
+    assert verdicts(report)["S9"] == "FAIL"
