@@ -1,5 +1,6 @@
 """The claims about all penalties together, and the ledger itself."""
 
+import inspect
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,18 @@ from hypothesis import given
 from gradreg_ref import vectors
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.loopback import FORMULAS, evaluate
-from gradreg_ref.verify import BY_ID, bundled, comparison, draws
+from gradreg_ref.verify import (
+    BY_ID,
+    bundled,
+    comparison,
+    conduct,
+    draws,
+    estimators,
+    formulas,
+    laws,
+    precision,
+    refusals,
+)
 from gradreg_ref.verify.catalogue import WRONG
 from gradreg_ref.verify.examples import all_variants
 from gradreg_ref.verify.run import PROFILES
@@ -45,6 +57,24 @@ def test_the_ledger_in_the_docs_is_the_ledger_in_the_code():
     rows = re.findall(r"^\| `?(S\d+)`? ", (DOCS / "claims.md").read_text(), flags=re.MULTILINE)
     assert rows == [f"S{k}" for k in range(1, len(rows) + 1)]
     assert set(rows) == {*BY_ID, "S15"}, "S15, that the checks are checked, is test_catalogue.py"
+
+
+CHECKS = (conduct, draws, estimators, formulas, laws, precision, refusals)
+
+
+def test_every_claim_has_a_check_and_every_check_a_claim():
+    used = [check for claim in BY_ID.values() for check in claim.checks]
+    assert all(claim.checks for claim in BY_ID.values())
+    for module in CHECKS:
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            is_check = list(inspect.signature(function).parameters) == ["target", "e"]
+            if is_check and inspect.signature(function).return_annotation is float:
+                assert function in used, f"{module.__name__}.{name} is checked for no claim"
+
+
+def test_every_claim_is_proved_on_a_page():
+    for claim in BY_ID.values():
+        assert (DOCS / f"{claim.page}.md").exists(), claim.id
 
 
 def test_docs_name_no_unknown_claim():

@@ -33,7 +33,9 @@ def repeatable(target: Target, e: Example) -> float:
     for one in functions(target, e):
         network, x, y = arguments(e, {"loss": one.declaration.loss})
         first, _, again = (
-            one.harness.value(network, x, y, one.supply_of(seed, network, x), device=one.device)
+            one.harness.value(
+                network, x, y, one.probes.of_seed(seed, network, x), device=one.device
+            )
             for seed in (1, 2, 1)
         )
         what = f"{one.declaration.kind}, twice with one seed"
@@ -48,8 +50,9 @@ def nothing_left_behind(target: Target, e: Example) -> float:
     compared = []
     for one in functions(target, e):
         network, x, y = arguments(e, {"loss": one.declaration.loss})
-        random = one.declaration.probe is not None and "generator" not in one.harness.arguments
-        supply = one.supply_of(1, network, x)
+        d, taken = one.declaration, one.harness.arguments
+        random = d.probe is not None and "generator" not in taken
+        supply = one.probes.of_seed(1, network, x)
         changed = one.harness.side_effects(network, x, y, supply, random=random, device=one.device)
         if changed:
             raise Broken(f"a call of {one.declaration.kind} changes {'; '.join(changed)}")

@@ -7,7 +7,6 @@ networks to 1e-8, in value and in slope, with one factor a, is what it computes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -20,12 +19,11 @@ from gradreg_ref.verify.claims import Claim
 from gradreg_ref.verify.comparison import Target, arguments, direction_for
 from gradreg_ref.verify.declared import DeclaredPenalty
 from gradreg_ref.verify.examples import Example, bundled
+from gradreg_ref.verify.factors import SAME, Sizes, fit, in_words, number, scale
 from gradreg_ref.verify.harness import Supply
 from gradreg_ref.verify.outcomes import Broken, NotTestable
 from gradreg_ref.verify.shrink import Counterexample, smallest
 from gradreg_ref.verify.variants import NUMBERS, OTHERS, VECTORS, square
-
-SAME = 1e-8
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Observed:
     shared: bool
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
+    def sizes(self) -> Sizes:
         """B, m, d."""
         return len(self.e.x), self.case.z.shape[1], self.e.x[0].size
 
@@ -88,7 +86,7 @@ def observations(one: DeclaredPenalty) -> Iterator[Observed]:
         m = e.probes.shape[1]
         if e.exact or np.abs(e.z).max() > 50 or (d.probe is not None and m <= d.num_probes):
             continue
-        supply = one.supply_of(3, network, x)
+        supply = one.probes.of_seed(3, network, x)
         case = Case(network, network.forward(x), network.jacobian(x), y)
         try:
             value = float(one.harness.value(network, x, y, supply, device=one.device).sum())
@@ -122,30 +120,36 @@ def probes_of(one: DeclaredPenalty, e: Example, supply: Supply) -> Array | None:
         if len(draws) == 1 and r.size in (n * m, m):
             return np.broadcast_to(r.reshape(-1, m, 1), (n, m, 1))
     try:
-        r = one.draw(str(d.probe), n, m, d.num_probes, seed=3)
+        r = one.probes.draw(n, m, seed=3)
     except (Broken, NotTestable):
         return None
     return np.broadcast_to(r, (n, *r.shape[1:]))
+
+
+OF_WEIGHTS = ("Σ‖W", "Σ‖θ")  # which no batch has a part in
 
 
 def computed(seen: list[Observed]) -> str:
     """A sentence on what was computed; "" where nothing fits."""
     if all(abs(o.value) < SAME for o in seen):
         return "It is zero everywhere." if seen else ""
-    value_only = ""
+    obtained, value_only = np.array([o.value for o in seen]), ""
     for name, f in variants(seen):
         try:
             values = np.array([float(f(o.case, o.probes).real) for o in seen])
         except (ValueError, IndexError):  # labels that are no targets, or the other way round
             continue
-        factor = fit(seen, values)
+        factor = fit(obtained, values, [o.sizes for o in seen])
         if factor is None:
             continue
         shared = ", one probe for the whole batch" if any(o.shared for o in seen) else ""
-        sentence = f"It computes {in_words(factor)}{name}{shared}"
+        words = in_words(factor)
+        if name.startswith(OF_WEIGHTS):
+            words = words.removesuffix("the batch sum of ")
+        sentence = f"It computes {words}{name}{shared}"
         if all(o.slope is None for o in seen):
             return f"{sentence}, and carries no graph: a constant to the optimiser."
-        scales = np.array([scale(factor, o) for o in seen])
+        scales = np.array([scale(factor, o.sizes) for o in seen])
         expected = scales * np.array([slope(f, o) for o in seen])
         got = np.array([o.slope or 0.0 for o in seen])
         if np.abs(got - expected).max() <= SAME * np.abs(expected).max():
@@ -161,13 +165,13 @@ def computed(seen: list[Observed]) -> str:
 
 def variants(seen: list[Observed]) -> Iterator[tuple[str, Any]]:
     """Name and function (case, probes) of every variant that can be computed."""
-    for (form, number), vector in product(NUMBERS, VECTORS):
+    for (form, made), vector in product(NUMBERS, VECTORS):
         if vector.random and any(o.probes is None for o in seen):
             continue
         name = form.format(vector.name)
-        if number is square and vector.penalty:
+        if made is square and vector.penalty:
             name = f"{vector.penalty}, {name}"
-        yield name, lambda c, r, f=number, v=vector: np.asarray(f(v.vector(c, r)).sum())
+        yield name, lambda c, r, f=made, v=vector: np.asarray(f(v.vector(c, r)).sum())
     for name, f in OTHERS:
         yield name, lambda c, _, f=f: np.asarray(f(c).sum())
 
@@ -180,61 +184,3 @@ def slope(f: Any, o: Observed) -> Array:
         return np.asarray(f(c, o.probes))
 
     return directional_derivative(at, o.e.network, direction_for(o.e))
-
-
-Factor = tuple[float, int, float, int]
-# Powers of B, m and d, the likeliest first.
-POWERS: list[tuple[int, float, int]] = sorted(
-    product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1)),
-    key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]), abs(p[0])),
-)
-FEWEST = 4  # networks on which neither is zero, or three exponents would fit anything
-
-
-def fit(seen: list[Observed], values: Array) -> Factor | None:
-    """a, i, j, k with value = a · B^i m^j d^k × values everywhere."""
-    got = np.array([o.value for o in seen])
-    with np.errstate(all="ignore"):
-        zero = np.abs(values) < SAME**2
-        if not np.isfinite(values).all() or (np.abs(got[zero]) > SAME).any():
-            return None
-        if (~zero).sum() < FEWEST:
-            return None
-        for powers in POWERS:
-            sizes = np.array([scale((1.0, *powers), o) for o in seen])
-            a = (got / (values * sizes))[~zero]
-            if a[0] != 0 and np.abs(a / a[0] - 1).max() < SAME:
-                return (float(a[0]), *powers)
-    return None
-
-
-def scale(factor: Factor, o: Observed) -> float:
-    """a · B^i m^j d^k at an example."""
-    a, i, j, k = factor
-    n, m, d = o.sizes
-    return float(a * float(n) ** i * m**j * float(d) ** k)
-
-
-def in_words(factor: Factor) -> str:
-    """A factor as a reader says it: "½ × the batch mean of "."""
-    a, i, j, k = factor
-    parts = [] if abs(a - 1) < SAME else [number(a)]
-    parts += {0: [], 1: ["m"], 0.5: ["√m"], -0.5: ["1/√m"], -1: ["1/m"]}[j]
-    parts += ["1/d (d input coordinates)"] if k else []
-    batch = {
-        -1: "the batch mean of ",
-        0: "the batch sum of ",
-        -2: "1/B² × the batch sum (as of the loss of a batch mean) of ",
-        -3: "1/B² × the batch mean (as of the loss of a batch mean) of ",
-        1: "B × the batch sum of ",
-    }
-    return " × ".join([*parts, batch[i]])
-
-
-def number(a: float) -> str:
-    """½, −1, 3/4, √2/2, or digits."""
-    fraction = Fraction(a).limit_denominator(64)
-    if abs(float(fraction) / a - 1) < SAME:
-        named = {Fraction(1, 2): "½", Fraction(1, 4): "¼"}
-        return named.get(fraction, str(fraction))
-    return f"{a:.9g}"

@@ -6,18 +6,18 @@ from time import perf_counter
 from typing import Any
 
 from gradreg_ref import checks
-from gradreg_ref.backends import Backend, load, require_device
+from gradreg_ref.backends import Backend
 from gradreg_ref.verify.claims import BY_ID, CLAIMS, Claim
 from gradreg_ref.verify.comparison import LIMIT, Target
-from gradreg_ref.verify.declaration import Declaration
-from gradreg_ref.verify.declared import TIERS, DeclaredPenalty
 from gradreg_ref.verify.diagnosis import diagnose
 from gradreg_ref.verify.draws import ALPHA, Evidence, evidence
 from gradreg_ref.verify.examples import Example, bundled
+from gradreg_ref.verify.handover import TIERS
 from gradreg_ref.verify.laws import every_shape
 from gradreg_ref.verify.outcomes import Broken, Hung, NotAsked, NotTestable
 from gradreg_ref.verify.provenance import provenance
 from gradreg_ref.verify.report import Report, Result
+from gradreg_ref.verify.subject import target_of
 
 Progress = Callable[[Result], None]
 
@@ -111,31 +111,7 @@ def evidence_of(
 def tier_of(target: Target) -> str:
     """How far it could be asked, in words."""
     one = target.declared
-    return TIERS["argument"] if one is None else TIERS[one.tier]
-
-
-def target_of(
-    implementation: Any,
-    kind: str | None,
-    framework: str,
-    device: str,
-    seed: int,
-    time_limit: float,
-    declared: Mapping[str, Any],
-) -> Target:
-    """A backend as it is; a function behind its framework's harness."""
-    if isinstance(implementation, Backend):
-        if kind is not None or declared:
-            raise ValueError("expected kind= and its options with a function, not with a backend")
-        require_device(implementation, device)
-        return Target(implementation, device, seed=seed)
-    if not callable(implementation):
-        raise TypeError(f"expected a backend or a function, got {implementation!r:.60}")
-    backend: Any = load(framework)
-    require_device(backend, device)
-    declaration = declaration_of(implementation, kind, declared)
-    harness = backend.harness(implementation, declaration, time_limit=time_limit)
-    return Target(DeclaredPenalty(harness, declaration, device), device, seed=seed)
+    return TIERS["argument"] if one is None else TIERS[one.probes.tier]
 
 
 def dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -144,20 +120,6 @@ def dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
     if asked is None:
         return tuple(d for d in ("float32",) if d in here)
     return tuple(checks.choice("dtypes", d, here) for d in asked)
-
-
-def declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any]) -> Declaration:
-    """What is said here, or by the decorator, or both: here wins."""
-    attached: Declaration | None = getattr(function, "gradreg_declaration", None)
-    given = {name: value for name, value in declared.items() if value is not None}
-    if kind is not None:
-        return Declaration(kind, **given)
-    if attached is None:
-        raise ValueError(
-            "expected kind= to say what the penalty is meant to compute, for example "
-            "kind='frobreg'; or put @declare('frobreg') on the function"
-        )
-    return replace(attached, **given)
 
 
 def run_all(

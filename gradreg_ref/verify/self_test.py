@@ -10,8 +10,9 @@ from gradreg_ref.verify.claims import BY_ID
 from gradreg_ref.verify.comparison import Target
 from gradreg_ref.verify.examples import bundled
 from gradreg_ref.verify.outcomes import Broken
-from gradreg_ref.verify.run import preflight, run, target_of, verify
+from gradreg_ref.verify.run import preflight, run, verify
 from gradreg_ref.verify.samplers import WRONG_SAMPLERS
+from gradreg_ref.verify.subject import target_of
 
 TIME_LIMIT = 5.0  # of a call; one entry hangs
 

@@ -1,0 +1,66 @@
+"""a · B^i m^j d^k: the factor between what was obtained and a variant, and its words."""
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+
+from gradreg_ref.typing import Array
+
+SAME = 1e-8
+Sizes = tuple[int, int, int]  # B, m, d
+
+Factor = tuple[float, int, float, int]
+# Powers of B, m and d, the likeliest first.
+POWERS: list[tuple[int, float, int]] = sorted(
+    product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1)),
+    key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]), abs(p[0])),
+)
+FEWEST = 4  # networks on which neither is zero, or three exponents would fit anything
+
+
+def fit(got: Array, values: Array, sizes: list[Sizes]) -> Factor | None:
+    """a, i, j, k with got = a · B^i m^j d^k × values everywhere."""
+    with np.errstate(all="ignore"):
+        zero = np.abs(values) < SAME**2
+        if not np.isfinite(values).all() or (np.abs(got[zero]) > SAME).any():
+            return None
+        if (~zero).sum() < FEWEST:
+            return None
+        for powers in POWERS:
+            scales = np.array([scale((1.0, *powers), size) for size in sizes])
+            a = (got / (values * scales))[~zero]
+            if a[0] != 0 and np.abs(a / a[0] - 1).max() < SAME:
+                return (float(a[0]), *powers)
+    return None
+
+
+def scale(factor: Factor, sizes: Sizes) -> float:
+    """a · B^i m^j d^k at an example."""
+    (a, i, j, k), (n, m, d) = factor, sizes
+    return float(a * float(n) ** i * m**j * float(d) ** k)
+
+
+def in_words(factor: Factor) -> str:
+    """A factor as a reader says it: "½ × the batch mean of "."""
+    a, i, j, k = factor
+    parts = [] if abs(a - 1) < SAME else [number(a)]
+    parts += {0: [], 1: ["m"], 0.5: ["√m"], -0.5: ["1/√m"], -1: ["1/m"]}[j]
+    parts += ["1/d (d input coordinates)"] if k else []
+    batch = {
+        -1: "the batch mean of ",
+        0: "the batch sum of ",
+        -2: "1/B² × the batch sum (as of the loss of a batch mean) of ",
+        -3: "1/B² × the batch mean (as of the loss of a batch mean) of ",
+        1: "B × the batch sum of ",
+    }
+    return " × ".join([*parts, batch[i]])
+
+
+def number(a: float) -> str:
+    """½, −1, 3/4, √2/2, or digits."""
+    fraction = Fraction(a).limit_denominator(64)
+    if abs(float(fraction) / a - 1) < SAME:
+        named = {Fraction(1, 2): "½", Fraction(1, 4): "¼"}
+        return named.get(fraction, str(fraction))
+    return f"{a:.9g}"
