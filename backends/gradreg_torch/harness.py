@@ -19,7 +19,7 @@ from gradreg_ref.verify.signature import arguments_of, name_of, required, source
 from gradreg_ref.verify.watch import time_limit
 from gradreg_torch.convert import to_torch
 from gradreg_torch.precisions import DTYPES, capabilities, tensor, to_numpy
-from gradreg_torch.randomness import Randomness, seeded
+from gradreg_torch.randomness import Randomness, default_dtype, seeded
 from gradreg_torch.state import State
 
 
@@ -159,7 +159,13 @@ class TorchHarness:
         fed = nullcontext() if supply.feed is None else Randomness(supply.feed)
         grad = torch.no_grad() if no_grad else nullcontext()
         try:
-            with warnings.catch_warnings(), time_limit(self.seconds), grad, fed:
+            with (
+                warnings.catch_warnings(),
+                default_dtype(DTYPES[dtype]),
+                time_limit(self.seconds),
+                grad,
+                fed,
+            ):
                 warnings.simplefilter("ignore")
                 got = self.positional(module, x, y)(**keywords)
         except Broken:

@@ -53,10 +53,22 @@ class Randomness(TorchFunctionMode):
             return drawn
         self.draws.append(Draw(kind, drawn.detach().cpu().double().numpy().copy()))
         if self.left is not None:
-            if not self.left or self.left[0].shape != tuple(drawn.shape):
+            if not self.left or self.left[0].size != drawn.numel():
                 raise ValueError(f"no numbers to feed to a draw of shape {tuple(drawn.shape)}")
-            drawn.copy_(torch.from_numpy(np.array(self.left.popleft())))
+            fed = torch.from_numpy(np.array(self.left.popleft()))
+            drawn.copy_(fed.reshape(drawn.shape))  # inputs of any shape are drawn for
         return drawn
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """`torch.randn(n, m)` gives that dtype: a function need not know in which it is called."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype if dtype.itemsize >= 4 else torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     def hung(signum: int, frame: FrameType | None) -> None:
         del signum, frame
-        raise Hung(f"did not return within {seconds:g} s")
+        raise Hung(f"did not return within {seconds:g} s (the time limit of a call)")
 
     before = signal.signal(signal.SIGALRM, hung)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, jacrev, jvp, vmap
 
 from gradreg_torch.catalogue.entries import own, right, rows, squares, vjp
 
@@ -135,6 +135,12 @@ def input_side(model: nn.Module, x: Tensor, probes: Tensor) -> Tensor:
     x = own(x)
     J = rows(model(x), x)
     return squares(J @ probes).mean() / probes.shape[2]
+
+
+@right("‖Jv‖² by forward mode", "spectreg", side="input")
+def forward_mode(model: nn.Module, x: Tensor) -> Tensor:
+    Jv = jvp(model, (x,), (torch.randn_like(x),))[1]
+    return squares(Jv).mean()
 
 
 @right("summed loss", "doubleback")
