@@ -25,7 +25,7 @@ def tests(session):
 def lint(session):
     """Style and strict types."""
     session.install(TORCH, "ruff>=0.14", "mypy>=1.18")
-    session.install("-e", ".[experiments]")
+    session.install("-e", ".[experiments,verify]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -52,6 +52,17 @@ def verify(session):
     session.install(TORCH)
     session.install("-e", ".[verify]")
     session.run("gradreg", "verify", *(session.posargs or ["torch", "--self-test"]))
+
+
+@nox.session
+def mutation(session):
+    """Which changes of the reference and of the torch backend no test notices: half an hour."""
+    session.install(TORCH, *TESTS, "mutmut==3.8.1")
+    session.install("-e", ".[experiments]")
+    for part in session.posargs or ("reference", "torch"):
+        folder = Path(session.create_tmp()).resolve() / part
+        env = {**ONE_THREAD, "HYPOTHESIS_PROFILE": "mutation"}
+        session.run("python", "tests/mutation.py", part, str(folder), env=env)
 
 
 @nox.session

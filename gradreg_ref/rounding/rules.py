@@ -5,6 +5,7 @@ come on top (`Bounded.rounded`).
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -125,17 +126,16 @@ def nearest(z: Array, r: Array) -> Array:
     return np.maximum(np.abs(z) - r, 0)
 
 
-def function(
-    f: Callable[[Array], Array], spread: Callable[[Array, Array], Array], operations: int
-) -> Callable[[Bounded], Bounded]:
-    """The rule of a function, from max |f(z′) − f(z)| over |z′ − z| <= r."""
-
-    def rule(z: Bounded) -> Bounded:
-        if f in (np.log, np.sqrt):
-            away_from_zero(z)
-        return Bounded(f(z.value), spread(z.value, z.radius), z.u).rounded(operations)
-
-    return rule
+def applied(
+    f: Callable[[Array], Array],
+    spread: Callable[[Array, Array], Array],
+    operations: int,
+    z: Bounded,
+) -> Bounded:
+    """f(z), from max |f(z′) − f(z)| over |z′ − z| <= r."""
+    if f in (np.log, np.sqrt):
+        away_from_zero(z)
+    return Bounded(f(z.value), spread(z.value, z.radius), z.u).rounded(operations)
 
 
 FUNCTIONS: list[tuple[Any, Callable[[Array, Array], Array], int]] = [
@@ -145,7 +145,7 @@ FUNCTIONS: list[tuple[Any, Callable[[Array, Array], Array], int]] = [
     (erf, lambda z, r: r * 2 / np.sqrt(np.pi) * np.exp(-(nearest(z, r) ** 2)), TRANSCENDENTAL),
     (np.sqrt, lambda z, r: r / (np.sqrt(z) + np.sqrt(z - r)), 1),
 ]
-RULES |= {f: function(f, spread, operations) for f, spread, operations in FUNCTIONS}
+RULES |= {f: partial(applied, f, spread, operations) for f, spread, operations in FUNCTIONS}
 RULES |= {
     np.add: add,
     np.subtract: subtract,

@@ -1,0 +1,75 @@
+"""An error names what is wrong: the first words, as they are."""
+
+import numpy as np
+import pytest
+
+import gradreg_ref as ref
+from gradreg_ref import checks, cubature, losses, moments, probes
+from gradreg_ref.identify import identify
+from gradreg_ref.networks import Network
+
+J = np.ones((2, 3, 4))
+z = np.ones((2, 3))
+INTEGERS = [[1, 2]]
+
+MESSAGES = {
+    "expected reduction to be one of none, mean, sum": [
+        lambda: ref.frobreg(J, reduction="max"),
+        lambda: ref.confidence_penalty(z, reduction="max"),
+    ],
+    "expected side to be one of output, input": [
+        lambda: ref.spectreg(J, side="left", probes=J),
+        lambda: moments.gram(J, "left"),
+    ],
+    "expected probe to be one of gaussian": [
+        lambda: ref.spectreg(J, probe="uniform", rng=np.random.default_rng(0)),
+        lambda: probes.draw("uniform", np.random.default_rng(0), 1, 2),
+        lambda: moments.variance(np.eye(2), "uniform"),
+    ],
+    "expected num_probes to be a whole number": [
+        lambda: ref.spectreg(J, num_probes=0, rng=np.random.default_rng(0)),
+        lambda: probes.draw("gaussian", np.random.default_rng(0), 1, 2, 0),
+        lambda: moments.variance(np.eye(2), "gaussian", 0),
+    ],
+    "expected loss to be one of cross_entropy": [lambda: losses.loss_gradient(z, z, "hinge")],
+    "expected copies to be a whole number": [
+        lambda: cubature.product(cubature.gaussian_axes(2), 0)
+    ],
+    "expected q to be a whole number": [lambda: cubature.orthogonal_frames(2, 0)],
+    "expected m to be a whole number": [lambda: identify(lambda r: 0.0, 0)],
+    "expected weights ": [lambda: ref.weight_decay(INTEGERS)],
+    "expected A ": [lambda: moments.mean(INTEGERS)],
+    "expected probes ": [lambda: checks.probes(np.ones((1, 2, 1), int), 1, 2, False)],
+    "expected x ": [lambda: Network(()).forward(np.ones((2, 2), int))],
+    "expected y ": [
+        lambda: losses.target_probabilities(np.ones((2, 3), int), 2, 3),
+        lambda: losses.targets(np.ones((2, 3), int), 2, 3),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [(message, call) for message, calls in MESSAGES.items() for call in calls],
+)
+def test_an_error_begins_by_naming_what_is_wrong(message, call):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert str(error.value).startswith(message)
+
+
+def test_one_class_has_no_cross_entropy():
+    with pytest.raises(ValueError, match="expected at least 2 logits, got m = 1"):
+        losses.cross_entropy(np.ones((2, 1)), np.zeros(2, int))
+
+
+def test_a_shared_set_of_probes_is_averaged_too():
+    A = np.eye(3)[None].repeat(2, axis=0)
+    one = moments.batch_mean_variance(A, "gaussian", 1, shared_probe=True)
+    two = moments.batch_mean_variance(A, "gaussian", 2, shared_probe=True)
+    assert two == one / 2
+
+
+def test_complex_forms_are_identified():
+    form = identify(lambda r: 2j * r[0] * r[1], 2)
+    assert form.A.tolist() == [[0, 1j], [1j, 0]]
