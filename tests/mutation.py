@@ -5,6 +5,7 @@ that reach it. The score is the share of mutants that a test turns red. Words of
 not mutated, and mutants that `equivalent_mutants.toml` explains are not counted.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -72,7 +73,7 @@ def prepare(part: Part, folder: Path) -> None:
         "pytest_add_cli_args": tests,
         "pytest_add_cli_args_test_selection": ["tests"],
     }
-    lines = [f"{name} = {value!r}" for name, value in settings.items()]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]  # as TOML
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as pyproject:
         pyproject.write("\n[tool.mutmut]\n" + "\n".join(lines) + "\n")
 

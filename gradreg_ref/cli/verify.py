@@ -90,8 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
         render.write(report, path)
         print(f"written: {path}")
     if arguments.evidence is not None:
-        print(e_values.accumulate(arguments.evidence, report))
-    return 0 if report.ok and status == 0 else 1
+        said, refuted = e_values.accumulate(arguments.evidence, report)
+        print(said)
+        status = max(status, int(refuted))
+    return status if report.ok else 1
 
 
 def verified(arguments: argparse.Namespace) -> Report:

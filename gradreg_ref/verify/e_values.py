@@ -16,8 +16,8 @@ from gradreg_ref.verify.draws import ALPHA
 from gradreg_ref.verify.report import Report
 
 
-def accumulate(path: Path, report: Report) -> str:
-    """Add a run to the file, atomically, and say what the evidence is now.
+def accumulate(path: Path, report: Report) -> tuple[str, bool]:
+    """Add a run to the file, atomically; what the evidence is now, and whether it refutes.
 
     Raises
     ------
@@ -28,24 +28,20 @@ def accumulate(path: Path, report: Report) -> str:
     key = f"{report.target} ({report.declared})"
     runs = record.setdefault(key, [])
     if report.evidence is None:
-        return "no sampler was tested: nothing to add"
+        return "no sampler was tested to its end: nothing to add", False
     if any(run["seed"] == report.seed for run in runs):
         raise ValueError(f"expected a fresh seed, {path} has seed {report.seed} already")
     runs.append({"seed": report.seed, "p": report.evidence.least, "tests": report.evidence.tests})
     write(path, record)
     total = sum(log_e(run["p"]) for run in runs)
-    verdict = "refuted" if refuted(runs) else "not refuted"
-    return f"E = {exp(total):.3g} after {len(runs)} runs; {verdict} at 1/α = {1 / ALPHA:g}"
+    refuted = total >= -log(ALPHA)
+    verdict = "refuted" if refuted else "not refuted"
+    return f"E = {exp(total):.3g} after {len(runs)} runs; {verdict} at 1/α = {1 / ALPHA:g}", refuted
 
 
 def log_e(p: float) -> float:
     """log 1/(2√p)."""
     return -log(2) - 0.5 * log(max(p, 1e-300))
-
-
-def refuted(runs: list[dict[str, Any]]) -> bool:
-    """Whether the evidence exceeds 1/α."""
-    return sum(log_e(run["p"]) for run in runs) >= -log(ALPHA)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -292,11 +292,36 @@ def run_with(least, seed, report):
 def test_evidence_is_multiplied_and_refutes(tmp_path):
     path, report = tmp_path / "evidence.json", verify(right.minus_the_probe, "spectreg")
     assert report.evidence.least > 1e-3
-    assert "E = 0.5 after 1 runs; not refuted" in e_values.accumulate(path, run_with(1, 1, report))
-    said = e_values.accumulate(path, run_with(1e-20, 2, report))
-    assert "E = 2.5e+09 after 2 runs; refuted" in said, "½ × 1/(2√1e-20)"
+    said, refuted = e_values.accumulate(path, run_with(1, 1, report))
+    assert said.startswith("E = 0.5 after 1 runs; not refuted")
+    assert not refuted
+    said, refuted = e_values.accumulate(path, run_with(1e-20, 2, report))
+    assert said.startswith("E = 2.5e+09 after 2 runs; refuted"), "½ × 1/(2√1e-20)"
+    assert refuted
     with pytest.raises(ValueError, match="expected a fresh seed"):
         e_values.accumulate(path, run_with(1, 2, report))
+
+
+def test_the_long_profile_has_a_fresh_seed_and_gathers_evidence(
+    file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(cli.verify, "verify_isolated", stub := Stub())
+    argv = ["verify", f"{file}:half", "--profile", "long", "--evidence", str(tmp_path / "e.json")]
+    assert cli.main(argv) == cli.main(argv) == 0
+    assert stub.seeds[0] != stub.seeds[1]
+    assert "E = 0.25 after 2 runs" in capsys.readouterr().out
+
+
+class Stub:
+    """A verification of a sampler that looked just right."""
+
+    def __init__(self):
+        self.seeds = []
+        self.report = verify(right.minus_the_probe, "spectreg")
+
+    def __call__(self, spec, show, options):
+        self.seeds.append(options["seed"])
+        return run_with(1.0, options["seed"], self.report)
 
 
 def test_e_values_have_mean_one_at_most():
