@@ -17,11 +17,12 @@ from gradreg_ref.loopback import Case
 from gradreg_ref.typing import Array
 from gradreg_ref.verify.claims import Claim
 from gradreg_ref.verify.comparison import Target, arguments, direction_for
+from gradreg_ref.verify.declaration import Declaration
 from gradreg_ref.verify.declared import DeclaredPenalty
 from gradreg_ref.verify.examples import Example, bundled
-from gradreg_ref.verify.factors import SAME, Sizes, fit, in_words, number, scale
+from gradreg_ref.verify.factors import SAME, Factor, Sizes, fit, in_words, number, scale
 from gradreg_ref.verify.harness import Supply
-from gradreg_ref.verify.outcomes import Broken, NotTestable
+from gradreg_ref.verify.outcomes import Broken
 from gradreg_ref.verify.shrink import Counterexample, smallest
 from gradreg_ref.verify.variants import NUMBERS, OTHERS, VECTORS, square
 
@@ -74,7 +75,8 @@ def diagnose(target: Target, claim: Claim) -> Diagnosis:
     """Of a function for which the claim fails."""
     assert target.declared is not None
     about_a_formula = claim.id not in ("S14", "S19", "S20")
-    computes = computed(list(observations(target.declared))) if about_a_formula else ""
+    seen = list(observations(target.declared)) if about_a_formula else []
+    computes = computed(seen, target.declared.declaration)
     return Diagnosis(claim.id, computes, smallest(target, claim))
 
 
@@ -103,7 +105,7 @@ def observations(one: DeclaredPenalty) -> Iterator[Observed]:
 
 
 def probes_of(one: DeclaredPenalty, e: Example, supply: Supply) -> Array | None:
-    """The numbers drawn, as probes r[n, k, q]: those recorded where one call makes them all."""
+    """The numbers drawn, as probes r[n, k, q], where every call of a random function draws one."""
     d, (n, m, _) = one.declaration, e.probes.shape
     if d.probe is None:
         return None
@@ -113,27 +115,32 @@ def probes_of(one: DeclaredPenalty, e: Example, supply: Supply) -> Array | None:
         return supply.probes
     network, x, y = arguments(e, {"loss": d.loss})
     draws = one.harness.draws(network, x, y, supply, device=one.device)
-    for draw in draws if d.probe != "onehot" else []:
-        r = draw.values
-        if draw.kind == "integer" and d.probe == "rademacher":
-            r = 2 * r - 1
-        if len(draws) == 1 and r.size in (n * m, m):
-            return np.broadcast_to(r.reshape(-1, m, 1), (n, m, 1))
-    try:
-        r = one.probes.draw(n, m, seed=3)
-    except (Broken, NotTestable):
+    kinds = {draw.kind for draw in draws}
+    sizes = {draw.values.size for draw in draws}
+    if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:
         return None
-    return np.broadcast_to(r, (n, *r.shape[1:]))
+    columns = [draw.values.reshape(-1, m) for draw in draws]
+    r = np.stack(columns, axis=2)
+    if kinds == {"integer"} and d.probe == "rademacher":
+        r = 2 * r - 1
+    return np.broadcast_to(r, (n, m, len(draws)))
 
 
 OF_WEIGHTS = ("Σ‖W", "Σ‖θ")  # which no batch has a part in
 
 
-def computed(seen: list[Observed]) -> str:
+# What squares are called, by kind.
+NAMES = {"frobreg": "FrobReg", "spectreg": "SpectReg", "doubleback": "DoubleBack"}
+NAMES |= {"jacreg": "JacReg", "onehot": "Onehot"}
+AS_DECLARED = "Its formula is the one declared: what is wrong is elsewhere."
+
+
+def computed(seen: list[Observed], declared: Declaration) -> str:
     """A sentence on what was computed; "" where nothing fits."""
     if all(abs(o.value) < SAME for o in seen):
         return "It is zero everywhere." if seen else ""
     obtained, value_only = np.array([o.value for o in seen]), ""
+    shared = any(o.shared for o in seen)
     for name, f in variants(seen):
         try:
             values = np.array([float(f(o.case, o.probes).real) for o in seen])
@@ -142,25 +149,43 @@ def computed(seen: list[Observed]) -> str:
         factor = fit(obtained, values, [o.sizes for o in seen])
         if factor is None:
             continue
-        shared = ", one probe for the whole batch" if any(o.shared for o in seen) else ""
-        words = in_words(factor)
-        if name.startswith(OF_WEIGHTS):
-            words = words.removesuffix("the batch sum of ")
-        sentence = f"It computes {words}{name}{shared}"
+        sentence = f"It computes {said(factor, name)}"
+        sentence += ", one probe for the whole batch" if shared else ""
         if all(o.slope is None for o in seen):
             return f"{sentence}, and carries no graph: a constant to the optimiser."
-        scales = np.array([scale(factor, o.sizes) for o in seen])
-        expected = scales * np.array([slope(f, o) for o in seen])
-        got = np.array([o.slope or 0.0 for o in seen])
-        if np.abs(got - expected).max() <= SAME * np.abs(expected).max():
-            return sentence + "."
-        ratios = got[expected != 0] / expected[expected != 0]
-        if np.ptp(ratios) < SAME and abs(ratios[0]) > SAME:
-            gradient = f"{number(float(ratios[0]))} × that of its value"
-        else:
-            gradient = "zero" if not got.any() else "not that of its value"
-        value_only = value_only or f"{sentence}; but its gradient is {gradient}."
+        wrong = about_the_gradient(seen, f, factor)
+        if not wrong:
+            meant = is_declared(factor, name, declared) and shared <= declared.shared_probe
+            return AS_DECLARED if meant else f"{sentence}."
+        value_only = value_only or f"{sentence}; but its gradient is {wrong}."
     return value_only
+
+
+def said(factor: Factor, name: str) -> str:
+    """Factor and variant in words."""
+    words = in_words(factor)
+    return (
+        words.removesuffix("the batch sum of ") if name.startswith(OF_WEIGHTS) else words
+    ) + name
+
+
+def is_declared(factor: Factor, name: str, declared: Declaration) -> bool:
+    """Whether a variant that fits is the penalty that was declared."""
+    power = {"mean": -1, "sum": 0, "none": 0}[declared.reduction]
+    same_factor = factor[1:] == (power, 0, 0) and abs(factor[0] / declared.scale - 1) < SAME
+    return same_factor and name.startswith(f"{NAMES.get(declared.kind)}, ")
+
+
+def about_the_gradient(seen: list[Observed], f: Any, factor: Factor) -> str:
+    """What the slopes obtained are, where they are not those of a variant that fits in value."""
+    expected = np.array([scale(factor, o.sizes) * slope(f, o) for o in seen])
+    got = np.array([o.slope or 0.0 for o in seen])
+    if np.abs(got - expected).max() <= SAME * np.abs(expected).max():
+        return ""
+    ratios = got[expected != 0] / expected[expected != 0]
+    if np.ptp(ratios) < SAME and abs(ratios[0]) > SAME:
+        return f"{number(float(ratios[0]))} × that of its value"
+    return "not that of its value" if got.any() else "zero"
 
 
 def variants(seen: list[Observed]) -> Iterator[tuple[str, Any]]:

@@ -25,7 +25,7 @@ from gradreg_ref.verify.comparison import (
 )
 from gradreg_ref.verify.examples import Example
 from gradreg_ref.verify.law_tests import Test
-from gradreg_ref.verify.outcomes import Broken, NotTestable, largest
+from gradreg_ref.verify.outcomes import Broken, NotHere, NotTestable, largest
 
 # One in a million false alarms in all: fixed seeds make the outcome the same in every run.
 ALPHA = 1e-6
@@ -36,7 +36,7 @@ def replay(target: Target, e: Example) -> float:
     """A seed gives value and gradient at the probes it draws: per example, shared, several."""
     m = e.probes.shape[1]
     if m == 1:
-        raise NotTestable("one logit")
+        raise NotHere("one logit")
     errors = [
         at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()
@@ -171,7 +171,7 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         ]
     )
     if d.num_probes > 1:
-        yield from law_tests.several_read_out(r, probe)
+        yield from law_tests.several_read_out(r, probe, rng)
         return
     law_tests.exact_structure(r, probe)
     if probe == "onehot":

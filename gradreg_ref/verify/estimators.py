@@ -20,7 +20,7 @@ from gradreg_ref.verify.comparison import (
     same,
 )
 from gradreg_ref.verify.examples import Example
-from gradreg_ref.verify.outcomes import NotTestable, largest
+from gradreg_ref.verify.outcomes import NotHere, NotTestable, largest
 
 
 def estimate(target: Target, e: Example) -> Any:
@@ -49,7 +49,7 @@ def unbiased(target: Target, e: Example) -> float:
     """E f = ‖J‖²_F by a rule of degree 3 for every law the target draws; the same for ∇_θ."""
     m = target.length(e)
     if m > MOST_LENGTH:
-        raise NotTestable(f"probes of length {m}")
+        raise NotHere(f"probes of length {m}")
     laws = [law for law in target.laws() if law != "rademacher" or m <= MOST_SIGNS]
     return largest([unbiased_for(target, e, DEGREE_3[law](m)) for law in laws])
 
@@ -97,7 +97,7 @@ def variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
 def gaussian(target: Target, e: Example) -> float:
     """2‖A‖²_F."""
     if target.length(e) > MOST_LENGTH:
-        raise NotTestable(f"probes of length {target.length(e)}")
+        raise NotHere(f"probes of length {target.length(e)}")
     return variance_is(target, e, cubature.stroud_5_2(target.length(e)), "gaussian")
 
 
@@ -108,7 +108,7 @@ def gaussian_batch(target: Target, e: Example) -> float:
     """Of a batch mean (2/B²) Σ_b ‖A_b‖²_F, by a rule on R^(Bm)."""
     n, m = len(e.x), target.length(e)
     if n * m > MOST_COORDINATES:
-        raise NotTestable("a rule of too many points")
+        raise NotHere("a rule of too many points")
 
     def batch_mean(r: Any) -> Any:
         return target.estimate(e, np.reshape(r, (n, m, 1)), reduction="mean")
@@ -125,14 +125,14 @@ def rademacher(target: Target, e: Example) -> float:
     """2(‖A‖²_F − Σ_k A_kk²), by all 2^m signs."""
     m = target.length(e)
     if m > MOST_SIGNS:
-        raise NotTestable(f"2^{m} signs")
+        raise NotHere(f"2^{m} signs")
     return variance_is(target, e, cubature.all_signs(m), "rademacher")
 
 
 def sphere(target: Target, e: Example) -> float:
     """2m/(m + 2) (‖A‖²_F − (tr A)²/m), by a design of 2m² points."""
     if target.length(e) > MOST_LENGTH:
-        raise NotTestable(f"probes of length {target.length(e)}")
+        raise NotHere(f"probes of length {target.length(e)}")
     return variance_is(target, e, cubature.sphere_degree_5(target.length(e)), "sphere")
 
 

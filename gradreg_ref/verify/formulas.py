@@ -17,7 +17,7 @@ from gradreg_ref.verify.comparison import (
     same_gradient,
 )
 from gradreg_ref.verify.examples import Example
-from gradreg_ref.verify.outcomes import Broken, NotAsked, NotTestable, largest
+from gradreg_ref.verify.outcomes import Broken, NotAsked, NotHere, largest
 
 
 def formula_of(penalty: str) -> Any:
@@ -31,7 +31,7 @@ def formula_of(penalty: str) -> Any:
         ]
         return largest(errors)
 
-    check.__doc__ = f"Value and gradient of {penalty}."
+    check.__name__, check.__doc__ = f"formula of {penalty}", f"Value and gradient of {penalty}."
     return check
 
 
@@ -75,7 +75,7 @@ def in_training_mode(target: Target, e: Example) -> float:
     if target.declared is None:
         raise NotAsked("asked of single functions")
     if e.batch_norm:
-        raise NotTestable("batch norm in training mode is another function")
+        raise NotHere("batch norm in training mode is another function")
     errors = [
         same_gradient(target, v.penalty, e, exact=v.exact, training=True, **v.options)
         for v in target.variants(e)
@@ -87,7 +87,7 @@ def all_classes(target: Target, e: Example) -> float:
     """Σ_k p_k DB(k) = tr(A S); DB <= 2 λ_max(A)."""
     m = e.probes.shape[1]
     if m == 1:
-        raise NotTestable("one class")
+        raise NotHere("one class")
     p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
     by_class = np.stack([per_class(target, e, k) for k in range(m)], axis=1)
     bound = 2 * np.linalg.eigvalsh(A)[:, -1]

@@ -6,28 +6,38 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from gradreg_ref.typing import Array, Law
+from gradreg_ref.typing import Array, Law, Rng
 from gradreg_ref.verify.comparison import same
 from gradreg_ref.verify.outcomes import Broken
 
 Test = tuple[str, float]
 
 
-def several_read_out(r: Array, probe: Law) -> Iterator[Test]:
-    """Of q probes together: their squares, and for gaussian ones everything."""
+def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
+    """Of q probes known up to a rotation: R Rᵀ, and a random unit combination R c.
+
+    R c follows the law of one probe where that law is rotation invariant in R: for gaussian probes
+    N(0, I), for orthogonal ones uniform on the sphere.
+    """
     n, m, q = r.shape
-    total = (r * r).sum(axis=(1, 2))
+    gram = np.einsum("nkq,nkp->nqp", r, r)
+    total = np.einsum("nqq->n", gram)
+    check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), f"one probe is used {q} times")
     if probe != "gaussian":
         same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m), exact=False)
-    else:
-        yield "gaussian: Σ r² does not follow chi²", stats.kstest(total, "chi2", (m * q,)).pvalue
-    gram = np.linalg.eigvalsh(np.einsum("nkq,nkp->nqp", r, r))
-    check(bool((gram[:, 0] > 1e-9).all()), f"one probe is used {q} times")
     if probe == "orthogonal":
-        same("orthogonal: r_i·r_j", gram, np.full((n, q), m), exact=False)
-    halves = total[: n // 2] - total[n // 2 :]
-    if probe == "gaussian":
-        yield "gaussian: halves of the draws differ", stats.wilcoxon(halves).pvalue
+        same("orthogonal: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape), exact=False)
+    R_Rt = np.einsum("nkq,nlq->nkl", r, r)
+    for k, l in combinations(range(m), 2):
+        yield zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
+    if probe not in ("gaussian", "orthogonal"):
+        return
+    one: Law = "gaussian" if probe == "gaussian" else "sphere"
+    c = rng.standard_normal((n, q))
+    combined = np.einsum("nkq,nq->nk", r, c / np.sqrt((c * c).sum(axis=1, keepdims=True)))
+    yield from marginal_law(combined, one)
+    yield all_pairs(combined, probe)
+    yield angles(combined[:-1], combined[1:], one, 1)
 
 
 def exact_structure(r: Array, probe: Law) -> None:

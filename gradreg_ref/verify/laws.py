@@ -9,7 +9,7 @@ from gradreg_ref.networks import Conv2d, Linear, Network
 from gradreg_ref.typing import Array
 from gradreg_ref.verify.comparison import Target, same
 from gradreg_ref.verify.examples import Example
-from gradreg_ref.verify.outcomes import Broken, NotAsked, NotTestable, largest
+from gradreg_ref.verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
 
 
 def every_shape(target: Target, e: Example) -> float:
@@ -19,9 +19,9 @@ def every_shape(target: Target, e: Example) -> float:
         raise NotAsked("asked of single functions")
     d = one.declaration
     if d.probe is not None and e.probes.shape[1] <= d.num_probes:
-        raise NotTestable("num_probes >= m may be refused")
+        raise NotHere("num_probes >= m may be refused")
     if d.kind in SOFTMAX and e.probes.shape[1] == 1:
-        raise NotTestable("one class")
+        raise NotHere("one class")
     options = {"loss": d.loss} if d.kind == "doubleback" else {}
     value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
     if not np.isfinite(value).all():
@@ -50,7 +50,7 @@ def sum_and_mean(target: Target, e: Example) -> float:
     errors = []
     for penalty, options, exact in target.variants(e):
         if penalty == "weight_decay":
-            raise NotTestable("no batch")
+            raise NotHere("no batch")
         alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
         total, n = np.concatenate(alone).sum(), len(e.x)
         for reduction, expected in (("sum", total), ("mean", total / n)):
@@ -78,7 +78,7 @@ def scaled_inputs(target: Target, e: Example) -> float:
     """First weights × 2 at x / 2: the same logits, J × 2."""
     first, *rest = e.network.layers
     if not isinstance(first, Linear | Conv2d):
-        raise NotTestable("the first layer has no weights")
+        raise NotHere("the first layer has no weights")
     layers = (replace(first, weight=2 * first.weight), *rest)
     return times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
 
@@ -151,7 +151,7 @@ def shifted(target: Target, e: Example) -> float:
     """Adding a constant to all logits changes no penalty."""
     *rest, last = e.network.layers
     if not isinstance(last, Linear) or last.bias is None:
-        raise NotTestable("the last layer has no bias")
+        raise NotHere("the last layer has no bias")
     moved = e.with_network((*rest, Linear(last.weight, last.bias + 2.0)))
     errors = [
         same(

@@ -13,12 +13,16 @@ class NotTestable(Exception):
     """The check cannot be made with this implementation, and why: neither right nor wrong."""
 
 
+class NotHere(NotTestable):
+    """The example at hand cannot show it; another one can."""
+
+
 class NotAsked(NotTestable):
     """A check of backends asked of a function, or the other way round: nothing is missing."""
 
 
 def largest(errors: list[float]) -> float:
-    """The largest of the errors; NotTestable where nothing was compared."""
+    """The largest of the errors; NotHere where nothing was compared."""
     if not errors:
-        raise NotTestable("nothing of it can be compared here")
+        raise NotHere("nothing of it can be compared")
     return max(errors)

@@ -14,7 +14,7 @@ from gradreg_ref.verify.draws import ALPHA, Evidence, evidence
 from gradreg_ref.verify.examples import Example, bundled
 from gradreg_ref.verify.handover import TIERS
 from gradreg_ref.verify.laws import every_shape
-from gradreg_ref.verify.outcomes import Broken, Hung, NotAsked, NotTestable
+from gradreg_ref.verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable
 from gradreg_ref.verify.provenance import provenance
 from gradreg_ref.verify.report import Report, Result
 from gradreg_ref.verify.subject import target_of
@@ -174,7 +174,7 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
     largest, shown_on = 0.0, 0
     left_out: list[str] = []
     for check in claim.checks:
-        made, reason = 0, "no example applies"
+        made, missed, reason = 0, 0, "no example shows it"
         for e in filter(claim.applies, examples):
             try:
                 largest = max(largest, check(target, e))
@@ -182,8 +182,10 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
             except NotAsked:
                 reason = ""
                 break
+            except NotHere as why:
+                reason = reason if missed else str(why)
             except NotTestable as why:
-                reason = str(why)
+                missed, reason = missed + 1, str(why)
             except Hung:
                 raise
             except Broken as broken:
@@ -191,8 +193,9 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
             except Exception as error:  # whatever a backend under test raises
                 raise Broken(f"{e}: raised {type(error).__name__}: {error}") from error
         shown_on = max(shown_on, made)
-        if not made and reason:
-            left_out.append(f"{check.__name__.replace('_', ' ')} ({reason})")
+        if reason and (missed or not made):
+            where = f" on {missed} of {made + missed} examples" if made else ""
+            left_out.append(f"{check.__name__.replace('_', ' ')}{where} ({reason})")
     if not shown_on:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
     if claim.id == "S14":

@@ -15,7 +15,7 @@ from gradreg_torch.catalogue import spectreg as wrong_spectreg
 from gradreg_ref import cli, networks
 from gradreg_ref.loopback import FORMULAS, evaluate
 from gradreg_ref.verify import assert_conforms, e_values, render, self_test, verify, waivers
-from gradreg_ref.verify.diagnosis import computed, observations
+from gradreg_ref.verify.diagnosis import AS_DECLARED, computed, observations
 
 FILE = """
 import torch
@@ -110,12 +110,14 @@ def test_nothing_of_the_caller_s_is_changed():
             {"kind": "spectreg"},
             "one probe for the whole batch",
         ),
+        (wrong_spectreg.probes_summed, {"kind": "spectreg"}, "2 × the batch mean of SpectReg"),
+        (wrong_spectreg.one_probe_used_twice, {"kind": "spectreg"}, AS_DECLARED),
     ],
 )
 def test_diagnosis_names_what_is_computed_instead(function, declared, sentence):
     entry = next(e for e in self_test_entries() if e.function is function)
     one = self_test.function_target(entry, "cpu").declared
-    assert sentence in computed(list(observations(one)))
+    assert sentence in computed(list(observations(one)), one.declaration)
 
 
 def self_test_entries():
