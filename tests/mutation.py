@@ -99,7 +99,7 @@ def score(part: Part, folder: Path) -> bool:
         for line in mutmut("results", "--all", "true", folder=folder).splitlines()
         if ": " in line
     )
-    alive = [name for name, verdict in verdicts.items() if verdict in ("survived", "no tests")]
+    alive = [name for name, verdict in verdicts.items() if verdict not in ("killed", "timeout")]
     diffs = {name: mutmut("show", name, folder=folder) for name in alive}
     survivors = [name for name in alive if not explained(diffs[name])]
     counted = len(verdicts) - (len(alive) - len(survivors))
@@ -118,7 +118,7 @@ def main() -> int:
     part, folder = PARTS[sys.argv[1]], Path(sys.argv[2])
     prepare(part, folder)
     run = [sys.executable, "-m", "mutmut", "run", "--max-children", "2"]
-    subprocess.run(run, cwd=folder, check=False)
+    subprocess.run(run, cwd=folder, check=True)
     return 0 if score(part, folder) else 1
 
 

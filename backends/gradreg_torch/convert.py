@@ -183,7 +183,7 @@ def layers_of(module: nn.Module) -> tuple[Layer, ...]:
             return (ref.Dropout(array(module.mask), module.keep),)
         case nn.AvgPool2d() | nn.MaxPool2d():
             return (pool_from_torch(module),)
-        case nn.Flatten(start_dim=1, end_dim=-1):
+        case nn.Flatten() if (module.start_dim, module.end_dim) == (1, -1):
             return (ref.Flatten(),)
         case nn.Identity():
             return ()
