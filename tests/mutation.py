@@ -18,7 +18,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 EQUIVALENT = tomllib.loads((HERE / "equivalent_mutants.toml").read_text(encoding="utf-8"))
 # A line that is a message, or begins one.
-WORDS = [r"raise \w+Error", r'^\s+f?".*"$', r'^\s+f"', r'^\s+else "for']
+WORDS = [
+    r"raise \w+Error",
+    r"raise unknown\(",
+    r"^\s+hint = ",
+    r'^\s+f?".*"$',
+    r'^\s+f"',
+    r'^\s+else "for',
+]
 
 
 @dataclass(frozen=True)

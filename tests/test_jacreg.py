@@ -39,6 +39,31 @@ def test_bound_is_attained_at_two_classes_and_even_odds():
 J, Z = np.ones((2, 3, 4)), np.zeros((2, 3))
 
 
+def seeded(**options):
+    slopes = np.arange(24.0).reshape(2, 3, 4) ** 2
+    return jacreg(slopes, Z, rng=np.random.default_rng(1), **options)
+
+
+def test_one_gaussian_probe_an_example_by_default():
+    assert seeded(num_probes=1) == seeded(num_probes=1, probe="gaussian", shared_probe=False)
+    probes = np.random.default_rng(0).standard_normal((2, 3, 1))
+    slopes = np.arange(24.0).reshape(2, 3, 4) ** 2
+    assert jacreg(slopes, Z, probes=probes) == jacreg(slopes, Z, probes=probes, num_probes=1)
+
+
+def test_probes_are_averaged():
+    slopes = np.arange(24.0).reshape(2, 3, 4) ** 2
+    probes = np.random.default_rng(0).standard_normal((2, 3, 2))
+    each = [jacreg(slopes, Z, probes=probes[:, :, [q]]) for q in (0, 1)]
+    np.testing.assert_allclose(jacreg(slopes, Z, probes=probes), np.mean(each), rtol=1e-14)
+
+
+@pytest.mark.parametrize("options", [{"rng": np.random.default_rng(0)}, {"shared_probe": True}])
+def test_options_of_probes_without_probes_are_refused(options):
+    with pytest.raises(ValueError, match="expected num_probes=1"):
+        jacreg(J, Z, **options)
+
+
 @pytest.mark.parametrize(
     ("z", "options", "message"),
     [

@@ -6,7 +6,8 @@ import pytest
 import gradreg_ref as ref
 from gradreg_ref import checks, cubature, losses, moments, probes
 from gradreg_ref.identify import identify
-from gradreg_ref.networks import Network
+from gradreg_ref.networks import Linear, Network
+from gradreg_ref.rounding import gradient_bound
 
 J = np.ones((2, 3, 4))
 z = np.ones((2, 3))
@@ -37,6 +38,18 @@ MESSAGES = {
     ],
     "expected q to be a whole number": [lambda: cubature.orthogonal_frames(2, 0)],
     "expected m to be a whole number": [lambda: identify(lambda r: 0.0, 0)],
+    "expected J ": [lambda: ref.frobreg(J.astype(int))],
+    "expected logits ": [lambda: ref.confidence_penalty(z.astype(int))],
+    "expected evaluations to be a whole number": [
+        lambda: gradient_bound(
+            lambda g, x: g.forward(x)[0, 0],
+            Network((Linear(z),)),
+            z,
+            2.0**-8,
+            np.random.default_rng(0),
+            evaluations=0,
+        )
+    ],
     "expected weights ": [lambda: ref.weight_decay(INTEGERS)],
     "expected A ": [lambda: moments.mean(INTEGERS)],
     "expected probes ": [lambda: checks.probes(np.ones((1, 2, 1), int), 1, 2, False)],
@@ -73,3 +86,23 @@ def test_a_shared_set_of_probes_is_averaged_too():
 def test_complex_forms_are_identified():
     form = identify(lambda r: 2j * r[0] * r[1], 2)
     assert form.A.tolist() == [[0, 1j], [1j, 0]]
+
+
+def test_one_probe_is_drawn_by_default():
+    assert probes.draw("gaussian", np.random.default_rng(0), 2, 3).shape == (2, 3, 1)
+
+
+def test_the_mean_is_the_default_reduction():
+    assert ref.onehot(J, np.zeros(2, int)) == ref.onehot(J, np.zeros(2, int), reduction="mean")
+
+
+def test_matrices_are_square_in_their_last_axes_and_symmetrised():
+    with pytest.raises(ValueError, match=r"expected A with shape \(\.\.\., k, k\)"):
+        moments.mean(np.ones((3, 3, 4)))
+    assert moments.variance(np.array([[[0.0, 2.0], [0.0, 0.0]]]), "gaussian")[0] == 4
+
+
+def test_rows_of_a_softmax_are_shifted_one_by_one():
+    far_apart = np.array([[0.0, 0.0], [2000.0, 2000.0]])
+    assert losses.softmax(far_apart).tolist() == [[0.5, 0.5]] * 2
+    assert losses.log_softmax(far_apart).tolist() == [[-np.log(2)] * 2] * 2

@@ -13,7 +13,7 @@ from gradreg_ref.verify.strategies import example as examples
 STEP = 2.0**-200
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal
-IMAGE = NORMAL((2, 2, 5, 4))
+IMAGE = NORMAL((3, 2, 5, 4))
 
 LAYERS = {
     "linear": (ref.Linear(NORMAL((3, 4)), NORMAL(3)), NORMAL((2, 4))),
@@ -42,6 +42,15 @@ def test_local_jacobian_is_the_complex_step_of_the_value(name):
         for d in np.eye(x[0].size)
     ]
     np.testing.assert_allclose(layer.derivative(x), np.stack(columns, 2), rtol=1e-13, atol=1e-15)
+
+
+def test_batch_norm_in_evaluation_mode():
+    layer = ref.BatchNorm(*np.array([[6.0], [1.0], [2.0], [3.75]]), eps=0.25)
+    assert layer.forward(np.array([[4.0]])).tolist() == [[7.0]]  # 6 (4 − 2) / 2 + 1
+
+
+def test_a_network_without_parameters_has_none():
+    assert ref.Network((ref.Flatten(),)).parameters().shape == (0,)
 
 
 def test_convolution_is_scipy_s():

@@ -99,3 +99,39 @@ def test_maxima_and_axes(a):
 def test_the_argmax_of_perturbed_numbers_is_along_its_axis():
     a = Perturbed(np.array([[1.0, 2.0], [4.0, 3.0]]), U, np.random.default_rng(0))
     assert a.argmax(axis=1).tolist() == [1, 0]
+
+
+def test_perturbed_sums_and_maxima_keep_their_axes():
+    a = Perturbed(np.arange(6.0).reshape(2, 3), U, np.random.default_rng(0))
+    for axis, keepdims, shape in ((0, False, (3,)), (1, True, (2, 1)), (1, False, (2,))):
+        assert a.sum(axis=axis, keepdims=keepdims).shape == shape
+        assert a.max(axis=axis, keepdims=keepdims).shape == shape
+    assert a.sum(axis=1).shape == a.max(axis=1).shape == (2,)
+    assert a.max(axis=1).value.tolist() == [2.0, 5.0]
+
+
+def test_rounding_errors_are_independent_centred_and_below_u():
+    """1 + uξ, ξ uniform on [−1, 1]: mean 0 and variance 1/3 to five standard errors."""
+    n = 10_000
+    a = Perturbed(np.ones(n), U, np.random.default_rng(0))
+    xi = (a.perturbed(np.full(n, 1 + 1j)) - (1 + 1j)) / U
+    for part in (xi.real, xi.imag):
+        assert np.abs(part).max() <= 1 + 1e-12
+        assert abs(part.mean()) < 5 * (1 / 3 / n) ** 0.5
+        assert abs((part**2).mean() - 1 / 3) < 5 * (4 / 45 / n) ** 0.5
+    assert abs((xi.real * xi.imag).mean()) < 5 / 3 / n**0.5
+
+
+def test_duck_arrays_refuse_options_of_numpy_functions():
+    with pytest.raises(TypeError, match="expected an operation with a rounding rule"):
+        np.einsum("n->", number(1.0), optimize=True)
+
+
+def test_the_shift_of_a_softmax_stays_bounded_in_the_same_format():
+    assert Bounded(np.eye(2), np.zeros((2, 2)), U).max(axis=1).u == U
+
+
+def test_a_maximum_is_sought_along_its_axis():
+    a = Bounded(np.array([[1.0, 4.0], [2.0, 3.0], [0.0, 0.0]]), np.zeros((3, 2)), U)
+    assert a.argmax(axis=0).tolist() == [1, 0]
+    assert a[:2].argmax(axis=1).tolist() == [1, 1]
