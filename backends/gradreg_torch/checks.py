@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 def not_in_inference_mode() -> None:
     """Inference mode records no graph at all."""
-    if torch.is_inference_mode_enabled():
+    if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
         raise RuntimeError(
             "expected grad mode or no_grad, got inference mode, which records no graph; "
             "evaluate penalties under torch.no_grad() instead"
@@ -29,7 +29,7 @@ def differentiable_input(name: str | int, x: Any) -> None:
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
             ".float(), and for token models differentiate the embeddings"
         )
-    if x.is_inference():
+    if not torch.compiler.is_compiling() and x.is_inference():
         raise ValueError(
             f"expected input {name!r} outside inference mode, got an inference tensor; "
             "pass x.clone(), made outside torch.inference_mode()"
@@ -179,12 +179,12 @@ def same_device(name: str, a: Any, z: Tensor) -> None:
         )
 
 
-def probes(r: Any, z: Tensor, shared: bool) -> Tensor:
-    """Probes r[n, k, q] of the dtype and on the device of the logits; r[1, k, q] if shared."""
+def probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
+    """Probes r[n, k, q], k < m, like the tensor z they probe; r[1, k, q] if shared."""
     same_device("probes", r, z)
-    if r.is_inference():
+    if not torch.compiler.is_compiling() and r.is_inference():
         raise ValueError("expected probes made outside inference mode; pass probes.clone()")
-    n, m = (1 if shared else z.shape[0]), z.shape[1]
+    n = 1 if shared else z.shape[0]
     if r.ndim != 3 or tuple(r.shape[:2]) != (n, m) or r.shape[2] == 0:
         hint = (
             "for one set of probes for the whole batch pass shared_probe=True"
@@ -244,4 +244,33 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
     return values
 
 
+def not_forward(mode: Any) -> None:
+    """DoubleBack and Onehot are one vector-Jacobian product, or i Jacobian-vector products."""
+    if mode == "forward":
+        raise ValueError(
+            "expected mode='reverse' or 'finite_difference', got 'forward': one gradient would "
+            "take a product for every input coordinate"
+        )
+
+
+def mode_of_logits(mode: str) -> None:
+    """Only reverse mode can work on a graph that is there already."""
+    if mode not in ("auto", "reverse"):
+        raise ValueError(
+            f"expected mode='reverse' where logits are passed, got {mode!r}, which runs the model "
+            "itself; pass the model in place of logits"
+        )
+
+
+def half(dtype: torch.dtype) -> str:
+    """What to do about finite differences in low precision."""
+    return (
+        f"expected finite differences in float32 or float64, got {dtype}, where they drown in "
+        "rounding; keep parameters and inputs in float32 under autocast, or use mode='reverse'"
+    )
+
+
+MODES = ("auto", "reverse", "forward", "finite_difference", "one_sided_difference")
+BATCHNORM = ("batch", "eval", "error")
+REDUCTIONS = ("none", "mean", "sum")
 LossFunction = Callable[[Tensor, Tensor], Tensor]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
-from gradreg_torch.contraction import at_least_single, reduce
+from gradreg_torch.sums import at_least_single, reduce
 
 
 def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:

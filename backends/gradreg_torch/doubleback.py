@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gradreg_torch import checks
 from gradreg_torch.contraction import contract, reduce
 from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
 from gradreg_torch.losses import Loss, loss_gradient
@@ -16,6 +17,8 @@ def doubleback(
     y: Tensor,
     *,
     loss: Loss = "cross_entropy",
+    mode: str = "auto",
+    batchnorm: str = "batch",
     wrt: Wrt = None,
     reduction: str = "mean",
     check_values: bool | None = None,
@@ -26,8 +29,8 @@ def doubleback(
 
     Parameters
     ----------
-    model, x, wrt, reduction, check_values
-        As in `frobreg`.
+    model, x, mode, batchnorm, wrt, reduction, check_values
+        As in `frobreg`; there is no forward mode.
     y : Tensor
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
         outputs for mean_squared_error.
@@ -54,10 +57,11 @@ def doubleback(
     Drucker, LeCun, "Improving generalization performance using double backpropagation" (1992);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), DoubleBack.
     """
-    with forward_pass(model, x, wrt, check_values) as f:
+    checks.not_forward(mode)
+    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
         R = loss_gradient(f, y, loss)[:, :, None]
         values = contract(f, R)
-    return reduce(values, reduction)
+    return reduce(f, values, reduction)
 
 
 class DoubleBack(Penalty):

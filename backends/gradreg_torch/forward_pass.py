@@ -3,46 +3,134 @@
 Every penalty starts here, so what a user may pass, and what is refused, is written once.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gradreg_torch import checks
+from gradreg_torch import checks, graph
+from gradreg_torch.inputs import Inputs, Named, Wrt, by_name, computed, own, select
+from gradreg_torch.kinks import kinks
+from gradreg_torch.modes import resolve
+from gradreg_torch.running import (
+    Buffers,
+    Model,
+    Random,
+    math_attention,
+    random_state,
+    visible,
+)
 
-Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
-ModelOrLogits: TypeAlias = Callable[..., Tensor] | Tensor
-Wrt: TypeAlias = str | int | Sequence[str] | Sequence[int] | None
+__all__ = ["ForwardPass", "Inputs", "ModelOrLogits", "Wrt", "forward_pass"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class ForwardPass:
-    """What vector-Jacobian products need.
+    """What products with J need; the model runs when the logits are first asked for.
 
     Parameters
     ----------
-    output : Tensor (n, …)
-        As the model returned it.
+    model : Model or None
+        None in the form (logits, x).
     inputs : dict of Tensors (n, …)
         Those with respect to which J is taken, by name or position.
+    mode : {"reverse", "forward", "finite_difference", "auto"}
+        How products are computed; "auto" until the logits are there.
     create_graph : bool
         Whether the penalty will be differentiated: grad mode at the call.
     check_values : bool
         Whether checks that must read values run (never by default on an accelerator: they wait).
+    update_statistics : bool
+        Whether running statistics move: once a step, in the pass that the loss is taken from.
     """
 
-    output: Tensor
-    inputs: dict[str | int, Tensor]
+    model: Model | None
+    inputs: Named
+    mode: str
     create_graph: bool
     check_values: bool
+    update_statistics: bool
+    evaluated: Tensor | None = None
+    vjp: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+    # Whether batch norm couples the examples, and whether there are ReLUs or the like.
+    coupled: bool = False
+    kinked: bool = False
+    # As they were before the pass, for passes after it.
+    buffers: Buffers | None = field(default=None, repr=False)
+    random: Random | None = field(default=None, repr=False)
+
+    @property
+    def output(self) -> Tensor:
+        """As the model returned it."""
+        if self.evaluated is None:
+            self.evaluate()
+        assert self.evaluated is not None
+        return self.evaluated
 
     @property
     def logits(self) -> Tensor:
         """z (n, m): the output with all axes but the batch flattened."""
         return self.output.reshape(self.output.shape[0], -1)
+
+    @property
+    def example(self) -> Tensor:
+        """An input, for batch size, dtype and device before there are logits."""
+        return next(iter(self.inputs.values()))
+
+    def evaluate(self) -> None:
+        """Run the model in reverse mode, eager or inside `torch.compile`."""
+        assert self.model is not None
+        self.remember()
+        if torch.compiler.is_compiling():
+            return self.evaluate_functionally()
+        # Copies, as a model may work in place on what it is given.
+        copies = {name: tensor.clone() for name, tensor in self.inputs.items()}
+        twice = self.create_graph and self.mode in ("reverse", "auto")
+        with visible(self.model.function), math_attention() if twice else nullcontext():
+            self.accept(self.model(copies, None if self.update_statistics else self.buffers))
+        if self.create_graph:
+            found = graph.nodes(self.output)
+            self.mode = resolve(self.mode, graph.names_of(found))
+            self.coupled = graph.couples_examples(found)
+            self.kinked = bool(kinks(found))
+        return None
+
+    def evaluate_functionally(self) -> None:
+        """By `torch.func.vjp`, which compiles where a double backward does not."""
+        assert self.model is not None
+        run = partial(self.model.pure, list(self.inputs))
+        inputs = self.inputs.values()
+        output, self.vjp, moved = torch.func.vjp(run, *inputs, has_aux=True)  # type: ignore[misc]
+        self.mode = "reverse"
+        self.accept(output, moved)
+
+    def remember(self) -> None:
+        """Buffers and random state before the pass, where passes may follow."""
+        assert self.model is not None
+        self.buffers = self.model.buffers()
+        if self.mode != "reverse" and not torch.compiler.is_compiling():
+            self.random = random_state(self.example)
+
+    def accept(self, output: Any, moved: Buffers | None = None) -> None:
+        """The output of the model, checked; buffers that moved in a pure pass."""
+        checks.output(output, self.example.shape[0])
+        if self.check_values:
+            checks.finite(self.inputs, output, self.model and self.model.function)
+        if moved and self.update_statistics and self.model is not None:
+            self.model.keep(moved)
+        self.evaluated = output
+
+
+def on_cpu(inputs: Named) -> bool:
+    """Where reading values makes nobody wait."""
+    return all(t.device.type == "cpu" for t in inputs.values())
+
+
+ModelOrLogits: TypeAlias = Callable[..., Tensor] | Tensor | ForwardPass
 
 
 @contextmanager
@@ -51,97 +139,38 @@ def forward_pass(
     x: Inputs,
     wrt: Wrt,
     check_values: bool | None,
+    *,
+    mode: str = "auto",
+    batchnorm: str = "batch",
     update_statistics: bool = False,
 ) -> Iterator[ForwardPass]:
-    """Run the model on its own leaf (or take the logits as they are), with grad mode on inside."""
+    """The model on its own leaf (or the logits as they are), with grad mode on inside."""
+    checks.choice("mode", mode, checks.MODES)
+    checks.choice("batchnorm", batchnorm, checks.BATCHNORM)
+    if isinstance(model, ForwardPass):
+        yield model
+        return
     checks.not_in_inference_mode()
     create_graph = torch.is_grad_enabled()
-    named = by_name(x)
-    inputs = select(named, wrt)
+    inputs = select(by_name(x), wrt)
     for name, tensor in inputs.items():
         checks.differentiable_input(name, tensor)
     checks.one_batch(inputs)
+    reads = on_cpu(inputs) if check_values is None else check_values
+    reads = reads and not torch.compiler.is_compiling()
     with torch.enable_grad():
         if isinstance(model, Tensor):
-            output = model
-            checks.graph_reaches(output, inputs)
+            checks.graph_reaches(model, inputs)
+            checks.mode_of_logits(mode)
+            f = ForwardPass(None, inputs, "reverse", create_graph, reads, False)
+            f.accept(model)
+            if create_graph and not torch.compiler.is_compiling():
+                resolve("reverse", graph.names_of(graph.nodes(model)))
         else:
             checks.is_callable(model)
             if create_graph and not any(computed(t) for t in inputs.values()):
                 checks.trainable(model)
             inputs = {name: own(tensor) for name, tensor in inputs.items()}
-            # Copies, as a model may work in place on what it is given.
-            copies = {name: tensor.clone() for name, tensor in inputs.items()}
-            output = call(model, x, named | copies, update_statistics)
-        first = next(iter(inputs.values()))
-        checks.output(output, first.shape[0])
-        reads = first.device.type == "cpu" if check_values is None else check_values
-        if reads:
-            checks.finite(inputs, output, model)
-        yield ForwardPass(output, inputs, create_graph, reads)
-
-
-def by_name(x: Any) -> dict[str | int, Tensor]:
-    """The tensors of x: a dict by name, a tuple by position, a tensor as position 0."""
-    if isinstance(x, Tensor):
-        return {0: x}
-    if isinstance(x, Mapping) and x:
-        return dict(x)
-    if isinstance(x, tuple | list) and x:
-        return dict(enumerate(x))
-    raise TypeError(
-        f"expected x to be a tensor, or a non-empty tuple or dict of tensors, got {x!r:.60}"
-    )
-
-
-def select(named: dict[str | int, Tensor], wrt: Wrt) -> dict[str | int, Tensor]:
-    """The inputs to differentiate: those named, or the only one of a floating dtype."""
-    if wrt is not None:
-        names: list[Any] = list(wrt) if isinstance(wrt, tuple | list) else [wrt]
-        if not names or any(isinstance(k, bool) or k not in named for k in names):
-            raise ValueError(f"expected wrt among {list(named)}, got {wrt!r}")
-        return {name: named[name] for name in names}
-    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
-    if len(named) == 1:
-        return named
-    if len(floating) != 1:
-        raise ValueError(
-            f"expected wrt= to say which inputs to differentiate, as {len(floating)} of "
-            f"{list(named)} are of a floating dtype; for example wrt={next(iter(named))!r}"
-        )
-    return floating
-
-
-def computed(x: Tensor) -> bool:
-    """Whether x came out of something that can be trained (embeddings of tokens, say)."""
-    return x.requires_grad and not x.is_leaf
-
-
-def own(x: Tensor) -> Tensor:
-    """A leaf of our own, so that x and x.grad stay untouched.
-
-    A computed x stays in its graph, for J depends on parameters through it and the penalty's
-    gradient must too; the view is a variable of its own, also where one input depends on another.
-    """
-    return x.view_as(x) if computed(x) else x.detach().requires_grad_()
-
-
-def in_training(model: nn.Module) -> bool:
-    """Whether any part of the model is in training mode."""
-    return any(module.training for module in model.modules())
-
-
-def call(
-    model: Callable[..., Tensor], x: Inputs, tensors: dict[Any, Tensor], update_statistics: bool
-) -> Any:
-    """model(x), model(*x) or model(**x).
-
-    Running statistics move once a step, in the pass that the loss is taken from: a penalty's own
-    extra pass works on copies of the buffers.
-    """
-    args = () if isinstance(x, Mapping) else tuple(tensors.values())
-    kwargs = tensors if isinstance(x, Mapping) else {}
-    if isinstance(model, nn.Module) and not update_statistics and in_training(model):
-        buffers = {name: b.clone() for name, b in model.named_buffers()}
-        return torch.func.functional_call(model, buffers, args, kwargs)
-    return model(*args, **kwargs)
+            run = Model(model, x, batchnorm)
+            f = ForwardPass(run, inputs, mode, create_graph, reads, update_statistics)
+        yield f

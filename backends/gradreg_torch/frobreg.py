@@ -1,9 +1,8 @@
 """FrobReg: the exact squared Frobenius norm of the logits Jacobian."""
 
-import torch
 from torch import Tensor
 
-from gradreg_torch.contraction import contract, reduce
+from gradreg_torch.contraction import contract, identity, reduce
 from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
 from gradreg_torch.penalty import Penalty
 
@@ -12,6 +11,8 @@ def frobreg(
     model: ModelOrLogits,
     x: Inputs,
     *,
+    mode: str = "auto",
+    batchnorm: str = "batch",
     wrt: Wrt = None,
     reduction: str = "mean",
     chunk_size: int | None = None,
@@ -19,12 +20,21 @@ def frobreg(
 ) -> Tensor:
     """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
 
+    In forward mode it is ‖JV‖²_F with V = I: i Jacobian-vector products, the cheaper where i < m.
+
     Parameters
     ----------
     model : callable or Tensor
         The network, or the logits it gave for this x (which then must require grad).
     x : Tensor (n, …), or tuple or dict of Tensors
         Inputs, passed as ``model(x)``, ``model(*x)`` or ``model(**x)``.
+    mode : {"auto", "reverse", "forward", "finite_difference", "one_sided_difference"}
+        How products with J are computed (docs/modes.md). "auto" is reverse mode; where the model
+        cannot be differentiated twice, finite differences, with a warning.
+    batchnorm : {"batch", "eval", "error"}
+        What batch norm in training mode does, which couples the examples of a batch. "batch": the
+        derivatives are those of the whole batch, ‖∂Σ_b r_bᵀz_b/∂x_c‖² for example c. "eval": its
+        running statistics, a function of every example alone. "error": refused.
     wrt : name(s) or position(s), optional
         Which of several inputs to differentiate.
     reduction : {"mean", "sum", "none"}
@@ -53,11 +63,9 @@ def frobreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
     """
-    with forward_pass(model, x, wrt, check_values) as f:
-        n, m = f.logits.shape
-        R = torch.eye(m, dtype=f.logits.dtype, device=f.logits.device).expand(n, m, m)
-        values = contract(f, R, chunk_size)
-    return reduce(values, reduction)
+    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
+        values = contract(f, identity(f), chunk_size)
+    return reduce(f, values, reduction)
 
 
 class FrobReg(Penalty):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
-from gradreg_torch.contraction import at_least_single
 from gradreg_torch.forward_pass import ForwardPass
+from gradreg_torch.sums import at_least_single
 
 Loss = str | checks.LossFunction
 
@@ -75,10 +75,21 @@ LOSSES = {
 def loss_gradient(f: ForwardPass, y: Any, loss: Loss) -> Tensor:
     """∂L/∂z (n, k) of a loss by name, or of any loss (outputs, y) ↦ (n,) by differentiation."""
     if callable(loss):
-        values = checks.per_example_loss(loss(f.output, y), f.output)
-        (R,) = torch.autograd.grad(values.sum(), f.output, create_graph=True)
-        return R.reshape(f.logits.shape)
+        return loss_derivative(f, y, loss).reshape(f.logits.shape)
     return LOSSES[checks.choice("loss", loss, LOSSES)][1](f, y)
+
+
+def loss_derivative(f: ForwardPass, y: Any, loss: checks.LossFunction) -> Tensor:
+    """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
+    if torch.compiler.is_compiling():  # where autograd.grad is refused
+        return torch.func.grad(total)(f.output, y, loss)
+    (R,) = torch.autograd.grad(total(f.output, y, loss), f.output, create_graph=True)
+    return R
+
+
+def total(output: Tensor, y: Any, loss: checks.LossFunction) -> Tensor:
+    """Σ L over the batch: one example's loss depends on its outputs alone."""
+    return checks.per_example_loss(loss(output, y), output).sum()
 
 
 def training_loss(f: ForwardPass, y: Any, loss: Loss) -> Tensor:

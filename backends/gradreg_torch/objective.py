@@ -25,6 +25,7 @@ def objective(
     penalty: Penalty,
     *,
     loss: Loss = "cross_entropy",
+    probes: Tensor | None = None,
     wrt: Wrt = None,
     check_values: bool | None = None,
 ) -> Objective:
@@ -46,6 +47,8 @@ def objective(
         `DoubleBack` without a loss of its own takes that of the objective, if it has a name.
     loss : {"cross_entropy", "mean_squared_error"} or callable
         The loss that is trained, (outputs, y) ↦ a scalar; by name, the batch mean.
+    probes : Tensor, optional
+        Of a penalty that takes them, see `draw_probes`: drawn outside, where the step is compiled.
     wrt, check_values
         As in `frobreg`.
 
@@ -61,8 +64,14 @@ def objective(
     """
     if not isinstance(penalty, Penalty):
         raise TypeError(f"expected a penalty such as SpectReg(generator=g), got {penalty!r}")
-    options = {"check_values": check_values} | penalty.for_loss(loss)
-    with forward_pass(model, x, wrt, check_values, update_statistics=True) as f:
-        value = training_loss(f, y, loss)
+    options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
+    passes = {name: penalty.options.get(name, default) for name, default in PASS.items()}
+    with forward_pass(model, x, wrt, check_values, **passes, update_statistics=True) as f:
+        # First the penalty: in forward mode its products and the logits are one pass.
+        penalised = penalty(f, f.inputs, y, **options)
+        trained = training_loss(f, y, loss)
         logits = f.output if f.create_graph else f.output.detach()
-    return Objective(value, penalty(f.output, f.inputs, y, wrt=list(f.inputs), **options), logits)
+    return Objective(trained, penalised, logits)
+
+
+PASS = {"mode": "auto", "batchnorm": "batch"}

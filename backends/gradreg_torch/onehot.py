@@ -14,6 +14,8 @@ def onehot(
     x: Inputs,
     y: Tensor,
     *,
+    mode: str = "auto",
+    batchnorm: str = "batch",
     wrt: Wrt = None,
     reduction: str = "mean",
     check_values: bool | None = None,
@@ -25,8 +27,8 @@ def onehot(
 
     Parameters
     ----------
-    model, x, wrt, reduction, check_values
-        As in `frobreg`; the model returns logits (n, k).
+    model, x, mode, batchnorm, wrt, reduction, check_values
+        As in `frobreg`; there is no forward mode; the model returns logits (n, k).
     y : Tensor (n,)
         Labels in [0, m), of an integer dtype.
 
@@ -48,11 +50,12 @@ def onehot(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), Onehot and Random onehot.
     """
-    with forward_pass(model, x, wrt, check_values) as f:
+    checks.not_forward(mode)
+    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
         z = checks.rows_of_logits(f.output)
         e_y = torch.nn.functional.one_hot(checks.labels(y, z, f.check_values), z.shape[1])
         values = contract(f, e_y.to(z.dtype)[:, :, None])
-    return reduce(values, reduction)
+    return reduce(f, values, reduction)
 
 
 class Onehot(Penalty):

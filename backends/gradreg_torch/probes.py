@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
+from gradreg_torch.forward_pass import ForwardPass
 
 Draw = Callable[[torch.Generator, int, int, int], Tensor]
 
@@ -50,18 +51,52 @@ LAWS: dict[str, Draw] = {
 }
 
 
+def draw_probes(
+    probe: str,
+    n: int,
+    m: int,
+    num_probes: int = 1,
+    *,
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Probes r[n, k, q] with E[r rᵀ] = I on the device of the generator, to pass as ``probes=``.
+
+    Parameters
+    ----------
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+        Law of r.
+    n, m : int
+        Examples (1 for a shared probe) and logits, or input coordinates in forward mode.
+    num_probes : int
+        q.
+    generator : torch.Generator
+        Randomness is an argument.
+    dtype : torch.dtype
+        That of the logits (of the inputs in forward mode).
+    """
+    checks.choice("probe", probe, LAWS)
+    for name, value in (("n", n), ("m", m), ("num_probes", num_probes)):
+        checks.count(name, value)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"expected generator=torch.Generator(device), got {generator!r}")
+    return LAWS[probe](generator, n, m, num_probes).to(dtype)
+
+
 def batch_probes(
-    z: Tensor,
+    f: ForwardPass,
+    m: int,
     probes: Tensor | None,
     probe: str,
     num_probes: int,
     shared_probe: bool,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """The probes of a batch, r[n, k, q] like the logits z[n, k]: those given, checked, or new."""
-    n, m = z.shape
+    """The probes r[n, k, q] of a batch, m = k coordinates: those given, checked, or new."""
+    z = f.example if f.mode == "forward" else f.logits
+    n = z.shape[0]
     if probes is not None:
-        r = checks.probes(probes, z, shared_probe)
+        r = checks.probes(probes, z, m, shared_probe)
     else:
         checks.choice("probe", probe, LAWS)
         if checks.count("num_probes", num_probes) >= m:

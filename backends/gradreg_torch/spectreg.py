@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gradreg_torch.contraction import contract, reduce
+from gradreg_torch.contraction import contract, reduce, side
 from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import batch_probes
@@ -18,6 +18,8 @@ def spectreg(
     num_probes: int = 1,
     shared_probe: bool = False,
     generator: torch.Generator | None = None,
+    mode: str = "auto",
+    batchnorm: str = "batch",
     wrt: Wrt = None,
     reduction: str = "mean",
     chunk_size: int | None = None,
@@ -25,17 +27,21 @@ def spectreg(
 ) -> Tensor:
     """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
 
+    In forward mode it is ‖JV‖²_F, V = [v₁ … v_q] / √q probes of the *inputs*: the same mean, and
+    for gaussian probes the same variance.
+
     Parameters
     ----------
-    model, x, wrt, reduction, chunk_size, check_values
+    model, x, mode, batchnorm, wrt, reduction, chunk_size, check_values
         As in `frobreg`.
     probes : Tensor (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits, of the dtype
         and on the device of the logits. Without them they are drawn from `probe`.
+        In forward mode (n, i, q), i over the flattened inputs.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
         Law of r; gaussian is the paper's. "onehot" is Random onehot: √m·e_c, c uniform.
     num_probes : int
-        q. Must be below m: with m probes FrobReg costs the same and has no noise.
+        q. Must be below m (i in forward mode): then FrobReg costs the same and has no noise.
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
         The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
@@ -61,10 +67,10 @@ def spectreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
-    with forward_pass(model, x, wrt, check_values) as f:
-        r = batch_probes(f.logits, probes, probe, num_probes, shared_probe, generator)
+    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
+        r = batch_probes(f, side(f), probes, probe, num_probes, shared_probe, generator)
         values = contract(f, r, chunk_size) / r.shape[2]
-    return reduce(values, reduction)
+    return reduce(f, values, reduction)
 
 
 class SpectReg(Penalty):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch import checks
-from gradreg_torch.contraction import at_least_single
+from gradreg_torch.sums import at_least_single
 
 
 def weight_decay(model: nn.Module) -> Tensor:

@@ -121,7 +121,7 @@ def test_a_generator_of_another_device():
     with pytest.raises(
         ValueError, match="expected a generator on meta like the logits, got one on cpu"
     ):
-        gt.probes.batch_probes(logits, None, "gaussian", 1, False, g())
+        gt.checks.generator(g(), logits)
 
 
 def test_labels_of_another_device():

@@ -1,0 +1,103 @@
+"""What a graph says about the operations it was made of: which have no double backward.
+
+torch raises for each of them, but in the user's ``backward()`` and in its own words. Tried on torch
+2.13, on the CPU; the attention kernels and cuDNN of CUDA by their names.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+# The node in the graph of the logits, what it is to its user, and what mends it.
+ATTENTION = "ScaledDotProduct"
+NO_DOUBLE_BACKWARD = {
+    "HardsigmoidBackward0": "hardsigmoid",
+    "CdistBackward0": "cdist",
+    "PdistBackward0": "pdist",
+    "CtcLossBackward0": "ctc_loss",
+    "CudnnCtcLossBackward0": "ctc_loss",
+    "MultiMarginLossBackward0": "multi_margin_loss",
+    "MultilabelMarginLossBackward0": "multilabel_margin_loss",
+    "CudnnRnnBackward0": "a cuDNN recurrent layer",
+    "MiopenRnnBackward0": "a MIOpen recurrent layer",
+    "CompiledFunctionBackward": "a part compiled by torch.compile",
+}
+BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
+WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
+NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
+REMEDIES = {
+    "a cuDNN recurrent layer": "torch.backends.cudnn.flags(enabled=False)",
+    "a part compiled by torch.compile": "the plain model, with the whole step compiled",
+    "scaled dot-product attention": "torch.nn.attention.sdpa_kernel(SDPBackend.MATH)",
+}
+
+
+def nodes(t: Tensor) -> list[Any]:
+    """The nodes of the graph of t."""
+    seen: set[Any] = {t.grad_fn} - {None}
+    waiting = list(seen)
+    while waiting:
+        for child, _ in waiting.pop().next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                waiting.append(child)
+    return list(seen)
+
+
+def names_of(found: list[Any]) -> set[str]:
+    """Their names."""
+    return {node.name() for node in found}
+
+
+def couples_examples(found: list[Any]) -> bool:
+    """Whether there is batch norm over more than one example, with the statistics of the batch."""
+    return any(
+        node.name().startswith(BATCH_NORM)
+        and getattr(node, "_saved_training", False)
+        and node._saved_input.shape[0] > 1  # instance norm is batch norm of one example
+        for node in found
+    )
+
+
+def without_double_backward(names: set[str]) -> list[str]:
+    """The operations among these nodes that cannot be differentiated twice, in words."""
+    found = {NO_DOUBLE_BACKWARD[name] for name in names if name in NO_DOUBLE_BACKWARD}
+    if any(name.startswith(ATTENTION) for name in names):
+        found.add("scaled dot-product attention")
+    return sorted(found)
+
+
+def require_right_forward_mode(names: set[str]) -> None:
+    """No kernel whose forward-mode gradient is wrong got past the formulas."""
+    require_double_backward(names)
+    if any("NotImplemented" in name for name in names):
+        raise ValueError(
+            "expected operations whose forward mode can be differentiated, got one that torch "
+            "cannot (GLU, say); pass mode='reverse'"
+        )
+    for name in sorted(names):
+        if name.startswith(WRONG_IN_FORWARD_MODE):
+            raise ValueError(
+                f"expected normalisation by torch.nn modules or functions, got {name}, whose "
+                "forward mode is silently wrong; pass mode='reverse'"
+            )
+
+
+def require_input_gradient(names: set[str]) -> None:
+    """No operation that takes gradients of parameters only."""
+    for name in names & set(NO_INPUT_GRADIENT):
+        raise ValueError(
+            f"expected a model whose inputs can be differentiated, got {NO_INPUT_GRADIENT[name]}, "
+            "which refuses torch.autograd.grad; pass use_reentrant=False to checkpoint"
+        )
+
+
+def require_double_backward(names: set[str]) -> None:
+    """For mode "reverse": every operation can be differentiated twice."""
+    for operation in without_double_backward(names):
+        remedy = REMEDIES.get(operation)
+        raise ValueError(
+            f"expected a model that can be differentiated twice, got {operation}, which torch "
+            "cannot; pass the model with mode='finite_difference'"
+            + (f", or use {remedy}" if remedy else "")
+        )

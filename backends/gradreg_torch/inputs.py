@@ -1,0 +1,78 @@
+"""What a penalty is given as x: one tensor, or several by position or name, some differentiated."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+Wrt: TypeAlias = str | int | Sequence[str] | Sequence[int] | None
+Named: TypeAlias = dict[str | int, Tensor]
+
+
+def by_name(x: Any) -> Named:
+    """The tensors of x: a dict by name, a tuple by position, a tensor as position 0."""
+    if isinstance(x, Tensor):
+        return {0: x}
+    if isinstance(x, Mapping) and x:
+        return dict(x)
+    if isinstance(x, tuple | list) and x:
+        return dict(enumerate(x))
+    raise TypeError(
+        f"expected x to be a tensor, or a non-empty tuple or dict of tensors, got {x!r:.60}"
+    )
+
+
+def select(named: Named, wrt: Wrt) -> Named:
+    """The inputs to differentiate: those named, or the only one of a floating dtype."""
+    if wrt is not None:
+        names: list[Any] = list(wrt) if isinstance(wrt, tuple | list) else [wrt]
+        if not names or any(isinstance(k, bool) or k not in named for k in names):
+            raise ValueError(f"expected wrt among {list(named)}, got {wrt!r}")
+        return {name: named[name] for name in names}
+    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
+    if len(named) == 1:
+        return named
+    if len(floating) != 1:
+        raise ValueError(
+            f"expected wrt= to say which inputs to differentiate, as {len(floating)} of "
+            f"{list(named)} are of a floating dtype; for example wrt={next(iter(named))!r}"
+        )
+    return floating
+
+
+def computed(x: Tensor) -> bool:
+    """Whether x came out of something that can be trained (embeddings of tokens, say)."""
+    return x.requires_grad and not x.is_leaf
+
+
+def own(x: Tensor) -> Tensor:
+    """A leaf of our own, so that x and x.grad stay untouched.
+
+    A computed x stays in its graph, for J depends on parameters through it and the penalty's
+    gradient must too; the view is a variable of its own, also where one input depends on another.
+    """
+    if computed(x):
+        return x.view_as(x)
+    # Compiled, `torch.func` makes variables of its own.
+    return x.detach() if torch.compiler.is_compiling() else x.detach().requires_grad_()
+
+
+def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the model: model(x), model(*x) or model(**x)."""
+    if isinstance(x, Mapping):
+        return (), {str(name): t for name, t in tensors.items()}
+    return tuple(tensors.values()), {}
+
+
+def width(inputs: Named) -> int:
+    """i: input coordinates of one example, over all differentiated inputs."""
+    return sum(t[0].numel() for t in inputs.values())
+
+
+def unflat(columns: Tensor, inputs: Named) -> list[Tensor]:
+    """Columns (q, n, i) cut up into tensors (q, n, …) like the inputs."""
+    sizes = [t[0].numel() for t in inputs.values()]
+    parts = torch.split(columns, sizes, dim=2)
+    return [p.reshape(-1, *t.shape) for p, t in zip(parts, inputs.values(), strict=True)]

@@ -1,0 +1,27 @@
+"""Squares, sums and means: in float32 where the network computes in float16 or bfloat16."""
+
+import torch
+from torch import Tensor
+
+from gradreg_torch import checks
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def at_least_single(t: Tensor) -> Tensor:
+    """In float32 where it comes in float16 or bfloat16."""
+    return t.float() if t.dtype in HALF else t
+
+
+def sum_of_squares(products: Tensor) -> Tensor:
+    """Σ over probes and coordinates: (q, n, …) to (n,)."""
+    products = at_least_single(products)
+    return products.reshape(*products.shape[:2], -1).square().sum(dim=(0, 2))
+
+
+def reduce(values: Tensor, reduction: str) -> Tensor:
+    """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
+    if reduction == "none":
+        return values
+    return values.sum() if reduction == "sum" else values.mean()
