@@ -1,0 +1,205 @@
+"""Every argument of every penalty arrives: what each changes, and what is said of a bad one."""
+
+import gradreg_torch as gt
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gradreg_ref import networks as ref
+
+X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+Y = torch.tensor([0, 2, 1, 0])
+W = torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+NAN = X.clone().index_fill_(0, torch.tensor([1]), torch.nan)
+
+
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+PENALTIES = {
+    "frobreg": gt.frobreg,
+    "spectreg": lambda model, x, **options: gt.spectreg(model, x, generator=rng(), **options),
+    "doubleback": lambda model, x, **options: gt.doubleback(model, x, Y, **options),
+    "jacreg": gt.jacreg,
+    "projected jacreg": lambda model, x, **options: gt.jacreg(
+        model, x, num_probes=1, generator=rng(), **options
+    ),
+    "onehot": lambda model, x, **options: gt.onehot(model, x, Y, **options),
+}
+CHUNKED = ("frobreg", "spectreg", "jacreg", "projected jacreg")
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_wrt(name):
+    fn = PENALTIES[name]
+    both = fn(lambda a, b: (a @ W) ** 2 + b @ W, (X, X), wrt=1)
+    alone = fn(lambda b: (X @ W) ** 2 + b @ W, X)
+    assert both == alone
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_check_values(name):
+    fn = PENALTIES[name]
+    with pytest.raises(ValueError, match="finite"):
+        fn(lambda x: x @ W, NAN)
+    assert fn(lambda x: (x @ W) ** 2, NAN, check_values=False).isnan()
+
+
+def test_check_values_of_the_objective():
+    options = {"loss": "mean_squared_error", "check_values": False}
+    step = gt.objective(nn.Linear(3, 3).double(), NAN, X, gt.FrobReg(), **options)
+    assert step.loss.isnan()
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+def test_chunk_size(name):
+    with pytest.raises(ValueError, match="expected chunk_size to be a whole number"):
+        PENALTIES[name](lambda x: x @ W, X, chunk_size=0)
+
+
+def test_chunk_size_under_no_grad():
+    with torch.no_grad():
+        value = gt.frobreg(lambda x: (x @ W) ** 2, X, chunk_size=1)
+    assert value.item() == pytest.approx(gt.frobreg(lambda x: (x @ W) ** 2, X).item(), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_single_precision_stays(name):
+    model = nn.Linear(3, 3)
+    assert PENALTIES[name](model, X.float()).dtype == torch.float32
+
+
+MESSAGES = {
+    "expected reduction to be one of": lambda: gt.frobreg(lambda x: x @ W, X, reduction="max"),
+    "expected probe to be one of": lambda: gt.spectreg(
+        lambda x: x @ W, X, probe="uniform", generator=rng()
+    ),
+    "expected num_probes to be a whole number": lambda: gt.spectreg(
+        lambda x: x @ W, X, num_probes=True, generator=rng()
+    ),
+    "expected loss to be one of": lambda: gt.doubleback(lambda x: x @ W, X, Y, loss="hinge"),
+    "expected y to be a tensor": lambda: gt.doubleback(lambda x: x @ W, X, [0, 2, 1, 0]),
+    "expected input 'logits' ": lambda: gt.confidence_penalty(torch.ones(2, 3, dtype=int)),
+    "expected probes with shape (1, 3, q)": lambda: gt.spectreg(
+        lambda x: x @ W, X, probes=torch.ones(4, 3, 1, dtype=torch.float64), shared_probe=True
+    ),
+    "expected per-example losses with shape (4,), got ()": lambda: gt.doubleback(
+        lambda x: x @ W, X, Y, loss=F.cross_entropy
+    ),
+    "expected per-example losses with shape (4,), got float": lambda: gt.doubleback(
+        lambda x: x @ W, X, Y, loss=lambda z, y: 1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_an_error_begins_by_naming_what_is_wrong(message):
+    with pytest.raises((ValueError, TypeError)) as error:
+        MESSAGES[message]()
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("message", ["y", "loss"])
+def test_an_error_of_the_objective(message):
+    bad = {"y": (X.tolist(), "mean_squared_error"), "loss": (X, "hinge")}[message]
+    with pytest.raises((ValueError, TypeError), match=f"^expected {message} to be"):
+        gt.objective(nn.Linear(3, 3).double(), X, bad[0], gt.FrobReg(), loss=bad[1])
+
+
+def gradient(value, model):
+    return torch.cat(
+        [g.flatten() for g in torch.autograd.grad(value, [*model.parameters()], retain_graph=True)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "function"),
+    [
+        ("mean_squared_error", X.flip(0), F.mse_loss),
+        ("cross_entropy", Y, F.cross_entropy),
+        (F.cross_entropy, Y, F.cross_entropy),
+    ],
+)
+def test_the_loss_of_the_objective_is_torch_s(loss, y, function):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 3).double()
+    step = gt.objective(model, X, y, gt.FrobReg(), loss=loss)
+    expected = function(model(X), y)
+    torch.testing.assert_close(step.loss, expected)
+    torch.testing.assert_close(gradient(step.loss, model), gradient(expected, model))
+    torch.testing.assert_close(
+        gradient(step.logits.square().sum(), model), gradient(model(X).square().sum(), model)
+    )
+
+
+def test_a_loss_by_function_is_differentiated_in_the_parameters_too():
+    torch.manual_seed(0)
+    model = nn.Linear(3, 3).double()
+    per_example = gt.DoubleBack(loss=lambda z, y: F.cross_entropy(z, y, reduction="none"))
+    named = gradient(gt.doubleback(model, X, Y) + 0 * model.bias.sum(), model)
+    torch.testing.assert_close(gradient(per_example(model, X, Y), model), named)
+    step = gt.objective(model, X, Y, per_example, loss=F.cross_entropy)
+    torch.testing.assert_close(gradient(step.penalty, model), named)
+
+
+def test_probabilities_may_be_zero_but_sum_to_one():
+    rows = torch.tensor([[1.0, 0.0, 0.0]] * 4, dtype=torch.float64)
+    assert gt.doubleback(lambda x: x @ W, X, rows) > 0
+    with pytest.raises(ValueError, match="summing to 1"):
+        gt.doubleback(lambda x: x @ W, X, rows * 1.5)
+    with pytest.raises(ValueError, match="expected labels in"):
+        gt.objective(nn.Linear(3, 3).double(), X, Y + 3, gt.FrobReg())
+
+
+def test_options_in_a_row():
+    assert gt.SpectReg(probe="sphere", num_probes=2).extra_repr() == "probe='sphere', num_probes=2"
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (ref.Linear(W.numpy()), X.numpy()),
+        (ref.Linear(np.ones((2, 3)), np.arange(2.0)), X.numpy()),
+        (ref.Conv2d(np.ones((2, 1, 2, 2))), np.arange(9.0).reshape(1, 1, 3, 3)),
+        (ref.Conv2d(np.ones((2, 1, 2, 2)), np.arange(2.0)), np.arange(9.0).reshape(1, 1, 3, 3)),
+        (ref.BatchNorm(*np.arange(12.0).reshape(4, 3), eps=0.5), X.numpy()),
+        (ref.AvgPool2d(2, 1), np.arange(9.0).reshape(1, 1, 3, 3)),
+        (ref.MaxPool2d(2, 1), np.arange(9.0).reshape(1, 1, 3, 3)),
+    ],
+)
+def test_layers_there_and_back(layer, x):
+    network = ref.Network((layer,))
+    module = gt.to_torch(network)
+    flat = torch.from_numpy(x)
+    np.testing.assert_allclose(
+        module(flat).detach().numpy().reshape(len(x), -1), network.forward(x), rtol=1e-13
+    )
+    assert len(list(module.parameters())) == len(
+        [a for a in layer.parameter_names if getattr(layer, a) is not None]
+    )
+    np.testing.assert_array_equal(gt.from_torch(module).forward(x), network.forward(x))
+    if isinstance(module[0], nn.Linear):
+        assert module[0].out_features == len(layer.weight)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Conv2d(1, 1, 2, stride=(1, 2)), "expected square stride"),
+        (nn.MaxPool2d(2, dilation=2), "expected a square pool"),
+        (nn.AvgPool2d(2, divisor_override=3), "expected a square pool"),
+    ],
+)
+def test_layers_the_reference_does_not_have(module, message):
+    with pytest.raises(ValueError, match=message):
+        gt.from_torch(module)
+
+
+def test_hooks_are_named():
+    module = nn.Linear(3, 3)
+    module.register_forward_hook(lambda *_: None)
+    with pytest.raises(TypeError, match="got one with hooks"):
+        gt.from_torch(module)
