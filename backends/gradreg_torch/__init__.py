@@ -6,12 +6,14 @@ The same names and shapes; J is never formed. Functions ``fn(model, x, …)`` (o
 
 from gradreg_torch.confidence_penalty import confidence_penalty
 from gradreg_torch.convert import from_torch, to_torch
+from gradreg_torch.distributed import rank_generator
 from gradreg_torch.doubleback import DoubleBack, doubleback
 from gradreg_torch.frobreg import FrobReg, frobreg
 from gradreg_torch.jacreg import JacReg, jacreg
 from gradreg_torch.objective import Objective, objective
 from gradreg_torch.onehot import Onehot, onehot
 from gradreg_torch.penalty import Penalty
+from gradreg_torch.probes import draw_probes
 from gradreg_torch.spectreg import SpectReg, spectreg
 from gradreg_torch.weight_decay import weight_decay
 
@@ -25,11 +27,13 @@ __all__ = [
     "SpectReg",
     "confidence_penalty",
     "doubleback",
+    "draw_probes",
     "frobreg",
     "from_torch",
     "jacreg",
     "objective",
     "onehot",
+    "rank_generator",
     "spectreg",
     "to_torch",
     "weight_decay",

@@ -6,7 +6,7 @@ Axes as in `gradreg_ref.contraction`: n example, k logit, i input coordinate, q 
 import torch
 from torch import Tensor
 
-from gradreg_torch import checks, finite_difference, forward, reverse, sums
+from gradreg_torch import checks, distributed, finite_difference, forward, reverse, sums
 from gradreg_torch.forward_pass import ForwardPass
 from gradreg_torch.inputs import width
 
@@ -25,7 +25,7 @@ def contract(f: ForwardPass, columns: Tensor, chunk_size: int | None = None) -> 
         values = reverse.contract(f, columns, chunk_size)
     if f.check_values:
         checks.finite_value(values)
-    return values
+    return distributed.reaching_all(f.model and f.model.function, values)
 
 
 def reduce(f: ForwardPass, values: Tensor, reduction: str) -> Tensor:

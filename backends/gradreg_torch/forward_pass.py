@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from gradreg_torch import checks, graph
+from gradreg_torch import checks, distributed, graph
 from gradreg_torch.inputs import Inputs, Named, Wrt, by_name, computed, own, select
 from gradreg_torch.kinks import kinks
 from gradreg_torch.modes import resolve
@@ -165,11 +165,14 @@ def forward_pass(
             f = ForwardPass(None, inputs, "reverse", create_graph, reads, False)
             f.accept(model)
             if create_graph and not torch.compiler.is_compiling():
-                resolve("reverse", graph.names_of(graph.nodes(model)))
+                found = graph.nodes(model)
+                distributed.allowed_logits(found)
+                resolve("reverse", graph.names_of(found))
         else:
             checks.is_callable(model)
             if create_graph and not any(computed(t) for t in inputs.values()):
                 checks.trainable(model)
+            mode = distributed.allowed(model, mode)
             inputs = {name: own(tensor) for name, tensor in inputs.items()}
             run = Model(model, x, batchnorm)
             f = ForwardPass(run, inputs, mode, create_graph, reads, update_statistics)

@@ -8,18 +8,17 @@ import torch
 from torch import nn
 from torch_backend import layers
 
+(TABLE,) = layers.MARKS.findall(layers.PAGE.read_text(encoding="utf-8"))
 CELLS = {
-    (name.strip(), mode): cell
+    (name, mode): cell
     for name, *cells in (
         [part.strip() for part in line.strip("|").split("|")]
-        for line in layers.PAGE.read_text(encoding="utf-8").splitlines()
+        for line in TABLE.splitlines()
         if line.startswith("|")
     )
     for mode, cell in zip(layers.MODES, cells, strict=True)
 }
-REFUSALS = dict(
-    re.findall(r"^(\d+)\. (.*)$", layers.PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-)
+REFUSALS = dict(re.findall(r"^(\d+)\. (.*)$", TABLE, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("mode", layers.MODES)

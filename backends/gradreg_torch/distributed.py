@@ -1,0 +1,146 @@
+"""Data parallel training: the gradient is that of one process on the whole batch, or refused.
+
+Tried on torch 2.13 with two gloo processes (tests/torch_backend/ranks.py). Under DDP reverse mode
+and finite differences are right, through the wrapper; under FSDP2 forward mode and finite
+differences, and reverse mode where parameters stay unsharded.
+"""
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def rank_generator(
+    seed: int, device: torch.device | str = "cpu", rank: int | None = None
+) -> torch.Generator:
+    """A generator of this rank: one seed, independent probes on every rank.
+
+    Parameters
+    ----------
+    seed : int
+        The same on every rank, >= 0.
+    device : torch.device or str
+        Where probes are drawn: that of the logits.
+    rank : int, optional
+        By default that of the process group, 0 where there is none.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"expected seed to be a whole number >= 0, got {seed!r}")
+    if rank is None:
+        rank = torch.distributed.get_rank() if parallel() else 0
+    # Hashed, as neighbouring seeds of some generators start alike.
+    (mixed,) = np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(mixed) % 2**63)
+
+
+def parallel() -> bool:
+    """Whether there is a process group."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def allowed(model: Any, mode: str) -> str:
+    """The mode, resolved where a wrapper decides it; an error where the gradient would be wrong."""
+    if not isinstance(model, nn.Module) or not parallel():
+        return mode
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return under_ddp(model, mode)
+    fsdp = sys.modules.get("torch.distributed.fsdp")  # who uses it has imported it
+    if fsdp is None:
+        return mode
+    if any(isinstance(part, fsdp.FullyShardedDataParallel) for part in model.modules()):
+        raise ValueError(
+            "expected FSDP2 (torch.distributed.fsdp.fully_shard) or DDP, got "
+            "FullyShardedDataParallel, which loses gradients of penalties"
+        )
+    sharded = [part for part in model.modules() if isinstance(part, fsdp.FSDPModule)]
+    return under_fsdp2(sharded, mode) if sharded else mode
+
+
+def allowed_logits(nodes: list[Any]) -> None:
+    """Logits of a wrapped model that reverse mode can go back through."""
+    for node in nodes:
+        if node.name() == "_DDPSinkBackward" and node.ddp_weakref().static_graph:
+            refuse_static_graph()
+        if node.name() == "RegisterPostBackwardFunctionBackward":
+            raise ValueError(
+                "expected the model itself under FSDP2, got its logits, whose graph needs "
+                "parameters that are resharded by then; pass the model in place of logits"
+            )
+
+
+def refuse_static_graph() -> None:
+    """Wrong without a word otherwise."""
+    raise ValueError(
+        "expected DistributedDataParallel(static_graph=False), got a static graph, under which "
+        "gradients of penalties are not averaged over ranks; or take the loss from the wrapper "
+        "and the penalty from model.module: loss(ddp(x), y) + lam * spectreg(ddp.module, x)"
+    )
+
+
+def under_ddp(model: Any, mode: str) -> str:
+    """Every mode but forward; no static graph."""
+    if model.static_graph:
+        refuse_static_graph()
+    if mode == "forward":
+        raise ValueError(
+            "expected mode='reverse' or 'finite_difference' under DistributedDataParallel, got "
+            "'forward', which its hooks do not survive"
+        )
+    return mode
+
+
+def under_fsdp2(sharded: list[Any], mode: str) -> str:
+    """Reverse mode needs parameters that stay; finite differences need single precision."""
+    half = any(dtype is not None and dtype.itemsize < 4 for dtype in map(computed_in, sharded))
+    stay = all(map(stays_unsharded, sharded))
+    if mode == "auto" and stay:
+        return "reverse"
+    if mode == "reverse" and not stay:
+        raise ValueError(
+            "expected parameters that stay unsharded for mode='reverse' under FSDP2, got "
+            "resharding: pass mode='finite_difference' (or 'forward' where there is one), or "
+            "fully_shard(..., reshard_after_forward=False) and set_reshard_after_backward(False)"
+        )
+    if mode == "auto" and not half:
+        warnings.warn(
+            "mode='auto' takes finite differences under FSDP2 with resharding: the penalty's value "
+            "is exact, its gradient to O(h²); pass mode='finite_difference' to have it silently",
+            stacklevel=2,
+        )
+        return "finite_difference"
+    if half and mode not in ("forward", "reverse"):
+        raise ValueError(
+            f"expected mode='forward' or parameters that stay unsharded, got mode={mode!r} with "
+            "FSDP2 in 16-bit precision, where finite differences drown in rounding"
+        )
+    return mode
+
+
+def computed_in(part: Any) -> torch.dtype | None:
+    """The dtype of the mixed-precision policy."""
+    dtype: torch.dtype | None = part._get_fsdp_state()._mp_policy.param_dtype
+    return dtype
+
+
+def stays_unsharded(part: Any) -> bool:
+    """Neither resharded after the forward nor after the backward pass (no public reading of it)."""
+    groups = part._get_fsdp_state()._fsdp_param_groups
+    return all(
+        group.post_forward_mesh_info is None and not group.reshard_after_backward
+        for group in groups
+    )
+
+
+def reaching_all(model: Any, values: Tensor) -> Tensor:
+    """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
+
+    The biases of a last layer have none of a penalty, and DDP would wait for them in vain.
+    """
+    if not isinstance(model, nn.parallel.DistributedDataParallel) or not values.requires_grad:
+        return values
+    trained = (p for p in model.parameters() if p.requires_grad)
+    return values + sum(0 * p.flatten()[:1].sum() for p in trained)
