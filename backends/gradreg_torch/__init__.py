@@ -1,4 +1,4 @@
-"""gradreg_torch: the penalties of `gradreg_ref` by reverse-mode differentiation in torch.
+"""gradreg_torch: the penalties of `gradreg_ref` by automatic differentiation in torch.
 
 The same names and shapes; J is never formed. Functions ``fn(model, x, …)`` (or
 ``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
@@ -14,13 +14,16 @@ from gradreg_torch.objective import Objective, objective
 from gradreg_torch.onehot import Onehot, onehot
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import draw_probes
+from gradreg_torch.schedules import Constant, Linear
 from gradreg_torch.spectreg import SpectReg, spectreg
 from gradreg_torch.weight_decay import weight_decay
 
 __all__ = [
+    "Constant",
     "DoubleBack",
     "FrobReg",
     "JacReg",
+    "Linear",
     "Objective",
     "Onehot",
     "Penalty",

@@ -82,7 +82,7 @@ def trainable(model: Any) -> None:
         )
 
 
-def output(z: Any, n: int) -> None:
+def output(z: Any, n: int, *, grad: bool) -> None:
     """A tensor (n, …) of a real floating dtype, that depends on the inputs."""
     if not isinstance(z, Tensor):
         raise TypeError(
@@ -96,7 +96,7 @@ def output(z: Any, n: int) -> None:
         )
     if not z.is_floating_point():
         raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}")
-    if not z.requires_grad:
+    if grad and not z.requires_grad:
         raise ValueError(
             "expected logits that depend on x, got logits that require no grad; "
             "look for detach(), no_grad or a rounding in the model"
@@ -242,6 +242,36 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
             "to the loss: the loss of a batch mean makes DoubleBack 1/B² of itself"
         )
     return values
+
+
+def fraction(value: Any) -> float:
+    """In (0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"expected fraction in (0, 1], got {value!r}")
+    return value
+
+
+def fraction_of_what(value: float, generator: Any, reduction: Any) -> None:
+    """A part is drawn, and has no values for the others."""
+    if value < 1 and generator is None:
+        raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
+    if value < 1 and reduction == "none":
+        raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
+
+
+def model_for_fraction(model: Any) -> None:
+    """Of logits the graph of the whole batch is there, and nothing is saved."""
+    if isinstance(model, Tensor):
+        raise ValueError("expected a model with fraction, got logits; pass the model, or objective")
+
+
+def no_labels(penalty: Any) -> None:
+    """Unlabelled inputs have none."""
+    if penalty.takes_labels:
+        raise ValueError(
+            f"expected a penalty without labels for unlabelled inputs, got {penalty}; "
+            "for example SpectReg, JacReg or FrobReg"
+        )
 
 
 def not_forward(mode: Any) -> None:

@@ -115,9 +115,9 @@ class ForwardPass:
         if self.mode != "reverse" and not torch.compiler.is_compiling():
             self.random = random_state(self.example)
 
-    def accept(self, output: Any, moved: Buffers | None = None) -> None:
+    def accept(self, output: Any, moved: Buffers | None = None, *, grad: bool = True) -> None:
         """The output of the model, checked; buffers that moved in a pure pass."""
-        checks.output(output, self.example.shape[0])
+        checks.output(output, self.example.shape[0], grad=grad)
         if self.check_values:
             checks.finite(self.inputs, output, self.model and self.model.function)
         if moved and self.update_statistics and self.model is not None:

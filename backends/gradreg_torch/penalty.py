@@ -4,50 +4,150 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from gradreg_torch.forward_pass import Inputs, ModelOrLogits
+from gradreg_torch import checks
+from gradreg_torch.forward_pass import ForwardPass, Inputs, ModelOrLogits
+from gradreg_torch.subset import Subset
+from gradreg_torch.sums import at_least_single
 
 
 class Penalty(nn.Module):
     """A penalty with its options kept, called as ``penalty(model, x)`` or ``penalty(logits, x)``.
 
     Every twin takes labels, ``penalty(model, x, y)``, so that one can stand for another in a
-    training loop; those without labels in their formula do not look at them.
+    training loop; those without labels in their formula do not look at them. Under `no_grad` it is
+    always the whole penalty: `every` and `fraction` are for training steps.
 
     Parameters
     ----------
+    every : int
+        k: the penalty times k on one training step in k, beginning with the first; 0 on the others
+        (Karras et al. 2020, lazy regularisation). At fixed parameters its mean over k steps is the
+        penalty, with the variance of a single value: k times that of a mean of k.
+    fraction : float
+        f in (0, 1]: of round(f·n) examples, at least one, drawn without replacement; a sum is
+        scaled by n/k. Unbiased; `gradreg_ref.moments.fraction_variance` is its variance.
+    generator : torch.Generator, optional
+        Where probes, and the examples of a fraction, are drawn from.
     **options
-        The keyword arguments of the function of the same name. Unknown names raise TypeError.
+        The other keyword arguments of the function of the same name. Unknown names raise TypeError.
+
+    Notes
+    -----
+    ``state_dict()`` holds the step and the state of the generator: a resumed run goes on bit for
+    bit.
     """
 
     function: ClassVar[Callable[..., Tensor]]
     takes_labels: ClassVar[bool] = False
+    names: ClassVar[tuple[str, ...]]
 
-    def __init__(self, **options: Any) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known = inspect.signature(cls.function).parameters.values()
+        cls.names = tuple(p.name for p in known if p.kind is p.KEYWORD_ONLY)
+
+    def __init__(
+        self,
+        *,
+        every: int = 1,
+        fraction: float = 1.0,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
-        known = inspect.signature(self.function).parameters.values()
-        names = [p.name for p in known if p.kind is p.KEYWORD_ONLY]
         for name in options:
-            if name not in names:
+            if name not in self.names:
+                known = sorted({"every", "fraction", "generator", *self.names})
                 raise TypeError(
-                    f"expected options of {type(self).__name__} among {', '.join(names)}; "
+                    f"expected options of {type(self).__name__} among {', '.join(known)}; "
                     f"got {name!r}"
                 )
-        self.options = options
+        self.every, self.fraction = checks.count("every", every), checks.fraction(fraction)
+        self.generator, self.step = generator, 0
+        draws = generator is not None and "generator" in self.names
+        self.options = options | ({"generator": generator} if draws else {})
+        checks.fraction_of_what(self.fraction, generator, options.get("reduction"))
+        if generator is not None and not draws and self.fraction == 1:
+            raise TypeError(f"expected {type(self).__name__} without generator: it draws nothing")
 
     def forward(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
+        if not torch.is_grad_enabled():
+            return self.value(model, x, y, **options)
+        if not self.due():
+            return self.zero(x)
+        if self.fraction == 1:
+            return self.every * self.value(model, x, y, **options)
+        checks.model_for_fraction(model)
+        part = self.subset(x)
+        return self.of_part(model, part, y, **options)
+
+    def value(self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any) -> Tensor:
+        """The function, whatever `every` and `fraction` are."""
         labels = (y,) if self.takes_labels else ()
-        return self.function(model, x, *labels, **(self.options | options))
+        return type(self).function(model, x, *labels, **(self.options | options))
+
+    def due(self) -> bool:
+        """Whether this training step has a penalty; counts it."""
+        if self.every > 1 and torch.compiler.is_compiling():
+            raise ValueError(
+                "expected every=1 in a compiled step; compile one step with it, and one without"
+            )
+        if self.every == 1:
+            return True
+        self.step += 1
+        return (self.step - 1) % self.every == 0
+
+    def zero(self, x: Inputs) -> Tensor:
+        """The penalty of a step that has none."""
+        first = Subset.example(x)
+        shape = (first.shape[0],) if self.options.get("reduction") == "none" else ()
+        return at_least_single(first.new_zeros(shape))
+
+    def subset(self, x: Inputs) -> Subset:
+        """The examples of this step."""
+        assert self.generator is not None
+        return Subset.drawn(x, self.fraction, self.generator)
+
+    def of_part(
+        self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any
+    ) -> Tensor:
+        """The penalty of the examples of a subset, scaled to the batch."""
+        if self.options.get("batchnorm", "batch") == "batch" and not isinstance(model, ForwardPass):
+            options["batchnorm"] = "error"  # of a part of the batch it would be another number
+        if options.get("probes") is not None and not self.options.get("shared_probe"):
+            options["probes"] = options["probes"][part.rows]
+        value = self.value(model, part.x, None if y is None else y[part.rows], **options)
+        return self.every * (part.scale if self.options.get("reduction") == "sum" else 1) * value
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
         """Options that follow from the loss that is trained with; none, mostly."""
         del loss
         return {}
 
+    def get_extra_state(self) -> dict[str, Any]:
+        """Step and generator, for ``state_dict()``."""
+        state = None if self.generator is None else self.generator.get_state()
+        return {"step": self.step, "generator": state}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """From ``load_state_dict()``."""
+        if (state["generator"] is None) != (self.generator is None):
+            raise ValueError(
+                "expected a penalty with a generator like the one saved (or without, like it); "
+                f"make {type(self).__name__} with the same options before loading"
+            )
+        self.step = state["step"]
+        if self.generator is not None:
+            self.generator.set_state(state["generator"].cpu())
+
     def extra_repr(self) -> str:
         """The options, as they were given."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        own = {"every": self.every, "fraction": self.fraction}
+        kept = self.options | {name: value for name, value in own.items() if value != 1}
+        return ", ".join(f"{name}={value!r}" for name, value in kept.items())
