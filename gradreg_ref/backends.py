@@ -35,14 +35,15 @@ class Capabilities:
         Name and version.
     devices : mapping
         Device name to its description.
-    dtypes, modes : tuple of str
-        By name.
+    dtypes, modes, sides : tuple of str
+        By name; modes are values of an option ``mode``, sides of the option ``side`` of spectreg.
     """
 
     framework: str
     devices: Mapping[str, str]
     dtypes: tuple[str, ...]
     modes: tuple[str, ...]
+    sides: tuple[str, ...] = ("output",)
 
 
 @runtime_checkable

@@ -62,7 +62,11 @@ class LoopbackBackend:
     def capabilities(self) -> Capabilities:
         """NumPy, on the CPU, in float64."""
         return Capabilities(
-            f"numpy {np.__version__}", {"cpu": "NumPy"}, ("float64",), ("explicit Jacobian",)
+            f"numpy {np.__version__}",
+            {"cpu": "NumPy"},
+            ("float64",),
+            ("explicit Jacobian",),
+            ("output", "input"),
         )
 
     def value(

@@ -22,6 +22,7 @@ from gradreg_ref.verify import (
     estimators,
     formulas,
     laws,
+    modes,
     precision,
     refusals,
 )
@@ -33,7 +34,7 @@ from gradreg_ref.verify.strategies import example as examples
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-test_claims = holds("S1", "S10", "S13", "S14")
+test_claims = holds("S1", "S10", "S13", "S14", "S21", "S22")
 
 
 @given(e=examples(exact=True))
@@ -59,7 +60,7 @@ def test_the_ledger_in_the_docs_is_the_ledger_in_the_code():
     assert set(rows) == {*BY_ID, "S15"}, "S15, that the checks are checked, is test_catalogue.py"
 
 
-CHECKS = (conduct, draws, estimators, formulas, laws, precision, refusals)
+CHECKS = (conduct, draws, estimators, formulas, laws, modes, precision, refusals)
 
 
 def test_every_claim_has_a_check_and_every_check_a_claim():

@@ -40,6 +40,7 @@ DRAWS = ("model", "x", "probes", "generator")
 DECLARED: list[tuple[Callable[..., Tensor], tuple[str, ...], Declaration]] = [
     (frobreg, ("model", "x"), Declaration("frobreg")),
     *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
+    (partial(spectreg, mode="forward"), DRAWS, Declaration("spectreg", "gaussian", side="input")),
     (doubleback, ("model", "x", "y"), Declaration("doubleback")),
     (jacreg, ("model", "x"), Declaration("jacreg")),
     (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
@@ -50,7 +51,7 @@ DECLARED: list[tuple[Callable[..., Tensor], tuple[str, ...], Declaration]] = [
 
 
 class TorchBackend:
-    """torch, in reverse mode, on the CPU and on CUDA devices.
+    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode.
 
     Parameters
     ----------
@@ -118,6 +119,8 @@ class TorchBackend:
         module = to_torch(network, dtype=precision, device=device)
         if "probes" in options:
             options["probes"] = tensor(options["probes"], dtype, device)
+        if options.pop("side", "output") == "input":
+            options["mode"] = "forward"
         if seed is not None:
             options["generator"] = torch.Generator(device).manual_seed(seed)
         function = self.functions[checks.choice("penalty", penalty, self.functions)]

@@ -114,12 +114,23 @@ def reached(names: Iterable[str | int], gradients: Iterable[Tensor | None]) -> N
 
 
 def finite(inputs: dict[str | int, Tensor], z: Tensor, model: Any) -> None:
-    """No NaN or infinity in inputs, parameters or logits (reads values)."""
-    parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
-    for kind, tensors in (("input", inputs), ("parameter", parameters), ("output", {"logits": z})):
-        for name, tensor in tensors.items():
-            if not torch.isfinite(tensor).all():
-                raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
+    """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
+    require_finite("input", inputs)
+    if not torch.isfinite(z).all():
+        require_finite("parameter", named_parameters(model))
+        require_finite("output", {"logits": z})
+
+
+def named_parameters(model: Any) -> dict[str | int, Tensor]:
+    """Of a module; a plain callable keeps its own to itself."""
+    return dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
+
+
+def require_finite(kind: str, tensors: dict[str | int, Tensor]) -> None:
+    """An error that names the first that is not."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
 
 
 def finite_value(values: Tensor) -> None:

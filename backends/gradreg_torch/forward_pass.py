@@ -16,6 +16,7 @@ from gradreg_torch import checks, distributed, graph
 from gradreg_torch.inputs import Inputs, Named, Wrt, by_name, computed, own, select
 from gradreg_torch.kinks import kinks
 from gradreg_torch.modes import resolve
+from gradreg_torch.normalisation import couples
 from gradreg_torch.running import (
     Buffers,
     Model,
@@ -118,11 +119,19 @@ class ForwardPass:
     def accept(self, output: Any, moved: Buffers | None = None, *, grad: bool = True) -> None:
         """The output of the model, checked; buffers that moved in a pure pass."""
         checks.output(output, self.example.shape[0], grad=grad)
+        if self.model is not None and self.model.batchnorm == "error":
+            require_no_coupling(output)
         if self.check_values:
             checks.finite(self.inputs, output, self.model and self.model.function)
         if moved and self.update_statistics and self.model is not None:
             self.model.keep(moved)
         self.evaluated = output
+
+
+def require_no_coupling(output: Tensor) -> None:
+    """For batchnorm="error": no batch norm with the statistics of the batch."""
+    if graph.couples_examples(graph.nodes(output)):
+        raise ValueError(couples("error"))
 
 
 def on_cpu(inputs: Named) -> bool:

@@ -56,6 +56,8 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    coupling: bool = True,
 ) -> Tensor:
     """Over batch and space in training mode, moving the running statistics; else with those."""
     channels = (1, -1) + (1,) * (x.ndim - 2)
@@ -65,6 +67,8 @@ def batch_norm(
         scale = (running_var + eps).rsqrt().reshape(channels)
         y = (x - running_mean.reshape(channels)) * scale
         return affine(y, weight, bias, channels)
+    if not coupling and x.shape[0] > 1:
+        raise ValueError(couples("error"))
     y, mean, var = standardised(x, (0, *range(2, x.ndim)), eps)
     count = x.numel() // x.shape[1]
     move(running_mean, mean, momentum)
@@ -91,7 +95,7 @@ def instance_norm(
     """Over the space of every example and channel; statistics, if kept, are batch means."""
     channels = (1, -1) + (1,) * (x.ndim - 2)
     if not use_input_stats:
-        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+        return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
     y, mean, var = standardised(x, tuple(range(2, x.ndim)), eps)
     count = x[0, 0].numel()
     move(running_mean, mean.mean(0), momentum)
@@ -108,11 +112,17 @@ FORMULAS: dict[Callable[..., Any], Callable[..., Tensor]] = {
 
 
 class Decomposed(TorchFunctionMode):
-    """Inside it normalisations are computed by the formulas above, and checkpoints are refused."""
+    """Inside it normalisations are computed by the formulas above, and checkpoints are refused.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    coupling : bool
+        Whether batch norm may use the statistics of the batch.
+    """
+
+    def __init__(self, *, coupling: bool) -> None:
         super().__init__()
-        self.hooks = saved_tensor_hooks()
+        self.coupling, self.hooks = coupling, saved_tensor_hooks()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The formula, where there is one."""
@@ -121,7 +131,10 @@ class Decomposed(TorchFunctionMode):
                 "expected a model without checkpointing here, got hooks on saved tensors, which "
                 "would recompute in the backward pass without tangents; pass mode='reverse'"
             )
-        return FORMULAS.get(func, func)(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func is F.batch_norm:
+            kwargs = {**kwargs, "coupling": self.coupling}
+        return FORMULAS.get(func, func)(*args, **kwargs)
 
 
 def saved_tensor_hooks() -> Any:
@@ -131,21 +144,14 @@ def saved_tensor_hooks() -> Any:
     return torch._C._autograd._top_saved_tensors_default_hooks(True)
 
 
-class Statistics(TorchFunctionMode):
-    """Inside it batch norm in training mode uses its running statistics, or is refused.
+class RunningStatistics(TorchFunctionMode):
+    """Inside it batch norm in training mode uses its running statistics: batchnorm="eval".
 
-    Parameters
-    ----------
-    policy : {"eval", "error"}
-        "eval": the running statistics, so that every example is a function of itself alone.
+    Every example is then a function of itself alone.
     """
 
-    def __init__(self, policy: str) -> None:
-        super().__init__()
-        self.policy = policy
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Batch norm with ``training=False``, or the error."""
+        """Batch norm with ``training=False``."""
         kwargs = dict(kwargs or {})
         if func is F.batch_norm:
             args, kwargs = self.fixed(*args, **kwargs)
@@ -158,8 +164,8 @@ class Statistics(TorchFunctionMode):
         names = ("weight", "bias", "training", "momentum", "eps")
         options |= dict(zip(names, rest, strict=False))
         if options.get("training"):
-            if self.policy == "error" or running_mean is None:
-                raise ValueError(couples(self.policy))
+            if running_mean is None:
+                raise ValueError(couples("eval"))
             options["training"] = False
         return (x, running_mean, running_var), options
 

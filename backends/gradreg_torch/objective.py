@@ -139,6 +139,6 @@ def in_part(
     settings = way(penalty) | {"batchnorm": "error"}
     with forward_pass(model, part.x, wrt, check_values, **settings) as f:
         penalised = penalty.of_part(f, part, y, **options)
-    rest = Model(model, x, "error")(by_name(part.others)) if len(part.rest) else None
+    rest = Model(model, x)(by_name(part.others)) if len(part.rest) else None
     f.evaluated = part.whole(f.output, rest)
     return f, penalised

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gradreg_ref.backends import Capabilities
 from gradreg_ref.typing import Array
+from gradreg_torch import checks
 
 DTYPES = {
     "float64": torch.float64,
@@ -21,7 +22,8 @@ def capabilities() -> Capabilities:
     """The installed torch, and the devices it sees."""
     cuda = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     cpu = {"cpu": f"{torch.get_num_threads()} threads"}
-    return Capabilities(f"torch {torch.__version__}", cpu | cuda, tuple(DTYPES), ("reverse",))
+    framework = f"torch {torch.__version__}"
+    return Capabilities(framework, cpu | cuda, tuple(DTYPES), checks.MODES, ("output", "input"))
 
 
 def tensor(a: Any, dtype: str, device: str) -> Tensor:

@@ -11,7 +11,9 @@ from gradreg_torch.sums import sum_of_squares
 def contract(f: ForwardPass, R: Tensor, chunk_size: int | None) -> Tensor:
     """‖JᵀR‖²_F of every example, (n,); R[n, k, q], q products, `chunk_size` of them at a time."""
     columns = R.to(f.logits.dtype).permute(2, 0, 1)
-    size = columns.shape[0] if chunk_size is None else chunk_size
+    # On the CPU a loop is the faster way too: larger products only leave the cache.
+    one_by_one = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+    size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
     squares = [sum_of_squares(Jt_R) for rs in torch.split(columns, size) for Jt_R in vjp(f, rs)]
     return torch.stack(squares).sum(dim=0)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch.inputs import Inputs, Named, by_name, in_form
-from gradreg_torch.normalisation import Decomposed, Statistics
+from gradreg_torch.normalisation import Decomposed, RunningStatistics
 
 Buffers = dict[str, Tensor]
 Random = tuple[Tensor, Tensor | None]
@@ -27,7 +27,7 @@ class Model:
     x : Inputs
         As the user gave it.
     batchnorm : {"batch", "eval", "error"}
-        What batch norm in training mode does, see `gradreg_torch.normalisation`.
+        What batch norm in training mode does: with "eval" it has its running statistics.
     """
 
     function: Callable[..., Tensor]
@@ -37,8 +37,7 @@ class Model:
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
         args, kwargs = in_form(self.x, by_name(self.x) | inputs)
-        policy = nullcontext() if self.batchnorm == "batch" else Statistics(self.batchnorm)
-        with policy:
+        with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if buffers is None or not isinstance(self.function, nn.Module):
                 return self.function(*args, **kwargs)
             return torch.func.functional_call(self.function, buffers, args, kwargs)
@@ -56,7 +55,7 @@ class Model:
         gradients without a word, and they move statistics in place, which `torch.func` refuses.
         """
         buffers = self.buffers() or {}
-        with Decomposed(), math_attention():
+        with Decomposed(coupling=self.batchnorm != "error"), math_attention():
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
 
     def keep(self, buffers: Buffers) -> None:

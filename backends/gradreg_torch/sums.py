@@ -16,7 +16,7 @@ def at_least_single(t: Tensor) -> Tensor:
 def sum_of_squares(products: Tensor) -> Tensor:
     """Σ over probes and coordinates: (q, n, …) to (n,)."""
     products = at_least_single(products)
-    return products.reshape(*products.shape[:2], -1).square().sum(dim=(0, 2))
+    return products.reshape(*products.shape[:2], -1).square().sum(dim=2).sum(dim=0)
 
 
 def reduce(values: Tensor, reduction: str) -> Tensor:

@@ -9,7 +9,16 @@ from typing import Any
 
 from gradreg_ref.backends import PENALTIES
 from gradreg_ref.typing import Law
-from gradreg_ref.verify import conduct, draws, estimators, formulas, laws, precision, refusals
+from gradreg_ref.verify import (
+    conduct,
+    draws,
+    estimators,
+    formulas,
+    laws,
+    modes,
+    precision,
+    refusals,
+)
 from gradreg_ref.verify.comparison import Target
 from gradreg_ref.verify.declaration import Declaration
 from gradreg_ref.verify.examples import Example
@@ -93,6 +102,7 @@ class Claim:
         return max(errors)
 
 
+GRADIENT = ("frobreg", "spectreg", "doubleback", "jacreg", "onehot")
 PER_EXAMPLE = tuple(kind for kind in PENALTIES if kind != "weight_decay")
 
 CLAIMS = (
@@ -257,6 +267,22 @@ CLAIMS = (
         "",
         "backends",
         (refusals.sentences, refusals.labels_out_of_range, refusals.without_grad_mode),
+    ),
+    Claim(
+        "S21",
+        "probes of the inputs: the same mean, the variance of JᵀJ",
+        "E ‖JV‖²_F = ‖J‖²_F",
+        "modes",
+        (modes.input_side,),
+        on("spectreg"),
+    ),
+    Claim(
+        "S22",
+        "finite differences: exact value, gradient to O(h²), one-sided O(h)",
+        "2‖v‖ ∇⟨r, z(x + hu) − z(x − hu)⟩ / 2h",
+        "modes",
+        (modes.differences,),
+        on(*GRADIENT),
     ),
 )
 BY_ID = {claim.id: claim for claim in CLAIMS}

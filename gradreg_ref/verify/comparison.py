@@ -39,6 +39,8 @@ class Target:
         The lower precisions whose rounding S14 bounds.
     seed, draws : int
         Of everything that is sampled, and how many probes of a law.
+    probed : {"output", "input"}, optional
+        The side whose probes a backend is asked for; a function is declared with its own.
     """
 
     backend: Backend
@@ -47,6 +49,7 @@ class Target:
     dtypes: tuple[str, ...] = ()
     seed: int = 4
     draws: int = 4000
+    probed: Side | None = None
 
     @property
     def declared(self) -> DeclaredPenalty | None:
@@ -60,6 +63,8 @@ class Target:
     @property
     def side(self) -> Side:
         """Of its probes."""
+        if self.probed is not None:
+            return self.probed
         return "output" if self.declared is None else self.declared.declaration.side
 
     def length(self, e: Example) -> int:

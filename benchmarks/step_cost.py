@@ -1,0 +1,254 @@
+"""What a training step costs with a penalty, as a ratio to the plain step *in the same run*.
+
+``python benchmarks/step_cost.py --out benchmarks/results/cpu.json`` (one thread), or on a machine
+with CUDA ``PYTHONPATH=backends:. python benchmarks/step_cost.py --device cuda``: torch, NumPy,
+SciPy and this checkout are enough. Variants take turns, so that a slow moment of the machine is
+everybody's; a row is the median over turns of its time divided by the plain step's of that turn.
+"""
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradreg_torch as gt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from networks import SUBJECTS, Subject
+
+LAM = 0.01
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def plain(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The loss alone."""
+    return F.cross_entropy(model(x), y)
+
+
+def hand_spectreg(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """As one writes it."""
+    x = x.detach().requires_grad_()
+    z = model(x)
+    (v,) = torch.autograd.grad(z, x, torch.randn_like(z), create_graph=True)
+    return F.cross_entropy(z, y) + LAM * v.flatten(1).square().sum(1).mean()
+
+
+def hand_doubleback(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """As one writes it."""
+    x = x.detach().requires_grad_()
+    losses = F.cross_entropy(model(x), y, reduction="none")
+    (v,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
+    return losses.mean() + LAM * v.flatten(1).square().sum(1).mean()
+
+
+def hand_frobreg(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """A loop over classes."""
+    x = x.detach().requires_grad_()
+    z = model(x)
+    total = sum(
+        torch.autograd.grad(z[:, k].sum(), x, create_graph=True)[0].square().sum()
+        for k in range(z.shape[1])
+    )
+    return F.cross_entropy(z, y) + LAM * total / len(x)
+
+
+def ours(penalty: gt.Penalty) -> Loss:
+    """The objective."""
+
+    def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        step = gt.objective(model, x, y, penalty)
+        return step.loss + LAM * step.penalty
+
+    return loss
+
+
+def variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
+    """Every row by name, with how many steps one turn takes."""
+
+    def spectreg(**options: Any) -> tuple[Loss, int]:
+        g = torch.Generator(device).manual_seed(0)
+        return ours(gt.SpectReg(generator=g, **options)), options.get("every", 1)
+
+    exact = {
+        "frobreg": (ours(gt.FrobReg()), 1),
+        "frobreg, chunk_size=25": (ours(gt.FrobReg(chunk_size=25)), 1),
+        "frobreg by hand": (hand_frobreg, 1),
+    }
+    if m > 10:
+        return {"plain": (plain, 1), "spectreg": spectreg(), **exact}
+    return {
+        "plain": (plain, 1),
+        "spectreg": spectreg(),
+        "spectreg by hand": (hand_spectreg, 1),
+        "doubleback": (ours(gt.DoubleBack()), 1),
+        "doubleback by hand": (hand_doubleback, 1),
+        "spectreg, every=16": spectreg(every=16),
+        "spectreg, fraction=1/4": spectreg(fraction=0.25),
+        "spectreg, 5 orthogonal": spectreg(probe="orthogonal", num_probes=5),
+        "spectreg, 5 gaussian": spectreg(num_probes=5),
+        "spectreg, finite_difference": spectreg(mode="finite_difference"),
+        "spectreg, one_sided_difference": spectreg(mode="one_sided_difference"),
+        "spectreg, forward": spectreg(mode="forward"),
+        **exact,
+    }
+
+
+class Trainer:
+    """A model, its data and its optimiser."""
+
+    def __init__(self, subject: Subject, m: int, device: str) -> None:
+        torch.manual_seed(0)
+        self.model = subject.make(m).to(device)
+        self.x = torch.randn(subject.batch, *subject.shape, device=device)
+        self.y = torch.randint(0, m, (subject.batch,), device=device)
+        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=1e-3)
+
+    def step(self, loss: Loss) -> None:
+        """One of training."""
+        self.optimiser.zero_grad()
+        loss(self.model, self.x, self.y).backward()
+        self.optimiser.step()
+
+
+def seconds(trainer: Trainer, loss: Loss, steps: int) -> float:
+    """Of one step, as a mean of `steps`."""
+    wait(trainer.x)
+    start = time.perf_counter()
+    for _ in range(steps):
+        trainer.step(loss)
+    wait(trainer.x)
+    return (time.perf_counter() - start) / steps
+
+
+def wait(x: Tensor) -> None:
+    """For the device."""
+    if x.is_cuda:
+        torch.cuda.synchronize()
+
+
+def peak_bytes(trainer: Trainer, loss: Loss) -> int:
+    """Most that a step has allocated at once, beyond parameters and data."""
+    if trainer.x.is_cuda:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        trainer.step(loss)
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(profile_memory=True) as profile:
+        trainer.step(loss)
+    events = profile.profiler.kineto_results.events()
+    held = most = 0
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
+
+
+def noise(trainer: Trainer, **options: Any) -> float:
+    """Relative standard deviation of the batch mean over 100 draws of probes."""
+    g = torch.Generator(trainer.x.device).manual_seed(1)
+    with torch.no_grad():
+        values = [
+            float(gt.spectreg(trainer.model, trainer.x, generator=g, **options)) for _ in range(100)
+        ]
+    return statistics.stdev(values) / statistics.mean(values)
+
+
+def rows(name: str, m: int, device: str, turns: int, only: str) -> list[dict[str, Any]]:
+    """Of one network with m classes."""
+    trainer = Trainer(SUBJECTS[name], m, device)
+    losses = variants(m, device)
+    if name == "residual net":
+        losses.pop("spectreg, fraction=1/4", None)  # refused: batch norm couples the examples
+    usable: dict[str, tuple[Loss, int]] = {}
+    for variant, (loss, steps) in losses.items():
+        if variant != "plain" and only not in variant:
+            continue
+        seconds(trainer, loss, steps)  # warm up
+        usable[variant] = (loss, steps)
+    taken: dict[str, list[float]] = {variant: [] for variant in usable}
+    turns = turns if m == 10 else min(turns, 3)  # 200 products a step take their time
+    order = list(usable)
+    for turn in range(turns):
+        random.Random(turn).shuffle(order)  # what ran before leaves caches and pools behind
+        for variant in order:
+            taken[variant].append(seconds(trainer, *usable[variant]))
+    memory = {variant: peak_bytes(trainer, loss) for variant, (loss, _) in usable.items()}
+    found = []
+    for variant, times in taken.items():
+        ratios = [t / p for t, p in zip(times, taken["plain"], strict=True)]
+        found.append(
+            {
+                "network": name,
+                "m": m,
+                "variant": variant,
+                "milliseconds": round(1e3 * statistics.median(times), 3),
+                "ratio": round(statistics.median(ratios), 3),
+                "quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)],
+                "memory_ratio": round(memory[variant] / memory["plain"], 3),
+                "turns": turns,
+            }
+        )
+        print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def noises(device: str) -> list[dict[str, Any]]:
+    """Of the laws of probes, on the residual net."""
+    trainer = Trainer(SUBJECTS["residual net"], 10, device)
+    trainer.model.eval()
+    laws: list[dict[str, Any]] = [
+        {"probe": "gaussian"},
+        {"probe": "rademacher"},
+        {"probe": "sphere"},
+        {"probe": "gaussian", "num_probes": 5},
+        {"probe": "orthogonal", "num_probes": 5},
+    ]
+    return [law | {"relative_sd": round(noise(trainer, **law), 5)} for law in laws]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--turns", type=int, default=21)
+    parser.add_argument("--networks", nargs="*", default=list(SUBJECTS), choices=list(SUBJECTS))
+    parser.add_argument("--only", default="", help="variants whose name has this in it")
+    parser.add_argument("--classes", nargs="*", type=int, default=[10, 200])
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    found = [
+        row
+        for name in arguments.networks
+        for m in arguments.classes
+        for row in rows(name, m, arguments.device, arguments.turns, arguments.only)
+    ]
+    cuda = arguments.device.startswith("cuda")
+    result = {
+        "command": " ".join(["python", "benchmarks/step_cost.py", *sys.argv[1:]]),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if cuda else "one CPU thread",
+        "machine": platform.processor() or platform.machine(),
+        "rows": found,
+        "noise": noises(arguments.device),
+    }
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
