@@ -67,6 +67,37 @@ def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
     return VARIANCES[probe](A, q)
 
 
+def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float:
+    """Var of the mean over k of n examples, drawn without replacement: (1 − k/n) S²/k + v̄/k.
+
+    Parameters
+    ----------
+    P : array (n,)
+        Expected value of every example; S² is their variance with n − 1.
+    k : int
+        Examples drawn, 1 <= k <= n.
+    variances : array (n,), optional
+        Of every example's own estimate, by its probes; 0 for an exact penalty.
+
+    References
+    ----------
+    Cochran, "Sampling Techniques" (1977), theorem 2.2, for the first term.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fraction_variance(np.array([1.0, 3.0]), 1), fraction_variance(np.array([1.0, 3.0]), 2)
+    (1.0, 0.0)
+    """
+    P = checks.floating("P", P)
+    n, k = P.size, checks.count("k", k)
+    if P.ndim != 1 or k > n:
+        raise ValueError(f"expected P with shape (n,) and k <= n, got {P.shape} and k = {k}")
+    spread = P.var(ddof=1) if n > 1 else 0.0
+    noise = 0.0 if variances is None else float(np.mean(variances))
+    return float((1 - k / n) * spread / k + noise / k)
+
+
 def batch_mean_variance(
     A: Array, probe: Law, num_probes: int = 1, shared_probe: bool = False
 ) -> Array:

@@ -213,6 +213,11 @@ def probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
 
 def generator(g: Any, z: Tensor) -> torch.Generator:
     """Randomness is an argument, never global state."""
+    if torch.compiler.is_compiling():
+        raise ValueError(
+            "expected probes drawn outside the compiled step, which no generator can enter; pass "
+            "objective(..., probes=draw_probes(...))"
+        )
     if not isinstance(g, torch.Generator):
         raise TypeError(
             f"expected generator=torch.Generator({str(z.device)!r}).manual_seed(seed), got {g!r}; "
@@ -291,6 +296,15 @@ def not_forward(mode: Any) -> None:
         raise ValueError(
             "expected mode='reverse' or 'finite_difference', got 'forward': one gradient would "
             "take a product for every input coordinate"
+        )
+
+
+def mode_that_compiles(mode: str) -> None:
+    """Finite differences take a gradient on the way, which torch.compile refuses."""
+    if torch.compiler.is_compiling() and "difference" in mode:
+        raise ValueError(
+            f"expected mode='reverse' or 'forward' in a compiled step, got {mode!r}; "
+            "or leave the penalty out of what is compiled"
         )
 
 

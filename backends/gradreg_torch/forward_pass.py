@@ -181,6 +181,7 @@ def forward_pass(
             checks.is_callable(model)
             if create_graph and not any(computed(t) for t in inputs.values()):
                 checks.trainable(model)
+            checks.mode_that_compiles(mode)
             mode = distributed.allowed(model, mode)
             inputs = {name: own(tensor) for name, tensor in inputs.items()}
             run = Model(model, x, batchnorm)

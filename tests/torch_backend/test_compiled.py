@@ -1,0 +1,144 @@
+"""The objective under ``torch.compile(fullgraph=True)``: gradients are those of eager."""
+
+import copy
+import shutil
+
+import gradreg_torch as gt
+import pytest
+import torch
+from torch import nn
+
+LAM = 0.3
+pytestmark = pytest.mark.xdist_group("compile")
+
+
+class Block(nn.Module):
+    """x + conv-norm-ReLU-conv-norm."""
+
+    def __init__(self):
+        super().__init__()
+        conv = {"kernel_size": 3, "padding": 1, "bias": False}
+        self.body = nn.Sequential(
+            nn.Conv2d(4, 4, **conv),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 4, **conv),
+            nn.BatchNorm2d(4),
+        )
+
+    def forward(self, x):
+        return torch.relu(x + self.body(x))
+
+
+def encoder():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+
+NETWORKS = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)), (5, 6)),
+    "conv": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 4)
+        ),
+        (5, 2, 6, 6),
+    ),
+    "residual": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, bias=False),
+            nn.BatchNorm2d(4),
+            Block(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 4),
+        ),
+        (5, 2, 6, 6),
+    ),
+    "transformer": (lambda: nn.Sequential(encoder(), nn.Flatten(), nn.Linear(40, 4)), (5, 5, 8)),
+}
+PENALTIES = {
+    "spectreg": lambda: gt.SpectReg(mode="reverse"),
+    "spectreg, forward": lambda: gt.SpectReg(mode="forward"),
+    "doubleback": gt.DoubleBack,
+    "frobreg": gt.FrobReg,
+    "jacreg": gt.JacReg,
+    "onehot": gt.Onehot,
+}
+
+
+def run(network, name, backend):
+    """Loss, gradient and buffers of a step, eager and compiled."""
+    make, shape = NETWORKS[network]
+    torch.manual_seed(0)
+    eager = make().double()
+    compiled = copy.deepcopy(eager)
+    x, y = torch.randn(shape, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
+    penalty = PENALTIES[name]()
+    options = {}
+    if "spectreg" in name:
+        size = x[0].numel() if "forward" in name else 4
+        g = torch.Generator().manual_seed(1)
+        options["probes"] = gt.draw_probes("sphere", 5, size, generator=g, dtype=torch.float64)
+
+    def step(model, x, y, options):
+        got = gt.objective(model, x, y, penalty, **options)
+        return got.loss + LAM * got.penalty
+
+    torch._dynamo.reset()
+    fast = torch.compile(lambda x, y, o: step(compiled, x, y, o), fullgraph=True, backend=backend)
+    losses = step(eager, x, y, options), fast(x, y, options)
+    for loss in losses:
+        loss.backward()
+    return losses, eager, compiled
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_compiled_gradients_are_eager_s(network, name):
+    losses, eager, compiled = run(network, name, "aot_eager")
+    torch.testing.assert_close(*losses, rtol=1e-13, atol=0)
+    flat = [
+        torch.cat(
+            [
+                torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten()
+                for p in m.parameters()
+            ]
+        )
+        for m in (eager, compiled)
+    ]
+    assert (flat[0] - flat[1]).norm() <= 1e-12 * flat[0].norm()
+    for a, b in zip(eager.buffers(), compiled.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("name", ["spectreg", "spectreg, forward"])
+def test_inductor(name):
+    losses, eager, compiled = run("mlp", name, "inductor")
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
+    for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-14)
+
+
+def test_what_cannot_be_compiled_says_so():
+    model, x, y = nn.Linear(6, 4), torch.randn(5, 6), torch.tensor([0, 1, 2, 3, 0])
+
+    def compiled(penalty):
+        torch._dynamo.reset()
+        step = torch.compile(
+            lambda x, y: gt.objective(model, x, y, penalty).penalty,
+            fullgraph=True,
+            backend="aot_eager",
+        )
+        step(x, y)
+
+    for penalty, message in (
+        (gt.SpectReg(generator=torch.Generator()), "drawn outside the compiled step"),
+        (gt.FrobReg(every=2), "expected every=1 in a compiled step"),
+        (
+            gt.FrobReg(mode="finite_difference"),
+            "expected mode='reverse' or 'forward' in a compiled step",
+        ),
+    ):
+        with pytest.raises(Exception, match=message):
+            compiled(penalty)
