@@ -73,8 +73,8 @@ def trainable(model: Any) -> None:
     """A model that is in training mode has something to train."""
     if not isinstance(model, nn.Module) or not model.training:
         return
-    parameters = list(model.parameters())
-    if parameters and not any(p.requires_grad for p in parameters):
+    trained = any(p.requires_grad for p in model.parameters())  # the first one mostly is
+    if not trained and next(model.parameters(), None) is not None:
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "

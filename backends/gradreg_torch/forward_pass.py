@@ -75,7 +75,8 @@ class ForwardPass:
     @property
     def logits(self) -> Tensor:
         """z (n, m): the output with all axes but the batch flattened."""
-        return self.output.reshape(self.output.shape[0], -1)
+        z = self.output
+        return z if z.ndim == 2 else z.reshape(z.shape[0], -1)
 
     @property
     def example(self) -> Tensor:

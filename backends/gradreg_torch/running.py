@@ -1,5 +1,6 @@
 """How a penalty runs the user's model: in its form, on copies of its buffers, and once more."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Model:
         """Copies of the buffers of a model in training mode; they move in a pass."""
         if not isinstance(self.function, nn.Module) or not in_training(self.function):
             return None
-        return copied(dict(self.function.named_buffers()))
+        return {name: b.clone() for name, b in self.function.named_buffers()}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -103,12 +104,12 @@ def set_random_state(state: Random, x: Tensor) -> None:
 
 def compiled(model: Any) -> bool:
     """Whether the user has compiled the model, or a part of it."""
-    parts = list(model.modules()) if isinstance(model, nn.Module) else [model]
-    return any(
-        getattr(part, "_compiled_call_impl", None) is not None
-        or isinstance(part, torch._dynamo.eval_frame.OptimizedModule)
-        or hasattr(part, "_torchdynamo_orig_callable")
-        for part in parts
+    if not isinstance(model, nn.Module):
+        return hasattr(model, "_torchdynamo_orig_callable")
+    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
+    return dynamo is not None and any(
+        part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
+        for part in model.modules()
     )
 
 

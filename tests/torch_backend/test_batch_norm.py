@@ -1,0 +1,143 @@
+"""Batch norm in training mode: the definition of each policy, by NumPy alone."""
+
+import copy
+
+import gradreg_torch as gt
+import numpy as np
+import pytest
+import torch
+from gradreg_torch import from_torch
+from torch import nn
+
+import gradreg_ref as ref
+
+X = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+R = torch.randn(5, 2, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+STEP = 2.0**-200
+
+
+def network():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).double()
+    with torch.no_grad():
+        model[1].running_mean.uniform_()
+        model[1].running_var.uniform_(0.5, 2)
+    return model.train()
+
+
+def logits(parameters, x):
+    """The network on a whole batch, statistics and all, complex-safe."""
+    W, b, scale, shift, V, c = parameters
+    h = x @ W.T + b
+    centred = h - h.mean(0)
+    h = centred / np.sqrt((centred * centred).mean(0) + 1e-5) * scale + shift
+    return np.tanh(h) @ V.T + c
+
+
+def batch_jacobian(parameters, x):
+    """∂z_b/∂x_c of all pairs, (b, k, c, i), by complex step."""
+    columns = []
+    for direction in np.eye(x.size):
+        moved = x + 1j * STEP * direction.reshape(x.shape)
+        columns.append(logits(parameters, moved).imag / STEP)
+    return np.stack(columns, -1).reshape(*columns[0].shape, *x.shape)
+
+
+def by_definition(parameters, reduction="none"):
+    """‖Σ_b r_bᵀ ∂z_b/∂x_c‖² of every example c."""
+    J = batch_jacobian(parameters, X.numpy())
+    v = np.einsum("bk,bkci->ci", R[:, :, 0].numpy(), J)
+    values = (v * v).sum(1)
+    return values if reduction == "none" else values.mean()
+
+
+def numbers(model):
+    return [p.detach().numpy().copy() for p in model.parameters()]
+
+
+MODES = ("reverse", "finite_difference", "auto")
+
+
+def test_batch_is_the_derivative_of_the_whole_batch():
+    model = network()
+    got = gt.spectreg(model, X, probes=R, reduction="none", mode="reverse")
+    np.testing.assert_allclose(got.detach().numpy(), by_definition(numbers(model)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_its_training_gradient(mode):
+    """Along one direction, by differences of fourth order of the NumPy formula."""
+    model = network()
+    value = gt.spectreg(model, X, probes=R, mode=mode)
+    gradients = torch.autograd.grad(
+        value, list(model.parameters()), allow_unused=True, materialize_grads=True
+    )
+    rng = np.random.default_rng(3)
+    direction = [rng.standard_normal(p.shape) for p in model.parameters()]
+
+    def at(t):
+        moved = [p + t * 1e-4 * d for p, d in zip(numbers(model), direction, strict=True)]
+        return by_definition(moved, "mean")
+
+    expected = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / 12e-4
+    slope = sum((g.numpy() * d).sum() for g, d in zip(gradients, direction, strict=True))
+    assert slope == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_expected_sum_is_the_jacobian_of_all_logits_in_all_inputs():
+    model = network()
+    J = batch_jacobian(numbers(model), X.numpy())
+    total = 0.0
+    for b in range(5):
+        for k in range(2):  # √m e_k of one example at a time: the cross terms have mean zero
+            probes = torch.zeros_like(R)
+            probes[b, k] = 1
+            total += gt.spectreg(model, X, probes=probes, reduction="sum", mode="reverse").item()
+    assert total == pytest.approx((J * J).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", [*MODES, "forward"])
+def test_eval_is_the_reference_with_running_statistics(mode):
+    model = network()
+    fixed = from_torch(copy.deepcopy(model).eval())
+    V = torch.randn(5, 3, 1, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    probes, side = (V, "input") if mode == "forward" else (R, "output")
+    got = gt.spectreg(model, X, probes=probes, batchnorm="eval", reduction="none", mode=mode)
+    J = fixed.jacobian(X.numpy())
+    expected = ref.spectreg(J, probes=probes.numpy(), side=side, reduction="none")
+    np.testing.assert_allclose(got.detach().numpy(), expected, rtol=1e-12)
+    assert model[1].training
+    alone = gt.spectreg(model, X[:1], probes=probes[:1], batchnorm="eval", mode=mode)
+    assert alone.item() == pytest.approx(expected[0], rel=1e-12)
+
+
+def test_eval_in_the_objective_leaves_the_loss_its_statistics():
+    model = network()
+    expected = nn.functional.cross_entropy(copy.deepcopy(model)(X), torch.tensor([0, 1, 0, 1, 0]))
+    before = copy.deepcopy(model)
+    step = gt.objective(model, X, torch.tensor([0, 1, 0, 1, 0]), gt.FrobReg(batchnorm="eval"))
+    torch.testing.assert_close(step.loss, expected, rtol=1e-13, atol=0)
+    # The loss is taken first: its pass has moved the statistics that the penalty uses.
+    before(X)
+    assert torch.equal(step.penalty, gt.frobreg(before.eval(), X))
+
+
+@pytest.mark.parametrize("mode", [*MODES, "forward"])
+@pytest.mark.parametrize("options", [{}, {"track_running_stats": False}])
+def test_error_refuses_what_couples(mode, options):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, **options), nn.Linear(4, 2)).double()
+    g = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="which couples the examples"):
+        gt.spectreg(model, X, batchnorm="error", mode=mode, generator=g)
+    if options:
+        with pytest.raises(ValueError, match="running statistics where kept"):
+            gt.spectreg(model.eval(), X, batchnorm="eval", mode=mode, generator=g)
+    else:
+        gt.spectreg(model.eval(), X, batchnorm="error", mode=mode, generator=g)
+
+
+def test_instance_norm_couples_nothing():
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 3)), nn.InstanceNorm1d(1), nn.Flatten(), nn.Linear(3, 2)
+    )
+    gt.frobreg(model.double(), X, batchnorm="error")

@@ -1,0 +1,148 @@
+"""Autocast, loss scaling, no hidden reads of values, and no growth of memory."""
+
+import gc
+import weakref
+
+import gradreg_torch as gt
+import pytest
+import torch
+from torch import nn
+
+X = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+Y = torch.tensor([0, 1, 2, 3] * 2)
+R = torch.randn(8, 4, 1, generator=torch.Generator().manual_seed(2))
+HALF = {"bfloat16": (torch.bfloat16, 2.0**-8), "float16": (torch.float16, 2.0**-11)}
+
+
+def mlp():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4))
+
+
+def gradient(value, model):
+    gradients = torch.autograd.grad(
+        value, list(model.parameters()), allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([g.flatten() for g in gradients])
+
+
+def step(model, mode="auto"):
+    V = torch.randn(8, 6, 1, generator=torch.Generator().manual_seed(3))
+    probes = V if mode == "forward" else R
+    half = torch.is_autocast_enabled("cpu") and mode != "forward"
+    probes = probes.to(torch.get_autocast_dtype("cpu")) if half else probes
+    return gt.objective(model, X, Y, gt.SpectReg(mode=mode), probes=probes)
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward", "finite_difference"])
+@pytest.mark.parametrize("name", HALF)
+def test_autocast(name, mode):
+    """Value and gradient to 16 roundings of the format; the penalty in float32."""
+    dtype, u = HALF[name]
+    model = mlp()
+    exact = step(model, mode)
+    with torch.autocast("cpu", dtype):
+        got = step(model, mode)
+    assert got.logits.dtype == dtype
+    assert got.penalty.dtype == torch.float32
+    assert got.penalty.item() == pytest.approx(exact.penalty.item(), rel=16 * u)
+    a, b = gradient(got.penalty, model), gradient(exact.penalty, model)
+    assert (a - b).norm() < 16 * u * b.norm()
+
+
+def test_the_square_is_taken_in_single_precision():
+    """A gradient of 300 squares to 90000, beyond float16."""
+    model = nn.Linear(6, 4).half()
+    with torch.no_grad():
+        model.weight.fill_(100.0)
+    assert gt.frobreg(model, X[:1].half()).item() == pytest.approx(24e4, rel=1e-6)
+
+
+def test_loss_scaling():
+    model = mlp()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    got = step(model)
+    plain = gradient(got.loss + 0.3 * got.penalty, model)
+    got = step(model)
+    scaler.scale(got.loss + 0.3 * got.penalty).backward()
+    scaler.unscale_(optimiser)
+    scaled = torch.cat([p.grad.flatten() for p in model.parameters()])
+    torch.testing.assert_close(scaled, plain, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        gt.SpectReg(),
+        gt.DoubleBack(),
+        gt.FrobReg(),
+        gt.JacReg(),
+        gt.Onehot(),
+        gt.SpectReg(mode="forward"),
+    ],
+    ids=repr,
+)
+def test_no_value_is_read(penalty):
+    """Tensors on the device "meta" have no values: who reads one fails."""
+    model = mlp().to("meta")
+    options = {}
+    if isinstance(penalty, gt.SpectReg):
+        size = 6 if penalty.options.get("mode") == "forward" else 4
+        options["probes"] = torch.empty(8, size, 1, device="meta")
+    got = gt.objective(model, X.to("meta"), Y.to("meta"), penalty, **options)
+    (got.loss + got.penalty).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(
+    "options", [{}, {"every": 2}, {"fraction": 0.5}, {"mode": "forward"}], ids=str
+)
+def test_no_synchronisation(options):
+    model, x, y = mlp().cuda(), X.cuda(), Y.cuda()
+    penalty = gt.SpectReg(generator=torch.Generator("cuda").manual_seed(0), **options)
+    for mode in ("default", "error"):  # the first step warms up
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            for _ in range(2):
+                got = gt.objective(model, x, y, penalty)
+                (got.loss + got.penalty).backward()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward", "finite_difference"])
+def test_no_reference_cycle_keeps_a_graph(mode):
+    """Without the cyclic collector, a step's logits are gone when the step is."""
+    model = mlp()
+    gc.collect()
+    gc.disable()
+    try:
+        got = step(model, mode)
+        (got.loss + got.penalty).backward()
+        logits = weakref.ref(got.logits)
+        del got
+        assert logits() is None
+    finally:
+        gc.enable()
+
+
+def test_a_thousand_steps_leave_nothing_behind():
+    model, penalty = mlp(), gt.SpectReg(generator=torch.Generator().manual_seed(0))
+
+    def steps(count):
+        for _ in range(count):
+            got = gt.objective(model, X, Y, penalty)
+            (got.loss + got.penalty).backward()
+
+    steps(10)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+        steps(1000)
+        after = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after <= before

@@ -1,0 +1,255 @@
+"""Penalties over training steps: every, fraction, saved state, schedules, unlabelled inputs."""
+
+import copy
+import io
+from itertools import combinations
+
+import gradreg_torch as gt
+import numpy as np
+import pytest
+import torch
+from gradreg_torch.subset import Subset, taken
+from torch import nn
+
+from gradreg_ref import moments
+
+X = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+Y = torch.tensor([0, 1, 2, 0, 1])
+R = torch.randn(5, 3, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def mlp(*layers):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 5), *layers, nn.Tanh(), nn.Linear(5, 3)).double()
+
+
+def gradient(value, model):
+    gradients = torch.autograd.grad(
+        value, list(model.parameters()), allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([g.flatten() for g in gradients])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_every_k_steps_the_penalty_times_k(reduction):
+    model, penalty = mlp(), gt.FrobReg(every=3, reduction=reduction)
+    whole = gt.frobreg(model, X, reduction=reduction)
+    values = [penalty(model, X) for _ in range(7)]
+    for step, value in enumerate(values):
+        expected = 3 * whole if step % 3 == 0 else 0 * whole
+        assert torch.equal(value, expected.detach() if step % 3 else expected)
+    torch.testing.assert_close(sum(values[:3]) / 3, whole)
+
+
+def test_every_counts_training_steps_only():
+    model, penalty = mlp(), gt.FrobReg(every=2)
+    with torch.no_grad():
+        values = [penalty(model, X) for _ in range(3)]
+    assert all(torch.equal(v, gt.frobreg(model, X).detach()) for v in values)
+    assert penalty.step == 0
+
+
+def test_every_in_the_objective():
+    model, penalty = mlp(), gt.SpectReg(every=2, generator=rng())
+    first, second = (gt.objective(model, X, Y, penalty) for _ in range(2))
+    assert torch.equal(first.penalty, 2 * gt.spectreg(model, X, generator=rng()))
+    assert second.penalty == 0
+    assert torch.equal(first.loss, second.loss)
+    assert torch.equal(first.logits, second.logits)
+
+
+def all_subsets(monkeypatch, k, run):
+    """What `run` gives for every set of k examples."""
+    found = []
+    for rows in combinations(range(5), k):
+        rest = [b for b in range(5) if b not in rows]
+        part = [torch.tensor(rows), torch.tensor(rest, dtype=torch.long)]
+
+        def drawn(x, fraction, generator, part=part):
+            return Subset(*part, *(taken(x, p) for p in part))
+
+        monkeypatch.setattr(Subset, "drawn", drawn)
+        found.append(run())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_a_fraction_is_unbiased_with_the_variance_stated(k, reduction, monkeypatch):
+    """By all subsets: mean, variance and mean gradient, exactly."""
+    model = mlp()
+    penalty = gt.SpectReg(fraction=k / 5, generator=rng(), reduction=reduction)
+    whole = gt.spectreg(model, X, probes=R, reduction=reduction)
+    values = all_subsets(monkeypatch, k, lambda: penalty(model, X, probes=R))
+    torch.testing.assert_close(values.mean(), whole, rtol=1e-13, atol=0)
+    P = gt.spectreg(model, X, probes=R, reduction="none").detach().numpy()
+    factor = 25 if reduction == "sum" else 1
+    np.testing.assert_allclose(
+        values.detach().numpy().var(), factor * moments.fraction_variance(P, k), rtol=1e-12
+    )
+    gradients = all_subsets(monkeypatch, k, lambda: gradient(penalty(model, X, probes=R), model))
+    torch.testing.assert_close(gradients.mean(0), gradient(whole, model), rtol=1e-12, atol=1e-14)
+
+
+def test_noise_of_probes_adds_to_that_of_a_fraction():
+    """Signs and subsets, all of them: Var = (1 − k/n) S²/k + v̄/k."""
+    A = np.array([[[2.0, 1.0], [1.0, 3.0]], [[1.0, 0.5], [0.5, 0.0]], [[4.0, 2.0], [2.0, 1.0]]])
+    signs = np.array([[1, 1], [1, -1]])
+    each = np.einsum("sk,nkl,sl->ns", signs, A, signs)
+    values = [
+        (each[a, s] + each[b, t]) / 2
+        for a, b in combinations(range(3), 2)
+        for s in (0, 1)
+        for t in (0, 1)
+    ]
+    expected = moments.fraction_variance(moments.mean(A), 2, moments.variance(A, "rademacher"))
+    assert np.var(values) == pytest.approx(expected, rel=1e-13)
+
+
+def test_the_variance_of_a_fraction_refuses():
+    with pytest.raises(ValueError, match="expected P with shape"):
+        moments.fraction_variance(np.ones((2, 2)), 1)
+    with pytest.raises(ValueError, match="k <= n"):
+        moments.fraction_variance(np.ones(2), 3)
+    assert moments.fraction_variance(np.ones(1), 1) == 0
+
+
+def test_the_objective_of_a_fraction_is_that_of_the_batch(monkeypatch):
+    model = mlp()
+    penalty = gt.SpectReg(fraction=0.4, generator=rng(3))
+    step = gt.objective(model, X, Y, penalty)
+    whole = gt.objective(model, X, Y, gt.SpectReg(generator=rng()))
+    torch.testing.assert_close(step.logits, whole.logits, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(step.loss, whole.loss, rtol=1e-13, atol=0)
+    alone = gt.SpectReg(fraction=0.4, generator=rng(3))(model, X)
+    torch.testing.assert_close(step.penalty, alone, rtol=1e-13, atol=0)
+    labelled = gt.objective(model, X, Y, gt.DoubleBack(fraction=0.4, generator=rng(3)))
+    expected = gt.DoubleBack(fraction=0.4, generator=rng(3))(model, X, Y)
+    torch.testing.assert_close(labelled.penalty, expected, rtol=1e-13, atol=0)
+
+
+def test_a_fraction_of_dicts_and_tuples():
+    W = torch.ones(4, 3, dtype=torch.float64)
+    by_tensor = gt.FrobReg(fraction=0.4, generator=rng())(lambda x: (x @ W) ** 2, X)
+    by_dict = gt.FrobReg(fraction=0.4, generator=rng())(lambda x: (x @ W) ** 2, {"x": X})
+    by_tuple = gt.FrobReg(fraction=0.4, generator=rng())(lambda x: (x @ W) ** 2, (X,))
+    assert by_tensor == by_dict == by_tuple
+
+
+def test_every_example_is_as_likely():
+    g, counts = rng(), torch.zeros(5)
+    for _ in range(2000):
+        counts[Subset.drawn(X, 0.4, g).rows] += 1
+    # 2000 draws of 2 in 5: mean 800, standard deviation 22; five of them.
+    assert (counts - 800).abs().max() < 110
+
+
+REFUSED = {
+    "fraction of 0": (
+        lambda: gt.FrobReg(fraction=0, generator=rng()),
+        r"fraction in \(0, 1\], got 0",
+    ),
+    "fraction, no generator": (lambda: gt.FrobReg(fraction=0.5), "expected generator=torch.Gen"),
+    "fraction of values": (
+        lambda: gt.FrobReg(fraction=0.5, generator=rng(), reduction="none"),
+        "expected reduction='mean' or 'sum' with fraction",
+    ),
+    "fraction of logits": (
+        lambda: gt.FrobReg(fraction=0.5, generator=rng())(mlp()(X), X),
+        "expected a model with fraction, got logits",
+    ),
+    "fraction through batch norm": (
+        lambda: gt.objective(
+            mlp(nn.BatchNorm1d(5)), X, Y, gt.FrobReg(fraction=0.5, generator=rng())
+        ),
+        "got batch norm in training mode",
+    ),
+    "a generator of nothing": (lambda: gt.FrobReg(generator=rng()), "it draws nothing"),
+    "every half step": (lambda: gt.FrobReg(every=0.5), "expected every to be a whole number"),
+    "labels of unlabelled inputs": (
+        lambda: gt.objective(mlp(), X, Y, gt.DoubleBack(), unlabelled=X),
+        "expected a penalty without labels",
+    ),
+    "a negative weight": (lambda: gt.Linear(0, -1, 10), "expected end to be a finite weight"),
+    "no steps": (lambda: gt.Linear(0, 1, 0), "expected steps to be a whole number"),
+    "a weight that is none": (lambda: gt.Constant(float("nan")), "expected value to be a finite"),
+    "a negative seed": (lambda: gt.rank_generator(-1), "expected seed to be a whole number"),
+    "probes without a generator": (
+        lambda: gt.draw_probes("gaussian", 1, 2, generator=None),
+        "expected generator=torch.Generator",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name):
+    attempt, message = REFUSED[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        attempt()
+
+
+def train(model, penalty, optimiser, steps):
+    for _ in range(steps):
+        optimiser.zero_grad()
+        step = gt.objective(model, X, Y, penalty)
+        (step.loss + 0.1 * step.penalty).backward()
+        optimiser.step()
+
+
+def parts(seed):
+    model = mlp()
+    penalty = gt.SpectReg(every=3, fraction=0.6, generator=rng(seed))
+    return model, penalty, torch.optim.Adam(model.parameters(), lr=0.05)
+
+
+def test_a_resumed_run_goes_on_bit_for_bit():
+    model, penalty, _ = through = parts(7)
+    train(*through, 4)
+    saved = io.BytesIO()
+    torch.save([part.state_dict() for part in through], saved)
+    train(*through, 5)
+    resumed = parts(8)  # another seed: the state is loaded
+    saved.seek(0)
+    for part, state in zip(resumed, torch.load(saved, weights_only=True), strict=True):
+        part.load_state_dict(state)
+    train(*resumed, 5)
+    for a, b in zip(model.parameters(), resumed[0].parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert penalty.step == resumed[1].step == 9
+    with pytest.raises(ValueError, match="expected a penalty with a generator like the one saved"):
+        gt.FrobReg().load_state_dict(penalty.state_dict())
+
+
+def test_unlabelled_inputs_are_penalised_instead():
+    model, U = mlp(nn.BatchNorm1d(5)).train(), X.flip(0) * 2
+    statistics = copy.deepcopy(model)
+    statistics(X)
+    step = gt.objective(model, X, Y, gt.SpectReg(generator=rng()), unlabelled=U)
+    assert torch.equal(step.penalty, gt.spectreg(model, U, generator=rng()))
+    expected = nn.functional.cross_entropy(copy.deepcopy(model)(X), Y)
+    torch.testing.assert_close(step.loss, expected, rtol=1e-14, atol=0)
+    for a, b in zip(model.buffers(), statistics.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_schedules():
+    ramp = gt.Linear(0.0, 1.0, steps=4, begin=2)
+    assert [ramp(t) for t in range(8)] == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
+    assert [gt.Linear(1.0, 0.5, steps=1)(t) for t in range(3)] == [1, 0.5, 0.5]
+    assert gt.Constant(0.3)(10) == 0.3
+
+
+def test_a_generator_of_each_rank():
+    first = gt.draw_probes("gaussian", 2, 3, generator=gt.rank_generator(1))
+    assert torch.equal(
+        first, gt.draw_probes("gaussian", 2, 3, generator=gt.rank_generator(1, rank=0))
+    )
+    assert not torch.equal(
+        first, gt.draw_probes("gaussian", 2, 3, generator=gt.rank_generator(1, rank=1))
+    )
+    square = gt.draw_probes("orthogonal", 2, 3, 3, generator=rng(), dtype=torch.float64)
+    torch.testing.assert_close(square @ square.mT, 3 * torch.eye(3).double().expand(2, 3, 3))
