@@ -60,13 +60,14 @@ class LoopbackBackend:
         self.formulas = FORMULAS | dict(formulas or {})
 
     def capabilities(self) -> Capabilities:
-        """NumPy, on the CPU, in float64."""
+        """NumPy, on the CPU, in float64; a formula of one's own knows no sides."""
+        mirrored = self.formulas["spectreg"] is FORMULAS["spectreg"]
         return Capabilities(
             f"numpy {np.__version__}",
             {"cpu": "NumPy"},
             ("float64",),
             ("explicit Jacobian",),
-            ("output", "input"),
+            ("output", "input") if mirrored else ("output",),
         )
 
     def value(

@@ -8,6 +8,7 @@ import numpy as np
 from gradreg_ref.verify import estimators, formulas
 from gradreg_ref.verify.comparison import (
     FLOOR,
+    LIMIT,
     Target,
     direction_for,
     expected_slope,
@@ -62,7 +63,7 @@ def differences(target: Target, e: Example) -> float:
 def difference(
     target: Target, penalty: str, e: Example, mode: str, options: dict[str, Any]
 ) -> float:
-    """One penalty's value and slope in one mode."""
+    """One penalty's value and slope in one mode, as a share of their limits."""
     options = {"reduction": "sum"} | options
     value = same(
         f"{penalty}, value, {mode}",
@@ -74,10 +75,10 @@ def difference(
     gradient = target.gradient(penalty, e, mode=mode, **options)
     expected = expected_slope(penalty, e, direction, **options)
     scale = max(np.abs(gradient * direction).max(), FLOOR * np.abs(direction).sum(), abs(expected))
-    error = float(abs(gradient @ direction - expected) / scale)
-    if not error <= DIFFERENCES[mode]:
+    share = float(abs(gradient @ direction - expected) / scale) / DIFFERENCES[mode]
+    if not share <= 1:
         raise Broken(
             f"{penalty}, parameter gradient, {mode}: expected {float(expected)!r} (within "
             f"{DIFFERENCES[mode]:.0e}), got {float(gradient @ direction)!r}"
         )
-    return value
+    return max(value / LIMIT, share)

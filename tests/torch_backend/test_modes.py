@@ -7,7 +7,11 @@ import gradreg_torch as gt
 import pytest
 import torch
 from gradreg_torch import finite_difference
+from gradreg_torch.backend import TorchBackend
 from torch import nn
+
+from gradreg_ref.verify import BY_ID, Target, bundled
+from gradreg_ref.verify.outcomes import Broken
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 Y = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -229,3 +233,22 @@ def test_warnings_come_from_auto_only():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gt.spectreg(model, X, probes=R, mode="finite_difference")
+
+
+def test_a_wrong_forward_mode_turns_s21_red(monkeypatch):
+    """Planted: half of the inputs' products."""
+    right = gt.forward.one_pass
+    monkeypatch.setattr(
+        gt.forward, "one_pass", lambda f, v: (lambda z, J_V, b: (z, J_V / 2, b))(*right(f, v))
+    )
+    with pytest.raises(Broken, match="expected"):
+        BY_ID["S21"].check(Target(TorchBackend()), next(iter(bundled())))
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.001])
+def test_a_wrong_difference_turns_s22_red(factor, monkeypatch):
+    """Planted: a quotient of another step than was taken. The value stays exact."""
+    right = finite_difference.r_J_v
+    monkeypatch.setattr(finite_difference, "r_J_v", lambda *a: factor * right(*a))
+    with pytest.raises(Broken, match="parameter gradient, finite_difference: expected"):
+        BY_ID["S22"].check(Target(TorchBackend()), next(iter(bundled())))
