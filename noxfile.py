@@ -55,6 +55,17 @@ def verify(session):
 
 
 @nox.session
+def bench(session):
+    """What a step costs, on one thread: half an hour; `nox -s bench -- --networks LeNet` for less."""
+    session.install(TORCH, "matplotlib>=3.8")
+    session.install("-e", ".")
+    out = ("--out", "benchmarks/results/cpu.json")
+    session.run("python", "benchmarks/step_cost.py", *(session.posargs or out), env=ONE_THREAD)
+    if not session.posargs:
+        session.run("python", "benchmarks/report.py")
+
+
+@nox.session
 def mutation(session):
     """Which changes of the reference and of the torch backend no test notices: half an hour."""
     session.install(TORCH, *TESTS, "mutmut==3.8.1")
