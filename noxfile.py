@@ -56,7 +56,7 @@ def verify(session):
 
 @nox.session
 def bench(session):
-    """What a step costs, on one thread: half an hour; `nox -s bench -- --networks LeNet` for less."""
+    """What a step costs, on one thread: half an hour (`-- --networks LeNet` for less)."""
     session.install(TORCH, "matplotlib>=3.8")
     session.install("-e", ".")
     out = ("--out", "benchmarks/results/cpu.json")

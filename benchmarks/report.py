@@ -25,8 +25,9 @@ BARS = {
 def table(result: dict[str, Any]) -> str:
     """Every row, and the noise of the laws of probes."""
     lines = [
-        f"`{result['command']}`, torch {result['torch']}, Python {result['python']}, "
-        f"{result['device']}.",
+        f"torch {result['torch']}, Python {result['python']}, {result['device']}:",
+        "",
+        *(f"- `{command}`" for command in result["commands"]),
         "",
         "| network | m | variant | plain steps | quartiles | memory |",
         "|---|---|---|---|---|---|",

@@ -10,6 +10,7 @@ import argparse
 import json
 import platform
 import random
+import shlex
 import statistics
 import sys
 import time
@@ -229,25 +230,45 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found = [
-        row
-        for name in arguments.networks
-        for m in arguments.classes
-        for row in rows(name, m, arguments.device, arguments.turns, arguments.only)
-    ]
-    cuda = arguments.device.startswith("cuda")
-    result = {
-        "command": " ".join(["python", "benchmarks/step_cost.py", *sys.argv[1:]]),
+    result = provenance(arguments.device) | {"rows": [], "noise": noises(arguments.device)}
+    for name in arguments.networks:
+        for m in arguments.classes:
+            if (name, m) in TOO_LARGE and arguments.device == "cpu":
+                continue
+            result["rows"] += rows(name, m, arguments.device, arguments.turns, arguments.only)
+            write(result, arguments.out)
+
+
+# Exact FrobReg keeps m graphs: 23 GB and more.
+TOO_LARGE = {("residual net", 200)}
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """What was run, and where."""
+    cuda = device.startswith("cuda")
+    return {
+        "commands": [shlex.join(["python", "benchmarks/step_cost.py", *sys.argv[1:]])],
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if cuda else "one CPU thread",
         "machine": platform.processor() or platform.machine(),
-        "rows": found,
-        "noise": noises(arguments.device),
     }
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def write(result: dict[str, Any], out: Path | None) -> None:
+    """As JSON; rows of other networks that are there, of the same torch and device, stay."""
+    if out is None:
+        return
+    merged = dict(result)
+    if out.exists():
+        old = json.loads(out.read_text(encoding="utf-8"))
+        if all(old[key] == result[key] for key in ("torch", "device", "machine")):
+            new = {(row["network"], row["m"]) for row in result["rows"]}
+            kept = [row for row in old["rows"] if (row["network"], row["m"]) not in new]
+            merged["rows"] = kept + result["rows"]
+            merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from gradreg_ref.verify.comparison import (
     same,
 )
 from gradreg_ref.verify.examples import Example
-from gradreg_ref.verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
+from gradreg_ref.verify.outcomes import Broken, NotHere, NotTestable, largest
 
 # Of a gradient by differences of ordinary gradients, relative: h² with h = ∛ε is 4e-11, and so are
 # its rounding errors ε/h; one-sided h with h = √ε is 1e-8. Both times the network's own scales.
@@ -25,8 +25,6 @@ DIFFERENCES = {"finite_difference": 1e-6, "one_sided_difference": 1e-3}
 
 def input_side(target: Target, e: Example) -> float:
     """S3–S8 with probes of the inputs: the same mean, and variances with A = JᵀJ."""
-    if target.declared is not None:
-        raise NotAsked("asked of backends; a function is declared with its side")
     if "input" not in target.backend.capabilities().sides:
         raise NotTestable("it has probes of the logits only")
     mirror = replace(target, probed="input")
@@ -45,8 +43,6 @@ ESTIMATES = (estimators.unbiased, estimators.gaussian, estimators.rademacher, es
 
 def differences(target: Target, e: Example) -> float:
     """Exact values, and gradients to the order of the step, by differences of gradients."""
-    if target.declared is not None:
-        raise NotAsked("asked of backends")
     modes = [mode for mode in DIFFERENCES if mode in target.backend.capabilities().modes]
     if not modes:
         raise NotTestable("it has no finite differences")

@@ -25,7 +25,8 @@ def test_the_catalogue_is_as_large_as_it_says():
     assert len(RIGHT) >= 12
     by_penalty = Counter(entry.declaration.kind for entry in WRONG)
     assert all(by_penalty[penalty] >= 3 for penalty in PENALTIES)
-    assert {entry.claim for entry in WRONG} == set(BY_ID), "every claim is broken by a function"
+    of_functions = set(BY_ID) - {"S21", "S22"}  # these are asked of backends (test_modes.py)
+    assert {entry.claim for entry in WRONG} == of_functions, "every claim is broken by a function"
     kinds = {"value", "gradient", "sampler", "batch", "shape", "dtype", "conduct"}
     assert {entry.mistake for entry in WRONG} == kinds
 
