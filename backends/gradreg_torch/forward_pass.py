@@ -21,6 +21,7 @@ from gradreg_torch.running import (
     Buffers,
     Model,
     Random,
+    copied,
     math_attention,
     random_state,
     visible,
@@ -93,7 +94,8 @@ class ForwardPass:
         copies = {name: tensor.clone() for name, tensor in self.inputs.items()}
         twice = self.create_graph and self.mode in ("reverse", "auto")
         with visible(self.model.function), math_attention() if twice else nullcontext():
-            self.accept(self.model(copies, None if self.update_statistics else self.buffers))
+            own = None if self.update_statistics else copied(self.buffers)
+            self.accept(self.model(copies, own))
         if self.create_graph:
             found = graph.nodes(self.output)
             self.mode = resolve(self.mode, graph.names_of(found))

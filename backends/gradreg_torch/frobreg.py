@@ -40,8 +40,8 @@ def frobreg(
     reduction : {"mean", "sum", "none"}
         Over the batch; "none" returns one value an example.
     chunk_size : int, optional
-        How many of the m products are computed at once (by vmap); 1 is a plain loop with the least
-        memory. None is a loop on the CPU, and all of them on an accelerator or compiled.
+        How many of the m products are computed at once (by vmap); 1 is a plain loop. None is a loop
+        on the CPU, and all of them on an accelerator or compiled. The graphs of all m are kept.
     check_values : bool, optional
         Whether to look for NaN, infinity and labels out of range; None is on the CPU only.
 

@@ -161,6 +161,35 @@ def test_statistics_move_once_with_the_loss_and_never_without(mode):
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-7)
 
 
+class Counting(nn.Module):
+    """Each pass scales by one more, as spectral norm's power iteration moves on in each."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("passes", torch.ones((), dtype=torch.float64))
+
+    def forward(self, x):
+        self.passes += 1
+        return self.passes * x
+
+
+@pytest.mark.parametrize("objective", [False, True])
+@pytest.mark.parametrize("mode", ["forward", *DIFFERENCES])
+def test_every_pass_sees_the_buffers_of_the_first(mode, objective):
+    found = []
+    for m in (mode, "forward" if mode == "forward" else "reverse"):
+        model, probes = mlp(Counting()).train(), V if mode == "forward" else R
+        options = {"chunk_size": 1} if m == "forward" == mode else {}
+        if objective:
+            value = gt.objective(model, X, Y, gt.SpectReg(mode=m, **options), probes=probes).penalty
+        else:
+            value = gt.spectreg(model, X, probes=probes, mode=m, **options)
+        assert model[1].passes == (2 if objective else 1)
+        found.append(gradient(value, model))
+        del value
+    assert relative(*found) < 1e-6
+
+
 def test_per_example_differences_through_batch_norm_are_refused():
     model = mlp(nn.BatchNorm1d(5)).train()
     with pytest.raises(ValueError, match="expected reduction='mean' or 'sum' with finite diff"):
