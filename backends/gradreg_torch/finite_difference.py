@@ -17,7 +17,7 @@ from torch import Tensor
 from gradreg_torch import checks, graph
 from gradreg_torch.forward_pass import ForwardPass
 from gradreg_torch.inputs import Named
-from gradreg_torch.kinks import Pieces, kinks
+from gradreg_torch.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch.running import copied, replayed, visible
 from gradreg_torch.sums import HALF, at_least_single, sum_of_squares
 
@@ -81,6 +81,8 @@ def beside(f: ForwardPass, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces 
         for (name, x), t in zip(f.inputs.items(), v, strict=True)
     }
     logits = again(f, moved, pieces and pieces.repeat())
+    if pieces is not None and pieces.left:
+        raise ValueError(NOT_THE_SAME)
     if pieces is not None and (left := kinks(graph.nodes(logits))):
         raise ValueError(
             f"expected kinks that finite differences can hold open, got {', '.join(sorted(left))}: "

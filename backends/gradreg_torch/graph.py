@@ -6,6 +6,7 @@ torch raises for each of them, but in the user's ``backward()`` and in its own w
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 # The node in the graph of the logits, what it is to its user, and what mends it.
@@ -101,3 +102,10 @@ def require_double_backward(names: set[str]) -> None:
             "cannot; pass the model with mode='finite_difference'"
             + (f", or use {remedy}" if remedy else "")
         )
+
+
+def saved_tensor_hooks() -> Any:
+    """The innermost ones, which `torch.utils.checkpoint` sets in a block that it will run again."""
+    if torch.compiler.is_compiling():
+        return None
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from gradreg_torch.graph import saved_tensor_hooks
+
 PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_),
     *(F.relu6, F.hardtanh, F.leaky_relu, F.threshold, F.hardsigmoid, F.softshrink),
@@ -33,6 +35,7 @@ POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
     F.adaptive_max_pool1d: (F.adaptive_max_pool1d, 1),
     F.adaptive_max_pool2d: (F.adaptive_max_pool2d, 2),
 }
+HELD = {*PIECEWISE_LINEAR, *POOLS, F.prelu, F.hardswish}
 # Nodes of functions with kinks; ELU and the like are told apart in `has_kink`.
 KINKED = re.compile(
     "(Relu|LeakyRelu|Threshold|Hardtanh|Hardsigmoid|Hardswish|PreluKernel|RreluWithNoise|Softshrink"
@@ -58,6 +61,12 @@ def has_kink(node: Any) -> bool:
     return bool(KINKED.match(name))
 
 
+NOT_THE_SAME = (
+    "expected the same operations in every pass, got others near x than at x; finite differences "
+    "cannot follow a model that branches on its values: pass mode='reverse'"
+)
+
+
 class Pieces(TorchFunctionMode):
     """Records the pieces in the first pass inside it, and repeats them in every other."""
 
@@ -65,6 +74,7 @@ class Pieces(TorchFunctionMode):
         super().__init__()
         self.recorded: list[tuple[Tensor, ...]] = []
         self.left: deque[tuple[Tensor, ...]] | None = None
+        self.hooks = saved_tensor_hooks()
 
     def repeat(self) -> "Pieces":
         """From now on, from the beginning."""
@@ -74,16 +84,23 @@ class Pieces(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The function, or its piece."""
         kwargs = kwargs or {}
+        if func not in HELD:
+            return func(*args, **kwargs)
+        if saved_tensor_hooks() != self.hooks:
+            raise ValueError(
+                "expected no ReLU or the like in a checkpointed block, got hooks on saved tensors: "
+                "finite differences cannot hold it open when it is computed again in the backward "
+                "pass; pass mode='reverse'"
+            )
         if func in PIECEWISE_LINEAR:
             return self.linear(func, *args, **kwargs)
-        if func in POOLS and not kwargs.get("return_indices"):
+        if func in POOLS and kwargs.get("return_indices"):
+            return func(*args, **kwargs)
+        if func in POOLS:
             return self.pooled(*POOLS[func], *args, **kwargs)
         if func is F.prelu:
             return self.prelu(*args, **kwargs)
-        if func is F.hardswish:
-            x = args[0]
-            return x * self.linear(F.hardsigmoid, x)
-        return func(*args, **kwargs)
+        return args[0] * self.linear(F.hardsigmoid, args[0])  # hardswish
 
     def linear(self, func: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """c·x + d."""
@@ -94,7 +111,7 @@ class Pieces(TorchFunctionMode):
                 (c,) = torch.autograd.grad(y.sum(), leaf)
             self.recorded.append((c, y.detach() - c * leaf.detach()))
             return func(x, *args, **kwargs)
-        c, d = self.left.popleft()
+        c, d = self.taken(x)
         y = c * x + d
         return x.copy_(y) if func in IN_PLACE or kwargs.get("inplace") else y
 
@@ -106,7 +123,7 @@ class Pieces(TorchFunctionMode):
             largest, where = pool(x, *args, **kwargs | {"return_indices": True})
             self.recorded.append((where,))
             return cast("Tensor", largest)
-        (where,) = self.left.popleft()
+        (where,) = self.taken(None)
         first = x.ndim - axes
         return x.flatten(first).gather(first, where.flatten(first)).view(where.shape)
 
@@ -116,4 +133,10 @@ class Pieces(TorchFunctionMode):
             self.recorded.append((x > 0,))
             return F.prelu(x, weight)
         channels = weight if weight.numel() == 1 else weight.reshape(-1, *[1] * (x.ndim - 2))
-        return torch.where(self.left.popleft()[0], x, channels * x)
+        return torch.where(self.taken(x)[0], x, channels * x)
+
+    def taken(self, x: Tensor | None) -> tuple[Tensor, ...]:
+        """The next piece, of the shape of x."""
+        if not self.left or (x is not None and self.left[0][0].shape != x.shape):
+            raise ValueError(NOT_THE_SAME)
+        return self.left.popleft()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from gradreg_torch.graph import saved_tensor_hooks
 from gradreg_torch.sums import at_least_single
 
 
@@ -135,13 +136,6 @@ class Decomposed(TorchFunctionMode):
         if func is F.batch_norm:
             kwargs = {**kwargs, "coupling": self.coupling}
         return FORMULAS.get(func, func)(*args, **kwargs)
-
-
-def saved_tensor_hooks() -> Any:
-    """The innermost ones, which `torch.utils.checkpoint` sets in a block that it will run again."""
-    if torch.compiler.is_compiling():
-        return None
-    return torch._C._autograd._top_saved_tensors_default_hooks(True)
 
 
 class RunningStatistics(TorchFunctionMode):

@@ -173,6 +173,13 @@ CASES: dict[str, Case] = {
             nn.Linear(6, 3),
         )
     ),
+    "checkpointed ReLU": Case(
+        lambda: Net(
+            lambda x, part, head: head(checkpoint(part, x, use_reentrant=False)),
+            nn.Sequential(nn.Linear(6, 6), nn.ReLU()),
+            nn.Linear(6, 3),
+        )
+    ),
     "checkpoint, reentrant": Case(
         lambda: Net(
             lambda x, part, head: head(checkpoint(part, x, use_reentrant=True)),

@@ -94,6 +94,35 @@ def test_forward_mode_is_the_mirror_image():
     torch.testing.assert_close(got, expected, rtol=1e-13, atol=0)
 
 
+def test_projected_jacreg_in_forward_mode():
+    """‖S J V‖², S of the logits of the same pass."""
+    model = mlp()
+    J, p = torch.func.vmap(torch.func.jacrev(model))(X), model(X).softmax(1)
+    S = torch.diag_embed(p) - p[:, :, None] * p[:, None]
+    expected = (S @ J @ V).square().sum((1, 2)) / 2
+    got = gt.jacreg(model, X, probes=V, mode="forward", reduction="none")
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=0)
+
+
+class Branching(nn.Module):
+    """Another number of ReLUs, or none, in every pass."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
+    def forward(self, x):
+        for _ in range(self.calls.pop(0)):
+            x = torch.relu(x)
+        return x
+
+
+@pytest.mark.parametrize("calls", [[1, 1, 2, 2], [2, 2, 1, 1]])
+def test_a_model_that_branches_is_refused(calls):
+    with pytest.raises(ValueError, match="expected the same operations in every pass"):
+        gt.spectreg(mlp(Branching(calls)), X, probes=R[:, :, :1], mode="finite_difference")
+
+
 def test_forward_mode_of_several_inputs():
     W = torch.ones(4, 3, dtype=torch.float64)
     both = torch.cat([V, 2 * V], 1)[:, :5]
