@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gradreg_torch import checks
 from gradreg_torch.forward_pass import ForwardPass
+from gradreg_torch.running import math_attention
 from gradreg_torch.sums import sum_of_squares
 
 
@@ -27,15 +28,16 @@ def vjp(f: ForwardPass, rs: Tensor) -> tuple[Tensor, ...]:
     if f.create_graph and not rs.requires_grad:
         # torch then notices a function that cannot be differentiated twice (where not batched).
         rs = rs.detach().requires_grad_()
-    products = torch.autograd.grad(
-        f.logits,
-        list(f.inputs.values()),
-        rs if batched else rs[0],
-        create_graph=f.create_graph,
-        retain_graph=True,
-        allow_unused=True,
-        is_grads_batched=batched,
-    )
+    with math_attention():  # as in the pass: a checkpointed block is computed again here
+        products = torch.autograd.grad(
+            f.logits,
+            list(f.inputs.values()),
+            rs if batched else rs[0],
+            create_graph=f.create_graph,
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=batched,
+        )
     checks.reached(f.inputs, products)
     return products if batched else stacked(products)
 

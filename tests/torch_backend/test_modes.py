@@ -9,6 +9,8 @@ import torch
 from gradreg_torch import finite_difference
 from gradreg_torch.backend import TorchBackend
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import CheckpointError, checkpoint
 
 from gradreg_ref.verify import BY_ID, Target, bundled
 from gradreg_ref.verify.outcomes import Broken
@@ -310,3 +312,33 @@ def test_a_wrong_difference_turns_s22_red(factor, monkeypatch):
     monkeypatch.setattr(finite_difference, "r_J_v", lambda *a: factor * right(*a))
     with pytest.raises(Broken, match="parameter gradient, finite_difference: expected"):
         BY_ID["S22"].check(Target(TorchBackend()), next(iter(bundled())))
+
+
+class Attention(nn.Module):
+    """One head on (n, t, 6), in torch's default kernel unless told otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(6, 6)
+
+    def forward(self, x):
+        h = self.map(x)[:, None]
+        return nn.functional.scaled_dot_product_attention(h, h, x[:, None])[:, 0].flatten(1)
+
+
+def test_checkpointed_attention():
+    torch.manual_seed(0)
+    block, x = Attention().double(), torch.randn(4, 5, 6).double()
+    expected = gradient(gt.spectreg(block, x, probes=torch.ones(4, 30, 1).double()), block)
+
+    def model(x):
+        return checkpoint(block, x, use_reentrant=False)
+
+    def value(mode):
+        return gt.spectreg(model, x, probes=torch.ones(4, 30, 1).double(), mode=mode)
+
+    with sdpa_kernel(SDPBackend.MATH):
+        assert relative(gradient(value("reverse"), block), expected) < 1e-12
+    assert relative(gradient(value("finite_difference"), block), expected) < 1e-8
+    with pytest.raises(CheckpointError):
+        gradient(value("reverse"), block)
