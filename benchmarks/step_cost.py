@@ -79,6 +79,32 @@ def ours(penalty: gt.Penalty) -> Loss:
     return loss
 
 
+def compiled_spectreg(m: int, device: str) -> Loss:
+    """The whole step's loss compiled; probes are drawn outside."""
+    g, penalty = torch.Generator(device).manual_seed(0), gt.SpectReg()
+
+    @torch.compile(fullgraph=True)
+    def step(model: nn.Module, x: Tensor, y: Tensor, probes: Tensor) -> Tensor:
+        got = gt.objective(model, x, y, penalty, probes=probes)
+        return got.loss + LAM * got.penalty
+
+    def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return step(model, x, y, gt.draw_probes("gaussian", len(x), m, generator=g))
+
+    return loss
+
+
+COMPILED = "plain, compiled"
+
+
+def compiled_variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
+    """Rows whose ratio is to the compiled plain step."""
+    return {
+        COMPILED: (torch.compile(plain, fullgraph=True), 1),
+        "spectreg, compiled": (compiled_spectreg(m, device), 1),
+    }
+
+
 def variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
     """Every row by name, with how many steps one turn takes."""
 
@@ -171,15 +197,16 @@ def noise(trainer: Trainer, **options: Any) -> float:
     return statistics.stdev(values) / statistics.mean(values)
 
 
-def rows(name: str, m: int, device: str, turns: int, only: str) -> list[dict[str, Any]]:
+def rows(name: str, m: int, device: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Of one network with m classes."""
+    turns, only = arguments.turns, arguments.only
     trainer = Trainer(SUBJECTS[name], m, device)
-    losses = variants(m, device)
+    losses = variants(m, device) | (compiled_variants(m, device) if arguments.compile else {})
     if name == "residual net":
         losses.pop("spectreg, fraction=1/4", None)  # refused: batch norm couples the examples
     usable: dict[str, tuple[Loss, int]] = {}
     for variant, (loss, steps) in losses.items():
-        if variant != "plain" and only not in variant:
+        if not variant.startswith("plain") and only not in variant:
             continue
         seconds(trainer, loss, steps)  # warm up
         usable[variant] = (loss, steps)
@@ -193,7 +220,8 @@ def rows(name: str, m: int, device: str, turns: int, only: str) -> list[dict[str
     memory = {variant: peak_bytes(trainer, loss) for variant, (loss, _) in usable.items()}
     found = []
     for variant, times in taken.items():
-        ratios = [t / p for t, p in zip(times, taken["plain"], strict=True)]
+        base = COMPILED if variant.endswith(", compiled") else "plain"
+        ratios = [t / p for t, p in zip(times, taken[base], strict=True)]
         found.append(
             {
                 "network": name,
@@ -202,7 +230,7 @@ def rows(name: str, m: int, device: str, turns: int, only: str) -> list[dict[str
                 "milliseconds": round(1e3 * statistics.median(times), 3),
                 "ratio": round(statistics.median(ratios), 3),
                 "quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)],
-                "memory_ratio": round(memory[variant] / memory["plain"], 3),
+                "memory_ratio": round(memory[variant] / memory[base], 3),
                 "turns": turns,
             }
         )
@@ -233,6 +261,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=21)
     parser.add_argument("--networks", nargs="*", default=list(SUBJECTS), choices=list(SUBJECTS))
     parser.add_argument("--only", default="", help="variants whose name has this in it")
+    parser.add_argument("--compile", action="store_true", help="rows of compiled steps too")
     parser.add_argument("--classes", nargs="*", type=int, default=[10, 200])
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -242,12 +271,12 @@ def main() -> None:
         for m in arguments.classes:
             if (name, m) in TOO_LARGE and arguments.device == "cpu":
                 continue
-            result["rows"] += rows(name, m, arguments.device, arguments.turns, arguments.only)
+            result["rows"] += rows(name, m, arguments.device, arguments)
             write(result, arguments.out)
 
 
 # Exact FrobReg keeps m graphs: 23 GB and more.
-TOO_LARGE = {("residual net", 200)}
+TOO_LARGE = {("residual net", 200), ("vision transformer", 200)}
 
 
 def provenance(device: str) -> dict[str, Any]:
