@@ -40,7 +40,7 @@ def test_verify_fails(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["verify", "keras"], "or file.py:penalty) to be one of loopback"),
+        (["verify", "keras"], "or file.py:penalty) to be one of jax, loopback"),
         (["verify", "loopback", "--device", "cuda:0"], "got 'cuda:0'"),
     ],
 )

@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-PACKAGES = {"gradreg_ref", "gradreg_torch", "gradreg_experiments"}
+PACKAGES = {"gradreg_ref", "gradreg_torch", "gradreg_jax", "gradreg_experiments"}
 
 
 def check(directory):

@@ -1,0 +1,27 @@
+"""gradreg_jax: the penalties of `gradreg_ref` as pure functions ``fn(f, params, x, *, key, …)``.
+
+The same names and shapes; J is never formed. Under `jit`, `grad` and `vmap` like any function;
+randomness is a key, passed in.
+"""
+
+from gradreg_jax.confidence_penalty import confidence_penalty
+from gradreg_jax.convert import to_jax
+from gradreg_jax.doubleback import doubleback
+from gradreg_jax.frobreg import frobreg
+from gradreg_jax.jacreg import jacreg
+from gradreg_jax.onehot import onehot
+from gradreg_jax.probes import draw_probes
+from gradreg_jax.spectreg import spectreg
+from gradreg_jax.weight_decay import weight_decay
+
+__all__ = [
+    "confidence_penalty",
+    "doubleback",
+    "draw_probes",
+    "frobreg",
+    "jacreg",
+    "onehot",
+    "spectreg",
+    "to_jax",
+    "weight_decay",
+]

@@ -1,0 +1,126 @@
+"""What the JAX backend accepts; everything else gets a sentence that says what to do.
+
+Checks of shape and dtype always run. Those that read values run on concrete arrays only: inside
+`jit`, `grad` of an outer function or `vmap` there are none to read.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+HALF = (jnp.float16, jnp.bfloat16)
+
+
+def concrete(a: Any) -> bool:
+    """Whether there are values to read."""
+    return not isinstance(a, jax.core.Tracer)
+
+
+def inputs(x: Any) -> int:
+    """A pytree of floating arrays (n, …), n >= 1; n."""
+    leaves = jax.tree.leaves(x)
+    if not leaves:
+        raise ValueError("expected x to be an array or a pytree of arrays, got none")
+    for leaf in map(jnp.asarray, leaves):
+        floating("x", leaf)
+        if leaf.ndim < 2 or 0 in leaf.shape:
+            raise ValueError(
+                f"expected x with shape (n, ...) and n >= 1, got {leaf.shape}; "
+                "one example is x[None], scalars x[:, None]"
+            )
+    sizes = {jnp.shape(leaf)[0] for leaf in leaves}
+    if len(sizes) > 1:
+        raise ValueError(f"expected inputs of one batch size, got {sorted(sizes)}")
+    return sizes.pop()
+
+
+def floating(name: str, a: Any) -> Any:
+    """A finite array of a real floating dtype."""
+    a = jnp.asarray(a)
+    if not jnp.issubdtype(a.dtype, jnp.floating):
+        raise TypeError(
+            f"expected {name} of a real floating dtype, got {a.dtype}; convert it with "
+            ".astype(float), and for token models differentiate the embeddings"
+        )
+    if concrete(a) and not jnp.isfinite(a).all():
+        raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
+    return a
+
+
+def outputs(z: Any, n: int) -> Any:
+    """An array (n, …) of a real floating dtype."""
+    if not hasattr(z, "shape") or z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+        raise ValueError(
+            f"expected f(params, x) to return logits with shape ({n}, ...), got "
+            f"{getattr(z, 'shape', type(z).__name__)}; return the logits, not a loss"
+        )
+    return floating("logits", z)
+
+
+def rows_of_logits(z: Any) -> Any:
+    """Logits (n, k), k > 1, where a penalty needs classes."""
+    if z.ndim != 2:
+        raise ValueError(f"expected logits with shape (n, k), got {z.shape}; reshape f's output")
+    if z.shape[1] == 1:
+        raise ValueError(
+            "expected at least 2 logits, got m = 1: softmax of one logit is always 1; "
+            "for a binary problem return the two logits (0, z)"
+        )
+    return z
+
+
+def labels(y: Any, n: int, m: int) -> Any:
+    """Class labels (n,) in [0, m), of an integer dtype."""
+    y = jnp.asarray(y)
+    if y.shape != (n,):
+        raise ValueError(
+            f"expected labels with shape ({n},), got {y.shape}; one class index an example"
+        )
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use .astype(int)")
+    if concrete(y) and (y.min() < 0 or y.max() >= m):
+        raise ValueError(
+            f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
+            "classes count from 0"
+        )
+    return y
+
+
+def probes(r: Any, n: int, m: int, shared: bool, dtype: Any) -> Any:
+    """Probes r[n, k, q], k < m, of that dtype; r[1, k, q] if shared."""
+    r, batch = floating("probes", r), 1 if shared else n
+    if r.ndim != 3 or r.shape[:2] != (batch, m) or r.shape[2] == 0:
+        hint = (
+            "for one set of probes for the whole batch pass shared_probe=True"
+            if r.ndim == 3 and r.shape[0] == 1 and not shared
+            else "for one probe an example pass probes[:, :, None]"
+        )
+        raise ValueError(f"expected probes with shape ({batch}, {m}, q), got {r.shape}; {hint}")
+    return r.astype(dtype)
+
+
+def key(k: Any) -> Any:
+    """Randomness is an argument."""
+    if k is None:
+        raise TypeError(
+            "expected key=jax.random.key(seed), got None; randomness is always passed in "
+            "(or pass probes= themselves)"
+        )
+    return k
+
+
+def choice(name: str, value: Any, known: Iterable[str]) -> Any:
+    """One of the known names."""
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
+    return value
+
+
+def count(name: str, value: Any) -> int:
+    """A positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
+    return value

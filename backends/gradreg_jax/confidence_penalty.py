@@ -1,0 +1,38 @@
+"""Confidence penalty: the negative entropy of the predicted distribution."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradreg_jax import checks
+from gradreg_jax.products import at_least_single, reduce
+
+
+def confidence_penalty(logits: Any, *, reduction: str = "mean") -> Any:
+    """Σ_k p_k log p_k, the negative entropy of p = softmax(z).
+
+    Not a gradient penalty: it stands here because the paper compares with it.
+
+    Parameters
+    ----------
+    logits : array (n, k)
+        z.
+    reduction : {"mean", "sum", "none"}
+        Over the batch. The authors' scripts sum over the batch.
+
+    Returns
+    -------
+    array () or (n,)
+        Natural logarithm; between −log m (uniform) and 0 (certain).
+
+    References
+    ----------
+    Pereyra et al., "Regularizing neural networks by penalizing confident output distributions"
+    (2017); Varga, Csiszárik, Zombori (arXiv:1712.09936), CP.
+    """
+    z = checks.rows_of_logits(checks.floating("logits", logits))
+    if 0 in z.shape:
+        raise ValueError(f"expected logits with n >= 1, got {z.shape}; skip empty batches")
+    log_p = jax.nn.log_softmax(at_least_single(z), axis=1)
+    return reduce((jnp.exp(log_p) * log_p).sum(axis=1), reduction)

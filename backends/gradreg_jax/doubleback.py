@@ -1,0 +1,50 @@
+"""DoubleBack: the squared input gradient of the loss, a projection of the logits Jacobian."""
+
+from typing import Any
+
+from gradreg_jax import checks
+from gradreg_jax.losses import LOSSES
+from gradreg_jax.products import Linearised, Model, reduce
+
+
+def doubleback(
+    f: Model,
+    params: Any,
+    x: Any,
+    y: Any,
+    *,
+    loss: str = "cross_entropy",
+    reduction: str = "mean",
+) -> Any:
+    """‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
+
+    R depends on the parameters through z and is never detached: it takes part in the gradient.
+
+    Parameters
+    ----------
+    f, params, x, reduction
+        As in `frobreg`.
+    y : array
+        Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
+        outputs for mean_squared_error.
+    loss : {"cross_entropy", "mean_squared_error"}
+        L of *one example*; mean_squared_error is the mean over its outputs, without ½.
+
+    Returns
+    -------
+    array () or (n,)
+        No ½. In float32 for a float16 or bfloat16 network.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `gradreg_jax.checks`: every message says what to do.
+
+    References
+    ----------
+    Drucker, LeCun, "Improving generalization performance using double backpropagation" (1992);
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), DoubleBack.
+    """
+    at = Linearised.at(f, params, x)
+    R = LOSSES[checks.choice("loss", loss, LOSSES)](at, y)
+    return reduce(at.contract(R[:, :, None]), reduction)

@@ -1,0 +1,47 @@
+"""∂L/∂z of the loss of one example, never detached; the formulas of `gradreg_ref.losses`."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradreg_jax import checks
+from gradreg_jax.products import Linearised, at_least_single
+
+
+def cross_entropy_gradient(at: Linearised, y: Any) -> Any:
+    """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
+    z = checks.rows_of_logits(at.output)
+    p = jax.nn.softmax(at_least_single(z), axis=1)
+    y = target_probabilities(y, z).astype(p.dtype)
+    return p * y.sum(axis=1, keepdims=True) - y
+
+
+def target_probabilities(y: Any, z: Any) -> Any:
+    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
+    y = jnp.asarray(y)
+    if y.ndim != 2:
+        return jax.nn.one_hot(checks.labels(y, *z.shape), z.shape[1])
+    y = checks.floating("y", y)
+    if y.shape != z.shape:
+        raise ValueError(f"expected y with shape ({z.shape[0]},) or {z.shape}, got {y.shape}")
+    if checks.concrete(y) and ((y < 0).any() or (abs(y.sum(axis=1) - 1) > 1e-2).any()):
+        raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
+    return y
+
+
+def mean_squared_error_gradient(at: Linearised, y: Any) -> Any:
+    """∂L/∂z = 2 (z − y) / m of the mean over outputs, without ½; shape (n, k)."""
+    y = checks.floating("y", y)
+    if y.shape != at.output.shape:
+        raise ValueError(
+            f"expected y with shape {at.output.shape} like the outputs, got {y.shape}; "
+            "broadcasting would compare every example with every other"
+        )
+    return 2 * (at.output - y).reshape(at.logits.shape) / at.logits.shape[1]
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy_gradient,
+    "mean_squared_error": mean_squared_error_gradient,
+}

@@ -1,0 +1,41 @@
+"""Onehot: the squared input gradient of one logit, that of the true class."""
+
+from typing import Any
+
+import jax
+
+from gradreg_jax import checks
+from gradreg_jax.products import Linearised, Model, reduce
+
+
+def onehot(f: Model, params: Any, x: Any, y: Any, *, reduction: str = "mean") -> Any:
+    """‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
+
+    *Random onehot* is a law of probes: ``spectreg(f, params, x, probe="onehot", key=key)``.
+
+    Parameters
+    ----------
+    f, params, x, reduction
+        As in `frobreg`; f returns logits (n, k).
+    y : array (n,)
+        Labels in [0, m), of an integer dtype.
+
+    Returns
+    -------
+    array () or (n,)
+        No ½, and no factor m. In float32 for a float16 or bfloat16 network.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `gradreg_jax.checks`: every message says what to do.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), Onehot and Random onehot.
+    """
+    at = Linearised.at(f, params, x)
+    if at.output.ndim != 2:
+        raise ValueError(f"expected logits with shape (n, k), got {at.output.shape}")
+    e_y = jax.nn.one_hot(checks.labels(y, *at.output.shape), at.output.shape[1])
+    return reduce(at.contract(e_y[:, :, None]), reduction)

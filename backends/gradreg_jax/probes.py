@@ -1,0 +1,97 @@
+"""Laws of probes r with E[r rᵀ] = I; the table of `gradreg_ref.probes`."""
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradreg_jax import checks
+
+Draw = Callable[[Any, int, int, int, Any], Any]
+
+
+def gaussian(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+    """N(0, I): independent standard normal entries."""
+    return jax.random.normal(key, (n, m, q), dtype)
+
+
+def rademacher(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+    """±1 with probability ½ each, independent."""
+    return jax.random.rademacher(key, (n, m, q), dtype)
+
+
+def sphere(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+    """√m · r / ‖r‖ with r ~ N(0, I)."""
+    r = gaussian(key, n, m, q, dtype)
+    return sqrt(m) * r / jnp.sqrt((r * r).sum(axis=1, keepdims=True))
+
+
+def orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+    """√m · Q, Q[m, q] Haar: the QR factor of a gaussian with diag(R) > 0 (Mezzadri 2007)."""
+    if q > m:
+        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
+    Q, R = jnp.linalg.qr(gaussian(key, n, m, q, dtype))
+    return sqrt(m) * Q * jnp.sign(jnp.diagonal(R, axis1=1, axis2=2))[:, None, :]
+
+
+def onehot(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+    """√m · e_c, c uniform on all m classes."""
+    c = jax.random.randint(key, (n, q), 0, m)
+    return sqrt(m) * jnp.swapaxes(jax.nn.one_hot(c, m, dtype=dtype), 1, 2)
+
+
+LAWS: dict[str, Draw] = {
+    "gaussian": gaussian,
+    "rademacher": rademacher,
+    "sphere": sphere,
+    "orthogonal": orthogonal,
+    "onehot": onehot,
+}
+
+
+def draw_probes(
+    probe: str, n: int, m: int, num_probes: int = 1, *, key: Any, dtype: Any = jnp.float32
+) -> Any:
+    """Probes r[n, k, q] with E[r rᵀ] = I.
+
+    Parameters
+    ----------
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+        Law of r.
+    n, m, num_probes : int
+        Examples (1 for a shared probe); logits, or input coordinates in forward mode; q.
+    key : jax.random key
+        Randomness is an argument.
+    dtype : dtype
+        That of the logits. Drawn in float32 at least.
+    """
+    checks.choice("probe", probe, LAWS)
+    drawn_in = jnp.promote_types(dtype, jnp.float32)
+    return LAWS[probe](checks.key(key), n, m, num_probes, drawn_in).astype(dtype)
+
+
+def batch_probes(
+    n: int,
+    m: int,
+    dtype: Any,
+    probes: Any,
+    probe: str,
+    num_probes: int,
+    shared_probe: bool,
+    key: Any,
+) -> Any:
+    """The probes of a batch, r[n, k, q]: those given, checked, or new."""
+    if probes is not None:
+        r = checks.probes(probes, n, m, shared_probe, dtype)
+    else:
+        checks.choice("probe", probe, LAWS)
+        if checks.count("num_probes", num_probes) >= m:
+            raise ValueError(
+                f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "
+                "value at the same cost and without noise; use frobreg (or jacreg without probes)"
+            )
+        size = 1 if shared_probe else n
+        r = draw_probes(probe, size, m, num_probes, key=key, dtype=dtype)
+    return jnp.broadcast_to(r, (n, m, r.shape[2]))

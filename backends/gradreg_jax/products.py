@@ -1,0 +1,100 @@
+"""‖JᵀR‖²_F by `jax.vjp`, ‖JV‖²_F by `jax.jvp`: J is never formed.
+
+Axes as in `gradreg_ref.contraction`: n example, k logit, i input coordinate, q column.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from gradreg_jax import checks
+
+Model = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """Logits at x, and products with their Jacobian.
+
+    Parameters
+    ----------
+    f, params : callable and pytree
+        The network, ``f(params, x)``.
+    x : pytree of arrays (n, …)
+        Where; all of it is differentiated.
+    """
+
+    f: Model
+    params: Any
+    x: Any
+    output: Any
+    pullback: Callable[[Any], Any]
+
+    @classmethod
+    def at(cls, f: Model, params: Any, x: Any) -> "Linearised":
+        """One forward pass."""
+        n = checks.inputs(x)
+        if not callable(f):
+            raise TypeError(f"expected f(params, x) to be callable, got {type(f).__name__}")
+        output, pullback = jax.vjp(lambda x: f(params, x), x)
+        return cls(f, params, x, checks.outputs(output, n), pullback)
+
+    @property
+    def logits(self) -> Any:
+        """z (n, m): all axes but the batch flattened."""
+        return self.output.reshape(self.output.shape[0], -1)
+
+    @property
+    def width(self) -> int:
+        """i: input coordinates of one example."""
+        return sum(leaf[0].size for leaf in jax.tree.leaves(self.x))
+
+    def contract(self, R: Any) -> Any:
+        """‖JᵀR‖²_F of every example, (n,); R[n, k, q]."""
+
+        def one(r: Any) -> Any:
+            (v,) = self.pullback(r.astype(self.output.dtype).reshape(self.output.shape))
+            return sum(squares(leaf) for leaf in jax.tree.leaves(v))
+
+        return jax.vmap(one, in_axes=2)(R).sum(axis=0)
+
+    def jvp(self, V: Any) -> Any:
+        """J v for every column of V[n, i, q]: (n, k, q)."""
+        one_example = jax.tree.map(lambda leaf: leaf[0], self.x)
+        _, unravel = ravel_pytree(one_example)
+
+        def one(v: Any) -> Any:
+            tangent = jax.tree.map(
+                lambda t, leaf: t.astype(leaf.dtype), jax.vmap(unravel)(v), self.x
+            )
+            _, J_v = jax.jvp(lambda x: self.f(self.params, x), (self.x,), (tangent,))
+            return J_v.reshape(J_v.shape[0], -1)
+
+        return jax.vmap(one, in_axes=2, out_axes=2)(V)
+
+
+def squares(a: Any) -> Any:
+    """Σ over all axes but the batch: (n,)."""
+    return (at_least_single(a).reshape(a.shape[0], -1) ** 2).sum(axis=1)
+
+
+def at_least_single(a: Any) -> Any:
+    """In float32 where it comes in float16 or bfloat16."""
+    return a.astype(jnp.float32) if a.dtype in checks.HALF else a
+
+
+def identity(n: int, size: int, dtype: Any) -> Any:
+    """I for every example: (n, size, size)."""
+    return jnp.broadcast_to(jnp.eye(size, dtype=dtype), (n, size, size))
+
+
+def reduce(values: Any, reduction: str) -> Any:
+    """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
+    checks.choice("reduction", reduction, ("none", "mean", "sum"))
+    if reduction == "none":
+        return values
+    return values.sum() if reduction == "sum" else values.mean()

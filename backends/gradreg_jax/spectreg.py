@@ -1,0 +1,66 @@
+"""SpectReg: a random projection of the logits Jacobian, an unbiased estimate of FrobReg."""
+
+from typing import Any
+
+from gradreg_jax import checks
+from gradreg_jax.probes import batch_probes
+from gradreg_jax.products import Linearised, Model, reduce, squares
+
+
+def spectreg(
+    f: Model,
+    params: Any,
+    x: Any,
+    *,
+    probes: Any = None,
+    probe: str = "gaussian",
+    num_probes: int = 1,
+    shared_probe: bool = False,
+    key: Any = None,
+    mode: str = "reverse",
+    reduction: str = "mean",
+) -> Any:
+    """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
+
+    In forward mode it is ‖JV‖²_F, V = [v₁ … v_q] / √q probes of the *inputs*: the same mean, and
+    for gaussian probes the same variance.
+
+    Parameters
+    ----------
+    f, params, x, reduction
+        As in `frobreg`.
+    probes : array (n, k, q), optional
+        The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
+        mode (n, i, q), i over the flattened inputs, leaf after leaf.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+        Law of r; gaussian is the paper's.
+    num_probes : int
+        q. Must be below m (i in forward mode): then FrobReg costs the same and has no noise.
+    shared_probe : bool
+        One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
+    key : jax.random key
+        Needed where probes are drawn.
+    mode : {"reverse", "forward"}
+        Vector-Jacobian or Jacobian-vector products.
+
+    Returns
+    -------
+    array () or (n,)
+        No ½. In float32 for a float16 or bfloat16 network.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `gradreg_jax.checks`: every message says what to do.
+
+    References
+    ----------
+    Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
+    """
+    at = Linearised.at(f, params, x)
+    n, m = at.logits.shape
+    if checks.choice("mode", mode, ("reverse", "forward")) == "forward":
+        m = at.width
+    r = batch_probes(n, m, at.output.dtype, probes, probe, num_probes, shared_probe, key)
+    values = squares(at.jvp(r)) if mode == "forward" else at.contract(r)
+    return reduce(values / r.shape[2], reduction)
