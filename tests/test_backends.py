@@ -38,7 +38,7 @@ def test_unknown_names(target):
         backend.value("frobreg", NET, X, device="cuda:9")
     with pytest.raises(BackendUnavailable, match="got 'tpu'"):
         require_device(backend, "tpu")
-    with pytest.raises(ValueError, match="expected a backend among .*loopback"):
+    with pytest.raises(ValueError, match=r"expected a backend among .*loopback"):
         load("tensorflow")
 
 
