@@ -48,8 +48,8 @@ def objective(
     y : Tensor
         What the loss takes.
     penalty : Penalty
-        For example ``SpectReg(generator=g)``; called as ``penalty(logits, x, y)``. A
-        `DoubleBack` without a loss of its own takes that of the objective, if it has a name.
+        For example ``SpectReg(generator=g)``. A `DoubleBack` without a loss of its own takes that
+        of the objective, if it has a name.
         With ``every=k`` a step without penalty costs no more than a plain one; with ``fraction=f``
         the network runs on the part and on the rest, and only the part is differentiated twice.
     loss : {"cross_entropy", "mean_squared_error"} or callable
