@@ -8,7 +8,7 @@ nox.options.sessions = ["lint", "tests", "docs", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 
 TORCH = "torch==2.13.0"
-JAX = "jax>=0.10"
+JAX = ("jax>=0.10", "optax>=0.2.5")
 TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.130", "sybil>=9"]
 # One thread a worker: the networks are tiny, and two workers share two cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -17,7 +17,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THRE
 @nox.session
 def tests(session):
     """Every law on every backend, the examples of README and docs; arguments go to pytest."""
-    session.install(TORCH, JAX, *TESTS)
+    session.install(TORCH, *JAX, *TESTS)
     session.install("-e", ".[experiments]")
     session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs, env=ONE_THREAD)
 

@@ -11,6 +11,7 @@ from gradreg_ref.verify import Target
 
 collect_ignore = [] if find_spec("torch") else ["test_toy.py", "torch_backend"]
 collect_ignore += [] if find_spec("jax") else ["jax_backend"]
+collect_ignore += [] if find_spec("torch") and find_spec("optax") else ["test_agreement.py"]
 
 # Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.
 common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -22,9 +23,6 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-SLOW = ("jax",)
-
-
 def targets():
     """Every backend on every device that is here; what is missing is skipped with a reason."""
     for name in names():
@@ -34,13 +32,11 @@ def targets():
             yield pytest.param(None, id=name, marks=pytest.mark.skip(reason=str(missing)))
             continue
         found = backend.capabilities()
-        if name in SLOW:
-            reason = "op by op it is slow on ever new shapes; tests/jax_backend verifies it"
-            yield pytest.param(None, id=name, marks=pytest.mark.skip(reason=reason))
-            continue
         lower = tuple(d for d in ("float32",) if d in found.dtypes)
         for device in found.devices:
-            yield pytest.param(Target(backend, device, dtypes=lower), id=f"{name}-{device}")
+            target, group = Target(backend, device, dtypes=lower), pytest.mark.xdist_group(name)
+            marks = group if name == "jax" else ()  # its programs are compiled once a worker
+            yield pytest.param(target, id=f"{name}-{device}", marks=marks)
 
 
 def pytest_generate_tests(metafunc):

@@ -1,43 +1,28 @@
 """The JAX backend behind the protocol of `gradreg_ref.backends`."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradreg_jax.confidence_penalty import confidence_penalty
 from gradreg_jax.convert import to_jax
-from gradreg_jax.doubleback import doubleback
-from gradreg_jax.frobreg import frobreg
-from gradreg_jax.jacreg import jacreg
-from gradreg_jax.onehot import onehot
 from gradreg_jax.probes import draw_probes
-from gradreg_jax.spectreg import spectreg
-from gradreg_jax.weight_decay import weight_decay
+from gradreg_jax.programs import FUNCTIONS, Problem, programs
 from gradreg_ref import checks
 from gradreg_ref.backends import Capabilities, require_device
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "frobreg": lambda f, params, x, _, **options: frobreg(f, params, x, **options),
-    "spectreg": lambda f, params, x, _, **options: spectreg(f, params, x, **options),
-    "doubleback": doubleback,
-    "jacreg": lambda f, params, x, _, **options: jacreg(f, params, x, **options),
-    "onehot": onehot,
-    "confidence_penalty": lambda f, params, x, _, **options: confidence_penalty(
-        f(params, x), **options
-    ),
-    "weight_decay": lambda _f, params, _x, _y, **_: weight_decay(params),
-}
 DTYPES = {
     "float64": jnp.float64,
     "float32": jnp.float32,
     "bfloat16": jnp.bfloat16,
     "float16": jnp.float16,
 }
+DRAW = jax.jit(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
 
 class JaxBackend:
@@ -47,12 +32,9 @@ class JaxBackend:
 
     def capabilities(self) -> Capabilities:
         """The installed JAX, and the devices it sees."""
-        devices = {f"{d.platform}:{d.id}": d.device_kind for d in jax.devices()}
-        if jax.devices()[0].platform == "cpu":
-            devices = {"cpu": jax.devices()[0].device_kind}
         return Capabilities(
             f"jax {jax.__version__}",
-            devices,
+            {name: device.device_kind for name, device in devices().items()},
             tuple(DTYPES),
             ("reverse", "forward"),
             ("output", "input"),
@@ -62,21 +44,18 @@ class JaxBackend:
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """By vector-Jacobian products."""
-        with jax.enable_x64(True):
-            function, params = self.prepared(penalty, network, x, y, **options)
-            return to_numpy(function(params))
+        return to_numpy(self.run(0, penalty, network, x, y, **options))
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """By `jax.grad`."""
-        with jax.enable_x64(True):
-            function, params = self.prepared(penalty, network, x, y, **options)
-            gradients = jax.grad(lambda params: function(params).sum())(params)
-            return np.concatenate([to_numpy(g).ravel() for g in gradients] or [np.zeros(0)])
+        gradients = self.run(1, penalty, network, x, y, **options)
+        return np.concatenate([to_numpy(g).ravel() for g in gradients] or [np.zeros(0)])
 
-    def prepared(
+    def run(
         self,
+        which: int,
         penalty: str,
         network: Network,
         x: Array,
@@ -86,35 +65,66 @@ class JaxBackend:
         device: str = "cpu",
         seed: int | None = None,
         **options: Any,
-    ) -> tuple[Callable[[Any], Any], Any]:
-        """The penalty as a function of the network's parameters, and those."""
+    ) -> Any:
+        """Program `which` of the penalty: its value (0) or its gradient (1)."""
+        checks.choice("penalty", penalty, FUNCTIONS)
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
         if options.pop("side", "output") == "input":
             options["mode"] = "forward"
-        if seed is not None:
-            options["key"] = jax.random.key(seed)
-        if "probes" in options:
-            options["probes"] = array(options["probes"], precision)
-        f, params = to_jax(network, precision)
-        given, labels = array(x, precision), None if y is None else array(y, precision)
-        penalised = FUNCTIONS[checks.choice("penalty", penalty, FUNCTIONS)]
-        return lambda params: penalised(f, params, given, labels, **options), params
+        inputs = in_precision(x, precision)
+        labels = None if y is None else in_precision(y, precision)
+        with placed(device):
+            f, params = to_jax(network, precision)
+            random = {} if seed is None else {"key": jax.random.key(seed)}
+            if "probes" in options:
+                random["probes"] = in_precision(options.pop("probes"), precision)
+            program = programs(Problem(penalty, network, options))[which]
+            # Op by op a draw is compiled once for all penalties, and is most of their programs.
+            whole = seed is None and ordinary(f, params, inputs, labels, random.get("probes"))
+            with jax.disable_jit(not whole):
+                return program(params, inputs, labels, random)
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
     ) -> Array:
         """Probes r[n, k, q] as `value` draws them for that seed, in float64."""
         require_device(self, device)
-        with jax.enable_x64(True):
+        with placed(device):
             key = jax.random.key(seed)
-            return to_numpy(draw_probes(probe, n, m, num_probes, key=key, dtype=jnp.float64))
+            return to_numpy(DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
 
 
-def array(a: Any, dtype: Any) -> Any:
+def devices() -> dict[str, Any]:
+    """Every device by name: "cpu" for the first CPU, else platform and number, as in "gpu:0"."""
+    cpus, others = jax.devices("cpu"), [d for d in jax.devices() if d.platform != "cpu"]
+    return {"cpu": cpus[0]} | {f"{d.platform}:{d.id}": d for d in (*others, *cpus[1:])}
+
+
+@contextmanager
+def placed(device: str) -> Iterator[None]:
+    """On that device, with float64."""
+    with jax.enable_x64(True), jax.default_device(devices()[device]):
+        yield
+
+
+def ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
+    """Whether no number is one to refuse: compiled code cannot look, and op by op it is refused."""
+    if not all(np.isfinite(a).all() for a in (x, y, probes) if a is not None):
+        return False
+    if y is None or y.dtype.kind == "f" or 0 in y.shape:
+        return y is None or y.dtype.kind == "f"
+    try:
+        _, m = jax.eval_shape(f, params, x).shape
+    except Exception:  # a shape that does not fit: the penalty says which
+        return False
+    return bool(y.min() >= 0 and y.max() < m)
+
+
+def in_precision(a: Any, dtype: Any) -> Any:
     """A copy; of that dtype where it is floating."""
-    a = np.asarray(a)
-    return jnp.asarray(a, dtype if a.dtype.kind == "f" else None)
+    a = np.array(a)
+    return a.astype(dtype) if a.dtype.kind == "f" else a
 
 
 def to_numpy(a: Any) -> Array:

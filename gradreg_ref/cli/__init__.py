@@ -1,4 +1,4 @@
-"""The command line: ``gradreg quickstart``, ``backends``, ``verify``, ``vectors``.
+"""The command line: ``gradreg quickstart``, ``backends``, ``verify``, ``vectors``, ``agree``.
 
 Exit status: 0 all is well, 1 a claim fails, 2 it could not run (and a sentence says why).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gradreg_ref import __version__
 from gradreg_ref.backends import BackendUnavailable, load, names
-from gradreg_ref.cli import vectors, verify
+from gradreg_ref.cli import agree, vectors, verify
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
     verify.add_to(commands)
     vectors.add_to(commands)
+    agree.add_to(commands)
     return top
 
 

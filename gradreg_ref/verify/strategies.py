@@ -53,3 +53,24 @@ def example(draw: Any, exact: bool | None = None) -> Example:
         return draw(arrays(np.int64, n, elements=st.integers(0, m - 1)))
 
     return examples.example(array, labels, layers, array((n, *shape)), exact)
+
+
+@st.composite
+def familiar(draw: Any, exact: bool | None = None) -> Example:
+    """Fresh numbers in the shapes of some bundled examples: every layer, m = 1, 2, 3 and 4.
+
+    For a backend that compiles its programs, which takes longer than running them.
+    """
+    some = [list(examples.bundled())[k] for k in (1, 5, 9, 11, 13, 15)]
+    kept = [e for e in some if exact in (None, e.exact)]
+    e = draw(st.sampled_from(kept))
+    elements = DYADIC if e.exact else SMOOTH
+
+    def array(shape: tuple[int, ...]) -> Array:
+        return draw(arrays(float, shape, elements=elements, fill=st.nothing()))
+
+    def labels(n: int, m: int) -> Array:
+        return draw(arrays(np.int64, n, elements=st.integers(0, m - 1)))
+
+    layers = e.network.with_parameters(array(e.network.parameters().shape)).layers
+    return examples.example(array, labels, layers, array(e.x.shape), e.exact)

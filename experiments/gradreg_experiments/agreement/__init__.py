@@ -1,0 +1,1 @@
+"""One training run by every backend: do they stay together, step after step?"""

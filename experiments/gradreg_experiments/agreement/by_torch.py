@@ -1,0 +1,51 @@
+"""Trained by torch: double backward, and the optimisers of `torch.optim`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gradreg_torch import to_torch
+from gradreg_torch.backend import FUNCTIONS
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from gradreg_experiments.agreement.course import Course, Trajectory, trajectory
+from gradreg_ref.typing import Array, Rng
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "mean_squared_error": mse_loss,
+}
+OPTIMISERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+def train(course: Course, *, nudge: float = 0.0, rng: Rng | None = None) -> Trajectory:
+    """As a user would; with a `nudge` every step begins at θ (1 + nudge · ξ), ξ in [−1, 1]."""
+    module = to_torch(course.network, dtype=torch.float64)
+    optimiser = OPTIMISERS[course.optimiser](module.parameters(), lr=course.learning_rate)
+    points = []
+    for x, y, random in course.batches:
+        inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
+        options = {k: torch.from_numpy(r) for k, r in random.items()} | dict(course.options)
+        if rng is not None:
+            multiply(module, nudge, rng)
+        loss = LOSSES[course.loss](module(inputs), labels)
+        penalty = FUNCTIONS[course.penalty](module, inputs, labels, **options)
+        optimiser.zero_grad()
+        (loss + course.lam * penalty).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        points.append((loss.item(), penalty.item(), parameters(module)))
+    return trajectory(points)
+
+
+def parameters(module: nn.Module) -> Array:
+    """θ, flat, in the order of the reference."""
+    return np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
+
+
+@torch.no_grad()
+def multiply(module: nn.Module, nudge: float, rng: Rng) -> None:
+    """Every parameter times 1 + nudge · ξ."""
+    for p in module.parameters():
+        p.mul_(torch.from_numpy(1 + nudge * rng.uniform(-1, 1, p.shape)))

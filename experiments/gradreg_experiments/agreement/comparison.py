@@ -1,0 +1,49 @@
+"""Two backends on one course, step by step."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradreg_experiments.agreement.bound import Differences
+from gradreg_ref.typing import Array
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far two backends came apart on one course, and how far rounding can take them.
+
+    Parameters
+    ----------
+    network, penalty, optimiser : str
+        The course.
+    other : str
+        Whose run is held against torch's.
+    apart, bound : Differences
+        Seen, and what rounding can come to.
+    """
+
+    network: str
+    penalty: str
+    optimiser: str
+    other: str
+    apart: Differences
+    bound: Differences
+
+    @property
+    def share(self) -> float:
+        """The largest part of its bound that a loss, a penalty or a parameter takes up."""
+        parts = zip(self.apart, self.bound, strict=True)
+        return max(float(np.max(share(seen, limit))) for seen, limit in parts)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """For tables and files."""
+        largest = {f"{name}_apart": float(a.max()) for name, a in self.apart._asdict().items()}
+        names = {n: getattr(self, n) for n in ("network", "penalty", "optimiser", "other")}
+        return names | {"steps": len(self.apart.loss)} | largest | {"share_of_bound": self.share}
+
+
+def share(seen: Array, limit: Array) -> Array:
+    """Seen / limit; where both are zero, 0."""
+    return np.divide(seen, limit, out=np.where(seen > 0, np.inf, 0.0), where=limit > 0)

@@ -1,0 +1,139 @@
+"""What is trained: the toy problem, as regression and as classification, with every penalty.
+
+Everything random is drawn here, by NumPy: parameters, data, order of batches and probes are the
+same numbers for every backend.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from gradreg_ref.networks import Activation, Linear, Network
+from gradreg_ref.typing import Array, Loss, Rng
+
+Optimiser = Literal["sgd", "adam"]
+OPTIMISERS: dict[Optimiser, float] = {"sgd": 0.01, "adam": 0.001}  # learning rates
+POINTS, CLASSES = 100, 3
+
+
+class Batch(NamedTuple):
+    """Inputs, labels or targets, and the penalty's probes where it has some."""
+
+    x: Array
+    y: Array
+    random: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Course:
+    """Minimise the mean loss + λ · the mean penalty, batch after batch.
+
+    Parameters
+    ----------
+    name, penalty, options, loss, lam
+        A row of `PENALTIES`.
+    optimiser : {"sgd", "adam"}
+        With its usual constants and the learning rate of `OPTIMISERS`.
+    network : Network
+        Initial parameters.
+    batches : list of Batch
+        One a step.
+    """
+
+    name: str
+    penalty: str
+    options: Mapping[str, Any]
+    loss: Loss
+    lam: float
+    optimiser: Optimiser
+    network: Network
+    batches: list[Batch]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the optimiser."""
+        return OPTIMISERS[self.optimiser]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.optimiser}"
+
+
+class Penalised(NamedTuple):
+    """A penalty of `gradreg_ref.backends.PENALTIES`, and how it is trained with."""
+
+    penalty: str
+    loss: Loss
+    lam: float
+    probed: bool = False
+    options: Mapping[str, Any] = {}
+
+
+PENALTIES: dict[str, Penalised] = {
+    "frobreg": Penalised("frobreg", "mean_squared_error", 0.01),
+    "spectreg": Penalised("spectreg", "mean_squared_error", 0.01, probed=True),
+    "spectreg of classes": Penalised("spectreg", "cross_entropy", 0.01, probed=True),
+    "doubleback": Penalised(
+        "doubleback", "mean_squared_error", 0.01, options={"loss": "mean_squared_error"}
+    ),
+    "doubleback of classes": Penalised("doubleback", "cross_entropy", 0.1),
+    "jacreg": Penalised("jacreg", "cross_entropy", 0.1),
+    "jacreg, projected": Penalised("jacreg", "cross_entropy", 0.1, probed=True),
+    "onehot": Penalised("onehot", "cross_entropy", 0.01),
+    "confidence_penalty": Penalised("confidence_penalty", "cross_entropy", 0.1),
+    "weight_decay": Penalised("weight_decay", "mean_squared_error", 1e-3),
+}
+# (hidden widths, activation, batch): the paper's network, and one small enough for complex steps.
+SIZES: dict[str, tuple[tuple[int, ...], str, int]] = {
+    "paper": ((64,) * 5, "relu", 50),
+    "small": ((5, 4), "tanh", 10),
+}
+
+
+def course(name: str, optimiser: Optimiser, size: str, steps: int, seed: int = 0) -> Course:
+    """The course of a penalty: the first so many steps of one and the same run."""
+    penalised, (hidden, activation, n) = PENALTIES[name], SIZES[size]
+    rng = np.random.default_rng(seed)
+    m = 1 if penalised.loss == "mean_squared_error" else CLASSES
+    network = initial((1, *hidden, m), activation, rng)
+    x = rng.uniform(-1, 1, (POINTS, 1))
+    height = np.sin(5 * x) + 0.1 * rng.standard_normal(x.shape)
+    y = height if m == 1 else np.digitize(height[:, 0], [-0.5, 0.5])  # low, middle, high
+    batches = [one_batch(x, y, n, m, penalised.probed, rng) for _ in range(steps)]
+    options = dict(penalised.options)
+    loss, lam = penalised.loss, penalised.lam
+    return Course(name, penalised.penalty, options, loss, lam, optimiser, network, batches)
+
+
+def one_batch(x: Array, y: Any, n: int, m: int, probed: bool, rng: Rng) -> Batch:
+    """A random batch, with one gaussian probe an example."""
+    chosen = rng.choice(len(x), n, replace=False)
+    return Batch(x[chosen], y[chosen], {"probes": rng.standard_normal((n, m, 1))} if probed else {})
+
+
+def initial(widths: tuple[int, ...], activation: str, rng: Rng) -> Network:
+    """W ~ N(0, 2 / fan-in), b uniform, so that no kink lies at the origin."""
+    layers: list[Any] = []
+    for fan_in, fan_out in pairwise(widths):
+        W = rng.standard_normal((fan_out, fan_in)) * np.sqrt(2 / fan_in)
+        layers += [Linear(W, rng.uniform(-0.5, 0.5, fan_out)), Activation(activation)]
+    return Network(tuple(layers[:-1]))
+
+
+class Trajectory(NamedTuple):
+    """Loss and penalty before every step, (t,), and the parameters after it, (t, p)."""
+
+    loss: Array
+    penalty: Array
+    theta: Array
+
+
+Train = Callable[[Course], Trajectory]
+
+
+def trajectory(points: list[tuple[float, float, Array]]) -> Trajectory:
+    """Points in a row."""
+    loss, penalty, theta = zip(*points, strict=True)
+    return Trajectory(np.array(loss), np.array(penalty), np.stack(theta))

@@ -1,0 +1,99 @@
+"""``gradreg agree``: every course by every backend, and how far the runs come apart."""
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from gradreg_experiments.agreement import by_jax, by_numpy, by_torch
+from gradreg_experiments.agreement.bound import differences, rounding_bound
+from gradreg_experiments.agreement.comparison import Comparison
+from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, course
+from gradreg_experiments.agreement.figure import figure
+from gradreg_experiments.figure import render
+from gradreg_experiments.files import require_writable, write_atomically
+from gradreg_ref import checks
+
+PACKAGES = ("gradreg-ref", "torch", "jax", "optax", "numpy")
+# Complex steps for every parameter: on the small network only.
+OTHERS: dict[str, dict[str, Train]] = {
+    "small": {"jax": by_jax.train, "numpy": by_numpy.train},
+    "paper": {"jax": by_jax.train},
+}
+
+
+def compare(size: str, penalty: str, optimiser: Any, steps: int) -> Iterator[Comparison]:
+    """Torch beside every other backend."""
+    one = course(penalty, optimiser, size, steps)
+    run = by_torch.train(one)
+    bound = rounding_bound(one, run)
+    for name, train in OTHERS[size].items():
+        apart = differences(run, train(one))
+        yield Comparison(size, penalty, optimiser, name, apart, bound)
+
+
+def run(out: Path, steps: int, console: Console | None = None) -> int:
+    """Every course; 0 if all stay within rounding, 1 if one does not."""
+    console = console or Console()
+    checks.count("--steps", steps)
+    require_writable(out)
+    found: list[Comparison] = []
+    for size in OTHERS:
+        for penalty in PENALTIES:
+            for optimiser in OPTIMISERS:
+                found += compare(size, penalty, optimiser, steps)
+            console.print(f"{size} network, {penalty}: {worst(found):.1%} of the bound so far")
+    console.print(table(found))
+    for path in write(out, found, steps):
+        console.print(f"written: {path}")
+    return 0 if worst(found) <= 1 else 1
+
+
+def worst(found: Sequence[Comparison]) -> float:
+    """The largest share of a bound."""
+    return max(one.share for one in found)
+
+
+def table(found: Sequence[Comparison]) -> Table:
+    """A line for each course: the largest difference of a parameter to torch's."""
+    others = list(dict.fromkeys(one.other for one in found))
+    columns = Table("network", "penalty", "optimiser", box=SIMPLE_HEAD)
+    for name in (*others, "of the bound"):
+        columns.add_column(name, justify="right", no_wrap=True)
+    courses = dict.fromkeys((one.network, one.penalty, one.optimiser) for one in found)
+    for names in courses:
+        here = {c.other: c for c in found if (c.network, c.penalty, c.optimiser) == names}
+        apart = [f"{here[o].apart.theta.max():.1e}" if o in here else "" for o in others]
+        columns.add_row(*names, *apart, f"{worst(list(here.values())):.1%}")
+    return columns
+
+
+def write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
+    """agree.csv, agree.json, agree.png and agree.svg."""
+    rows = [one.row for one in found]
+    writer = csv.DictWriter(text := io.StringIO(), rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    record = {
+        "command": f"gradreg agree --steps {steps}",
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "penalties": {name: p._asdict() for name, p in PENALTIES.items()},
+        "learning_rates": OPTIMISERS,
+        "largest_share_of_bound": worst(found),
+    }
+    contents = {
+        "csv": text.getvalue().encode(),
+        "json": (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode(),
+    } | render(figure(found))
+    for suffix, content in contents.items():
+        write_atomically(out / f"agree.{suffix}", content)
+    return [out / f"agree.{suffix}" for suffix in contents]
