@@ -1,4 +1,4 @@
-"""The command line: ``gradreg quickstart``, ``backends``, ``verify``, ``vectors``, ``agree``.
+"""The command line: ``gradreg quickstart | backends | verify | agree | vectors | data``.
 
 Exit status: 0 all is well, 1 a claim fails, 2 it could not run (and a sentence says why).
 """
@@ -8,12 +8,14 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from gradreg_ref import __version__
-from gradreg_ref.backends import BackendUnavailable, load, names
-from gradreg_ref.cli import agree, vectors, verify
+from gradreg_ref.backends import BackendUnavailable, choose, load, names
+from gradreg_ref.cli import agree, data, vectors, verify
+from gradreg_ref.verify import history
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     quickstart.add_argument("--full", action="store_true", help="10,000 iterations and 10 seeds")
     quickstart.add_argument("--out", type=Path, default=Path("results/quickstart"))
-    quickstart.add_argument("--device", default="cpu")
+    quickstart.add_argument("--device", default="cpu", help="of torch, or auto")
     quickstart.add_argument("--seeds", type=int)
     quickstart.add_argument("--iterations", type=int)
     quickstart.set_defaults(run=run_quickstart)
@@ -38,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add_to(commands)
     vectors.add_to(commands)
     agree.add_to(commands)
+    data.add_to(commands)
     return top
 
 
@@ -72,26 +75,31 @@ def run_quickstart(arguments: argparse.Namespace) -> int:
             )
     from gradreg_experiments.quickstart import run
 
+    _, device = choose("torch", arguments.device)
     return run(
         out=arguments.out,
         full=arguments.full,
-        device=arguments.device,
+        device=device,
         seeds=arguments.seeds,
         iterations=arguments.iterations,
     )
 
 
 def run_backends(_: argparse.Namespace) -> int:
-    """One paragraph a backend: framework, devices, dtypes, modes; or what to install."""
+    """One paragraph a backend, a line a device; or what to install."""
     for name in names():
         try:
             found = load(name).capabilities()
         except BackendUnavailable as missing:
             print(f"{name}: not available. {missing}")
             continue
-        devices = "; ".join(f"{device} ({what})" for device, what in found.devices.items())
         print(f"{name}: {found.framework}")
-        print(f"    devices  {devices}")
-        print(f"    dtypes   {', '.join(found.dtypes)}")
-        print(f"    modes    {', '.join(found.modes)}")
+        print(f"    dtypes    {', '.join(found.dtypes)}")
+        print(f"    modes     {', '.join(found.modes)}")
+        for device, what in found.devices.items():
+            print(f"    {device:9} {what}")
+            print(f"              verified {history.last(name, device, found.framework)}")
+    with suppress(BackendUnavailable):
+        backend, device = choose()
+        print(f"auto: {backend.name} on {device}")
     return 0

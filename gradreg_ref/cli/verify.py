@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gradreg_ref import checks
-from gradreg_ref.backends import PENALTIES, load, names
+from gradreg_ref.backends import PENALTIES, choose, names
 from gradreg_ref.typing import Law, Loss, Reduction, Side
-from gradreg_ref.verify import Report, Result, e_values, render, verify, waivers
+from gradreg_ref.verify import Report, Result, e_values, history, render, verify, waivers
 from gradreg_ref.verify.isolation import verify_isolated
 from gradreg_ref.verify.self_test import Trial, score, self_test
 
@@ -25,7 +25,9 @@ def add_to(commands: Any) -> None:
         description="Check every claim for a backend (a name of `gradreg backends`), or for one "
         "penalty: path/to/file.py:penalty or package.module:penalty, which is imported and run.",
     )
-    command.add_argument("target", nargs="?", help="torch, path/to/file.py:penalty, module:penalty")
+    command.add_argument(
+        "target", nargs="?", help="torch, jax, auto, path/to/file.py:penalty, module:penalty"
+    )
     what = command.add_argument_group("what the penalty is meant to be (or use @declare)")
     what.add_argument("--kind", choices=PENALTIES)
     what.add_argument("--probe", choices=get_args(Law))
@@ -39,8 +41,8 @@ def add_to(commands: Any) -> None:
         "--arguments", type=lambda s: tuple(s.split(",")), help="in order, as in model,x,y"
     )
     where = command.add_argument_group("where and how")
-    where.add_argument("--framework", default="torch")
-    where.add_argument("--device", default="cpu")
+    where.add_argument("--framework", default="torch", help="of the function's models")
+    where.add_argument("--device", default="cpu", help="one of `gradreg backends`, or auto")
     where.add_argument(
         "--dtype", action="append", help="whose rounding is checked (default float32; repeatable)"
     )
@@ -110,10 +112,17 @@ def verified(arguments: argparse.Namespace) -> Report:
     declared = {name: getattr(arguments, name) for name in DECLARED}
     given = {name: value for name, value in declared.items() if value is not None}
     if ":" not in arguments.target:
-        checks.choice("what to verify (or file.py:penalty)", arguments.target, names())
+        known = [*names(), "auto"]
+        checks.choice("what to verify (or file.py:penalty)", arguments.target, known)
         if arguments.kind or given:
             raise ValueError("expected --kind and its options with a function, not with a backend")
-        return verify(load(arguments.target), progress=show, **options)
+        backend, options["device"] = choose(arguments.target, arguments.device)
+        if "auto" in (arguments.target, arguments.device):
+            print(f"auto: {backend.name} on {options['device']}")
+        report = verify(backend, progress=show, **options)
+        history.remember(report)
+        return report
+    _, options["device"] = choose(arguments.framework, arguments.device)
     options |= given | {"kind": arguments.kind, "framework": arguments.framework}
     return verify_isolated(arguments.target, show, options)
 

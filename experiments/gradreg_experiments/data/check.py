@@ -1,0 +1,131 @@
+"""What a folder holds: each data set in it, whether it can be read, and what is in it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels
+from gradreg_experiments.data.disk import fingerprint, locate
+from gradreg_experiments.data.known import DATA_SETS
+from gradreg_experiments.data.loading import find, load
+from gradreg_experiments.data.problems import Broken
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is of one data set.
+
+    Parameters
+    ----------
+    known : Known
+        Which.
+    place : Path or None
+        Its folder; None if it is not there.
+    whole : bool
+        All published files are there, with all images.
+    missing : tuple of str
+        Published files that are not there.
+    lines : tuple of str
+        Parts and files, as printed.
+    problems : tuple of str
+        What is wrong, a sentence each.
+    """
+
+    known: Known
+    place: Path | None = None
+    whole: bool = True
+    missing: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.place is None:
+            return f"{self.known.name}: not there; {self.known.source}"
+        state = "broken" if self.problems else "found" if self.whole else "partly there"
+        absent = [f"    not there: {', '.join(self.missing)}"] if self.missing else []
+        wrong = [f"    PROBLEM {problem}" for problem in self.problems]
+        obtain = [f"    obtained from {self.known.source}"] if absent or wrong else []
+        return "\n".join(
+            [f"{self.known.name}: {state}, {self.place}", *self.lines, *absent, *wrong, *obtain]
+        )
+
+
+def check(folder: Path, cache: Path) -> Iterator[Finding]:
+    """Read every data set that the folder holds, one after the other.
+
+    Parameters
+    ----------
+    folder : Path
+        As for `load`.
+    cache : Path
+        As for `load`.
+
+    Yields
+    ------
+    Finding
+        For each data set that has files.
+    """
+    for known in DATA_SETS.values():
+        if known.files:
+            place = find(known, folder)
+            if place is None or (place == folder and not named_so(known, folder)):
+                yield Finding(known)
+            else:
+                yield checked(known, place, cache)
+
+
+def named_so(known: Known, folder: Path) -> bool:
+    """MNIST and Fashion-MNIST have the same files: only the folder's name tells which it is."""
+    fashion = "fashion" in "/".join(folder.resolve().parts[-2:]).lower()
+    return {"mnist": not fashion, "fashion-mnist": fashion}.get(known.name, True)
+
+
+def checked(known: Known, place: Path, cache: Path) -> Finding:
+    """Read all of it."""
+    missing = tuple(name for name in known.files if locate(place, name) is None)
+    try:
+        data = load(known.name, place, cache)
+    except Broken as error:
+        lines = tuple(file_line(place, file) for file in files_here(known, place))
+        return Finding(known, place, False, missing, lines, error.sentences)
+    counts = len(data.train_labels), len(data.test_labels)
+    whole = not missing and counts == known.counts
+    return Finding(known, place, whole, missing, tuple(described(data, place)))
+
+
+def files_here(known: Known, place: Path) -> Iterator[FileRead]:
+    """Sums of the files, readable as a data set or not."""
+    for name in known.files:
+        path = locate(place, name)
+        if path is not None and path.is_file():
+            with suppress(OSError):  # which is among the problems already
+                yield fingerprint(known, name, path)
+
+
+def described(data: DataSet, place: Path) -> Iterator[str]:
+    """Both parts, the files, and the notes."""
+    k = len(data.classes)
+    yield part_line("training", data.train_images, data.train_labels, k)
+    yield part_line("test", data.test_images, data.test_labels, k)
+    for file in data.files:
+        yield file_line(place, file)
+    for note in data.notes:
+        yield f"    note: {note}"
+
+
+def part_line(part: str, images: Images, labels: Labels, classes: int) -> str:
+    """How many, of which shape, and how evenly over the classes."""
+    each = np.bincount(labels, minlength=classes)
+    shape = " × ".join(map(str, images.shape[1:]))
+    return (
+        f"    {part}: {len(images)} images of {shape}, "
+        f"{classes} classes of {each.min()} to {each.max()} each"
+    )
+
+
+def file_line(place: Path, file: FileRead) -> str:
+    """Name, size, sum."""
+    return f"    {file.path.relative_to(place)}: {file.size} bytes, MD5 {file.md5}, {file.remark}"

@@ -1,0 +1,89 @@
+"""CIFAR-10 and CIFAR-100, the python version: pickled dicts of images and labels."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, count_notes
+from gradreg_experiments.data.disk import as_labels, fingerprint, locate, require
+from gradreg_experiments.data.pickles import unpickle
+from gradreg_experiments.data.problems import gather
+
+SHAPE = (3, 32, 32)
+Batch = tuple[Images, Labels, FileRead]
+
+
+def read_10(known: Known, folder: Path, _: Path | None) -> DataSet:
+    """Those of the five training batches that are there, and the test batch."""
+    names = [f"data_batch_{i}" for i in range(1, 6)]
+    here = [name for name in names if locate(folder, name)] or names[:1]
+    return read(known, folder, here, "test_batch", "batches.meta", "", 10)
+
+
+def read_100(known: Known, folder: Path, _: Path | None) -> DataSet:
+    """With the 100 fine labels."""
+    return read(known, folder, ["train"], "test", "meta", "fine_", 100)
+
+
+def read(
+    known: Known, folder: Path, train: list[str], test: str, meta: str, kind: str, classes: int
+) -> DataSet:
+    """The batches, one after the other, and the names of the classes."""
+    read_batch = partial(batch, known, folder, key=f"{kind}labels", classes=classes)
+    batches, (names, meta_files, notes) = gather(
+        (
+            lambda: gather(partial(read_batch, name) for name in (*train, test)),
+            lambda: class_names(known, folder, meta, f"{kind}label_names", classes),
+        )
+    )
+    images, labels, files = zip(*batches, strict=True)
+    train_labels = np.concatenate(labels[:-1])
+    return DataSet(
+        known.name,
+        # One batch stays the view of its file that it is.
+        images[0] if len(train) == 1 else np.concatenate(images[:-1]),
+        train_labels,
+        images[-1],
+        labels[-1],
+        names,
+        known.source,
+        files=files + meta_files,
+        notes=notes + count_notes(known, train_labels, labels[-1]),
+    )
+
+
+def batch(known: Known, folder: Path, name: str, key: str, classes: int) -> Batch:
+    """Images (n, 3, 32, 32) and labels (n,) of one file."""
+    path = require(folder, name)
+    fields = unpickle(path)
+    if missing := {"data", key} - fields.keys():
+        raise ValueError(
+            f"expected the keys data and {key} in {path}, got none named {' and '.join(missing)}"
+        )
+    data, labels = fields["data"], fields[key]
+    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != np.prod(SHAPE):
+        got = data.shape if isinstance(data, np.ndarray) else type(data).__name__
+        raise ValueError(f"expected data in {path} to be an array of shape (n, 3072), got {got}")
+    if type(labels) is not list or any(type(label) is not int for label in labels):
+        raise ValueError(f"expected {key} in {path} to be a list of whole numbers")
+    if not labels:
+        raise ValueError(f"expected images in {path}, got none")
+    checked = as_labels(path, np.array(labels), len(data), classes)
+    return data.reshape(-1, *SHAPE), checked, fingerprint(known, name, path)
+
+
+def class_names(
+    known: Known, folder: Path, name: str, key: str, classes: int
+) -> tuple[tuple[str, ...], tuple[FileRead, ...], tuple[str, ...]]:
+    """The names, the file and a note; numbers if the file is not there."""
+    if locate(folder, name) is None:
+        return tuple(map(str, range(classes))), (), (f"no file {name}: classes are numbers",)
+    path = require(folder, name)
+    names = unpickle(path).get(key)
+    if type(names) is not list or len(names) != classes:
+        raise ValueError(f"expected {key} in {path} to be a list of {classes} names")
+    if not all(isinstance(n, bytes | str) for n in names):
+        raise ValueError(f"expected {key} in {path} to be a list of strings")
+    texts = tuple(n.decode("latin1") if isinstance(n, bytes) else n for n in names)
+    return texts, (fingerprint(known, name, path),), ()

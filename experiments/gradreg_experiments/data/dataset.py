@@ -1,0 +1,110 @@
+"""What a reader gives: a data set, with the files that it came from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """A file, and whether it is the published one.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is.
+    size : int
+        Bytes.
+    md5, sha256 : str
+        Of the file as it is on disk.
+    remark : str
+        "the published file", "not the published file", and the like.
+    """
+
+    path: Path
+    size: int
+    md5: str
+    sha256: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images and labels, as published: nothing is scaled, shuffled or left out.
+
+    Parameters
+    ----------
+    name : str
+        A name of `DATA_SETS`.
+    train_images, test_images : array (n, c, h, w) of uint8
+        Memory-mapped where the file allows it, and then read-only.
+    train_labels, test_labels : array (n,) of int64
+        In [0, len(classes)).
+    classes : tuple of str
+        Their names.
+    source : str
+        Where the data set is obtained.
+    files : tuple of FileRead
+        What was read.
+    notes : tuple of str
+        What is not as published, and what was chosen here; a sentence each.
+    """
+
+    name: str
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    classes: tuple[str, ...]
+    source: str
+    files: tuple[FileRead, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set that can be read: an entry of `DATA_SETS`.
+
+    Parameters
+    ----------
+    name, title : str
+        In the program; in sentences.
+    source : str
+        The official page.
+    folders : tuple of str
+        Where its files lie in a folder of data, as published or as torchvision keeps them.
+    files : mapping
+        Name of each published file to its published MD5 sums (compressed and not), where known.
+    optional : tuple of str
+        Those of the files without which it can be read.
+    counts : tuple of int
+        Published images for training and for testing.
+    read : callable
+        From this entry, the folder of the files, and a folder for a cache or None.
+    """
+
+    name: str
+    title: str
+    source: str
+    folders: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]]
+    optional: tuple[str, ...]
+    counts: tuple[int, int]
+    read: Callable[["Known", Path, Path | None], DataSet]
+
+
+def count_notes(known: Known, train: Labels, test: Labels) -> tuple[str, ...]:
+    """A sentence where images are missing, or too many, beside what is published."""
+    return tuple(
+        f"{len(labels)} of the {published} published {part} images"
+        for part, labels, published in zip(
+            ("training", "test"), (train, test), known.counts, strict=True
+        )
+        if len(labels) != published
+    )

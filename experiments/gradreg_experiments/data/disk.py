@@ -1,0 +1,86 @@
+"""Files as they lie on disk: found, bounded in size, and held against the published sums."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradreg_experiments.data.dataset import FileRead, Known, Labels
+
+PUBLISHED = "the published file"
+
+
+def locate(folder: Path, name: str) -> Path | None:
+    """The file of that name; an IDX file may be gzipped, or be spelled ``.idx3``."""
+    spellings = [name]
+    if "-idx" in name:
+        dotted = name.replace("-idx", ".idx")
+        spellings = [name, dotted, f"{name}.gz", f"{dotted}.gz"]
+    return next((folder / s for s in spellings if (folder / s).exists()), None)
+
+
+def require(folder: Path, name: str) -> Path:
+    """The file of that name, or a sentence."""
+    path = locate(folder, name)
+    if path is None:
+        what = "an empty folder" if not any(folder.iterdir()) else "no such file"
+        raise FileNotFoundError(f"expected {folder / name}, got {what}")
+    if not path.is_file():  # a pipe would be waited for without end
+        raise ValueError(f"expected {path} to be a file, got a folder or a device")
+    return path
+
+
+def content(path: Path, limit: int) -> bytes:
+    """All bytes, if there are no more than the limit: no published file is that large."""
+    size = path.stat().st_size
+    if size > limit:
+        raise ValueError(f"expected at most {limit} bytes in {path}, got {size}; get it anew")
+    return path.read_bytes()
+
+
+def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = None) -> FileRead:
+    """Size and sums, beside the published ones.
+
+    Parameters
+    ----------
+    known : Known
+        Whose file it is.
+    name : str
+        Of the published file.
+    path : Path
+        Of the one here.
+    unpacked_md5 : str, optional
+        Of the contents, if it is compressed and they are known.
+    """
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            md5.update(chunk)
+            sha256.update(chunk)
+    published = known.files.get(name, ())
+    if not published:
+        remark = "no published sum is known"
+    elif md5.hexdigest() in published:
+        remark = PUBLISHED
+    elif unpacked_md5 in published:
+        remark = "the published contents, compressed anew"
+    elif path.suffix == ".gz" and unpacked_md5 is None:
+        remark = "not the published file; its contents were not compared"
+    else:
+        remark = "not the published file"
+    return FileRead(path, path.stat().st_size, md5.hexdigest(), sha256.hexdigest(), remark)
+
+
+def as_labels(path: Path, labels: NDArray[np.integer], images: int, classes: int) -> Labels:
+    """One label an image, each in [0, classes)."""
+    if len(labels) != images:
+        raise ValueError(
+            f"expected one label an image in {path}, got {images} images and {len(labels)} labels"
+        )
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"expected labels in [0, {classes}) in {path}, "
+            f"got {labels.min()} to {labels.max()}; get the file anew"
+        )
+    return labels.astype(np.int64)

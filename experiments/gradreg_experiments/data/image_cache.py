@@ -1,0 +1,147 @@
+"""A folder of JPEGs, decoded once into arrays that are memory-mapped from then on.
+
+The cache is named after the listing of its sources (names, sizes, times of change, labels), so it
+is made anew when they change; it appears whole, by one rename, or not at all.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib.format import write_array_header_1_0
+
+from gradreg_experiments.data.dataset import FileRead, Images
+from gradreg_experiments.data.problems import Broken
+from gradreg_ref.backends import BackendUnavailable
+
+SHAPE = (3, 64, 64)
+JPEG = bytes([0xFF, 0xD8])  # how every one begins
+PARTS = ("train", "val")
+Parts = tuple[Images, Images]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image and its class."""
+
+    path: Path
+    label: int
+
+
+def cached(
+    folder: Path, cache: Path, parts: Sequence[list[Listed]]
+) -> tuple[Parts, tuple[FileRead, ...]]:
+    """Decoded images of both parts, from the cache or into it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the data set.
+    cache : Path
+        Made if need be; about 12 KB an image.
+    parts : sequence of list of Listed
+        The images for training and for validation.
+
+    Returns
+    -------
+    tuple
+        Arrays (n, 3, 64, 64), memory-mapped, and a `FileRead` for the images of each part, whose
+        sums are those of all their bytes in order.
+    """
+    place = cache / f"tiny-imagenet-200-{digest(folder, parts)}"
+    if not place.is_dir():
+        make(folder, place, parts)
+    try:
+        arrays = [np.load(place / f"{part}.npy", mmap_mode="r") for part in PARTS]
+        for images, array in zip(parts, arrays, strict=True):
+            if array.shape != (len(images), *SHAPE) or array.dtype != np.uint8:
+                raise ValueError(f"an array {array.shape}, {array.dtype}")
+        sums = json.loads((place / "sums.json").read_text())
+        files = tuple(FileRead(folder / part, **sums[part]) for part in PARTS)
+    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"expected the cache that was written to {place}, got: {error}; "
+            "delete that folder, and it is made anew"
+        ) from error
+    return (arrays[0], arrays[1]), files
+
+
+def digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
+    """Of the listing."""
+    listing = hashlib.sha256()
+    for images in parts:
+        for image in images:
+            status = image.path.stat()
+            name = os.fsencode(image.path.relative_to(folder))
+            listing.update(name + b"\0%d %d " % (status.st_size, status.st_mtime_ns))
+            listing.update(b"%d\n" % image.label)
+    return listing.hexdigest()[:16]
+
+
+def make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
+    """Decode everything beside the place, then rename."""
+    if find_spec("PIL") is None:
+        raise BackendUnavailable(
+            f"the JPEG files of {folder} need Pillow, which is not installed; "
+            "pip install 'gradreg-ref[experiments]'"
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=place.parent))
+    try:
+        problems, sums = list[str](), {}
+        for part, images in zip(PARTS, parts, strict=True):
+            # Written, not mapped: a disk that is full is then an error, and not the end.
+            with (new / f"{part}.npy").open("wb") as out:
+                sums[part] = decode_all(images, out, problems)
+        if problems:
+            raise Broken(problems)
+        (new / "sums.json").write_text(json.dumps(sums))
+        if not place.is_dir():  # as another process may have been faster
+            new.rename(place)
+    except OSError as error:
+        error.filename = error.filename or str(place)  # a full disk does not say which
+        raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def decode_all(images: list[Listed], out: BinaryIO, problems: list[str]) -> dict[str, Any]:
+    """Write the array, add a sentence for every image that cannot be decoded, return the sums."""
+    shape = (len(images), *SHAPE)
+    write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    for image in images:
+        data = image.path.read_bytes()
+        size += len(data)
+        md5.update(data)
+        sha256.update(data)
+        try:
+            pixels = decode(data)
+        # Pillow raises many kinds of error where the bytes make no sense.
+        except Exception as error:
+            problems.append(f"expected a whole JPEG of 64 × 64 in {image.path}, got: {error}")
+            continue
+        out.write(pixels.tobytes())
+    remark = f"{len(images)} images, one after the other; no published sum is known"
+    return {"size": size, "md5": md5.hexdigest(), "sha256": sha256.hexdigest(), "remark": remark}
+
+
+def decode(data: bytes) -> Images:
+    """The pixels (3, 64, 64); a grey image has three equal channels."""
+    from PIL import Image
+
+    if not data.startswith(JPEG):
+        raise ValueError(f"no JPEG: {len(data)} bytes that begin with {data[:2].hex(' ')!r}")
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        if image.size != SHAPE[1:]:
+            raise ValueError(f"{image.size[0]} × {image.size[1]} pixels")
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

@@ -1,0 +1,116 @@
+"""The data sets that can be read, where each is obtained, and its published MD5 sums."""
+
+from gradreg_experiments.data import cifar, digits, mnist, svhn, tiny_imagenet
+from gradreg_experiments.data.dataset import Known
+
+TABLE = (
+    Known(
+        name="digits",
+        title="scikit-learn's digits",
+        source="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html",
+        folders=(),
+        files={},
+        optional=(),
+        counts=(1297, 500),
+        read=digits.read,
+    ),
+    Known(
+        name="mnist",
+        title="MNIST",
+        source="http://yann.lecun.com/exdb/mnist/",
+        folders=("mnist", "MNIST/raw", "MNIST"),
+        # Gzipped, unpacked.
+        files={
+            "train-images-idx3-ubyte": (
+                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                "6bbc9ace898e44ae57da46a324031adb",
+            ),
+            "train-labels-idx1-ubyte": (
+                "d53e105ee54ea40749a09fcbcd1e9432",
+                "a25bea736e30d166cdddb491f175f624",
+            ),
+            "t10k-images-idx3-ubyte": (
+                "9fb629c4189551a2d022fa330f9573f3",
+                "2646ac647ad5339dbf082846283269ea",
+            ),
+            "t10k-labels-idx1-ubyte": (
+                "ec29112dd5afa0611ce80d1b7f02629c",
+                "27ae3e4e09519cfbb04c329615203637",
+            ),
+        },
+        optional=(),
+        counts=(60_000, 10_000),
+        read=mnist.read,
+    ),
+    Known(
+        name="fashion-mnist",
+        title="Fashion-MNIST",
+        source="https://github.com/zalandoresearch/fashion-mnist",
+        folders=("fashion-mnist", "FashionMNIST/raw", "FashionMNIST"),
+        files={
+            "train-images-idx3-ubyte": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d",),
+            "train-labels-idx1-ubyte": ("25c81989df183df01b3e8a0aad5dffbe",),
+            "t10k-images-idx3-ubyte": ("bef4ecab320f06d8554ea6380940ec79",),
+            "t10k-labels-idx1-ubyte": ("bb300cfdad3c16e7a12a480ee83cd310",),
+        },
+        optional=(),
+        counts=(60_000, 10_000),
+        read=mnist.read,
+    ),
+    Known(
+        name="cifar-10",
+        title="CIFAR-10 (python version)",
+        source="https://www.cs.toronto.edu/~kriz/cifar.html",
+        folders=("cifar-10-batches-py",),
+        files={
+            "data_batch_1": ("c99cafc152244af753f735de768cd75f",),
+            "data_batch_2": ("d4bba439e000b95fd0a9bffe97cbabec",),
+            "data_batch_3": ("54ebc095f3ab1f0389bbae665268c751",),
+            "data_batch_4": ("634d18415352ddfa80567beed471001a",),
+            "data_batch_5": ("482c414d41f54cd18b22e5b47cb7c3cb",),
+            "test_batch": ("40351d587109b95175f43aff81a1287e",),
+            "batches.meta": ("5ff9c542aee3614f3951f8cda6e48888",),
+        },
+        optional=(*(f"data_batch_{i}" for i in range(1, 6)), "batches.meta"),
+        counts=(50_000, 10_000),
+        read=cifar.read_10,
+    ),
+    Known(
+        name="cifar-100",
+        title="CIFAR-100 (python version)",
+        source="https://www.cs.toronto.edu/~kriz/cifar.html",
+        folders=("cifar-100-python",),
+        files={
+            "train": ("16019d7e3df5f24257cddd939b257f8d",),
+            "test": ("f0ef6b0ae62326f3e7ffdfab6717acfc",),
+            "meta": ("7973b15100ade9c7d40fb424638fde48",),
+        },
+        optional=("meta",),
+        counts=(50_000, 10_000),
+        read=cifar.read_100,
+    ),
+    Known(
+        name="svhn",
+        title="SVHN (cropped digits)",
+        source="http://ufldl.stanford.edu/housenumbers/",
+        folders=("svhn", "SVHN"),
+        files={
+            "train_32x32.mat": ("e26dedcc434d2e4c54c9b2d4a06d8373",),
+            "test_32x32.mat": ("eb5a983be6a315427106f1b164d9cef3",),
+        },
+        optional=(),
+        counts=(73_257, 26_032),
+        read=svhn.read,
+    ),
+    Known(
+        name="tiny-imagenet-200",
+        title="TinyImageNet-200",
+        source="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        folders=("tiny-imagenet-200",),
+        files={"wnids.txt": (), "val/val_annotations.txt": ()},
+        optional=(),
+        counts=(100_000, 10_000),
+        read=tiny_imagenet.read,
+    ),
+)
+DATA_SETS = {known.name: known for known in TABLE}

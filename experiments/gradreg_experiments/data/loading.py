@@ -1,0 +1,86 @@
+"""A data set by its name, from wherever its files lie."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gradreg_experiments.data.dataset import DataSet, Known
+from gradreg_experiments.data.disk import PUBLISHED, locate
+from gradreg_experiments.data.known import DATA_SETS
+from gradreg_experiments.data.problems import Broken
+from gradreg_ref import checks
+
+
+def find(known: Known, folder: Path) -> Path | None:
+    """Where its files are: in a folder of a published name in this one, or here.
+
+    Here, two of its files are asked for, as many a folder has a file ``train`` of its own.
+    """
+    places = [folder / name for name in known.folders if (folder / name).is_dir()]
+    if folder.resolve().name in known.folders or files_in(known, folder) > 1:
+        places.append(folder)
+    return max(places, key=lambda place: files_in(known, place) > 0, default=None)
+
+
+def files_in(known: Known, folder: Path) -> int:
+    """How many of the published files."""
+    paths = (locate(folder, name) for name in known.files)
+    return sum(path is not None and path.is_file() for path in paths)
+
+
+def load(name: str, folder: Path | None = None, cache: Path | None = None) -> DataSet:
+    """Read a data set.
+
+    Parameters
+    ----------
+    name : str
+        A name of `DATA_SETS`; "digits" needs neither folder nor download.
+    folder : Path, optional
+        With the published files, or with the folder in which they are published.
+    cache : Path, optional
+        Where decoded images are kept; "tiny-imagenet-200" needs it.
+
+    Returns
+    -------
+    DataSet
+
+    Raises
+    ------
+    FileNotFoundError
+        The data set is not there.
+    ValueError
+        It is, but cannot be read in full; `Broken`, with a sentence for each problem.
+    BackendUnavailable
+        A package is missing; the sentence names the extra.
+    """
+    known = DATA_SETS[checks.choice("a data set", name, DATA_SETS)]
+    if not known.files:
+        return known.read(known, Path(), cache)
+    obtained = f"{known.title} is obtained from {known.source}"
+    if folder is None:
+        raise ValueError(f"expected a folder with {known.title}, got none; {obtained}")
+    place = find(known, folder)
+    if place is None:
+        raise FileNotFoundError(
+            f"expected {', '.join(known.files)} in {folder}, or in a folder "
+            f"{known.folders[0]} there, got none of them; {obtained}"
+        )
+    try:
+        data = known.read(known, place, cache)
+        if mixed := tuple(of_another(known, data)):
+            raise Broken(mixed)
+    except (ValueError, OSError) as error:
+        sentences = error.sentences if isinstance(error, Broken) else [str(error)]
+        raise Broken(sentences, obtained) from error
+    return data
+
+
+def of_another(known: Known, data: DataSet) -> Iterator[str]:
+    """A sentence for a published file under the name of another: data sets share their names."""
+    for file in data.files:
+        for other in DATA_SETS.values():
+            for name, sums in other.files.items():
+                if file.md5 in sums and file.remark != PUBLISHED:
+                    yield (
+                        f"expected {file.path} to be of {known.title}, got {name} of "
+                        f"{other.title}; keep that in a folder {other.folders[0]}, by its name"
+                    )

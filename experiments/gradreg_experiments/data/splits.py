@@ -1,0 +1,134 @@
+"""A few training images, and a validation part of its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradreg_experiments.data.dataset import DataSet, Labels
+
+Pixels = NDArray[np.uint8 | np.float32]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three parts of a data set.
+
+    Parameters
+    ----------
+    train_images, validation_images, test_images : array (n, c, h, w)
+        uint8, and float32 once standardised.
+    train_labels, validation_labels, test_labels : array (n,) of int64
+        In [0, len(classes)).
+    train_rows, validation_rows : array (n,) of int64
+        Rows of the data set's training part; no row is in both.
+    classes : tuple of str
+        Their names.
+    """
+
+    train_images: Pixels
+    train_labels: Labels
+    validation_images: Pixels
+    validation_labels: Labels
+    test_images: Pixels
+    test_labels: Labels
+    train_rows: Labels
+    validation_rows: Labels
+    classes: tuple[str, ...]
+
+
+def split(
+    dataset: DataSet, *, train: int, validation: int, seed: int, balanced: bool = False
+) -> Split:
+    """Draw training and validation images from the training part; the test part stays whole.
+
+    The part is shuffled once for a seed; training images come from the front, validation images
+    from the end. So a larger training set holds the smaller ones of the same seed, and all of them
+    meet the same validation set.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        What to draw from.
+    train, validation : int
+        How many images; `validation` may be 0.
+    seed : int
+        Of the permutation.
+    balanced : bool
+        The same number of each class, in both.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        There are too few images, or the numbers are no multiples of the classes.
+    """
+    for name, value, least in (
+        ("train", train, 1),
+        ("validation", validation, 0),
+        ("seed", seed, 0),
+    ):
+        require_whole(name, value, least)
+    order = np.random.default_rng(seed).permutation(len(dataset.train_labels))
+    labels = dataset.train_labels[order]
+    classes = len(dataset.classes)
+    if balanced:
+        require_each(dataset, train, validation)
+        first = ranks(labels, classes) < train // classes
+        last = ranks(labels[::-1], classes)[::-1] < validation // classes
+        rows, others = order[first], order[last]
+    else:
+        if train + validation > len(order):
+            raise ValueError(
+                f"expected at most {len(order)} images for training and validation from "
+                f"{dataset.name}, got {train} + {validation}"
+            )
+        rows, others = order[:train], order[len(order) - validation :]
+    return Split(
+        dataset.train_images[rows],
+        dataset.train_labels[rows],
+        dataset.train_images[others],
+        dataset.train_labels[others],
+        dataset.test_images,
+        dataset.test_labels,
+        rows,
+        others,
+        dataset.classes,
+    )
+
+
+def require_whole(name: str, value: object, least: int) -> None:
+    """A whole number that is not too small."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
+
+
+def require_each(dataset: DataSet, train: int, validation: int) -> None:
+    """The same number of each class, and no image twice."""
+    classes = len(dataset.classes)
+    for name, value in (("train", train), ("validation", validation)):
+        if value % classes:
+            raise ValueError(
+                f"expected {name} to be a multiple of the {classes} classes of {dataset.name}, "
+                f"as balanced=True takes the same number of each; got {value}"
+            )
+    there = np.bincount(dataset.train_labels, minlength=classes)
+    needed = (train + validation) // classes
+    if there.min() < needed:
+        fewest = int(there.argmin())
+        raise ValueError(
+            f"expected {needed} images of every class in {dataset.name} for training and "
+            f"validation, got {there[fewest]} of class {dataset.classes[fewest]!r}"
+        )
+
+
+def ranks(labels: Labels, classes: int) -> Labels:
+    """How many of its class come before each."""
+    out = np.empty_like(labels)
+    for c in range(classes):
+        here = labels == c
+        out[here] = np.arange(here.sum())
+    return out

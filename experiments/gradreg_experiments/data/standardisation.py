@@ -1,0 +1,67 @@
+"""Pixels on a common scale, which is that of the training images."""
+
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradreg_experiments.data.splits import Pixels, Split
+from gradreg_ref import checks
+
+Standardisation = Literal["feature", "scalar"]
+CHUNK = 1024  # images whose squares are held at once
+
+
+def standardise(parts: Split, standardisation: Standardisation = "feature") -> Split:
+    """Subtract the mean of the training images, and divide by their deviation.
+
+    Both are of the training images alone, and applied to all three parts.
+
+    Parameters
+    ----------
+    parts : Split
+        As `split` gives it.
+    standardisation : {"feature", "scalar"}
+        One mean and deviation for each pixel and channel, as the paper's scripts do, or one for
+        all of them. What does not vary is divided by 1.
+
+    Returns
+    -------
+    Split
+        Images in float32.
+    """
+    checks.choice("standardisation", standardisation, get_args(Standardisation))
+    mean, deviation = moments(parts.train_images, standardisation)
+
+    def scaled(images: Pixels) -> NDArray[np.float32]:
+        out = images.astype(np.float32)
+        out -= mean
+        out /= deviation
+        return out
+
+    return replace(
+        parts,
+        train_images=scaled(parts.train_images),
+        validation_images=scaled(parts.validation_images),
+        test_images=scaled(parts.test_images),
+    )
+
+
+def moments(
+    images: Pixels, standardisation: Standardisation
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation, by exact sums of integers: a constant pixel has exactly none."""
+    if images.dtype != np.uint8:
+        raise ValueError(f"expected images of uint8, as split gives them, got {images.dtype}")
+    n = len(images)
+    first: Any = images.sum(axis=0, dtype=np.int64)
+    second: Any = np.zeros_like(first)
+    for start in range(0, n, CHUNK):
+        second += np.square(images[start : start + CHUNK], dtype=np.int64).sum(axis=0)
+    if standardisation == "scalar":
+        # Python's integers: for many images the products pass 64 bits.
+        n, first, second = n * first.size, int(first.sum()), int(second.sum())
+    deviation = np.sqrt((n * second - first * first) / n**2)
+    scale = np.where(deviation == 0, 1, deviation)
+    return np.asarray(first / n, np.float32), np.asarray(scale, np.float32)

@@ -1,0 +1,73 @@
+"""SVHN, cropped digits: MATLAB files of images X (32, 32, 3, n) and labels y (n, 1), 10 for 0.
+
+In the published files y is a double of MATLAB, stored in one byte a number, as MATLAB does with
+whole numbers; other programs write other types.
+"""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat, whosmat
+
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, count_notes
+from gradreg_experiments.data.disk import as_labels, fingerprint, require
+from gradreg_experiments.data.problems import gather
+
+SHAPE = (32, 32, 3)
+LIMIT = 1 << 30  # bytes of X; that of train, the larger of the two, has 225 million
+
+
+def read(known: Known, folder: Path, _: Path | None) -> DataSet:
+    """Both files."""
+    (train, train_labels, train_file), (test, test_labels, test_file) = gather(
+        partial(part, known, folder, name) for name in ("train_32x32.mat", "test_32x32.mat")
+    )
+    return DataSet(
+        known.name,
+        train,
+        train_labels,
+        test,
+        test_labels,
+        tuple("0123456789"),
+        known.source,
+        files=(train_file, test_file),
+        notes=count_notes(known, train_labels, test_labels),
+    )
+
+
+def part(known: Known, folder: Path, name: str) -> tuple[Images, Labels, FileRead]:
+    """Images (n, 3, 32, 32), labels (n,)."""
+    path = require(folder, name)
+    X, y = variables(path)
+    labels = y.ravel()
+    other = labels[~np.isin(labels, range(1, 11))]
+    if len(other):
+        raise ValueError(f"expected labels 1 to 10 in {path}, got {other[0]}")
+    images = np.ascontiguousarray(X.transpose(3, 2, 0, 1))
+    return (
+        images,
+        as_labels(path, labels.astype(np.int64) % 10, len(images), 10),
+        fingerprint(known, name, path),
+    )
+
+
+def variables(path: Path) -> tuple[Any, Any]:
+    """X and y, read only if the head of the file announces what is expected."""
+    try:
+        found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
+        X, y = found.get("X", ((), "missing")), found.get("y", ((), "missing"))
+        if X[1] != "uint8" or X[0][:-1] != SHAPE or not 0 < math.prod(X[0]) <= LIMIT:
+            raise ValueError(f"X {X[0]}, {X[1]}")
+        if y[1] not in ("double", "uint8") or y[0] != (X[0][-1], 1):
+            raise ValueError(f"y {y[0]}, {y[1]}, beside X {X[0]}")
+        read = loadmat(path, variable_names=["X", "y"])
+        return read["X"], read["y"]
+    # SciPy raises many kinds of error where the bytes make no sense.
+    except Exception as error:
+        raise ValueError(
+            f"expected X (32, 32, 3, n), uint8, and y (n, 1) in {path}, a MATLAB 5 file, "
+            f"got: {error or type(error).__name__}; get the file anew"
+        ) from error

@@ -1,0 +1,139 @@
+"""TinyImageNet-200, a folder of JPEGs: which there are, and of which class each is."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gradreg_experiments.data.dataset import DataSet, Known, count_notes
+from gradreg_experiments.data.disk import content, fingerprint, require
+from gradreg_experiments.data.image_cache import Listed, cached
+from gradreg_experiments.data.problems import Broken, gather
+
+ANNOTATIONS = "val/val_annotations.txt"
+LIMIT = 1 << 24  # bytes of a text file
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Images with their labels, of both parts, in a fixed order."""
+
+    classes: tuple[str, ...]
+    train: list[Listed]
+    validation: list[Listed]
+
+
+def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
+    """Images (n, 3, 64, 64), decoded once into a cache."""
+    if cache is None:
+        raise ValueError(
+            f"expected a folder for the decoded images of {folder}, got none; pass cache="
+        )
+    listing = listed(folder)
+    (train, validation), files = cached(folder, cache, (listing.train, listing.validation))
+    labels = [np.array([i.label for i in part]) for part in (listing.train, listing.validation)]
+    texts = tuple(fingerprint(known, n, require(folder, n)) for n in ("wnids.txt", ANNOTATIONS))
+    return DataSet(
+        known.name,
+        train,
+        labels[0],
+        validation,
+        labels[1],
+        listing.classes,
+        known.source,
+        files=texts + files,
+        notes=(
+            *count_notes(known, labels[0], labels[1]),
+            "the published validation images are the test images here: those of test/ have no "
+            "labels",
+        ),
+    )
+
+
+def listed(folder: Path) -> Listing:
+    """Everything that the folder holds, or all that is wrong with it."""
+    wnids = lines(folder, "wnids.txt")
+    if not wnids or len(set(wnids)) < len(wnids) or not all(map(is_wnid, wnids)):
+        raise ValueError(
+            f"expected a different class such as n01443537 in each line of {folder / 'wnids.txt'}"
+        )
+    if not (folder / "train").is_dir():
+        raise FileNotFoundError(f"expected a folder {folder / 'train'}, got none")
+    labels = {wnid: label for label, wnid in enumerate(wnids)}
+    _, classes, validation = gather(
+        (
+            lambda: refuse_unknown(folder / "train", wnids),
+            lambda: gather(partial(train_class, folder, *item) for item in labels.items()),
+            lambda: annotated(folder, labels),
+        )
+    )
+    return Listing(tuple(wnids), [image for images in classes for image in images], validation)
+
+
+def refuse_unknown(folder: Path, wnids: list[str]) -> None:
+    """Each folder is a class."""
+    here = {path.name for path in folder.iterdir() if path.is_dir()}
+    if unknown := sorted(here - set(wnids)):
+        raise Broken(f"expected the classes of wnids.txt in {folder}, got {n}" for n in unknown)
+
+
+def is_wnid(line: str) -> bool:
+    """A number of WordNet."""
+    return re.fullmatch(r"n\d{8}", line, re.ASCII) is not None
+
+
+def lines(folder: Path, name: str) -> list[str]:
+    """The lines of a text file."""
+    path = require(folder, name)
+    try:
+        return content(path, LIMIT).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected text in {path}, got: {error}") from error
+
+
+def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
+    """The images of one class."""
+    images = folder / "train" / wnid / "images"
+    names = jpegs(images)
+    if not names:
+        raise ValueError(f"expected JPEG files (*.JPEG) in {images}, got none")
+    return [Listed(images / name, label) for name in names]
+
+
+def jpegs(folder: Path) -> list[str]:
+    """Their names: n01443537_2.JPEG comes before n01443537_10.JPEG."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if e.name.endswith(".JPEG") and e.is_file()]
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
+    """The validation images: exactly those that the annotations name."""
+    images = folder / "val" / "images"
+    here, found = jpegs(images), dict[str, int]()
+    problems = []
+    for number, line in enumerate(lines(folder, ANNOTATIONS), 1):
+        name, wnid, *_ = [*line.split("\t"), "", ""]
+        if wnid not in labels:
+            problems.append(f"line {number}: expected a class of wnids.txt, got {wnid!r}")
+        elif name in found:
+            problems.append(f"line {number}: expected {name!r} once, got it twice")
+        found[name] = labels.get(wnid, 0)
+    problems += missing(found.keys() - set(here), "annotated, but not in val/images")
+    problems += missing(set(here) - found.keys(), "in val/images, but not annotated")
+    if not here:
+        problems = [f"expected JPEG files (*.JPEG) in {images}, got none"]
+    if problems:
+        raise Broken(f"{folder / ANNOTATIONS}: {problem}" for problem in problems)
+    return [Listed(images / name, found[name]) for name in here]
+
+
+def missing(names: Iterable[str], what: str) -> list[str]:
+    """A sentence for each name."""
+    return [f"expected the images of val/images, got {name!r} {what}" for name in sorted(names)]
