@@ -5,6 +5,7 @@ gives back plain arrays; everything that checks backends needs no more than this
 under the entry-point group ``gradreg_ref.backends``, so that a third party can add one.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -34,7 +35,7 @@ class Capabilities:
     framework : str
         Name and version.
     devices : mapping
-        Device name to its description.
+        Device name to its description, with its memory.
     dtypes, modes, sides : tuple of str
         By name; modes are values of an option ``mode``, sides of the option ``side`` of spectreg.
     """
@@ -125,6 +126,57 @@ def load(name: str) -> Backend:
             f"pip install 'gradreg-ref[{name}]'"
         ) from error
     return backend
+
+
+AUTOMATIC = ("torch", "jax")  # in this order; the loopback is no choice to train with
+
+
+def choose(backend: str = "auto", device: str = "auto") -> tuple[Backend, str]:
+    """The backend and device meant; "auto" picks by a rule, and the caller says what was picked.
+
+    A backend is the first of `AUTOMATIC` that is installed; if a device is named, the first that
+    has it. A device is the backend's first accelerator, or the CPU where there is none.
+
+    Raises
+    ------
+    ValueError, BackendUnavailable
+        As `load` and `require_device`; no framework is installed.
+    """
+    if backend == "auto":
+        return automatic(device)
+    chosen = load(backend)
+    if device == "auto":
+        devices = list(chosen.capabilities().devices)
+        device = next((d for d in devices if not d.startswith("cpu")), "cpu")
+    require_device(chosen, device)
+    return chosen, device
+
+
+def automatic(device: str) -> tuple[Backend, str]:
+    """The first of `AUTOMATIC` that can be chosen."""
+    missing = []
+    for name in AUTOMATIC:
+        try:
+            return choose(name, device)
+        except BackendUnavailable as why:
+            missing.append(str(why))
+    raise BackendUnavailable("; ".join(missing))
+
+
+def processor() -> str:
+    """The CPU: cores and memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if unix() else 0
+    return f"{os.cpu_count()} cores" + (f", {gibibytes(memory)}" if memory else "")
+
+
+def unix() -> bool:
+    """Whether the system says how much memory there is."""
+    return "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {})
+
+
+def gibibytes(memory: int) -> str:
+    """As in "139 GiB"."""
+    return f"{memory / 2**30:.0f} GiB"
 
 
 def require_device(backend: Backend, device: str) -> None:

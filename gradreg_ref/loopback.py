@@ -8,7 +8,7 @@ import numpy as np
 
 import gradreg_ref as ref
 from gradreg_ref import checks
-from gradreg_ref.backends import Capabilities, require_device
+from gradreg_ref.backends import Capabilities, processor, require_device
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.networks import Network
 from gradreg_ref.probes import draw
@@ -64,7 +64,7 @@ class LoopbackBackend:
         mirrored = self.formulas["spectreg"] is FORMULAS["spectreg"]
         return Capabilities(
             f"numpy {np.__version__}",
-            {"cpu": "NumPy"},
+            {"cpu": processor()},
             ("float64",),
             ("explicit Jacobian",),
             ("output", "input") if mirrored else ("output",),

@@ -23,6 +23,14 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_home(tmp_path_factory):
+    """What `gradreg verify` remembers of this machine is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def targets():
     """Every backend on every device that is here; what is missing is skipped with a reason."""
     for name in names():

@@ -46,11 +46,11 @@ def test_it_can_fail(monkeypatch):
 
 def test_other_probes_leave_the_bound():
     one = course("spectreg", "sgd", "small", STEPS)
-    turned = [
+    other = [
         b._replace(random={"probes": np.roll(b.random["probes"], 1, axis=0)}) for b in one.batches
     ]
     reference = by_torch.train(one)
-    apart = bound.differences(reference, by_torch.train(replace(one, batches=turned)))
+    apart = bound.differences(reference, by_torch.train(replace(one, batches=other)))
     assert (apart.theta > 1e6 * bound.rounding_bound(one, reference).theta).any()
 
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from gradreg_ref import backends
-from gradreg_ref.backends import Backend, BackendUnavailable, load, names, require_device
+from gradreg_ref.backends import (
+    Backend,
+    BackendUnavailable,
+    Capabilities,
+    choose,
+    load,
+    names,
+    require_device,
+)
 from gradreg_ref.networks import Linear, Network
 
 NET = Network((Linear(np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2)),))
@@ -54,3 +62,44 @@ def test_a_backend_without_its_framework_names_the_extra(monkeypatch):
         BackendUnavailable, match=r"needs torch.* pip install 'gradreg-ref\[torch\]'"
     ):
         load("torch")
+
+
+class Elsewhere:
+    """A backend with these devices."""
+
+    def __init__(self, name, *devices):
+        self.name, self.devices = name, devices
+
+    def capabilities(self):
+        return Capabilities("none", dict.fromkeys(self.devices, ""), ("float64",), ("reverse",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "here", "picked"),
+    [
+        (("auto", "auto"), {"torch": ["cpu"], "jax": ["cpu", "gpu:0"]}, ("torch", "cpu")),
+        (("auto", "auto"), {"torch": ["cpu", "cuda:0", "cuda:1"]}, ("torch", "cuda:0")),
+        (("auto", "gpu:0"), {"torch": ["cpu"], "jax": ["cpu", "gpu:0"]}, ("jax", "gpu:0")),
+        (("auto", "auto"), {"jax": ["cpu", "cpu:1", "gpu:0"]}, ("jax", "gpu:0")),
+        (("jax", "auto"), {"jax": ["cpu", "cpu:1"]}, ("jax", "cpu")),
+        (("jax", "cpu"), {"jax": ["cpu", "gpu:0"]}, ("jax", "cpu")),
+    ],
+)
+def test_the_rule_of_auto(monkeypatch, asked, here, picked):
+    def found(name):
+        if name not in here:
+            raise BackendUnavailable(f"pip install 'gradreg-ref[{name}]'")
+        return Elsewhere(name, *here[name])
+
+    monkeypatch.setattr(backends, "load", found)
+    backend, device = choose(*asked)
+    assert (backend.name, device) == picked
+
+
+def test_auto_where_nothing_is_here_says_what_to_install(monkeypatch):
+    def missing(name):
+        raise BackendUnavailable(f"pip install 'gradreg-ref[{name}]'")
+
+    monkeypatch.setattr(backends, "load", missing)
+    with pytest.raises(BackendUnavailable, match=r"gradreg-ref\[torch\].*gradreg-ref\[jax\]"):
+        choose()

@@ -1,5 +1,6 @@
 """The claims about all penalties together, and the ledger itself."""
 
+import csv
 import inspect
 import re
 from importlib.util import find_spec
@@ -32,6 +33,7 @@ from gradreg_ref.verify.run import PROFILES
 from gradreg_ref.verify.samplers import WRONG_SAMPLERS
 
 DOCS = Path(__file__).parents[1] / "docs"
+AGREE = DOCS.parent / "experiments" / "results" / "agree.csv"
 
 test_claims = holds("S1", "S10", "S13", "S14", "S21", "S22")
 
@@ -105,6 +107,9 @@ def known():
         "most_examples": max(len(e.x) for e in examples),
         "most_inputs": max(e.x[0].size for e in examples),
     }
+    with AGREE.open() as file:
+        shares = [float(row["share_of_bound"]) for row in csv.DictReader(file)]
+    numbers["agree.share"] = round(max(shares), 2)
     if find_spec("torch"):
         from gradreg_torch.catalogue import RIGHT
         from gradreg_torch.catalogue import WRONG as FUNCTIONS

@@ -4,14 +4,34 @@ import pytest
 
 from gradreg_ref import __version__, backends, cli
 from gradreg_ref.loopback import LoopbackBackend
-from gradreg_ref.verify import CLAIMS
+from gradreg_ref.verify import CLAIMS, history, verify
 
 
 def test_backends_lists_what_is_here(capsys):
     assert cli.main(["backends"]) == 0
     out = capsys.readouterr().out
     assert "loopback: numpy" in out
-    assert "devices  cpu" in out
+    assert "verified never (gradreg verify loopback --device cpu)" in out
+    assert cli.main(["verify", "loopback"]) == 0
+    assert cli.main(["backends"]) == 0
+    assert "UTC: 18 hold, 3 not tested" in capsys.readouterr().out
+
+
+def test_what_was_verified_with_another_version_is_to_be_verified_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    report = verify(LoopbackBackend({"onehot": lambda c, **_: c.J.sum()}))
+    history.remember(report)
+    said = history.last("loopback", "cpu", report.framework)
+    assert said.endswith(f"(fail: {', '.join(report.failed)})")
+    other = history.last("loopback", "cpu", "numpy 9")
+    assert other.endswith(f", with {report.framework}: verify again")
+    assert history.last("loopback", "cuda:0", "numpy 9").startswith("never")
+    for damage in ("[]", "{", '{"loopback on cpu": 3}'):
+        history.path().write_text(damage)
+        assert history.last("loopback", "cpu", report.framework).startswith("never")
+    history.path().unlink()
+    history.path().mkdir()  # cannot be written to: that is all that happens
+    history.remember(report)
 
 
 def test_backends_says_what_to_install(capsys, monkeypatch):
@@ -32,7 +52,7 @@ def test_verify_passes(capsys):
 
 def test_verify_fails(capsys, monkeypatch):
     wrong = LoopbackBackend({"onehot": lambda c, **_: c.J.sum()})
-    monkeypatch.setattr(cli.verify, "load", lambda _: wrong)
+    monkeypatch.setattr(cli.verify, "choose", lambda *_: (wrong, "cpu"))
     assert cli.main(["verify", "loopback"]) == 1
     assert "FAIL           S16" in capsys.readouterr().out
 
@@ -49,6 +69,12 @@ def test_what_cannot_run_is_a_sentence(argv, message, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_auto_says_what_it_picked(capsys, monkeypatch):
+    monkeypatch.setattr(cli.verify, "choose", lambda *_: (LoopbackBackend(), "cpu"))
+    assert cli.main(["verify", "auto", "--device", "auto"]) == 0
+    assert "auto: loopback on cpu" in capsys.readouterr().out
 
 
 def test_quickstart_names_the_extra(capsys, monkeypatch):

@@ -1,27 +1,44 @@
 """The JAX backend behind the protocol of `gradreg_ref.backends`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradreg_jax.confidence_penalty import confidence_penalty
 from gradreg_jax.convert import to_jax
+from gradreg_jax.devices import DTYPES, capabilities, in_precision, placed, to_numpy
+from gradreg_jax.doubleback import doubleback
+from gradreg_jax.frobreg import frobreg
+from gradreg_jax.harness import JaxHarness
+from gradreg_jax.jacreg import jacreg
+from gradreg_jax.onehot import onehot
 from gradreg_jax.probes import draw_probes
-from gradreg_jax.programs import FUNCTIONS, Problem, programs
+from gradreg_jax.programs import FUNCTIONS, Problem, Structure, programs
+from gradreg_jax.spectreg import spectreg
+from gradreg_jax.weight_decay import weight_decay
 from gradreg_ref import checks
 from gradreg_ref.backends import Capabilities, require_device
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
+from gradreg_ref.verify.declaration import Declaration
+from gradreg_ref.verify.declared import DeclaredPenalty
 
-DTYPES = {
-    "float64": jnp.float64,
-    "float32": jnp.float32,
-    "bfloat16": jnp.bfloat16,
-    "float16": jnp.float16,
-}
+DRAWS = ("model", "params", "x", "probes", "key")
+DECLARED: list[tuple[Callable[..., Any], tuple[str, ...], Declaration]] = [
+    (frobreg, ("model", "params", "x"), Declaration("frobreg")),
+    *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
+    (partial(spectreg, mode="forward"), DRAWS, Declaration("spectreg", "gaussian", side="input")),
+    (doubleback, ("model", "params", "x", "y"), Declaration("doubleback")),
+    (jacreg, ("model", "params", "x"), Declaration("jacreg")),
+    (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
+    (onehot, ("model", "params", "x", "y"), Declaration("onehot")),
+    (confidence_penalty, ("logits",), Declaration("confidence_penalty")),
+    (weight_decay, ("params",), Declaration("weight_decay")),
+]
 DRAW = jax.jit(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
 
@@ -32,13 +49,22 @@ class JaxBackend:
 
     def capabilities(self) -> Capabilities:
         """The installed JAX, and the devices it sees."""
-        return Capabilities(
-            f"jax {jax.__version__}",
-            {name: device.device_kind for name, device in devices().items()},
-            tuple(DTYPES),
-            ("reverse", "forward"),
-            ("output", "input"),
+        return capabilities()
+
+    def harness(
+        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
+    ) -> JaxHarness:
+        """One function under test, see `gradreg_ref.verify.harness`."""
+        return JaxHarness(
+            function, declaration.arguments, time_limit, random=declaration.probe is not None
         )
+
+    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
+        """The functions of this package one by one, with what each of them is."""
+        return [
+            DeclaredPenalty(JaxHarness(function, arguments), declaration, device)
+            for function, arguments, declaration in DECLARED
+        ]
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
@@ -79,7 +105,7 @@ class JaxBackend:
             random = {} if seed is None else {"key": jax.random.key(seed)}
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
-            program = programs(Problem(penalty, network, options))[which]
+            program = programs(Problem(penalty, Structure(network), options))[which]
             # Op by op a draw is compiled once for all penalties, and is most of their programs.
             whole = seed is None and ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
@@ -95,19 +121,6 @@ class JaxBackend:
             return to_numpy(DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
 
 
-def devices() -> dict[str, Any]:
-    """Every device by name: "cpu" for the first CPU, else platform and number, as in "gpu:0"."""
-    cpus, others = jax.devices("cpu"), [d for d in jax.devices() if d.platform != "cpu"]
-    return {"cpu": cpus[0]} | {f"{d.platform}:{d.id}": d for d in (*others, *cpus[1:])}
-
-
-@contextmanager
-def placed(device: str) -> Iterator[None]:
-    """On that device, with float64."""
-    with jax.enable_x64(True), jax.default_device(devices()[device]):
-        yield
-
-
 def ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
     """Whether no number is one to refuse: compiled code cannot look, and op by op it is refused."""
     if not all(np.isfinite(a).all() for a in (x, y, probes) if a is not None):
@@ -119,14 +132,3 @@ def ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
     except Exception:  # a shape that does not fit: the penalty says which
         return False
     return bool(y.min() >= 0 and y.max() < m)
-
-
-def in_precision(a: Any, dtype: Any) -> Any:
-    """A copy; of that dtype where it is floating."""
-    a = np.array(a)
-    return a.astype(dtype) if a.dtype.kind == "f" else a
-
-
-def to_numpy(a: Any) -> Array:
-    """A float64 copy on the host."""
-    return np.asarray(a).astype(np.float64)

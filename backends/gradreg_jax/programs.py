@@ -37,25 +37,37 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 @dataclass(frozen=True)
+class Structure:
+    """A network without its parameters: equal to another if their programs are."""
+
+    network: Network = field(compare=False)
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", str(structure(self.network.layers)))
+
+
+@dataclass(frozen=True)
 class Problem:
-    """A penalty at all that is constant in its program; equal by `content`.
+    """A penalty at all that is constant in its program.
 
     Parameters
     ----------
     penalty : str
         A name of `FUNCTIONS`.
-    network, options
-        Without its parameters; without arrays.
+    structure : Structure
+        Of the network.
+    options : dict
+        Without arrays.
     """
 
     penalty: str
-    network: Network = field(compare=False)
+    structure: Structure
     options: dict[str, Any] = field(compare=False)
     content: str = field(init=False)
 
     def __post_init__(self) -> None:
-        content = (structure(self.network.layers), sorted(self.options.items()))
-        object.__setattr__(self, "content", str(content))
+        object.__setattr__(self, "content", str(sorted(self.options.items())))
 
 
 def structure(layers: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -84,7 +96,7 @@ def constant(a: Any) -> Any:
 @lru_cache(maxsize=256)
 def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled."""
-    f, _ = to_jax(problem.network)
+    f, _ = to_jax(problem.structure.network)
 
     def value(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
         function = FUNCTIONS[problem.penalty]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradreg_ref.backends import Capabilities
+from gradreg_ref.backends import Capabilities, gibibytes, processor
 from gradreg_ref.typing import Array
 from gradreg_torch import checks
 
@@ -20,10 +20,12 @@ DTYPES = {
 
 def capabilities() -> Capabilities:
     """The installed torch, and the devices it sees."""
-    cuda = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
-    cpu = {"cpu": f"{torch.get_num_threads()} threads"}
+    devices = {"cpu": processor()}
+    for i in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(i)
+        devices[f"cuda:{i}"] = f"{found.name}, {gibibytes(found.total_memory)}"
     framework = f"torch {torch.__version__}"
-    return Capabilities(framework, cpu | cuda, tuple(DTYPES), checks.MODES, ("output", "input"))
+    return Capabilities(framework, devices, tuple(DTYPES), checks.MODES, ("output", "input"))
 
 
 def tensor(a: Any, dtype: str, device: str) -> Tensor:

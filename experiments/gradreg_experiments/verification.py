@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradreg_ref.backends import load
-from gradreg_ref.verify import Report, Result, verify
+from gradreg_ref.verify import Report, Result, history, verify
 
 
 def verified(device: str, console: Console) -> Report:
@@ -23,6 +23,7 @@ def verified(device: str, console: Console) -> Report:
 
         report = verify(load("torch"), device=device, progress=show)
     console.print(verdicts(report.results))
+    history.remember(report)
     return report
 
 

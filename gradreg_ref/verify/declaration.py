@@ -11,7 +11,7 @@ from gradreg_ref.typing import Law, Loss, Reduction, Side
 
 F = TypeVar("F", bound=Callable[..., Any])
 RANDOM = ("spectreg", "jacreg")
-ARGUMENTS = ("model", "x", "y", "logits", "probes", "generator")
+ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Declaration:
     loss : {"cross_entropy", "mean_squared_error"}
         Of DoubleBack.
     arguments : tuple of str
-        What the function takes, in order: of "model", "x", "y", "logits", and by keyword "probes"
-        and "generator". Read off its signature where empty.
+        What the function takes, in order: of "model", "params" (JAX), "x", "y", "logits", and by
+        keyword "probes" and "generator" or "key". Read off its signature where empty.
 
     Raises
     ------

@@ -12,9 +12,12 @@ WORDS = {
     "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples"),
     "y": ("y", "target", "targets", "label", "labels"),
     "logits": ("logits", "logit", "output", "outputs", "out", "z", "preds", "y_pred", "scores"),
+    "params": ("params", "parameters", "theta", "weights", "variables"),
     "probes": ("probes",),
     "generator": ("generator",),
+    "key": ("key",),
 }
+KEYWORDS = ("probes", "generator", "key")
 
 
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -30,7 +33,7 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     for parameter in inspect.signature(function).parameters.values():
         role = next((r for r, words in WORDS.items() if parameter.name.lower() in words), None)
         positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        by_keyword = role in ("probes", "generator") and parameter.kind != parameter.POSITIONAL_ONLY
+        by_keyword = role in KEYWORDS and parameter.kind != parameter.POSITIONAL_ONLY
         if role is not None and parameter.name not in bound and (positional or by_keyword):
             found.append(role)
         elif parameter.default is parameter.empty and parameter.name not in bound:
@@ -40,7 +43,7 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
                 f"expected parameters named like model, x, y, logits, got {parameter.name!r}; say "
                 "what they are in order, for example arguments=('model', 'x', 'y')"
             )
-    if not {"model", "logits"} & set(found):
+    if not {"model", "logits", "params"} & set(found):
         raise ValueError(
             f"expected a function of (model, x), (x, logits) or the like, got {name_of(function)}"
             f"{inspect.signature(function)}; say arguments=('model', 'x')"

@@ -1,0 +1,112 @@
+"""`gradreg verify` for functions in JAX: what is handed over, and what is found wrong."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.random import normal
+
+from gradreg_ref.verify import BY_ID, Broken, bundled, verify
+from gradreg_ref.verify.subject import target_of
+
+pytestmark = pytest.mark.xdist_group("jax")
+
+
+def squares(v):
+    return (v.reshape(len(v), -1) ** 2).sum(axis=1)
+
+
+def probed(f, params, x, r_of):
+    z, pull = jax.vjp(lambda x: f(params, x), x)
+    return squares(pull(r_of(z))[0]).mean()
+
+
+def right(f, params, x, *, key):
+    return probed(f, params, x, lambda z: jax.random.normal(key, z.shape, z.dtype))
+
+
+def hidden(f, params, x, *, key):
+    return probed(f, params, x, lambda z: normal(key, z.shape, z.dtype))
+
+
+def given(f, params, x, probes):
+    return probed(f, params, x, lambda z: probes.reshape(z.shape))
+
+
+def signs(model, x, *, key):
+    z, pull = jax.vjp(model, x)
+    return squares(pull(jax.random.rademacher(key, z.shape, z.dtype))[0]).mean()
+
+
+def fixed(f, params, x):
+    return right(f, params, x, key=jax.random.key(0))
+
+
+def shared_by_accident(f, params, x, *, key):
+    return probed(
+        f, params, x, lambda z: jnp.broadcast_to(jax.random.normal(key, z.shape[1:]), z.shape)
+    )
+
+
+def detached(f, params, x, y):
+    return probed(
+        f,
+        params,
+        x,
+        lambda z: jax.lax.stop_gradient(jax.nn.softmax(z) - jax.nn.one_hot(y, z.shape[1])),
+    )
+
+
+def target(function, kind, **declared):
+    return target_of(function, kind, "jax", "cpu", 4, 60.0, declared)
+
+
+@pytest.mark.parametrize(
+    ("function", "probe", "tier"),
+    [
+        (right, "gaussian", "intercepted"),
+        (signs, "rademacher", "intercepted"),
+        (given, "gaussian", "argument"),
+        (hidden, "gaussian", "seeded"),
+    ],
+)
+def test_a_right_one_holds_as_far_as_it_can_be_asked(function, probe, tier):
+    one = target(function, "spectreg", probe=probe)
+    assert one.declared.probes.tier == tier
+    e = list(bundled())[2]
+    BY_ID["S1"].check(one, e)
+    BY_ID["S10"].check(one, e)
+    BY_ID["S19"].check(one, e)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(fixed, "same probes: a seed is set"), (shared_by_accident, "have the same probe")],
+)
+def test_probes_that_are_always_the_same(function, message):
+    with pytest.raises(Broken, match=message):
+        BY_ID["S9"].checks[-1](target(function, "spectreg"), list(bundled())[2])
+
+
+def test_what_is_wrong_is_said():
+    report = verify(detached, "doubleback", framework="jax")
+    assert report.failed[0] == "S10"
+    assert "DoubleBack with p detached" in report.diagnosis.computes
+
+
+def test_a_function_of_no_arrays_is_broken():
+    with pytest.raises(Broken, match="expected a floating array, got float"):
+        BY_ID["S2"].check(target(lambda f, params, x: 1.0, "frobreg"), next(bundled()))
+
+
+def test_what_leaks_is_found():
+    kept = []
+
+    def leaky(f, params, x):
+        kept.append(f(params, x))
+        return squares(kept[-1]).mean()
+
+    one = target(leaky, "frobreg").declared
+    e = next(bundled())
+    supply = one.probes.of_seed(1, e.network, e.x)
+    changed = one.harness.side_effects(e.network, e.x, e.y, supply, random=False, device="cpu")
+    assert changed == ["a value of one trace is kept for the next call"]
