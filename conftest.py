@@ -11,7 +11,9 @@ TORCH = find_spec("torch") is not None
 collect_ignore = ["docs/conf.py"]
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()] if TORCH else [], patterns=["README.md", "docs/*.md"]
+    parsers=[PythonCodeBlockParser()] if TORCH else [],
+    patterns=["README.md", "docs/*.md"],
+    excludes=["docs/jax.md"],  # tests/jax_backend/test_recipes.py runs it where its libraries are
 ).pytest()
 
 

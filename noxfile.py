@@ -8,7 +8,7 @@ nox.options.sessions = ["lint", "tests", "docs", "wheel"]
 nox.options.reuse_existing_virtualenvs = True
 
 TORCH = "torch==2.13.0"
-JAX = ("jax>=0.10", "optax>=0.2.5")
+JAX = ("jax>=0.10", "optax>=0.2.5", "equinox>=0.13", "flax>=0.12")
 TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.130", "sybil>=9"]
 # One thread a worker: the networks are tiny, and two workers share two cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -1,7 +1,7 @@
 """What the JAX backend accepts; everything else gets a sentence that says what to do.
 
-Checks of shape and dtype always run. Those that read values run on concrete arrays only: inside
-`jit`, `grad` of an outer function or `vmap` there are none to read.
+Checks of shape and dtype always run. Those that read values run where there are any: of an argument
+of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 HALF = (jnp.float16, jnp.bfloat16)
 
@@ -18,12 +19,25 @@ def concrete(a: Any) -> bool:
     return not isinstance(a, jax.core.Tracer)
 
 
+def array(a: Any) -> Any:
+    """As an array of JAX; what a compiled function closes over keeps its values."""
+    if not isinstance(a, np.ndarray):
+        return jnp.asarray(a)
+    with values():
+        return jnp.asarray(a)
+
+
+def values() -> Any:
+    """A context in which concrete arrays are computed with, also while a function is compiled."""
+    return jax.ensure_compile_time_eval()
+
+
 def inputs(x: Any) -> int:
     """A pytree of floating arrays (n, …), n >= 1; n."""
     leaves = jax.tree.leaves(x)
     if not leaves:
         raise ValueError("expected x to be an array or a pytree of arrays, got none")
-    for leaf in map(jnp.asarray, leaves):
+    for leaf in map(array, leaves):
         floating("x", leaf)
         if leaf.ndim < 2 or 0 in leaf.shape:
             raise ValueError(
@@ -38,14 +52,16 @@ def inputs(x: Any) -> int:
 
 def floating(name: str, a: Any) -> Any:
     """A finite array of a real floating dtype."""
-    a = jnp.asarray(a)
+    a = array(a)
     if not jnp.issubdtype(a.dtype, jnp.floating):
         raise TypeError(
             f"expected {name} of a real floating dtype, got {a.dtype}; convert it with "
-            ".astype(float), and for token models differentiate the embeddings"
+            ".astype(float), close f over what is not differentiated (masks, indices), and for "
+            "token models differentiate the embeddings"
         )
-    if concrete(a) and not jnp.isfinite(a).all():
-        raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
+    with values():
+        if concrete(a) and not jnp.isfinite(a).all():
+            raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
     return a
 
 
@@ -73,18 +89,19 @@ def rows_of_logits(z: Any) -> Any:
 
 def labels(y: Any, n: int, m: int) -> Any:
     """Class labels (n,) in [0, m), of an integer dtype."""
-    y = jnp.asarray(y)
+    y = array(y)
     if y.shape != (n,):
         raise ValueError(
             f"expected labels with shape ({n},), got {y.shape}; one class index an example"
         )
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use .astype(int)")
-    if concrete(y) and (y.min() < 0 or y.max() >= m):
-        raise ValueError(
-            f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
-            "classes count from 0"
-        )
+    with values():
+        if concrete(y) and (y.min() < 0 or y.max() >= m):
+            raise ValueError(
+                f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
+                "classes count from 0"
+            )
     return y
 
 
@@ -107,6 +124,14 @@ def key(k: Any) -> Any:
         raise TypeError(
             "expected key=jax.random.key(seed), got None; randomness is always passed in "
             "(or pass probes= themselves)"
+        )
+    dtype, shape = getattr(k, "dtype", None), getattr(k, "shape", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if dtype != jnp.uint32 or len(shape or ()) != 1:  # a key as jax.random.PRNGKey makes it
+            raise TypeError(f"expected key=jax.random.key(seed), got {k!r:.60}")
+    elif shape:
+        raise ValueError(
+            f"expected one key, got keys of shape {shape}; take one of them, or jax.vmap over them"
         )
     return k
 

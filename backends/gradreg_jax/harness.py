@@ -91,17 +91,8 @@ class JaxHarness:
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
     ) -> list[str]:
-        """Arrays do not change in JAX; what can leak is a tracer."""
-        del random
-        try:
-            with jax.checking_leaks(), placed(device):
-                f, params = to_jax(network)
-                key, probes = self.key(supply), supply.probes
-                jax.make_jaxpr(lambda params: self.call(f, params, x, y, key, probes))(params)
-        except Exception as error:
-            if "Leaked" in str(error):
-                return ["a value of one trace is kept for the next call"]
-            raise Broken(f"raised {type(error).__name__}: {error}") from error
+        """None: arrays do not change in JAX, and there is no global random state."""
+        del network, x, y, supply, random, device
         return []
 
     def run(

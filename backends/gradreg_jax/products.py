@@ -5,6 +5,7 @@ Axes as in `gradreg_ref.contraction`: n example, k logit, i input coordinate, q 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jax
@@ -51,30 +52,41 @@ class Linearised:
     @property
     def width(self) -> int:
         """i: input coordinates of one example."""
-        return sum(leaf[0].size for leaf in jax.tree.leaves(self.x))
+        return sum(prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x))
 
     def contract(self, R: Any) -> Any:
         """‖JᵀR‖²_F of every example, (n,); R[n, k, q]."""
 
         def one(r: Any) -> Any:
-            (v,) = self.pullback(r.astype(self.output.dtype).reshape(self.output.shape))
+            (v,) = self.pullback(like(r.reshape(self.output.shape), self.output))
             return sum(squares(leaf) for leaf in jax.tree.leaves(v))
 
         return jax.vmap(one, in_axes=2)(R).sum(axis=0)
 
     def jvp(self, V: Any) -> Any:
         """J v for every column of V[n, i, q]: (n, k, q)."""
-        one_example = jax.tree.map(lambda leaf: leaf[0], self.x)
+        one_example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), self.x)
         _, unravel = ravel_pytree(one_example)
 
         def one(v: Any) -> Any:
-            tangent = jax.tree.map(
-                lambda t, leaf: t.astype(leaf.dtype), jax.vmap(unravel)(v), self.x
-            )
+            tangent = jax.tree.map(like, jax.vmap(unravel)(v), self.x)
             _, J_v = jax.jvp(lambda x: self.f(self.params, x), (self.x,), (tangent,))
             return J_v.reshape(J_v.shape[0], -1)
 
-        return jax.vmap(one, in_axes=2, out_axes=2)(V)
+        try:
+            return jax.vmap(one, in_axes=2, out_axes=2)(V)
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            raise TypeError(
+                "expected operations with a forward rule, got a custom_vjp function, which has "
+                "none; pass mode='reverse', or write it with jax.custom_jvp"
+            ) from error
+
+
+def like(r: Any, a: Any) -> Any:
+    """r in the dtype of a, and spread over devices like it, which JAX asks of (co)tangents."""
+    return r.astype(a.dtype) + jnp.zeros_like(a)
 
 
 def squares(a: Any) -> Any:

@@ -96,17 +96,3 @@ def test_what_is_wrong_is_said():
 def test_a_function_of_no_arrays_is_broken():
     with pytest.raises(Broken, match="expected a floating array, got float"):
         BY_ID["S2"].check(target(lambda f, params, x: 1.0, "frobreg"), next(bundled()))
-
-
-def test_what_leaks_is_found():
-    kept = []
-
-    def leaky(f, params, x):
-        kept.append(f(params, x))
-        return squares(kept[-1]).mean()
-
-    one = target(leaky, "frobreg").declared
-    e = next(bundled())
-    supply = one.probes.of_seed(1, e.network, e.x)
-    changed = one.harness.side_effects(e.network, e.x, e.y, supply, random=False, device="cpu")
-    assert changed == ["a value of one trace is kept for the next call"]
