@@ -10,6 +10,7 @@ nox.options.reuse_existing_virtualenvs = True
 TORCH = "torch==2.13.0"
 JAX = ("jax>=0.10", "optax>=0.2.5", "equinox>=0.13", "flax>=0.12")
 TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.130", "sybil>=9"]
+OF_ANY = ("test_backends", "test_capabilities", "test_cli", "test_imports")
 # One thread a worker: the networks are tiny, and two workers share two cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -25,11 +26,23 @@ def tests(session):
 @nox.session
 def lint(session):
     """Style and strict types."""
-    session.install(TORCH, "ruff>=0.14", "mypy>=1.18")
+    session.install(TORCH, *JAX, "ruff>=0.14", "mypy>=1.18")
     session.install("-e", ".[experiments,verify]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("framework", ["torch", "jax"])
+def alone(session, framework):
+    """One framework without the other: it works, and what is missing is named."""
+    session.install(TORCH if framework == "torch" else JAX[0], *TESTS)
+    session.install("-e", f".[{framework}]")
+    session.run("gradreg", "backends")
+    own = {"torch": ["test_forms"], "jax": ["test_jax", "test_closures"]}[framework]
+    files = [*OF_ANY, *(f"{framework}_backend/{name}" for name in own)]
+    session.run("pytest", *(f"tests/{name}.py" for name in files), env=ONE_THREAD)
 
 
 @nox.session

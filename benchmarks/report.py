@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-MARKS = re.compile(r"(?<=<!-- cost -->\n).*?(?=<!-- end -->)", re.DOTALL)
+GOAL = 2.1  # compiled plain steps, for a compiled step of LeNet with SpectReg
 BARS = {
     "spectreg": "SpectReg",
     "spectreg by hand": "SpectReg, by hand",
@@ -22,30 +22,78 @@ BARS = {
 }
 
 
-def table(result: dict[str, Any]) -> str:
-    """Every row, and the noise of the laws of probes."""
-    lines = [
-        f"torch {result['torch']}, Python {result['python']}, {result['device']}:",
+def heading(framework: str, result: dict[str, Any]) -> list[str]:
+    """What was run, and where."""
+    return [
+        f"{framework}, Python {result['python']}, {result['device']}:",
         "",
         *(f"- `{command}`" for command in result["commands"]),
         "",
+    ]
+
+
+def cells(row: dict[str, Any]) -> str:
+    """What rows of every framework have."""
+    low, _, high = row["quartiles"]
+    return (
+        f"| {row['network']} | {row['m']} | {row['variant']} | `{row['ratio']:.2f}` "
+        f"| `{low:.2f}`, `{high:.2f}` | `{row['memory_ratio']:.2f}` |"
+    )
+
+
+def table(result: dict[str, Any]) -> str:
+    """Every row, and the noise of the laws of probes."""
+    lines = [
+        *heading(f"torch {result['torch']}", result),
         "| network | m | variant | plain steps | quartiles | memory |",
         "|---|---|---|---|---|---|",
-    ]
-    for row in result["rows"]:
-        low, _, high = row["quartiles"]
-        lines.append(
-            f"| {row['network']} | {row['m']} | {row['variant']} | `{row['ratio']:.2f}` "
-            f"| `{low:.2f}`, `{high:.2f}` | `{row['memory_ratio']:.2f}` |"
-        )
-    lines += [
+        *map(cells, result["rows"]),
         "",
         "| probes on the residual net | relative standard deviation of the batch mean |",
         "|---|---|",
+        *(
+            f"| {law.get('num_probes', 1)} {law['probe']} | `{law['relative_sd']:.4f}` |"
+            for law in result["noise"]
+        ),
     ]
-    for law in result["noise"]:
-        lines.append(f"| {law.get('num_probes', 1)} {law['probe']} | `{law['relative_sd']:.4f}` |")
     return "\n".join(lines)
+
+
+def jax_table(result: dict[str, Any]) -> str:
+    """Every row, the goal, and the convolutions by themselves."""
+    parts = list(result["convolutions"][0]["milliseconds"])
+    return "\n".join(
+        [
+            *heading(f"`jax {result['jax']}`", result),
+            "| network | m | variant | plain steps | quartiles | memory | operations | compiling, s |",
+            "|---|---|---|---|---|---|---|---|",
+            *(
+                f"{cells(row)} `{row['operations_ratio']:.2f}` | `{row['compile_seconds']:.1f}` |"
+                for row in result["rows"]
+            ),
+            "",
+            goal(result["rows"]),
+            "",
+            "| ms for a convolution of LeNet, its | " + " | ".join(parts) + " |",
+            "|---|" + "---|" * len(parts),
+            *(
+                f"| {of['layer']} | "
+                + " | ".join(f"`{of['milliseconds'][part]:.2f}`" for part in parts)
+                + " |"
+                for of in result["convolutions"]
+            ),
+        ]
+    )
+
+
+def goal(rows: list[dict[str, Any]]) -> str:
+    """Which variants of SpectReg keep it."""
+    said = []
+    for row in rows:
+        if row["network"] == "LeNet" and row["m"] == 10 and row["variant"].startswith("spectreg"):
+            kept = "met" if row["ratio"] <= GOAL else "missed"
+            said.append(f"{row['variant']} `{row['ratio']:.2f}`, {kept}")
+    return f"The goal on LeNet, at most `{GOAL}` plain steps: {'; '.join(said)}."
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
@@ -69,13 +117,24 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+TABLES = {"cost": ("cpu.json", table), "cost in JAX": ("jax_cpu.json", jax_table)}
+
+
+def results(name: str) -> dict[str, Any]:
+    """As committed."""
+    return json.loads((HERE / "results" / name).read_text(encoding="utf-8"))
+
+
 def main() -> None:
     """Both."""
-    result = json.loads((HERE / "results" / "cpu.json").read_text(encoding="utf-8"))
     page = DOCS / "cost.md"
     text = page.read_text(encoding="utf-8")
-    page.write_text(MARKS.sub(lambda _: f"\n{table(result)}\n\n", text), encoding="utf-8")
-    plot(result, DOCS / "images" / "cost.png")
+    for mark, (name, make) in TABLES.items():
+        between = re.compile(f"(?<=<!-- {mark} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+        made = f"\n{make(results(name))}\n\n"
+        text = between.sub(lambda _, made=made: made, text)
+    page.write_text(text, encoding="utf-8")
+    plot(results("cpu.json"), DOCS / "images" / "cost.png")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ everybody's; a row is the median over turns of its time divided by the plain ste
 
 import argparse
 import json
-import platform
-import random
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from networks import SUBJECTS, Subject
+from timing import LAM, RATE, parser, provenance, summary, take_turns, write
 
-LAM = 0.01
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -144,7 +142,7 @@ class Trainer:
         self.model = subject.make(m).to(device)
         self.x = torch.randn(subject.batch, *subject.shape, device=device)
         self.y = torch.randint(0, m, (subject.batch,), device=device)
-        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=1e-3)
+        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=RATE)
 
     def step(self, loss: Loss) -> None:
         """One of training."""
@@ -210,30 +208,16 @@ def rows(name: str, m: int, device: str, arguments: argparse.Namespace) -> list[
             continue
         seconds(trainer, loss, steps)  # warm up
         usable[variant] = (loss, steps)
-    taken: dict[str, list[float]] = {variant: [] for variant in usable}
     turns = turns if m == 10 else min(turns, 3)  # 200 products a step take their time
-    order = list(usable)
-    for turn in range(turns):
-        random.Random(turn).shuffle(order)  # what ran before leaves caches and pools behind
-        for variant in order:
-            taken[variant].append(seconds(trainer, *usable[variant]))
+    clocks = {variant: partial(seconds, trainer, *of) for variant, of in usable.items()}
+    taken = take_turns(clocks, turns)
     memory = {variant: peak_bytes(trainer, loss) for variant, (loss, _) in usable.items()}
     found = []
     for variant, times in taken.items():
         base = COMPILED if variant.endswith(", compiled") else "plain"
-        ratios = [t / p for t, p in zip(times, taken[base], strict=True)]
-        found.append(
-            {
-                "network": name,
-                "m": m,
-                "variant": variant,
-                "milliseconds": round(1e3 * statistics.median(times), 3),
-                "ratio": round(statistics.median(ratios), 3),
-                "quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)],
-                "memory_ratio": round(memory[variant] / memory[base], 3),
-                "turns": turns,
-            }
-        )
+        row = {"network": name, "m": m, "variant": variant, **summary(times, taken[base])}
+        row["memory_ratio"] = round(memory[variant] / memory[base], 3)
+        found.append(row | {"turns": turns})
         print(json.dumps(found[-1]), flush=True)
     return found
 
@@ -254,19 +238,14 @@ def noises(device: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--turns", type=int, default=21)
-    parser.add_argument("--networks", nargs="*", default=list(SUBJECTS), choices=list(SUBJECTS))
-    parser.add_argument("--only", default="", help="variants whose name has this in it")
-    parser.add_argument("--compile", action="store_true", help="rows of compiled steps too")
-    parser.add_argument("--classes", nargs="*", type=int, default=[10, 200])
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    command_line = parser(__doc__, SUBJECTS, [10, 200])
+    command_line.add_argument("--compile", action="store_true", help="rows of compiled steps too")
+    arguments = command_line.parse_args()
     torch.set_num_threads(1)
-    result = provenance(arguments.device) | {"rows": [], "noise": noises(arguments.device)}
+    cuda = arguments.device.startswith("cuda")
+    device = torch.cuda.get_device_name() if cuda else "one CPU thread"
+    result = provenance("torch", torch.__version__, device)
+    result |= {"rows": [], "noise": noises(arguments.device)}
     for name in arguments.networks:
         for m in arguments.classes:
             if (name, m) in TOO_LARGE and arguments.device == "cpu":
@@ -277,34 +256,6 @@ def main() -> None:
 
 # Exact FrobReg keeps m graphs: 23 GB and more.
 TOO_LARGE = {("residual net", 200), ("vision transformer", 200)}
-
-
-def provenance(device: str) -> dict[str, Any]:
-    """What was run, and where."""
-    cuda = device.startswith("cuda")
-    return {
-        "commands": [shlex.join(["python", "benchmarks/step_cost.py", *sys.argv[1:]])],
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if cuda else "one CPU thread",
-        "machine": platform.processor() or platform.machine(),
-    }
-
-
-def write(result: dict[str, Any], out: Path | None) -> None:
-    """As JSON; rows of other networks that are there, of the same torch and device, stay."""
-    if out is None:
-        return
-    merged = dict(result)
-    if out.exists():
-        old = json.loads(out.read_text(encoding="utf-8"))
-        if all(old[key] == result[key] for key in ("torch", "device", "machine")):
-            new = {(row["network"], row["m"]) for row in result["rows"]}
-            kept = [row for row in old["rows"] if (row["network"], row["m"]) not in new]
-            merged["rows"] = kept + result["rows"]
-            merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

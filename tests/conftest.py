@@ -11,6 +11,7 @@ from gradreg_ref.verify import Target
 
 collect_ignore = [] if find_spec("torch") else ["test_toy.py", "torch_backend"]
 collect_ignore += [] if find_spec("jax") else ["jax_backend"]
+collect_ignore += ["jax_backend/devices.py"]  # a script: doctest collection would import it
 collect_ignore += [] if find_spec("torch") and find_spec("optax") else ["test_agreement.py"]
 
 # Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.
@@ -42,6 +43,8 @@ def targets():
         found = backend.capabilities()
         lower = tuple(d for d in ("float32",) if d in found.dtypes)
         for device in found.devices:
+            if device.startswith("cpu:"):
+                continue  # a part of the same processor
             target, group = Target(backend, device, dtypes=lower), pytest.mark.xdist_group(name)
             marks = group if name == "jax" else ()  # its programs are compiled once a worker
             yield pytest.param(target, id=f"{name}-{device}", marks=marks)

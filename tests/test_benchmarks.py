@@ -1,21 +1,102 @@
-"""The page on cost is what the committed results say."""
+"""The page on cost is what the committed results say; the benchmark of JAX runs."""
 
 import json
+import subprocess
 import sys
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "cpu.json"
+BENCHMARKS = ROOT / "benchmarks"
+needs_jax = pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Imports a script of benchmarks/ by name, and forgets it afterwards."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+    yield import_module
+    for name in {path.stem for path in BENCHMARKS.glob("*.py")} - before:
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="the report draws with matplotlib")
-def test_the_page_is_the_results(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import report
-
+@pytest.mark.parametrize("mark", ["cost", "cost in JAX"])
+def test_the_page_is_the_results(scripts, mark):
+    report = scripts("report")
+    name, table = report.TABLES[mark]
     page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
-    assert report.table(json.loads(RESULTS.read_text(encoding="utf-8"))) in page
-    sys.modules.pop("report")
+    assert f"<!-- {mark} -->\n\n{table(report.results(name))}\n\n<!-- end -->" in page
+
+
+@needs_jax
+@needs_torch
+@pytest.mark.parametrize("name", ["MLP", "LeNet", "residual net", "vision transformer"])
+def test_the_networks_of_jax_are_those_of_torch(scripts, name):
+    import torch
+
+    ours, theirs = (scripts(module).SUBJECTS[name] for module in ("jax_networks", "networks"))
+    f, drawn = ours.make(10)
+    model = theirs.make(10)
+    params = [in_jax(key, p.detach().numpy()) for key, p in model.named_parameters()]
+    if name == "LeNet":  # flattened with channels last
+        W = params[4].reshape(50, 4, 4, 500).transpose(1, 2, 0, 3)
+        params[4] = W.reshape(800, 500)
+    assert [p.shape for p in drawn] == [p.shape for p in params]
+    assert sum(p.size for p in drawn) == sum(p.numel() for p in model.parameters())
+    x = torch.randn(4, *theirs.shape, generator=torch.Generator().manual_seed(0))
+    channels_last = x.movedim(1, -1).numpy()
+    assert (ours.shape, ours.batch) == (channels_last.shape[1:], theirs.batch)
+    np.testing.assert_allclose(f(params, channels_last), model(x).detach().numpy(), atol=1e-5)
+
+
+def in_jax(key, p):
+    """Kernels (height, width, in, out), weights (in, out)."""
+    if p.ndim == 4:
+        return p.transpose(2, 3, 1, 0)
+    return p.T if p.ndim == 2 and key != "places" else p
+
+
+@needs_jax
+def test_the_benchmark_of_jax_runs(tmp_path):
+    out = tmp_path / "jax_cpu.json"
+    script, only = BENCHMARKS / "jax_step_cost.py", "spectreg by hand"
+    words = ["--networks", "LeNet", "--only", only, "--turns", "2", "--out", out]
+    subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["variant"] for row in rows] == ["plain", only, f"{only}, jvp"]
+    assert rows[0]["ratio"] == 1
+    assert all(row["ratio"] > 0 and row["memory_ratio"] > 0 for row in rows)
+
+
+@needs_jax
+def test_penalties_by_hand_descend_as_ours(scripts):
+    import jax
+
+    losses, subject = scripts("jax_losses"), scripts("jax_networks").SUBJECTS["LeNet"]
+    f, params = subject.make(10)
+    rng = np.random.default_rng(0)
+    x, y = np.float32(rng.normal(size=(4, *subject.shape))), rng.integers(0, 10, 4)
+    key = jax.random.key(0)
+    for by_hand in (variant for variant in losses.LOSSES if "by hand" in variant):
+        both = (losses.LOSSES[variant] for variant in (by_hand, by_hand.partition(" by hand")[0]))
+        a, b = (jax.value_and_grad(loss, 1)(f, params, x, y, key) for loss in both)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), a, b)
+
+
+@needs_jax
+def test_a_device_that_is_not_there_is_named():
+    run = subprocess.run(
+        [sys.executable, BENCHMARKS / "jax_step_cost.py", "--device", "gpu:7"],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    assert "among cpu" in run.stderr

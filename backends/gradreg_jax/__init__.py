@@ -5,7 +5,7 @@ randomness is a key, passed in.
 """
 
 from gradreg_jax.confidence_penalty import confidence_penalty
-from gradreg_jax.convert import to_jax
+from gradreg_jax.convert import from_jax, to_jax
 from gradreg_jax.doubleback import doubleback
 from gradreg_jax.frobreg import frobreg
 from gradreg_jax.jacreg import jacreg
@@ -19,6 +19,7 @@ __all__ = [
     "doubleback",
     "draw_probes",
     "frobreg",
+    "from_jax",
     "jacreg",
     "onehot",
     "spectreg",

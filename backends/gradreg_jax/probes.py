@@ -68,7 +68,7 @@ def draw_probes(
         That of the logits. Drawn in float32 at least.
     """
     checks.choice("probe", probe, LAWS)
-    drawn_in = jnp.promote_types(dtype, jnp.float32)
+    drawn_in = jnp.promote_types(jnp.dtype(dtype), jnp.float32)
     return LAWS[probe](checks.key(key), n, m, num_probes, drawn_in).astype(dtype)
 
 

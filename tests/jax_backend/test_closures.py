@@ -83,3 +83,11 @@ def test_masks_are_closed_over():
     inputs = {"x": X, "mask": X > 0}
     with pytest.raises(TypeError, match="close f over what is not differentiated"):
         gj.frobreg(lambda W, x: f(W, x["x"] * x["mask"]), W, inputs)
+
+
+def test_a_dtype_by_python_s_name_draws_the_same_probes():
+    with jax.enable_x64(True):
+        by_name = gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=float)
+        np.testing.assert_array_equal(
+            by_name, gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=jnp.float64)
+        )

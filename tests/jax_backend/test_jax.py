@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gradreg_jax.backend import JaxBackend
 
 import gradreg_ref as ref
+from gradreg_ref.verify import BY_ID, Target, bundled
 
 pytestmark = pytest.mark.xdist_group("jax")
 
@@ -65,6 +67,27 @@ def test_inputs_are_pytrees_and_outputs_of_any_rank():
         gj.spectreg(f, PARAMS, X, probes=V, mode="forward"),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("e", list(bundled()), ids=str)
+def test_a_network_there_and_back(e):
+    with jax.enable_x64(True):
+        _, params = gj.to_jax(e.network)
+        back = gj.from_jax(e.network, params)
+        doubled = gj.from_jax(e.network, [2 * a for a in params])
+    theta = e.network.parameters()
+    np.testing.assert_array_equal(back.parameters(), theta)
+    np.testing.assert_array_equal(doubled.parameters(), 2 * theta)
+    np.testing.assert_array_equal(back.forward(e.x), e.network.forward(e.x))
+    with pytest.raises(ValueError, match="expected params with shapes"):
+        gj.from_jax(e.network, params[::-1])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("k", [0, 9, 13])
+def test_sixteen_bits_lose_no_more_than_they_must(dtype, k):
+    target = Target(JaxBackend(), dtypes=(dtype,))
+    assert 0 < BY_ID["S14"].check(target, list(bundled())[k]) <= 1
 
 
 REFUSED = {
