@@ -65,7 +65,8 @@ def jax_table(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             *heading(f"`jax {result['jax']}`", result),
-            "| network | m | variant | plain steps | quartiles | memory | operations | compiling, s |",
+            "| network | m | variant | plain steps | quartiles | memory "
+            "| operations | compiling, s |",
             "|---|---|---|---|---|---|---|---|",
             *(
                 f"{cells(row)} `{row['operations_ratio']:.2f}` | `{row['compile_seconds']:.1f}` |"
