@@ -1,4 +1,4 @@
-"""Many small networks as one model, so that a sweep costs little more than its matrix products."""
+"""Many networks as one model, so that a sweep costs little more than its matrix products."""
 
 import copy
 from collections.abc import Sequence
@@ -13,35 +13,46 @@ class Stack(nn.Module):
     """R networks of one architecture: (R·B, …) ↦ (R·B, …), B rows for each, in order.
 
     Row by row the stack is an ordinary model, so every penalty takes it as it is, and what one
-    network's rows give depends on that network alone.
+    network's rows give depends on that network alone, batch norm's statistics too.
 
     Parameters
     ----------
     networks : sequence of nn.Module
-        Their parameters are copied. No buffers.
+        Their parameters and buffers are copied.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
-        parameters, _ = stack_module_state(list(networks))
+        parameters, buffers = stack_module_state(list(networks))
         self.size = len(networks)
         self.names = list(parameters)
         self.stacked = nn.ParameterList(parameters.values())
+        self.buffer_names = {name: f"stacked_{i}" for i, name in enumerate(buffers)}
+        for name, buffer in buffers.items():
+            self.register_buffer(self.buffer_names[name], buffer)
         # In a tuple, as its parameters are not ours: each call brings its own.
         self.architecture = (copy.deepcopy(networks[0]).to("meta"),)
 
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and buffers by the names that they have in one network, stacked."""
+        parameters = dict(zip(self.names, self.stacked, strict=True))
+        return parameters | {n: self.get_buffer(own) for n, own in self.buffer_names.items()}
+
     def forward(self, x: Tensor) -> Tensor:
         """Network r on rows rB to (r + 1)B."""
+        architecture = self.architecture[0].train(self.training)
 
-        def one(parameters: dict[str, Tensor], rows: Tensor) -> Tensor:
-            return cast(Tensor, functional_call(self.architecture[0], parameters, (rows,)))
+        def one(state: dict[str, Tensor], rows: Tensor) -> Tensor:
+            return cast(Tensor, functional_call(architecture, state, (rows,)))
 
-        parameters = dict(zip(self.names, self.stacked, strict=True))
         rows = x.reshape(self.size, -1, *x.shape[1:])
-        return torch.vmap(one)(parameters, rows).flatten(0, 1)
+        return torch.vmap(one)(self.state(), rows).flatten(0, 1)
 
     def network(self, r: int) -> nn.Module:
         """Network r by itself, a copy."""
         alone = copy.deepcopy(self.architecture[0]).to_empty(device=self.stacked[0].device)
-        alone.load_state_dict({n: p[r] for n, p in zip(self.names, self.stacked, strict=True)})
+        with torch.no_grad():
+            own = dict(alone.named_parameters()) | dict(alone.named_buffers())
+            for name, stacked in self.state().items():
+                own[name].copy_(stacked[r])
         return alone

@@ -12,11 +12,11 @@ Pixels = NDArray[np.uint8 | np.float32]
 
 @dataclass(frozen=True)
 class Split:
-    """Three parts of a data set.
+    """Three parts of a data set, and images whose labels are not used.
 
     Parameters
     ----------
-    train_images, validation_images, test_images : array (n, c, h, w)
+    train_images, validation_images, test_images, unlabelled_images : array (n, c, h, w)
         uint8, and float32 once standardised.
     train_labels, validation_labels, test_labels : array (n,) of int64
         In [0, len(classes)).
@@ -32,13 +32,20 @@ class Split:
     validation_labels: Labels
     test_images: Pixels
     test_labels: Labels
+    unlabelled_images: Pixels
     train_rows: Labels
     validation_rows: Labels
     classes: tuple[str, ...]
 
 
 def split(
-    dataset: DataSet, *, train: int, validation: int, seed: int, balanced: bool = False
+    dataset: DataSet,
+    *,
+    train: int,
+    validation: int,
+    seed: int,
+    balanced: bool = False,
+    unlabelled: int = 0,
 ) -> Split:
     """Draw training and validation images from the training part; the test part stays whole.
 
@@ -56,6 +63,8 @@ def split(
         Of the permutation.
     balanced : bool
         The same number of each class, in both.
+    unlabelled : int
+        How many images to take of those that are left, for a penalty that needs no labels.
 
     Returns
     -------
@@ -70,6 +79,7 @@ def split(
         ("train", train, 1),
         ("validation", validation, 0),
         ("seed", seed, 0),
+        ("unlabelled", unlabelled, 0),
     ):
         require_whole(name, value, least)
     order = np.random.default_rng(seed).permutation(len(dataset.train_labels))
@@ -87,6 +97,12 @@ def split(
                 f"{dataset.name}, got {train} + {validation}"
             )
         rows, others = order[:train], order[len(order) - validation :]
+    left = order[~np.isin(order, np.concatenate([rows, others]))]
+    if unlabelled > len(left):
+        raise ValueError(
+            f"expected at most {len(left)} unlabelled images, those that training and validation "
+            f"leave of {dataset.name}, got {unlabelled}"
+        )
     return Split(
         dataset.train_images[rows],
         dataset.train_labels[rows],
@@ -94,6 +110,7 @@ def split(
         dataset.train_labels[others],
         dataset.test_images,
         dataset.test_labels,
+        dataset.train_images[left[:unlabelled]],
         rows,
         others,
         dataset.classes,

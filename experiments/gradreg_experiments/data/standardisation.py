@@ -16,7 +16,7 @@ CHUNK = 1024  # images whose squares are held at once
 def standardise(parts: Split, standardisation: Standardisation = "feature") -> Split:
     """Subtract the mean of the training images, and divide by their deviation.
 
-    Both are of the training images alone, and applied to all three parts.
+    Both are of the training images alone, and applied to all parts.
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ def standardise(parts: Split, standardisation: Standardisation = "feature") -> S
         train_images=scaled(parts.train_images),
         validation_images=scaled(parts.validation_images),
         test_images=scaled(parts.test_images),
+        unlabelled_images=scaled(parts.unlabelled_images),
     )
 
 

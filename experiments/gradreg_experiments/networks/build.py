@@ -1,0 +1,108 @@
+"""A network by its name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from gradreg_experiments.networks.layers import Block, GivenDropout
+from gradreg_ref import checks
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What of a network the data and the run decide.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of an image, (c, h, w).
+    classes : int
+        m.
+    rows : int
+        Images that pass through it in a training step.
+    dropout, batch_norm : bool
+        Of the last hidden layer of the LeNet. The residual net has batch norm everywhere.
+    width : int
+        Filters of the residual net are (16, 32, 64) times this.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    rows: int
+    dropout: bool = False
+    batch_norm: bool = False
+    width: int = 3
+
+
+def lenet(a: Architecture) -> nn.Sequential:
+    """Of the paper's scripts: 6, 16 and 120 filters of 5 × 5, 84 units; images of 28 × 28."""
+    if a.shape[1:] != (28, 28) or (a.dropout and a.batch_norm):
+        raise ValueError(
+            "expected images of 28 × 28 and not both dropout and batch norm for the LeNet, got "
+            f"{a.shape[1]} × {a.shape[2]}, dropout={a.dropout}, batch_norm={a.batch_norm}"
+        )
+    layers = list[nn.Module]()
+    for (c, o), padding in zip(pairwise((a.shape[0], 6, 16, 120)), (2, 0, 0), strict=True):
+        pool = [] if o == 120 else [nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(c, o, 5, padding=padding), nn.ReLU(), *pool]
+    layers += [nn.Flatten(), nn.Linear(120, 84), nn.ReLU()]
+    if a.dropout:
+        layers.append(GivenDropout(a.rows, 84))
+    if a.batch_norm:
+        layers.append(nn.BatchNorm1d(84))
+    return nn.Sequential(*layers, nn.Linear(84, a.classes))
+
+
+def residual(a: Architecture) -> nn.Sequential:
+    """Three levels of three blocks with batch norm, shortcuts without weights, mean over pixels.
+
+    Images of 64 × 64 are halved by the first convolution: our choice, the paper has none.
+    """
+    if min(a.shape[1:]) < 16 or a.dropout or not a.batch_norm:
+        raise ValueError(
+            "expected images of at least 16 × 16, batch_norm = true and no dropout for the "
+            f"residual net, got {a.shape[1]} × {a.shape[2]}, dropout={a.dropout}, "
+            f"batch_norm={a.batch_norm}"
+        )
+    stride = 2 if min(a.shape[1:]) >= 64 else 1
+    layers: list[nn.Module] = [
+        nn.Conv2d(a.shape[0], 16, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+    ]
+    channels = 16
+    for level, out in enumerate((16 * a.width, 32 * a.width, 64 * a.width)):
+        first = Block(channels, out, stride=2 if level else 1)
+        layers += [first, Block(out, out), Block(out, out)]
+        channels = out
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, a.classes)
+    )
+
+
+NETWORKS: dict[str, Callable[[Architecture], nn.Sequential]] = {
+    "lenet": lenet,
+    "residual": residual,
+}
+
+
+def build(name: str, architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
+    """A network with W ~ N(0, 2 / fan-in) (He et al. 2015) and biases 0, drawn in float32.
+
+    Channels come last in memory, which is what convolutions on a CPU are fast with.
+    """
+    make = NETWORKS[checks.choice("network", name, NETWORKS)]
+    with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws from the global one
+        network = make(architecture)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    for p in network.parameters():
+        if p.ndim == 4:
+            p.data = p.data.contiguous(memory_format=torch.channels_last)
+    return network

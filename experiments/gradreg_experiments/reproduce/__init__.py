@@ -1,0 +1,1 @@
+"""The poster's experiments: their settings, its results, and ours beside them."""

@@ -1,0 +1,183 @@
+"""Every experiment as cells: an arm in a row, its run, and what the poster has there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gradreg_experiments.reproduce.settings import SETTINGS, SIZES, Setting, arm
+from gradreg_experiments.runs.description import Run
+
+Percent = tuple[float, float | None]  # accuracy, standard deviation
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of a table.
+
+    Parameters
+    ----------
+    row, arm : str
+        Where it stands; the "baseline" of a row is what its other arms are compared with.
+    run : Run
+        Of every seed.
+    poster : tuple, optional
+        Its accuracy and standard deviation over 10 seeds, in per cent.
+    """
+
+    row: str
+    arm: str
+    run: Run
+    poster: Percent | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table.
+
+    Parameters
+    ----------
+    name, title : str
+        On the command line, and of the page.
+    cells : tuple of Cell
+        Row by row.
+    departures : tuple of str
+        From the poster and the scripts, a sentence each.
+    """
+
+    name: str
+    title: str
+    cells: tuple[Cell, ...]
+    departures: tuple[str, ...] = ()
+
+
+WEIGHT_DECAY = {  # data set, with weight decay: baseline, SpectReg
+    ("mnist", False): ((97.25, 0.22), (97.69, 0.11)),
+    ("mnist", True): ((97.40, 0.15), (97.73, 0.13)),
+    ("cifar-10", False): ((48.27, 0.82), (50.41, 0.65)),
+    ("cifar-10", True): ((55.63, 2.06), (59.24, 1.48)),
+    ("cifar-100", False): ((37.81, 0.33), (41.80, 0.70)),
+    ("cifar-100", True): ((49.56, 2.96), (52.49, 0.65)),
+}
+CONFIDENCE = {  # data set: baseline, SpectReg, DoubleBack, CP
+    "mnist": (97.39, 97.79, 97.89, 97.57),
+    "cifar-10": (55.63, 59.24, 57.45, 58.30),
+    "cifar-100": (49.56, 52.49, 48.72, 51.04),
+}
+DROPOUT = {  # layer: no penalty, SpectReg, DoubleBack
+    "neither": ((96.99, 0.15), (97.59, 0.13), (97.56, 0.24)),
+    "batch norm": ((96.89, 0.23), (96.94, 0.27), (96.89, 0.22)),
+    "dropout": ((97.29, 0.19), (97.65, 0.14), (97.98, 0.12)),
+}
+
+
+def with_decay(setting: Setting) -> Run:
+    """The run with the paper's weight decay."""
+    return replace(setting.run, weight_decay=setting.weight_decay)
+
+
+def weight_decay(data: str) -> Experiment:
+    """Weight decay and gradient regularisation, 2000 training points."""
+    setting, cells = SETTINGS[data], list[Cell]()
+    for decays in (False, True):
+        run = with_decay(setting) if decays else setting.run
+        lams = setting.lams if decays else setting.lams | setting.lams_without
+        row = f"{setting.title}, weight decay {run.weight_decay:g}"
+        poster = WEIGHT_DECAY.get((data, decays), (None, None))
+        printed: dict[str, Percent | None] = dict(
+            zip(("baseline", "SpectReg"), poster, strict=True)
+        )
+        for name in ("baseline", "SpectReg", "DoubleBack", "CP", "JacReg"):
+            if name == "baseline" or name in lams:
+                cell_run = arm(run, name, lams.get(name, 0))
+                cells.append(Cell(row, name, cell_run, printed.get(name)))
+    departures = ("DoubleBack, CP and JacReg are not in the poster's table.",)
+    return Experiment("weight-decay", "Weight decay", tuple(cells), departures)
+
+
+def confidence_penalty(data: str) -> Experiment:
+    """Against the confidence penalty, with weight decay."""
+    setting, run = SETTINGS[data], with_decay(SETTINGS[data])
+    names = ("baseline", "SpectReg", "DoubleBack", "CP")
+    poster = CONFIDENCE.get(data, (None,) * 4)
+    cells = tuple(
+        Cell(
+            setting.title,
+            name,
+            arm(run, name, setting.lams.get(name, 0)),
+            None if printed is None else (printed, None),
+        )
+        for name, printed in zip(names, poster, strict=True)
+    )
+    return Experiment("confidence-penalty", "Against the confidence penalty", cells)
+
+
+def dropout_batchnorm(data: str) -> Experiment:
+    """Dropout, batch norm in its place, or neither; λ of the scripts' second setting for it."""
+    run, cells = SETTINGS[data].run, list[Cell]()
+    for row, poster in DROPOUT.items():
+        norm = row == "batch norm"
+        lams = {"SpectReg": 0.001, "DoubleBack": 0.001} if norm else {"SpectReg": 0.01}
+        layer = replace(run, dropout=row == "dropout", batch_norm=norm)
+        for name, printed in zip(("baseline", "SpectReg", "DoubleBack"), poster, strict=True):
+            cell_run = arm(layer, name, lams.get(name, 50 if name == "DoubleBack" else 0))
+            cells.append(Cell(row, name, cell_run, printed if data == "mnist" else None))
+    departures = (
+        "No weight decay: the poster does not say, and its baseline with dropout fits none.",
+    )
+    return Experiment("dropout-batchnorm", "Dropout and batch norm", tuple(cells), departures)
+
+
+def train_size(data: str) -> Experiment:
+    """Accuracy against the number of training images, with weight decay."""
+    run = with_decay(SETTINGS[data])
+    sizes = SIZES if data == "mnist" else dict.fromkeys((100, 300, 1000), SIZES[500])
+    cells = tuple(
+        Cell(f"{n} images", name, arm(replace(run, train=n), name, lams.get(name, 0)))
+        for n, lams in sizes.items()
+        for name in ("baseline", "SpectReg", "DoubleBack", "CP", "JacReg")
+    )
+    departures = ("The poster shows a curve without numbers.",)
+    return Experiment("train-size", "Training-set size", cells, departures)
+
+
+def semi_supervised(data: str) -> Experiment:
+    """SpectReg on images without labels too: announced by the poster, without a table."""
+    setting, cells = SETTINGS[data], list[Cell]()
+    few, many = ((100, 10_000), (500, 10_000)), ((100, 500),)
+    for n, unlabelled in few if data == "mnist" else many:
+        run = replace(with_decay(setting), train=n)
+        spect = arm(run, "SpectReg", setting.lams["SpectReg"])
+        arms = {
+            "baseline": run,
+            "SpectReg": spect,
+            "SpectReg, unlabelled too": replace(spect, unlabelled=unlabelled),
+        }
+        cells += [Cell(f"{n} labels", name, one) for name, one in arms.items()]
+    return Experiment("semi-supervised", "Images without labels", tuple(cells))
+
+
+def tinyimagenet(data: str) -> Experiment:
+    """200 classes; network and λ are in neither source."""
+    run = replace(
+        SETTINGS["cifar-100"].run, data=data, train=20_000, validation=0, width=2, weight_decay=3e-4
+    )
+    cells = (
+        Cell("TinyImageNet-200", "baseline", run, (44.62, 0.58)),
+        Cell("TinyImageNet-200", "SpectReg", arm(run, "SpectReg", 3e-4), (50.76, 0.59)),
+    )
+    departures = (
+        "Architecture, λ and weight decay are in neither source: the residual net of CIFAR with "
+        "half of its width and images halved by the first convolution, λ 0.0003, "
+        "weight decay 0.0003.",
+        "20,000 training images, 100 of each class, in place of 100,000.",
+    )
+    return Experiment("tinyimagenet", "TinyImageNet-200", cells, departures)
+
+
+EXPERIMENTS: dict[str, Callable[[str], Experiment]] = {
+    "weight-decay": weight_decay,
+    "dropout-batchnorm": dropout_batchnorm,
+    "train-size": train_size,
+    "confidence-penalty": confidence_penalty,
+    "semi-supervised": semi_supervised,
+    "tinyimagenet": tinyimagenet,
+}

@@ -1,0 +1,183 @@
+"""What a run is: every choice that decides its numbers."""
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import gradreg_torch as gt
+
+from gradreg_ref import checks
+
+PENALTIES: dict[str, type[gt.Penalty]] = {
+    "spectreg": gt.SpectReg,
+    "doubleback": gt.DoubleBack,
+    "jacreg": gt.JacReg,
+    "frobreg": gt.FrobReg,
+    "onehot": gt.Onehot,
+}
+# What the run itself decides, or no file can hold.
+OWN = {"probes", "generator", "wrt", "reduction", "check_values", "loss"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Minimise L̄ + λ · penalty + β · Σ p log p + ½ · weight_decay · Σ‖W‖², from one seed.
+
+    Parameters
+    ----------
+    data : str
+        A name of `gradreg_experiments.data.DATA_SETS`.
+    train, validation : int
+        Images; see `gradreg_experiments.data.split`.
+    balanced : bool
+        The same number of each class.
+    standardisation : {"feature", "scalar"}
+        By the training images alone.
+    network : {"lenet", "residual"}
+        See `gradreg_experiments.networks`.
+    dropout, batch_norm, width
+        Of the network.
+    penalty : str
+        "none", or a function of `gradreg_torch`; the batch mean, without ½.
+    lam : float
+        λ.
+    options : mapping
+        Other arguments of the penalty: probe law, mode, every, fraction, …
+    confidence : float
+        β, of the batch mean of Σ p log p.
+    weight_decay : float
+        Of filters and weight matrices; biases and batch norm have none.
+    unlabelled : int
+        Images without labels, from the rest of the training part: as many as labelled ones stand
+        beside them in a step, and the penalty is the mean over both.
+    optimiser : {"adam", "nesterov"}
+        Nesterov's momentum is 0.9.
+    learning_rate : float
+        × 0.1 from ½ of the run on, × 0.01 from ¾.
+    batch, iterations : int
+        Images of a step; steps.
+    seed : int
+        Of subset, initialisation, batches, dropout and probes, a stream each: with another λ or
+        penalty they stay the same, so that runs of a seed are paired.
+    device : str
+        Of torch.
+    amp : {"", "bfloat16", "float16"}
+        Autocast of the forward pass.
+    compile : bool
+        `torch.compile` of the step.
+    """
+
+    data: str
+    train: int
+    network: str
+    seed: int
+    validation: int = 0
+    balanced: bool = False
+    standardisation: Literal["feature", "scalar"] = "feature"
+    dropout: bool = False
+    batch_norm: bool = False
+    width: int = 3
+    penalty: Literal["none", "spectreg", "doubleback", "jacreg", "frobreg", "onehot"] = "none"
+    lam: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    confidence: float = 0.0
+    weight_decay: float = 0.0
+    unlabelled: int = 0
+    optimiser: Literal["adam", "nesterov"] = "adam"
+    learning_rate: float = 1e-3
+    batch: int = 50
+    iterations: int = 10_000
+    device: str = "cpu"
+    amp: Literal["", "bfloat16", "float16"] = ""
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(Run).items():
+            value = getattr(self, name)
+            require_type(name, value, hint)
+            if hint is float:  # 1 and 1.0 are the same run
+                object.__setattr__(self, name, float(value))
+        for name in ("train", "batch", "iterations", "width"):
+            checks.count(name, getattr(self, name))
+        for name in ("validation", "unlabelled", "seed", "lam", "confidence", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"expected {name} >= 0, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"expected learning_rate > 0, got {self.learning_rate}")
+        if self.batch > self.train:
+            raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")
+        require_penalty(self)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What is not as it is by default."""
+        defaults = {f.name: f.default for f in fields(self)} | {"options": {}}
+        return {name: v for name, v in asdict(self).items() if v != defaults[name]}
+
+    @property
+    def id(self) -> str:
+        """A file name, the same for the same choices; a new key with a default leaves it so."""
+        text = json.dumps(self.chosen, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def require_type(name: str, value: Any, hint: Any) -> None:
+    """A value of a file is of its field's type; a whole number may stand for a float."""
+    if get_origin(hint) is Literal:
+        checks.choice(name, value, get_args(hint))
+        return
+    kind = get_origin(hint) or hint
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"expected {name} to be a {kind.__name__}, got {value!r}")
+
+
+def require_penalty(run: Run) -> None:
+    """Options that go with it, and labels where it needs them."""
+    if run.penalty == "none":
+        if run.lam or run.options or run.unlabelled:
+            raise ValueError(
+                "expected a penalty for lam, options and unlabelled, got penalty = 'none' with "
+                f"lam = {run.lam}, options = {dict(run.options)}, unlabelled = {run.unlabelled}"
+            )
+        return
+    penalty = PENALTIES[run.penalty]
+    for name in run.options:
+        known = sorted(({"every", "fraction"} | set(penalty.names)) - OWN)
+        checks.choice(f"an option of {run.penalty}", name, known)
+    penalty(**{name: value for name, value in run.options.items() if name != "fraction"})
+    if run.unlabelled and penalty.takes_labels:
+        raise ValueError(
+            f"expected unlabelled = 0 for {run.penalty}, which needs labels; spectreg needs none"
+        )
+
+
+def from_toml(path: Path) -> Run:
+    """A run from a file of keys, those of `Run`; one that is missing has its default.
+
+    Raises
+    ------
+    ValueError
+        No TOML, a key that is not known, one that is needed, or a value that cannot be.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected a run in TOML in {path}, got: {error}") from error
+    known = [f.name for f in fields(Run)]
+    for name in table:
+        checks.choice(f"a key of {path}", name, known)
+    missing = [n for n in ("data", "train", "network", "seed") if n not in table]
+    if missing:
+        raise ValueError(
+            f"expected {', '.join(missing)} in {path}, got {', '.join(table) or 'no key'}"
+        )
+    try:
+        return Run(**table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,49 @@
+"""The images of a run, ready for its network."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from gradreg_experiments.data import DataSet, Split, load, split, standardise
+from gradreg_experiments.data.dataset import Images
+from gradreg_experiments.runs.description import Run
+
+LENET_SIZE = 28
+
+
+@lru_cache(maxsize=2)
+def read(name: str, folder: Path | None) -> DataSet:
+    """A data set, read once a process; decoded images are kept beside it."""
+    return load(name, folder, None if folder is None else folder / ".cache")
+
+
+def images_of(run: Run, folder: Path | None) -> Split:
+    """Drawn by the seed of the run, enlarged if the network needs it, standardised."""
+    data = read(run.data, folder)
+    if run.network == "lenet":
+        data = replace(
+            data,
+            train_images=enlarged(data.train_images),
+            test_images=enlarged(data.test_images),
+        )
+    parts = split(
+        data,
+        train=run.train,
+        validation=run.validation,
+        seed=run.seed,
+        balanced=run.balanced,
+        unlabelled=run.unlabelled,
+    )
+    return standardise(parts, run.standardisation)
+
+
+def enlarged(images: Images) -> Images:
+    """Small images for the LeNet: every pixel repeated, zeros around."""
+    times = LENET_SIZE // max(images.shape[2:])
+    if times < 2:
+        return images
+    large = images.repeat(times, axis=2).repeat(times, axis=3)
+    pads = [((LENET_SIZE - size) // 2, (LENET_SIZE - size + 1) // 2) for size in large.shape[2:]]
+    return np.pad(large, [(0, 0), (0, 0), *pads])

@@ -1,0 +1,118 @@
+"""Many runs: those that are missing, in several processes, each kept as soon as it ends."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.training import train
+
+Group = tuple[Run, ...]
+REPORT_EVERY = 50  # steps
+reports: Any = None  # in a worker: the queue of steps done
+
+
+def missing(groups: Sequence[Group], store: Store) -> list[Group]:
+    """Of each group, the runs that have no result; none twice."""
+    seen, out = set[str](), []
+    for group in groups:
+        left = tuple(r for r in group if r.id not in seen and store.find(r) is None)
+        seen |= {run.id for run in left}
+        if left:
+            out.append(left)
+    return out
+
+
+def sweep(
+    groups: Sequence[Group],
+    store: Store,
+    folder: Path | None,
+    jobs: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[str]:
+    """Run every group, `jobs` at a time, and keep what comes.
+
+    Parameters
+    ----------
+    groups : sequence of tuple of Run
+        Trained together, those of a group; see `missing`.
+    store : Store
+        Where results and checkpoints are kept.
+    folder : Path or None
+        With the data sets.
+    jobs : int
+        Processes, of one thread each.
+    progress : callable
+        Called with the number of steps done in all.
+
+    Returns
+    -------
+    list of str
+        A sentence for every group that could not be run.
+    """
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    done, failed = dict[str, int](), []
+    pool = ProcessPoolExecutor(jobs, context, at_start, (queue,))
+    try:
+        futures: dict[Future[None], Group] = {
+            pool.submit(one, group, store, folder): group for group in groups
+        }
+        left = set(futures)
+        while left:
+            ended, left = wait(left, timeout=0.5)
+            for key, steps in drained(queue):
+                done[key] = steps
+            progress(sum(done.values()))
+            failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return failed
+
+
+def at_start(queue: Any) -> None:
+    """In a worker. An interrupt ends it in silence: the parent says what there is to say."""
+    global reports
+    reports = queue
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def one(group: Group, store: Store, folder: Path | None) -> None:
+    """Train a group and keep its results."""
+
+    def report(steps: int) -> None:
+        if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
+            reports.put((group[0].id, steps))
+
+    store.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = store.checkpoint(group)
+    outcomes, networks = train(group, folder, checkpoint, report)
+    for outcome, network in zip(outcomes, networks, strict=True):
+        store.keep(outcome, network)
+    checkpoint.unlink(missing_ok=True)
+
+
+def drained(queue: Any) -> Iterator[tuple[str, int]]:
+    """All that has been reported."""
+    while not queue.empty():
+        yield queue.get()
+
+
+def problem(future: Future[None]) -> str:
+    """What went wrong, or nothing."""
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        return "its process was killed (out of memory?); run the command again to go on"
+    return "" if error is None else str(error) or type(error).__name__
+
+
+def name(group: Group) -> str:
+    """Of a group, for a sentence."""
+    run = group[0]
+    seeds = ", ".join(str(r.seed) for r in group)
+    return f"{run.data}, {run.train} images, {run.penalty} λ {run.lam:g}, seed {seeds}"

@@ -1,0 +1,234 @@
+"""The training step: loss and penalty from one pass, for one run or for many stacked."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import torch
+from gradreg_torch import confidence_penalty, draw_probes, objective
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradreg_experiments.data import Split
+from gradreg_experiments.networks import Architecture, build
+from gradreg_experiments.networks.layers import KEEP
+from gradreg_experiments.runs import randomness
+from gradreg_experiments.runs.description import PENALTIES, Run
+from gradreg_experiments.stack import Stack
+
+MOMENTUM = 0.9
+
+
+class Trainer:
+    """R runs that differ in nothing but their seeds, as one model.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        R of them.
+    parts : sequence of Split
+        Their images.
+    """
+
+    def __init__(self, runs: Sequence[Run], parts: Sequence[Split]) -> None:
+        self.runs, self.run = runs, runs[0]
+        self.seeds = [run.seed for run in runs]
+        run, first = self.run, parts[0]
+        self.rows = run.batch * (2 if run.unlabelled else 1)
+        self.classes = len(first.classes)
+        shape = first.train_images.shape[1:]
+        architecture = Architecture(
+            cast(tuple[int, int, int], shape),
+            self.classes,
+            self.rows,
+            run.dropout,
+            run.batch_norm,
+            run.width,
+        )
+        networks = [
+            build(run.network, architecture, randomness.generator(seed, "initialisation"))
+            for seed in self.seeds
+        ]
+        self.model: nn.Module = networks[0] if len(networks) == 1 else Stack(networks)
+        self.model.to(run.device)
+        self.x = [self.on_device(p.train_images) for p in parts]
+        self.y = [self.on_device(p.train_labels) for p in parts]
+        self.u = [self.on_device(p.unlabelled_images) for p in parts]
+        self.batches = [
+            randomness.Batches(seed, "batches", run.train, run.batch) for seed in self.seeds
+        ]
+        if run.unlabelled:
+            self.unlabelled = [
+                randomness.Batches(seed, "unlabelled", run.unlabelled, run.batch)
+                for seed in self.seeds
+            ]
+        self.masks = [b for name, b in self.model.named_buffers() if self.is_mask(name)]
+        self.optimiser = optimiser(self.model, run)
+        self.scaler = torch.amp.GradScaler(run.device, enabled=run.amp == "float16")
+        self.penalty = self.make_penalty()
+        self.total: Any = torch.compile(self.objective) if run.compile else self.objective
+
+    def on_device(self, array: Any) -> Tensor:
+        """Images with channels last, or labels."""
+        a = torch.from_numpy(array).to(self.run.device)
+        return a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a
+
+    def is_mask(self, name: str) -> bool:
+        """Whether a buffer is the mask of a dropout."""
+        if isinstance(self.model, Stack):
+            stacked = {own: of_one for of_one, own in self.model.buffer_names.items()}
+            name = stacked[name]
+        return name.endswith("mask")
+
+    def make_penalty(self) -> Any:
+        """That of the run, or None. Stacked, it is needed example by example."""
+        run = self.run
+        if run.penalty == "none":
+            return None
+        options: dict[str, Any] = dict(run.options)
+        if run.penalty == "doubleback":
+            options["loss"] = "cross_entropy"
+        if options.get("fraction", 1) != 1:
+            if len(self.runs) > 1:
+                raise ValueError(
+                    "expected fraction = 1 for stacked seeds, as a fraction is drawn from a whole "
+                    f"batch; got {options['fraction']}: leave --stack-seeds out"
+                )
+            options["generator"] = torch.Generator(run.device)
+        reduction = "mean" if len(self.runs) == 1 else "none"
+        return PENALTIES[run.penalty](reduction=reduction, check_values=False, **options)
+
+    def step(self, t: int) -> Tensor:
+        """Step t, from 0; the sum over runs of what is minimised."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.run, t)
+        x, y = self.batch(t)
+        for mask in self.masks:
+            drawn = [self.mask(seed, t, mask.shape[-1]) for seed in self.seeds]
+            mask.copy_(torch.stack(drawn).reshape(mask.shape))
+        if self.penalty is not None:
+            self.penalty.step = t  # which steps have a penalty, by `every`
+            if self.penalty.generator is not None:
+                self.penalty.generator.manual_seed(randomness.number(self.run.seed, "fraction", t))
+        self.optimiser.zero_grad()
+        total = self.total(x, y, self.probes(t))
+        self.scaler.scale(total).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return cast(Tensor, total.detach())
+
+    def batch(self, t: int) -> tuple[Tensor, Tensor]:
+        """x (R · rows, c, h, w), the labelled images of a run first, and y (R, batch)."""
+        x, y = [], []
+        for r, batches in enumerate(self.batches):
+            rows = batches[t].to(self.run.device)
+            x.append(self.x[r][rows])
+            y.append(self.y[r][rows])
+            if self.run.unlabelled:
+                x.append(self.u[r][self.unlabelled[r][t].to(self.run.device)])
+        return torch.cat(x), torch.stack(y)
+
+    def mask(self, seed: int, t: int, width: int) -> Tensor:
+        """Of dropout, for the rows of one run."""
+        g = randomness.generator(seed, "dropout", t)
+        return (torch.rand(self.rows, width, generator=g) < KEEP).float()
+
+    def probes(self, t: int) -> Tensor | None:
+        """For every row, or None: of a penalty without, or that is exact."""
+        options = self.run.options
+        drawn = self.run.penalty == "spectreg" or (
+            self.run.penalty == "jacreg" and options.get("num_probes") is not None
+        )
+        if not drawn:
+            return None
+        n = 1 if options.get("shared_probe") else self.rows
+        k = self.x[0][0].numel() if options.get("mode") == "forward" else self.classes
+        probes = [
+            draw_probes(
+                options.get("probe", "gaussian"),
+                n,
+                k,
+                options.get("num_probes", 1),
+                generator=randomness.generator(seed, "probes", t),
+            ).expand(self.rows, -1, -1)
+            for seed in self.seeds
+        ]
+        return torch.cat(probes).to(self.run.device)
+
+    def objective(self, x: Tensor, y: Tensor, probes: Tensor | None) -> Tensor:
+        """Σ over runs of L̄ + λ · penalty + β · Σ p log p. Weight decay is the optimiser's."""
+        R, run = len(self.runs), self.run
+
+        def labelled(a: Tensor) -> Tensor:
+            return a.reshape(R, self.rows, -1)[:, : run.batch].flatten(0, 1)
+
+        def loss(z: Tensor, y: Tensor) -> Tensor:
+            return R * F.cross_entropy(labelled(z), y.flatten())
+
+        with self.autocast():
+            if self.penalty is None:
+                z = self.model(x)
+                total = loss(z, y)
+            else:
+                got = objective(
+                    self.model,
+                    x,
+                    y.flatten(),  # with unlabelled images the penalty is one without labels
+                    self.penalty,
+                    loss=loss,
+                    probes=probes,
+                    check_values=False,
+                )
+                z, penalty = got.logits, got.penalty.reshape(R, -1).mean(dim=1).sum()
+                total = got.loss + run.lam * penalty
+        if run.confidence:
+            total = total + run.confidence * R * confidence_penalty(labelled(z))
+        return total
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Of the forward pass."""
+        if not self.run.amp:
+            return nullcontext()
+        kind = torch.device(self.run.device).type
+        return torch.autocast(kind, getattr(torch, self.run.amp))
+
+    def state(self) -> dict[str, Any]:
+        """All that a step changes."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """What `state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def network(self, r: int) -> nn.Module:
+        """Of run r."""
+        return self.model.network(r) if isinstance(self.model, Stack) else self.model
+
+
+def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
+    """½ · weight_decay · ‖W‖² of every matrix and filter, through its gradient weight_decay · W."""
+    stacked = isinstance(model, Stack)
+    groups: dict[bool, list[Tensor]] = {True: [], False: []}
+    for p in model.parameters():
+        groups[p.ndim - stacked > 1].append(p)
+    settings = [
+        {"params": group, "weight_decay": run.weight_decay if decays else 0.0}
+        for decays, group in groups.items()
+    ]
+    if run.optimiser == "adam":
+        return torch.optim.Adam(settings, lr=run.learning_rate, fused=True)
+    return torch.optim.SGD(
+        settings, lr=run.learning_rate, momentum=MOMENTUM, nesterov=True, fused=True
+    )
+
+
+def learning_rate(run: Run, t: int) -> float:
+    """Of step t: a tenth from half of the run on, a hundredth from three quarters."""
+    drops = (2 * t >= run.iterations) + (4 * t >= 3 * run.iterations)
+    return float(run.learning_rate * 0.1**drops)

@@ -1,0 +1,175 @@
+"""Training from the first step, or from a checkpoint, to the accuracy on the test images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradreg_experiments.data import Split
+from gradreg_experiments.runs.checkpoint import Checkpoint
+from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.images import images_of
+from gradreg_experiments.runs.trainer import Trainer
+from gradreg_experiments.training import one_thread
+
+CHECKPOINT_EVERY_S = 60.0
+LOOK_EVERY = 100  # steps between looks at the loss
+EVALUATED_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: accuracies as fractions, `loss` the mean cross-entropy.
+
+    Parameters
+    ----------
+    run : Run
+        What was run.
+    train, validation, test, top5 : float
+        Accuracy on all images of a part (nan where it has none), on the training images without
+        dropout; `top5` on the test images.
+    loss : float
+        On the test images.
+    seconds : float
+        Of training; of stacked runs, its share.
+    stacked : int
+        How many runs were trained as one.
+    diverged : int or None
+        The step at which the loss was found not to be finite, and training ended.
+    """
+
+    run: Run
+    train: float
+    validation: float
+    test: float
+    top5: float
+    loss: float
+    seconds: float
+    stacked: int = 1
+    diverged: int | None = None
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def train(
+    runs: Sequence[Run],
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[list[Outcome], list[nn.Module]]:
+    """Train runs that differ in their seeds alone, as one model if there are several.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        One or more.
+    folder : Path, optional
+        With the data set.
+    checkpoint : Path, optional
+        A file to write every minute, and to go on from where it is there; removed by the caller.
+    progress : callable
+        Called with the number of steps done.
+
+    Returns
+    -------
+    list of Outcome, list of nn.Module
+        Of every run: its figures, its network.
+
+    Raises
+    ------
+    ValueError
+        Runs that cannot be stacked, a checkpoint that is not theirs, images that do not suffice.
+    """
+    require_stackable(runs)
+    parts = [images_of(run, folder) for run in runs]
+    file = Checkpoint(checkpoint, " ".join(run.id for run in runs)) if checkpoint else None
+    with one_thread():
+        trainer = Trainer(runs, parts)
+        seconds, diverged = steps(trainer, file, progress)
+        networks = [trainer.network(r) for r in range(len(runs))]
+        outcomes = [
+            outcome(run, network, part, seconds / len(runs), len(runs), diverged)
+            for run, network, part in zip(runs, networks, parts, strict=True)
+        ]
+    return outcomes, networks
+
+
+def require_stackable(runs: Sequence[Run]) -> None:
+    """One cell, different seeds."""
+    alike = {replace(run, seed=0).id for run in runs}
+    if len(alike) != 1 or len({run.seed for run in runs}) != len(runs):
+        raise ValueError(
+            "expected runs that differ in their seeds and in nothing else, got "
+            f"{len(runs)} runs of {len(alike)} settings with seeds {[run.seed for run in runs]}"
+        )
+
+
+def steps(
+    trainer: Trainer, file: Checkpoint | None, progress: Callable[[int], None]
+) -> tuple[float, int | None]:
+    """All that are left; seconds of all that were made, and where the loss was not finite."""
+    run, first, before = trainer.run, 0, 0.0
+    if file and (saved := file.load(run.device)):
+        first, before = saved["step"], saved["seconds"]
+        trainer.restore(saved)
+    trainer.model.train()
+    start = written = monotonic()
+    for t in range(first, run.iterations):
+        total = trainer.step(t)
+        done = t + 1
+        progress(done)
+        if done % LOOK_EVERY and done < run.iterations:
+            continue
+        if not bool(total.isfinite()):
+            return before + monotonic() - start, done
+        if file and done < run.iterations and monotonic() - written > CHECKPOINT_EVERY_S:
+            written = monotonic()
+            file.save(done, before + written - start, trainer.state())
+    return before + monotonic() - start, None
+
+
+def outcome(
+    run: Run, network: nn.Module, parts: Split, seconds: float, stacked: int, diverged: int | None
+) -> Outcome:
+    """The figures of a trained network."""
+    network.eval()
+    on = {
+        name: figures(network, getattr(parts, f"{name}_images"), getattr(parts, f"{name}_labels"))
+        for name in ("train", "validation", "test")
+    }
+    top1, top5, loss = on["test"]
+    return Outcome(
+        run, on["train"][0], on["validation"][0], top1, top5, loss, seconds, stacked, diverged
+    )
+
+
+@torch.no_grad()
+def figures(network: nn.Module, images: Any, labels: Any) -> tuple[float, float, float]:
+    """Top-1 and top-5 accuracy, and cross-entropy; a logit that is NaN is never right."""
+    if not len(labels):
+        return float("nan"), float("nan"), float("nan")
+    device = next(network.parameters()).device
+    sums = np.zeros(3)
+    for start in range(0, len(labels), EVALUATED_AT_ONCE):
+        rows = slice(start, start + EVALUATED_AT_ONCE)
+        x = torch.from_numpy(images[rows]).to(device).contiguous(memory_format=torch.channels_last)
+        z, y = network(x).float(), torch.from_numpy(labels[rows]).to(device)
+        rank = place(z, y)
+        loss = F.cross_entropy(z, y, reduction="sum")
+        sums += [int((rank < 1).sum()), int((rank < 5).sum()), float(loss)]
+    top1, top5, loss_mean = sums / len(labels)
+    return float(top1), float(top5), float(loss_mean)
+
+
+def place(z: Tensor, y: Tensor) -> Tensor:
+    """How many other classes have a logit at least as large as the true one's, or NaN."""
+    own = z.gather(1, y[:, None])
+    return (~(z < own)).sum(dim=1) - 1
