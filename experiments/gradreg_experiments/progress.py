@@ -37,7 +37,7 @@ def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
     def say(done: int) -> None:
         nonlocal said
         now = monotonic()
-        if done < total and now - said < LINE_EVERY_S:
+        if not done or (done < total and now - said < LINE_EVERY_S):
             return
         said, left = now, (now - start) * (total - done) / done
         console.print(f"{name}: {done} of {total}, {now - start:.0f} s, {left:.0f} s left")

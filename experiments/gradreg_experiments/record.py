@@ -12,7 +12,7 @@ from typing import Any
 from gradreg_experiments import toy
 from gradreg_experiments.figure import figure, render
 from gradreg_experiments.files import write_atomically
-from gradreg_experiments.table import POSTER, SOURCE, UNIT, rows, to_csv
+from gradreg_experiments.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
 from gradreg_experiments.training import Sweep
 from gradreg_ref.verify import Report
 
@@ -41,7 +41,12 @@ def record(
 ) -> dict[str, Any]:
     """All that is needed to run it again, and what came out."""
     setting = sweeps[0].setting
+    found = rows(sweeps)
     return {
+        "experiment": "toy",
+        "title": "Toy problem",
+        "departures": NOTE.splitlines(),
+        "source": SOURCE,
         "command": command,
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "machine": f"{platform.system()} {platform.machine()}",
@@ -66,7 +71,8 @@ def record(
         "verification": {r.claim.id: r.verdict for r in report.results},
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "mse_unit": UNIT,
-        "rows": [{name: or_null(v) for name, v in asdict(r).items()} for r in rows(sweeps)],
+        "table": {"head": HEAD, "rows": [cells(r) for r in found]},
+        "rows": [{name: or_null(v) for name, v in asdict(r).items()} for r in found],
         "poster": {"source": SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
     }
 

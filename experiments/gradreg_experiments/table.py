@@ -71,27 +71,34 @@ def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np
     )
 
 
+HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio")
+
+
 def table(rows: Sequence[Row]) -> Table:
     """The rows as printed."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     out.caption, out.caption_justify, out.caption_style = NOTE, "left", ""
-    out.add_column("penalty", no_wrap=True)
-    for name in ("λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio"):
-        out.add_column(name, justify="right", no_wrap=True)
+    for name in HEAD:
+        out.add_column(name, justify="left" if name == "penalty" else "right", no_wrap=True)
     for r, following in zip(rows, [*rows[1:], None], strict=True):
-        out.add_row(
-            r.penalty,
-            f"{r.lam:g}",
-            f"{r.mse:.1f}",
-            or_dash(r.mse_sd, ".1f"),
-            f"{r.ratio:.2f}",
-            or_dash(r.ratio_sd, ".2f"),
-            f"{r.better}/{r.seeds}" if r.lam else "–",
-            or_dash(r.poster, ".1f"),
-            or_dash(r.poster and r.poster / POSTER[0], ".2f"),
-            end_section=following is not None and following.penalty != r.penalty,
-        )
+        last = following is not None and following.penalty != r.penalty
+        out.add_row(*cells(r), end_section=last)
     return out
+
+
+def cells(r: Row) -> list[str]:
+    """The texts under `HEAD`."""
+    return [
+        r.penalty,
+        f"{r.lam:g}",
+        f"{r.mse:.1f}",
+        or_dash(r.mse_sd, ".1f"),
+        f"{r.ratio:.2f}",
+        or_dash(r.ratio_sd, ".2f"),
+        f"{r.better}/{r.seeds}" if r.lam else "–",
+        or_dash(r.poster, ".1f"),
+        or_dash(r.poster and r.poster / POSTER[0], ".2f"),
+    ]
 
 
 def or_dash(value: float | None, form: str) -> str:

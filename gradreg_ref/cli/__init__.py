@@ -1,4 +1,4 @@
-"""The command line: ``gradreg quickstart | backends | verify | agree | vectors | data``.
+"""The command line: ``gradreg quickstart | backends | verify | agree | data | reproduce | …``.
 
 Exit status: 0 all is well, 1 a claim fails, 2 it could not run (and a sentence says why).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gradreg_ref import __version__
 from gradreg_ref.backends import BackendUnavailable, choose, load, names
-from gradreg_ref.cli import agree, data, vectors, verify
+from gradreg_ref.cli import agree, data, reproduce, vectors, verify
 from gradreg_ref.verify import history
 
 
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     vectors.add_to(commands)
     agree.add_to(commands)
     data.add_to(commands)
+    reproduce.add_to(commands)
     return top
 
 

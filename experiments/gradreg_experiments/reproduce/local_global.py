@@ -1,0 +1,155 @@
+"""Local or global? The Jacobian's norm at training images, at test images and in between.
+
+DoubleBack looks at training images in the direction of the loss; SpectReg at all directions, also
+only there. The poster claims that the norm is controlled everywhere. The networks are those of
+the weight-decay table; nothing else is trained.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from gradreg_torch import frobreg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gradreg_experiments.data import Split
+from gradreg_experiments.figure import STYLE, TRUTH
+from gradreg_experiments.networks import Architecture, build
+from gradreg_experiments.reproduce.experiments import Cell, Experiment
+from gradreg_experiments.reproduce.figure import COLOURS
+from gradreg_experiments.reproduce.record import Result
+from gradreg_experiments.reproduce.statistics import BASELINE
+from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.images import images_of
+from gradreg_experiments.runs.randomness import generator
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.training import one_thread
+
+IMAGES, AT_ONCE = 500, 250
+PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image
+CAPTION = (
+    f"‖J‖_F, the root of FrobReg, without dropout: its mean over {IMAGES} pairs of a training and "
+    "a test image, at both and on the line between them, of the networks of the weight-decay table."
+)
+
+
+@dataclass(frozen=True)
+class Norms:
+    """Mean ‖J‖_F over images at each of `PLACES`, a row for each seed."""
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    along: NDArray[np.float64]
+
+
+def measured(
+    experiment: Experiment, seeds: Sequence[int], store: Store, folder: Path | None
+) -> list[Norms]:
+    """Of every network that is there."""
+    out = []
+    for cell in experiment.cells:
+        runs = [replace(cell.run, seed=seed) for seed in seeds]
+        runs = [run for run in runs if store.find(run) and store.weights(run).exists()]
+        with one_thread():
+            along = [norms(run, store, images_of(run, folder)) for run in runs]
+        rows = np.array(along).reshape(len(runs), len(PLACES))
+        out.append(Norms(cell, tuple(run.seed for run in runs), rows))
+    return out
+
+
+def norms(run: Run, store: Store, parts: Split) -> NDArray[np.float64]:
+    """Mean ‖J‖_F at each of `PLACES`, of one network."""
+    network = trained(run, store, parts)
+    a = torch.from_numpy(parts.train_images[:IMAGES])
+    b = torch.from_numpy(parts.test_images[: len(a)])
+    a = a[: len(b)]
+    return np.array([float(mean_norm(network, torch.lerp(a, b, float(t)))) for t in PLACES])
+
+
+def mean_norm(network: nn.Module, x: Tensor) -> Tensor:
+    """The mean of ‖J_b‖_F over the images."""
+    with torch.no_grad():
+        squares = [frobreg(network, part, reduction="none") for part in torch.split(x, AT_ONCE)]
+    return torch.cat(squares).sqrt().mean()
+
+
+def trained(run: Run, store: Store, parts: Split) -> nn.Module:
+    """Its network with the weights that were kept."""
+    _, c, h, w = parts.train_images.shape
+    architecture = Architecture(
+        (c, h, w), len(parts.classes), run.batch, run.dropout, run.batch_norm, run.width
+    )
+    network = build(run.network, architecture, generator(run.seed, "initialisation"))
+    network.load_state_dict(torch.load(store.weights(run), map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def head_and_rows(found: Sequence[Norms]) -> tuple[list[str], list[list[str]]]:
+    """Training, middle, test; and how many times the baseline's at the two ends."""
+    head = ["", "arm", "n", "training", "half way", "test", "× baseline's", "test"]
+    base = {n.cell.row: n.along.mean(axis=0) for n in found if n.cell.arm == BASELINE and n.seeds}
+    rows = []
+    for n in found:
+        row = [n.cell.row, n.cell.arm, str(len(n.seeds))]
+        if not n.seeds:
+            rows.append([*row, "NOT RUN", "", "", "", ""])
+            continue
+        mean = n.along.mean(axis=0)
+        row += [f"{mean[i]:.3g}" for i in (0, len(PLACES) // 2, -1)]
+        other = base.get(n.cell.row)
+        row += ["", ""] if other is None else [f"{mean[i] / other[i]:.2f}" for i in (0, -1)]
+        rows.append(row)
+    return head, rows
+
+
+def to_csv(found: Sequence[Norms]) -> str:
+    """A line for each network and place."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "arm", "seed", "place", "norm"])
+    for n in found:
+        for seed, along in zip(n.seeds, n.along, strict=True):
+            for place, value in zip(PLACES, along, strict=True):
+                writer.writerow([n.cell.row, n.cell.arm, seed, f"{place:.1f}", f"{value:.6g}"])
+    return text.getvalue()
+
+
+def figure(found: Sequence[Norms]) -> Figure:
+    """A panel for each row, a line for each arm, thin lines for seeds."""
+    groups = list(dict.fromkeys(n.cell.row for n in found))
+    with matplotlib.rc_context(STYLE):
+        fig = Figure(figsize=(8.5, 3), layout="constrained")
+        panels = fig.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+        for axes, group in zip(panels, groups, strict=True):
+            for n in (n for n in found if n.cell.row == group and n.seeds):
+                colour = COLOURS.get(n.cell.arm, TRUTH)
+                axes.plot(PLACES, n.along.T, color=colour, lw=0.5, alpha=0.5)
+                axes.plot(PLACES, n.along.mean(axis=0), color=colour, label=n.cell.arm)
+            axes.set(title=group, yscale="log", xlabel="from a training to a test image")
+        panels[0].set_ylabel("mean Jacobian norm")
+        if panels[0].lines:
+            panels[0].legend()
+    return fig
+
+
+def result(experiment: Experiment, found: Sequence[Norms]) -> Result:
+    """In the forms in which it is kept."""
+    head, texts = head_and_rows(found)
+    rows = [
+        {
+            "row": n.cell.row,
+            "arm": n.cell.arm,
+            "setting": {k: v for k, v in n.cell.run.chosen.items() if k != "seed"},
+            "seeds": n.seeds,
+            "norm": n.along.mean(axis=0).round(6).tolist() if n.seeds else None,
+        }
+        for n in found
+    ]
+    return Result(experiment, head, texts, rows, to_csv(found), figure(found), CAPTION)

@@ -1,0 +1,85 @@
+"""One HTML page of all experiments in a folder: tables, figures, settings; nothing is fetched."""
+
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from gradreg_experiments.files import write_atomically
+
+STYLE = """
+:root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+div.wide { overflow-x: auto; }
+th, td { padding: .15rem .6rem; text-align: right; white-space: nowrap; }
+th { border-bottom: 1px solid #888; font-weight: 600; }
+td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
+tr.first td { border-top: 1px solid #8884; }
+figure { margin: 1rem 0; background: #fff; padding: .5rem; overflow-x: auto; }
+figure svg { max-width: 100%; height: auto; }
+small, li, p.note { color: color-mix(in srgb, currentColor 75%, transparent); }
+code { font-size: .9em; overflow-wrap: anywhere; }
+"""
+
+
+def write_page(folder: Path) -> Path:
+    """From the JSON and SVG files of the folder, to ``index.html`` there."""
+    found = [
+        (path, record)
+        for path in sorted(folder.glob("*.json"))
+        if "experiment" in (record := json.loads(path.read_text(encoding="utf-8")))
+    ]
+    body = "\n".join(section(record, path.with_suffix(".svg")) for path, record in found)
+    page = (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>The paper's tables again</title><style>{STYLE}</style></head><body>"
+        f"<h1>The paper's tables again</h1>\n{body}\n</body></html>\n"
+    )
+    write_atomically(folder / "index.html", page.encode())
+    return folder / "index.html"
+
+
+def section(record: Mapping[str, Any], svg: Path) -> str:
+    """An experiment."""
+    drawn = svg.read_text(encoding="utf-8") if svg.exists() else ""
+    figure = f"<figure>{drawn[drawn.find('<svg') :]}</figure>" if "<svg" in drawn else ""
+    notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in record["departures"])
+    verdicts = list(record["verification"].values())
+    checked = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return (
+        f"<h2>{escape(record['title'])}</h2>\n{html_table(record['table'])}"
+        f"\n{figure}\n<ul>{notes}</ul>\n<p class='note'><code>{escape(record['command'])}</code>"
+        f"<br>{escape(versions)}; claims: {escape(checked or 'not checked here')}; "
+        f"poster: {escape(record['source'])}.</p>"
+        f"\n<details><summary>Settings</summary>{settings(record['rows'])}</details>"
+    )
+
+
+def html_table(table: Mapping[str, Any]) -> str:
+    """As in the terminal."""
+    lines, before = [], None
+    for label, *texts in table["rows"]:
+        first = "" if label == before else " class='first'"
+        shown = ["" if label == before else label, *texts]
+        lines.append(f"<tr{first}>{''.join(f'<td>{escape(text)}</td>' for text in shown)}</tr>")
+        before = label
+    head = "".join(f"<th>{escape(name)}</th>" for name in table["head"])
+    return (
+        f"<div class='wide'><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def settings(rows: list[dict[str, Any]]) -> str:
+    """What is not as it is by default, for each arm."""
+    items = (
+        f"<li>{escape(row['row'])}, {escape(row['arm'])}: "
+        f"<code>{escape(json.dumps(row['setting'], ensure_ascii=False))}</code></li>"
+        for row in rows
+        if "setting" in row
+    )
+    return f"<ul>{''.join(items)}</ul>"

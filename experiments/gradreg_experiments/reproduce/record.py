@@ -1,0 +1,119 @@
+"""What an experiment leaves behind: CSV, JSON, PNG and SVG."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from gradreg_experiments.figure import render
+from gradreg_experiments.files import write_atomically
+from gradreg_experiments.reproduce.experiments import Experiment
+from gradreg_experiments.reproduce.figure import figure
+from gradreg_experiments.reproduce.statistics import Row
+from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
+from gradreg_experiments.runs.store import versions
+
+SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an experiment, in the forms in which it is kept.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was run.
+    head, texts : sequence
+        The table.
+    rows : sequence of mapping
+        Settings and figures of every row of it, for JSON.
+    csv : str
+        Every run.
+    figure : Figure
+        Of the table.
+    caption : str
+        What the columns are.
+    """
+
+    experiment: Experiment
+    head: Sequence[str]
+    texts: Sequence[Sequence[str]]
+    rows: Sequence[Mapping[str, Any]]
+    csv: str
+    figure: Figure
+    caption: str
+
+
+def accuracies(experiment: Experiment, found: Sequence[Row]) -> Result:
+    """Of an experiment whose table is of test accuracies."""
+    return Result(
+        experiment,
+        HEAD,
+        [cells(row) for row in found],
+        [for_json(row) for row in found],
+        to_csv(found),
+        figure(experiment.title, found),
+        CAPTION,
+    )
+
+
+def write(
+    out: Path,
+    result: Result,
+    command: str,
+    remarks: Sequence[str],
+    verification: Mapping[str, str],
+) -> list[Path]:
+    """Write every file whole, and return their paths."""
+    experiment = result.experiment
+    record = {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "command": command,
+        "versions": versions(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "departures": [result.caption, *experiment.departures, *remarks],
+        "verification": dict(verification),
+        "source": SOURCE,
+        "table": {"head": result.head, "rows": result.texts},
+        "rows": result.rows,
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    contents = {"csv": result.csv.encode(), "json": text.encode()}
+    paths = []
+    for suffix, content in (contents | render(result.figure)).items():
+        paths.append(out / f"{experiment.name}.{suffix}")
+        write_atomically(paths[-1], content)
+    return paths
+
+
+def for_json(row: Row) -> dict[str, Any]:
+    """A row, its setting whole but for the seed."""
+    setting = {name: value for name, value in row.cell.run.chosen.items() if name != "seed"}
+    poster = row.cell.poster or (None, None)
+    d = row.difference
+    return {
+        "row": row.cell.row,
+        "arm": row.cell.arm,
+        "figure": row.cell.figure,
+        "setting": setting,
+        "seeds": sorted(row.outcomes),
+        "seconds": round(sum(outcome.seconds for outcome in row.outcomes.values())),
+        "mean": rounded(row.mean),
+        "sd": rounded(row.sd),
+        "poster": poster[0],
+        "poster_sd": poster[1],
+        "difference": None if d is None else {k: rounded(v) for k, v in asdict(d).items()},
+        "poster_difference": rounded(row.poster_difference),
+        "diverged": [seed for seed, o in row.outcomes.items() if o.diverged is not None],
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return None if value is None or value != value else float(f"{value:.6g}")

@@ -1,0 +1,100 @@
+"""The table beside the poster's, in a terminal; a line a run in CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from gradreg_experiments.reproduce.statistics import Difference, Row
+
+NOT_RUN = "NOT RUN"
+CAPTION = (
+    "Test accuracy in per cent: mean and standard deviation over n seeds (n − 1; the poster's is "
+    "over 10, with n). Difference: to the baseline of the row, paired by seed, with Student's 95 % "
+    "interval; * where it leaves 0 out."
+)
+HEAD = ("", "arm", "λ", "n", "test (sd)", "poster (sd)", "difference", "95 %", "p", "poster's")
+FIELDS = (
+    "row",
+    "arm",
+    "figure",
+    "seed",
+    "test",
+    "top5",
+    "validation",
+    "train",
+    "loss",
+    "seconds",
+    "stacked",
+    "diverged",
+    "id",
+)
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """As printed: the first column is a line of its own above its arms."""
+    out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in head[1:]:
+        justify: Literal["left", "right"] = "left" if name == "arm" else "right"
+        out.add_column(name, justify=justify, no_wrap=True)
+    for before, (group, arm, *cells) in zip([None, *rows], rows, strict=False):
+        if before is None or before[0] != group:
+            out.add_row(Text(group, "bold"))
+        out.add_row(f"  {arm}", *cells)
+    return out
+
+
+def cells(row: Row) -> list[str]:
+    """The texts under `HEAD`."""
+    run, poster = row.cell.run, row.cell.poster
+    lam = run.lam or run.confidence
+    return [
+        row.cell.row,
+        row.cell.arm,
+        f"{lam:g}" if lam else "–",
+        str(len(row.outcomes)),
+        with_sd(row.mean, row.sd) if row.outcomes else NOT_RUN,
+        with_sd(*poster) if poster else "–",
+        *differences(row.difference),
+        number(row.poster_difference, "+.2f"),
+    ]
+
+
+def with_sd(mean: float, sd: float | None) -> str:
+    """Mean, and deviation where there is one."""
+    return f"{mean:.2f}" if sd is None or sd != sd else f"{mean:.2f} ({sd:.2f})"
+
+
+def differences(d: Difference | None) -> tuple[str, str, str]:
+    """Mean, interval and p."""
+    if d is None:
+        return "", "", ""
+    star = " *" if d.significant else ""
+    interval = f"{d.low:+.2f} … {d.high:+.2f}" if d.low == d.low else "–"
+    return f"{d.mean:+.2f}{star}", interval, f"{d.p:.2g}" if d.p == d.p else "–"
+
+
+def number(value: float | None, form: str = ".2f") -> str:
+    """Or – where there is none."""
+    return "–" if value is None or value != value else format(value, form)
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Every run of every row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        place = {"row": row.cell.row, "arm": row.cell.arm, "figure": row.cell.figure}
+        for seed, outcome in sorted(row.outcomes.items()):
+            figures = {
+                name: round(value, 6) if isinstance(value, float) else value
+                for name in FIELDS[4:-1]
+                if (value := getattr(outcome, name)) is not None
+            }
+            writer.writerow(place | {"seed": seed, **figures, "id": outcome.run.id})
+    return text.getvalue()
