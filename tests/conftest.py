@@ -9,7 +9,17 @@ from hypothesis import HealthCheck, Phase, settings
 from gradreg_ref.backends import BackendUnavailable, load, names
 from gradreg_ref.verify import Target
 
-collect_ignore = [] if find_spec("torch") else ["test_toy.py", "torch_backend"]
+collect_ignore = (
+    []
+    if find_spec("torch")
+    else [
+        "test_toy.py",
+        "test_runs.py",
+        "test_networks.py",
+        "test_reproduce.py",
+        "torch_backend",
+    ]
+)
 collect_ignore += [] if find_spec("jax") else ["jax_backend"]
 collect_ignore += ["jax_backend/devices.py"]  # a script: doctest collection would import it
 collect_ignore += [] if find_spec("torch") and find_spec("optax") else ["test_agreement.py"]

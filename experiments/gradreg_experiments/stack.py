@@ -50,7 +50,8 @@ class Stack(nn.Module):
 
     def network(self, r: int) -> nn.Module:
         """Network r by itself, a copy."""
-        alone = copy.deepcopy(self.architecture[0]).to_empty(device=self.stacked[0].device)
+        like = self.stacked[0]
+        alone = copy.deepcopy(self.architecture[0]).to_empty(device=like.device).to(like.dtype)
         with torch.no_grad():
             own = dict(alone.named_parameters()) | dict(alone.named_buffers())
             for name, stacked in self.state().items():

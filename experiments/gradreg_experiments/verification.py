@@ -27,6 +27,17 @@ def verified(device: str, console: Console) -> Report:
     return report
 
 
+def verified_before(device: str, console: Console) -> bool:
+    """Whether every claim holds; checked now, unless this machine has a verdict on this torch."""
+    framework = load("torch").capabilities().framework
+    said = history.last("torch", device, framework)
+    if any(word in said for word in ("never", "verify again", "fail")):
+        console.print("Checking every claim for the torch backend: up to a minute.")
+        return verified(device, console).ok
+    console.print(f"torch on {device}: verified {said}", markup=False, highlight=False)
+    return True
+
+
 def verdicts(results: Sequence[Result]) -> Table:
     """A line for each claim."""
     table = Table("claim", "sentence", "", "error and examples", box=SIMPLE_HEAD)

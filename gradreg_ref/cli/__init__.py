@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gradreg_ref import __version__
 from gradreg_ref.backends import BackendUnavailable, choose, load, names
-from gradreg_ref.cli import agree, data, reproduce, vectors, verify
+from gradreg_ref.cli import agree, data, reproduce, train, vectors, verify
 from gradreg_ref.verify import history
 
 
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     agree.add_to(commands)
     data.add_to(commands)
     reproduce.add_to(commands)
+    train.add_to(commands)
     return top
 
 

@@ -27,7 +27,7 @@ from gradreg_experiments.runs.sweep import Group, missing, sweep
 from gradreg_experiments.verification import verified
 from gradreg_ref import checks
 
-EMBEDDED, FILE_WIDTH = "digits", 110
+EMBEDDED, FILE_WIDTH = "digits", 100
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ def toy(request: Request, console: Console) -> None:
 def assembled(name: str, request: Request) -> Experiment:
     """The experiment on every data set asked for, with what was changed."""
     chosen = request.data or there(name, request.folder)
+    for data in chosen:
+        checks.choice(f"--on of {name}", data, known(name))
     made = [EXPERIMENTS[name](data) for data in chosen]
     changes = dict(request.changes)
     if request.iterations is not None:
@@ -133,11 +135,19 @@ def assembled(name: str, request: Request) -> Experiment:
     return replace(made[0], cells=tuple(cells), departures=tuple(departures))
 
 
+def known(name: str) -> tuple[str, ...]:
+    """The data sets that an experiment can be made with."""
+    return DATA[name] if name == "tinyimagenet" else (*DATA[name], EMBEDDED)
+
+
 def there(name: str, folder: Path | None) -> tuple[str, ...]:
     """The data sets of an experiment that the folder has; the embedded one without a folder."""
-    if folder is None:
-        return (EMBEDDED,)
     wanted = DATA[name]
+    if folder is None and EMBEDDED in known(name):
+        return (EMBEDDED,)
+    if folder is None:
+        source = DATA_SETS[wanted[0]].source
+        raise ValueError(f"expected --data with {wanted[0]} for {name}, got none; see {source}")
     found = tuple(data for data in wanted if find(DATA_SETS[data], folder) is not None)
     if not found:
         raise ValueError(

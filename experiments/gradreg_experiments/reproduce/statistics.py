@@ -93,9 +93,10 @@ def difference(
     if not both:
         return None
     ours, theirs = ({seed: of[seed] for seed in both} for of in (outcomes, baseline))
-    d = percent(cell, ours) - percent(cell, theirs)
+    # Rounded: accuracies are whole numbers of images, and equal differences are to be equal.
+    d = np.round(percent(cell, ours) - percent(cell, theirs), 9)
     mean, n = float(d.mean()), len(d)
-    if n < 2 or not d.std():
+    if n < 2 or not np.ptp(d):
         return Difference(n, mean, float("nan"), float("nan"), float("nan"))
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * stats.sem(d))
     p = float(stats.ttest_1samp(d, 0).pvalue)

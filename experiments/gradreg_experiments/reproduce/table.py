@@ -14,10 +14,10 @@ from gradreg_experiments.reproduce.statistics import Difference, Row
 NOT_RUN = "NOT RUN"
 CAPTION = (
     "Test accuracy in per cent: mean and standard deviation over n seeds (n − 1; the poster's is "
-    "over 10, with n). Difference: to the baseline of the row, paired by seed, with Student's 95 % "
-    "interval; * where it leaves 0 out."
+    "over 10, with n). Difference: to the baseline, paired by seed, ± half of Student's 95 % "
+    "interval; * where that leaves 0 out."
 )
-HEAD = ("", "arm", "λ", "n", "test (sd)", "poster (sd)", "difference", "95 %", "p", "poster's")
+HEAD = ("", "arm", "λ", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
 FIELDS = (
     "row",
     "arm",
@@ -38,13 +38,14 @@ FIELDS = (
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """As printed: the first column is a line of its own above its arms."""
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    out.collapse_padding = True
     for name in head[1:]:
         justify: Literal["left", "right"] = "left" if name == "arm" else "right"
-        out.add_column(name, justify=justify, no_wrap=True)
+        out.add_column(name, justify=justify, no_wrap=name != "arm")
     for before, (group, arm, *cells) in zip([None, *rows], rows, strict=False):
         if before is None or before[0] != group:
             out.add_row(Text(group, "bold"))
-        out.add_row(f"  {arm}", *cells)
+        out.add_row(arm, *cells)
     return out
 
 
@@ -69,13 +70,14 @@ def with_sd(mean: float, sd: float | None) -> str:
     return f"{mean:.2f}" if sd is None or sd != sd else f"{mean:.2f} ({sd:.2f})"
 
 
-def differences(d: Difference | None) -> tuple[str, str, str]:
-    """Mean, interval and p."""
+def differences(d: Difference | None) -> tuple[str, str]:
+    """Mean with its interval, and p."""
     if d is None:
-        return "", "", ""
+        return "", ""
+    if d.low != d.low:
+        return f"{d.mean:+.2f}", "–"
     star = " *" if d.significant else ""
-    interval = f"{d.low:+.2f} … {d.high:+.2f}" if d.low == d.low else "–"
-    return f"{d.mean:+.2f}{star}", interval, f"{d.p:.2g}" if d.p == d.p else "–"
+    return f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f}{star}", f"{d.p:.2g}"
 
 
 def number(value: float | None, form: str = ".2f") -> str:

@@ -15,6 +15,7 @@ from torch import nn
 from gradreg_experiments.files import write_atomically
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.training import Outcome
+from gradreg_ref.verify import history
 
 PACKAGES = ("gradreg-ref", "torch", "numpy")
 
@@ -66,6 +67,7 @@ class Store:
         record = {
             "outcome": {name: null(value) for name, value in asdict(outcome).items()},
             "versions": versions(),
+            "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
             "machine": f"{platform.system()} {platform.machine()}",
         }
         text = json.dumps(record, indent=1) + "\n"

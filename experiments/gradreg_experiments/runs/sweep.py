@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import train
@@ -61,7 +62,7 @@ def sweep(
     pool = ProcessPoolExecutor(jobs, context, at_start, (queue,))
     try:
         futures: dict[Future[None], Group] = {
-            pool.submit(one, group, store, folder): group for group in groups
+            pool.submit(in_worker, group, store, folder): group for group in groups
         }
         left = set(futures)
         while left:
@@ -82,19 +83,25 @@ def at_start(queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def one(group: Group, store: Store, folder: Path | None) -> None:
+def one(group: Group, store: Store, folder: Path | None, progress: Callable[[int], None]) -> None:
     """Train a group and keep its results."""
+    store.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = store.checkpoint(group)
+    outcomes, networks = train(group, folder, checkpoint, progress)
+    if parallel.first():
+        for outcome, network in zip(outcomes, networks, strict=True):
+            store.keep(outcome, network)
+        checkpoint.unlink(missing_ok=True)
+
+
+def in_worker(group: Group, store: Store, folder: Path | None) -> None:
+    """`one`, its progress sent to the parent."""
 
     def report(steps: int) -> None:
         if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
             reports.put((group[0].id, steps))
 
-    store.folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = store.checkpoint(group)
-    outcomes, networks = train(group, folder, checkpoint, report)
-    for outcome, network in zip(outcomes, networks, strict=True):
-        store.keep(outcome, network)
-    checkpoint.unlink(missing_ok=True)
+    one(group, store, folder, report)
 
 
 def drained(queue: Any) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import Architecture, build
 from gradreg_experiments.networks.layers import KEEP
-from gradreg_experiments.runs import randomness
+from gradreg_experiments.runs import parallel, randomness
 from gradreg_experiments.runs.description import PENALTIES, Run
 from gradreg_experiments.stack import Stack
 
@@ -34,7 +34,15 @@ class Trainer:
         self.runs, self.run = runs, runs[0]
         self.seeds = [run.seed for run in runs]
         run, first = self.run, parts[0]
-        self.rows = run.batch * (2 if run.unlabelled else 1)
+        if len(runs) > 1 and parallel.size() > 1:
+            raise ValueError("expected one run under torchrun, got stacked seeds")
+        if run.batch % parallel.size():
+            raise ValueError(
+                f"expected a batch of a multiple of {parallel.size()} processes, got {run.batch}"
+            )
+        self.device = parallel.device_of(run.device)
+        self.labelled = run.batch // parallel.size()
+        self.rows = self.labelled * (2 if run.unlabelled else 1)
         self.classes = len(first.classes)
         shape = first.train_images.shape[1:]
         architecture = Architecture(
@@ -50,7 +58,7 @@ class Trainer:
             for seed in self.seeds
         ]
         self.model: nn.Module = networks[0] if len(networks) == 1 else Stack(networks)
-        self.model.to(run.device)
+        self.model.to(self.device)
         self.x = [self.on_device(p.train_images) for p in parts]
         self.y = [self.on_device(p.train_labels) for p in parts]
         self.u = [self.on_device(p.unlabelled_images) for p in parts]
@@ -62,30 +70,30 @@ class Trainer:
                 randomness.Batches(seed, "unlabelled", run.unlabelled, run.batch)
                 for seed in self.seeds
             ]
-        self.masks = [b for name, b in self.model.named_buffers() if self.is_mask(name)]
         self.optimiser = optimiser(self.model, run)
-        self.scaler = torch.amp.GradScaler(run.device, enabled=run.amp == "float16")
+        self.scaler = torch.amp.GradScaler(self.device, enabled=run.amp == "float16")
         self.penalty = self.make_penalty()
         self.total: Any = torch.compile(self.objective) if run.compile else self.objective
 
     def on_device(self, array: Any) -> Tensor:
         """Images with channels last, or labels."""
-        a = torch.from_numpy(array).to(self.run.device)
+        a = torch.from_numpy(array).to(self.device)
         return a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a
 
-    def is_mask(self, name: str) -> bool:
-        """Whether a buffer is the mask of a dropout."""
+    @property
+    def masks(self) -> list[Tensor]:
+        """Of dropout: (rows, width), stacked (R, rows, width)."""
         if isinstance(self.model, Stack):
-            stacked = {own: of_one for of_one, own in self.model.buffer_names.items()}
-            name = stacked[name]
-        return name.endswith("mask")
+            return [b for name, b in self.model.state().items() if name.endswith("mask")]
+        return [b for name, b in self.model.named_buffers() if name.endswith("mask")]
 
     def make_penalty(self) -> Any:
         """That of the run, or None. Stacked, it is needed example by example."""
         run = self.run
         if run.penalty == "none":
             return None
-        options: dict[str, Any] = dict(run.options)
+        # Shared probes are repeated for every row: there may be more than one run's.
+        options = {name: v for name, v in run.options.items() if name != "shared_probe"}
         if run.penalty == "doubleback":
             options["loss"] = "cross_entropy"
         if options.get("fraction", 1) != 1:
@@ -94,7 +102,7 @@ class Trainer:
                     "expected fraction = 1 for stacked seeds, as a fraction is drawn from a whole "
                     f"batch; got {options['fraction']}: leave --stack-seeds out"
                 )
-            options["generator"] = torch.Generator(run.device)
+            options["generator"] = torch.Generator(self.device)
         reduction = "mean" if len(self.runs) == 1 else "none"
         return PENALTIES[run.penalty](reduction=reduction, check_values=False, **options)
 
@@ -113,6 +121,7 @@ class Trainer:
         self.optimiser.zero_grad()
         total = self.total(x, y, self.probes(t))
         self.scaler.scale(total).backward()
+        parallel.average(self.model)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return cast(Tensor, total.detach())
@@ -121,46 +130,51 @@ class Trainer:
         """x (R · rows, c, h, w), the labelled images of a run first, and y (R, batch)."""
         x, y = [], []
         for r, batches in enumerate(self.batches):
-            rows = batches[t].to(self.run.device)
+            rows = parallel.own(batches[t]).to(self.device)
             x.append(self.x[r][rows])
             y.append(self.y[r][rows])
             if self.run.unlabelled:
-                x.append(self.u[r][self.unlabelled[r][t].to(self.run.device)])
+                x.append(self.u[r][parallel.own(self.unlabelled[r][t]).to(self.device)])
         return torch.cat(x), torch.stack(y)
 
     def mask(self, seed: int, t: int, width: int) -> Tensor:
         """Of dropout, for the rows of one run."""
         g = randomness.generator(seed, "dropout", t)
-        return (torch.rand(self.rows, width, generator=g) < KEEP).float()
+        return self.own_rows(torch.rand(self.all_rows, width, generator=g) < KEEP).float()
+
+    @property
+    def all_rows(self) -> int:
+        """Of a run, in all processes."""
+        return self.rows * parallel.size()
+
+    def own_rows(self, drawn: Tensor) -> Tensor:
+        """Those of this process, of what is drawn for all labelled rows and then for the others."""
+        return torch.cat([parallel.own(part) for part in torch.split(drawn, self.run.batch)])
 
     def probes(self, t: int) -> Tensor | None:
         """For every row, or None: of a penalty without, or that is exact."""
         options = self.run.options
-        drawn = self.run.penalty == "spectreg" or (
-            self.run.penalty == "jacreg" and options.get("num_probes") is not None
-        )
-        if not drawn:
+        exact = self.run.penalty == "jacreg" and options.get("num_probes") is None
+        if exact or self.run.penalty not in ("spectreg", "jacreg"):
             return None
-        n = 1 if options.get("shared_probe") else self.rows
+        n = 1 if options.get("shared_probe") else self.all_rows
         k = self.x[0][0].numel() if options.get("mode") == "forward" else self.classes
-        probes = [
-            draw_probes(
-                options.get("probe", "gaussian"),
-                n,
-                k,
-                options.get("num_probes", 1),
-                generator=randomness.generator(seed, "probes", t),
-            ).expand(self.rows, -1, -1)
-            for seed in self.seeds
-        ]
-        return torch.cat(probes).to(self.run.device)
+        law, q = options.get("probe", "gaussian"), options.get("num_probes", 1)
+
+        def drawn(seed: int) -> Tensor:
+            g = randomness.generator(seed, "probes", t)
+            r = draw_probes(law, n, k, q, generator=g)
+            return self.own_rows(r.expand(self.all_rows, -1, -1))
+
+        r = torch.cat([drawn(seed) for seed in self.seeds]).to(self.device)
+        return r.to(getattr(torch, self.run.amp)) if self.run.amp else r
 
     def objective(self, x: Tensor, y: Tensor, probes: Tensor | None) -> Tensor:
         """Σ over runs of L̄ + λ · penalty + β · Σ p log p. Weight decay is the optimiser's."""
         R, run = len(self.runs), self.run
 
         def labelled(a: Tensor) -> Tensor:
-            return a.reshape(R, self.rows, -1)[:, : run.batch].flatten(0, 1)
+            return a.reshape(R, self.rows, -1)[:, : self.labelled].flatten(0, 1)
 
         def loss(z: Tensor, y: Tensor) -> Tensor:
             return R * F.cross_entropy(labelled(z), y.flatten())
@@ -189,7 +203,7 @@ class Trainer:
         """Of the forward pass."""
         if not self.run.amp:
             return nullcontext()
-        kind = torch.device(self.run.device).type
+        kind = torch.device(self.device).type
         return torch.autocast(kind, getattr(torch, self.run.amp))
 
     def state(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradreg_experiments.data import Split
+from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import images_of
@@ -117,7 +118,7 @@ def steps(
 ) -> tuple[float, int | None]:
     """All that are left; seconds of all that were made, and where the loss was not finite."""
     run, first, before = trainer.run, 0, 0.0
-    if file and (saved := file.load(run.device)):
+    if file and (saved := file.load(trainer.device)):
         first, before = saved["step"], saved["seconds"]
         trainer.restore(saved)
     trainer.model.train()
@@ -128,9 +129,10 @@ def steps(
         progress(done)
         if done % LOOK_EVERY and done < run.iterations:
             continue
-        if not bool(total.isfinite()):
+        if not bool(parallel.mean(total).isfinite()):
             return before + monotonic() - start, done
-        if file and done < run.iterations and monotonic() - written > CHECKPOINT_EVERY_S:
+        due = monotonic() - written > CHECKPOINT_EVERY_S and done < run.iterations
+        if file and due and parallel.first():
             written = monotonic()
             file.save(done, before + written - start, trainer.state())
     return before + monotonic() - start, None

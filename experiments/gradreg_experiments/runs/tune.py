@@ -1,0 +1,173 @@
+"""``gradreg tune``: λ on a logarithmic grid, chosen by images that are not trained on."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from gradreg_experiments.figure import BEST, PLAIN, STYLE, render
+from gradreg_experiments.files import require_writable, write_atomically
+from gradreg_experiments.progress import progress
+from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.store import Store, versions
+from gradreg_experiments.runs.sweep import missing, sweep
+from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.verification import verified_before
+from gradreg_ref import checks
+
+BAR = 30  # characters
+
+
+@dataclass(frozen=True)
+class Point:
+    """What came of one λ, over seeds, in per cent; sd with n − 1."""
+
+    lam: float
+    outcomes: tuple[Outcome, ...]
+
+    def mean(self, part: str) -> float:
+        """Accuracy on that part."""
+        return float(np.mean([100 * getattr(o, part) for o in self.outcomes]))
+
+    def sd(self, part: str) -> float:
+        """Its deviation over seeds; nan for one."""
+        values = [100 * getattr(o, part) for o in self.outcomes]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def grid(low: float, high: float, points: int) -> tuple[float, ...]:
+    """0, and λ from low to high in equal ratios, to two digits."""
+    if not 0 < low < high < float("inf"):
+        raise ValueError(f"expected 0 < low < high for the grid, got {low} and {high}")
+    if checks.count("points", points) < 2:
+        raise ValueError(f"expected at least 2 points, got {points}")
+    return (0.0, *(float(f"{lam:.2g}") for lam in np.geomspace(low, high, points)))
+
+
+def tune(
+    run: Run,
+    lams: Sequence[float],
+    seeds: int,
+    out: Path,
+    folder: Path | None,
+    jobs: int,
+    command: str,
+    console: Console | None = None,
+) -> int:
+    """Train, print the curve, write tune.csv, .json, .png and .svg.
+
+    1 if a claim fails, and nothing is trained; 2 if a run could not be made.
+    """
+    console = console or Console()
+    if not run.validation:
+        raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
+    if run.penalty == "none":
+        raise ValueError("expected a penalty in the run to tune the λ of, got 'none'")
+    checks.count("jobs", jobs)
+    require_writable(out)
+    if not verified_before(run.device, console):
+        return 1
+    store = Store(out / "runs")
+
+    def at(lam: float, s: int) -> Run:
+        seeded = replace(run, lam=lam, seed=run.seed + s)
+        # Without penalty there is nothing to pay for.
+        return seeded if lam else replace(seeded, penalty="none", options={}, unlabelled=0)
+
+    groups = [(at(lam, s),) for s in range(checks.count("seeds", seeds)) for lam in lams]
+    left = missing(groups, store)
+    steps = sum(group[0].iterations for group in left)
+    with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
+        failures = sweep(left, store, folder, jobs, done)
+    points = []
+    for lam in lams:
+        found = [store.find(at(lam, s)) for s in range(seeds)]
+        if outcomes := tuple(o for o in found if o is not None):
+            points.append(Point(lam, outcomes))
+    if points:
+        console.print(table(run, points))
+        write(out, run, points, command)
+        console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.", markup=False)
+    for sentence in failures:
+        console.print(f"Not run: {sentence}", markup=False)
+    return 2 if failures else 0
+
+
+def best(points: Sequence[Point]) -> Point:
+    """The highest accuracy on the validation images; of equals the smallest λ."""
+    return max(points, key=lambda p: (p.mean("validation"), -p.lam))
+
+
+def table(run: Run, points: Sequence[Point]) -> Table:
+    """The curve, a line for each λ."""
+    out = Table(title=f"{run.penalty}, {run.data}, {run.train} images", box=SIMPLE_HEAD)
+    for name in ("λ", "validation (sd)", "test", ""):
+        out.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    values = [p.mean("validation") for p in points]
+    low, high = min(values), max(values)
+    for p, value in zip(points, values, strict=True):
+        bar = "█" * (1 + round((BAR - 1) * (value - low) / ((high - low) or 1)))
+        shown = f"{value:.2f}" + (f" ({p.sd('validation'):.2f})" if len(p.outcomes) > 1 else "")
+        chosen = " chosen" if p is best(points) else ""
+        out.add_row(f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", bar + chosen)
+    out.caption = (
+        "Accuracy in per cent, mean over seeds. λ is chosen by the validation images; the test "
+        "images have no say in it."
+    )
+    out.caption_justify, out.caption_style = "left", ""
+    return out
+
+
+def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
+    """Every run, what was chosen, and the curve."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["lambda", "seed", "validation", "test", "train", "seconds"])
+    for p in points:
+        for o in p.outcomes:
+            figures = [f"{value:.6g}" for value in (o.validation, o.test, o.train, o.seconds)]
+            writer.writerow([p.lam, o.run.seed, *figures])
+    record: dict[str, Any] = {
+        "command": command,
+        "versions": versions(),
+        "run": {k: v for k, v in run.chosen.items() if k not in ("lam", "seed")},
+        "seeds": [o.run.seed for o in points[0].outcomes],
+        "chosen": best(points).lam,
+        "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
+    }
+    contents = {
+        "csv": text.getvalue().encode(),
+        "json": (json.dumps(record, indent=1) + "\n").encode(),
+    }
+    for suffix, content in (contents | render(figure(run, points))).items():
+        write_atomically(out / f"tune.{suffix}", content)
+
+
+def figure(run: Run, points: Sequence[Point]) -> Figure:
+    """Validation and test accuracy against λ; dots are seeds, dashes λ = 0."""
+    with matplotlib.rc_context(STYLE):
+        fig = Figure(figsize=(5, 3), layout="constrained")
+        axes = fig.subplots()
+        some = [p for p in points if p.lam]
+        for part, colour in (("validation", BEST), ("test", PLAIN)):
+            lams = [p.lam for p in some]
+            axes.plot(lams, [p.mean(part) for p in some], color=colour, label=part)
+            for p in some:
+                values = [100 * getattr(o, part) for o in p.outcomes]
+                axes.plot([p.lam] * len(values), values, "o", ms=2, mew=0, color=colour)
+            if not points[0].lam:
+                axes.axhline(points[0].mean(part), ls="--", lw=0.8, color=colour)
+        axes.set(xscale="log", xlabel="λ (dashed: 0)", ylabel="accuracy, %")
+        axes.set_title(f"{run.penalty}, {run.data}, {run.train} images")
+        axes.legend()
+    return fig

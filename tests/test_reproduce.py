@@ -1,0 +1,227 @@
+"""The poster's tables: statistics, what was not run, files and page, from the command line."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gradreg_experiments.reproduce import budget, run
+from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
+from gradreg_experiments.reproduce.settings import SETTINGS, arm
+from gradreg_experiments.reproduce.statistics import rows
+from gradreg_experiments.reproduce.table import cells
+from gradreg_experiments.runs.training import Outcome
+from scipy import stats
+
+from gradreg_ref.cli import main
+
+RUN = SETTINGS["digits"].run
+CELLS = (
+    Cell("row", "baseline", RUN, (90.0, 0.5)),
+    Cell("row", "SpectReg", arm(RUN, "SpectReg", 0.03), (91.5, 0.5)),
+    Cell("row", "CP", arm(RUN, "CP", 0.1)),
+)
+BASELINE = {1: 0.90, 2: 0.92, 3: 0.88, 4: 0.91}
+SPECTREG = {2: 0.93, 3: 0.90, 4: 0.915, 5: 0.99}
+
+
+def outcome(test):
+    return Outcome(RUN, 1.0, 0.9, test, 1.0, 0.3, 1.0)
+
+
+def found():
+    values = {"baseline": BASELINE, "SpectReg": SPECTREG, "CP": {}}
+
+    def find(cell, seed):
+        test = values[cell.arm].get(seed)
+        return None if test is None else outcome(test)
+
+    return rows(Experiment("x", "X", CELLS), (1, 2, 3, 4, 5), find)
+
+
+def test_differences_are_paired_by_seed():
+    base, spect, _ = found()
+    both = [2, 3, 4]  # seed 5 has no baseline, seed 1 no SpectReg
+    a, b = ([100 * of[s] for s in both] for of in (SPECTREG, BASELINE))
+    test = stats.ttest_rel(a, b)
+    low, high = test.confidence_interval(0.95)
+    d = spect.difference
+    assert d.n == 3
+    assert (d.mean, d.low, d.high, d.p) == pytest.approx(
+        (np.subtract(a, b).mean(), low, high, test.pvalue), rel=1e-9
+    )
+    assert spect.poster_difference == pytest.approx(1.5)
+    assert base.difference is None
+    assert spect.mean == pytest.approx(100 * np.mean(list(SPECTREG.values())))
+    assert base.sd == pytest.approx(100 * np.std(list(BASELINE.values()), ddof=1))
+
+
+def test_what_was_not_run_is_said():
+    assert cells(found()[2])[4:] == ["NOT RUN", "–", "", "", "–"]
+
+
+def test_one_seed_has_no_interval():
+    def find(cell, seed):
+        return outcome({"baseline": 0.9, "SpectReg": 0.92, "CP": 0.92}[cell.arm])
+
+    one = rows(Experiment("x", "X", CELLS), (1,), find)[1]
+    assert cells(one)[-3:] == ["+2.00", "–", "+1.50"]
+    assert not one.difference.significant
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_cell_is_another_run_with_a_baseline(name):
+    for data in run.DATA[name] if name == "tinyimagenet" else (*run.DATA[name], "digits"):
+        experiment = EXPERIMENTS[name](data)
+        ids = [(cell.run.id, cell.figure) for cell in experiment.cells]
+        assert len(set(ids)) == len(ids)
+        for row in {cell.row for cell in experiment.cells}:
+            arms = [cell.arm for cell in experiment.cells if cell.row == row]
+            assert arms[0] == "baseline"
+
+
+def test_a_budget_gives_up_seeds_then_iterations(monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
+    runs = [replace(RUN, iterations=1000), replace(RUN, iterations=2000)]  # 30 s a seed
+    n, same, said = budget.fit(budget.seconds("2min"), runs, 1, None)
+    assert (n, same) == (4, runs)
+    assert "± 0.32" in said  # t₀.₉₇₅(3) · 0.2 / √4
+    n, shorter, said = budget.fit(45, runs, 1, None)
+    assert n == 3
+    assert [r.iterations for r in shorter] == [500, 1000]
+    assert "50 %" in said
+    assert budget.fit(3600, runs, 2, None)[0] == 10
+
+
+@pytest.mark.parametrize("text", ["10", "ten minutes", "0s", "-5min", "5 days"])
+def test_a_budget_that_is_none_is_a_sentence(text):
+    with pytest.raises(ValueError, match="expected a budget such as 90s, 10min or 2h"):
+        budget.seconds(text)
+
+
+class Page(HTMLParser):
+    """Counts tables, and collects what would be fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables, self.fetched = 0, []
+
+    def handle_starttag(self, tag, attributes):
+        self.tables += tag == "table"
+        self.fetched += [
+            value
+            for name, value in attributes
+            if name in ("src", "href", "xlink:href") and not value.startswith("#")
+        ]
+
+
+@pytest.fixture
+def unverified(monkeypatch):
+    """The claims have tests of their own."""
+    result = SimpleNamespace(claim=SimpleNamespace(id="S1"), verdict="PASS")
+    report = SimpleNamespace(results=[result], ok=True, failed=[])
+    monkeypatch.setattr(run, "verified", lambda device, console: report)
+    return report
+
+
+def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
+    words = ["--out", str(tmp_path), "--seeds", "2", "--iterations", "3"]
+    assert main(["reproduce", "weight-decay", *words, "--jobs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "3 iterations in place of the paper's" in said
+    assert "digits is not of the paper" in said
+    record = json.loads((tmp_path / "weight-decay.json").read_text(encoding="utf-8"))
+    assert [row["seeds"] for row in record["rows"]] == [[1, 2]] * 10
+    assert record["verification"] == {"S1": "PASS"}
+    assert record["command"] == "gradreg reproduce weight-decay --seeds 2 --iterations 3"
+    lines = (tmp_path / "weight-decay.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 20
+    # Nothing is run again, and the networks that were kept are measured.
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert main(["reproduce", "local-global", *words, "--tables"]) == 0
+    assert main(["reproduce", "weight-decay", *words]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    page = Page()
+    page.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert page.tables == 2
+    assert not page.fetched
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"local-global.{suffix}").stat().st_size > 5000
+
+
+def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):
+    unverified.ok, unverified.failed = False, ["S4"]
+    assert main(["reproduce", "train-size", "--out", str(tmp_path)]) == 1
+    assert "failed, as shown above: S4" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["weight-decay", "--seeds", "0"], "expected seeds to be a whole number >= 1"),
+        (["weight-decay", "--jobs", "0"], "expected jobs to be a whole number >= 1"),
+        (["weight-decay", "--budget", "soon"], "expected a budget such as"),
+        (["weight-decay", "--data", "{tmp}"], "got none"),
+        (["weight-decay", "--on", "mnsit"], "expected --on of weight-decay to be one of"),
+        (["tinyimagenet"], "expected --data with tiny-imagenet-200"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_sentence(tmp_path, unverified, capsys, words, said):
+    words = [word.format(tmp=tmp_path) for word in words]
+    assert main(["reproduce", *words, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+
+
+FILE = """
+data = "digits"
+train = 60
+validation = 50
+network = "lenet"
+batch = 20
+iterations = 3
+penalty = "spectreg"
+seed = 5
+"""
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    from gradreg_experiments.runs import one, tune
+
+    for module in (one, tune):
+        monkeypatch.setattr(module, "verified_before", lambda device, console: True)
+    path = tmp_path / "run.toml"
+    path.write_text(FILE, encoding="utf-8")
+    return path
+
+
+def test_tune_prints_the_curve_and_chooses_by_validation(tmp_path, file, capsys):
+    out = tmp_path / "out"
+    words = [str(file), "--from", "0.01", "--to", "100", "--points", "3", "--seeds", "2"]
+    assert main(["tune", *words, "--out", str(out)]) == 0
+    assert " chosen" in capsys.readouterr().out
+    record = json.loads((out / "tune.json").read_text(encoding="utf-8"))
+    assert list(record["validation"]) == ["0", "0.01", "1", "100"]
+    best = max(record["validation"].values())
+    assert record["validation"][f"{record['chosen']:g}"] == best
+    assert (out / "tune.png").stat().st_size > 5000
+
+
+def test_train_prints_a_line_for_each_seed(tmp_path, file, capsys):
+    words = [str(file), "--seeds", "2", "--out", str(tmp_path / "runs")]
+    assert main(["train", *words]) == 0
+    first = capsys.readouterr().out
+    assert "seed 5: test " in first
+    assert "seed 6: test " in first
+    assert main(["train", *words, "--stack-seeds"]) == 0  # both are there
+    assert first.splitlines()[-2:] == capsys.readouterr().out.splitlines()[-2:]
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path, file, capsys):
+    assert main(["train", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml" in capsys.readouterr().err
+    assert main(["tune", str(file), "--from", "1", "--to", "0.1"]) == 2
+    assert "expected 0 < low < high" in capsys.readouterr().err

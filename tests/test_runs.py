@@ -1,0 +1,352 @@
+"""One training run: what is minimised, and that a killed, stacked or shared one is the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import gradreg_torch as gt
+import pytest
+import torch
+from gradreg_experiments.runs import Run, from_toml, train, training
+from gradreg_experiments.runs.checkpoint import Checkpoint
+from gradreg_experiments.runs.images import images_of
+from gradreg_experiments.runs.randomness import Batches, generator
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.sweep import missing, sweep
+from gradreg_experiments.runs.trainer import Trainer, learning_rate
+from torch.nn import functional as F
+
+RUN = Run(data="digits", train=60, validation=20, network="lenet", seed=1, batch=12, iterations=20)
+
+
+def double(runs):
+    """Trainers compute in float32; in float64 rounding is out of the way."""
+    trainer = Trainer(runs, [images_of(run, None) for run in runs])
+    trainer.model.double()
+    trainer.x, trainer.u = ([a.double() for a in part] for part in (trainer.x, trainer.u))
+    drawn = trainer.probes
+    trainer.probes = lambda t: None if (r := drawn(t)) is None else r.double()
+    return trainer
+
+
+def jacobians(f, x):
+    """J (n, k, i), example by example."""
+    rows = [torch.func.jacrev(lambda a: f(a[None])[0])(a).flatten(1) for a in x]
+    return torch.stack(rows)
+
+
+PENALISED = {
+    "spectreg": lambda J, z, y, r: (J.mT @ r).square().sum((1, 2)),
+    "doubleback": lambda J, z, y, r: (
+        (J.mT @ (z.softmax(1) - F.one_hot(y, 10))[:, :, None]).square().sum((1, 2))
+    ),
+    "onehot": lambda J, z, y, r: J[torch.arange(len(y)), y].square().sum(1),
+    "frobreg": lambda J, z, y, r: J.square().sum((1, 2)),
+}
+
+
+@pytest.mark.parametrize("penalty", PENALISED)
+def test_a_run_minimises_what_its_description_says(penalty):
+    run = replace(RUN, penalty=penalty, lam=0.3, confidence=0.2)
+    trainer = double([run])
+    x, y = trainer.batch(4)
+    r = trainer.probes(4)
+    z = trainer.model(x)
+    p = z.softmax(1)
+    values = PENALISED[penalty](jacobians(trainer.model, x), z, y[0], r)
+    entropy = (p * p.log()).sum(1).mean()
+    expected = F.cross_entropy(z, y[0]) + 0.3 * values.mean() + 0.2 * entropy
+    torch.testing.assert_close(trainer.objective(x, y, r), expected, rtol=1e-10, atol=0)
+
+
+def test_with_unlabelled_images_the_penalty_is_the_mean_over_both():
+    run = replace(RUN, penalty="spectreg", lam=0.3, unlabelled=40)
+    trainer = double([run])
+    x, y = trainer.batch(0)
+    r = trainer.probes(0)
+    assert len(x) == 24
+    assert y.shape == (1, 12)
+    values = PENALISED["spectreg"](jacobians(trainer.model, x), None, None, r)
+    expected = F.cross_entropy(trainer.model(x[:12]), y[0]) + 0.3 * values.mean()
+    torch.testing.assert_close(trainer.objective(x, y, r), expected, rtol=1e-10, atol=0)
+
+
+def test_weight_decay_is_of_matrices_and_filters_alone():
+    plain, decayed = (
+        double([replace(RUN, optimiser="nesterov", weight_decay=wd)]) for wd in (0.0, 0.01)
+    )
+    before = [p.detach().clone() for p in plain.model.parameters()]
+    for trainer in (plain, decayed):
+        trainer.step(0)
+    pairs = zip(before, plain.model.parameters(), decayed.model.parameters(), strict=True)
+    for start, p, q in pairs:
+        # Nesterov's first step is (1 + 0.9) times the gradient.
+        expected = 1e-3 * 1.9 * 0.01 * start if p.ndim > 1 else torch.zeros_like(p)
+        torch.testing.assert_close(p - q, expected, rtol=1e-9, atol=1e-15)
+
+
+def test_learning_rate_drops_at_a_half_and_three_quarters():
+    rates = [learning_rate(RUN, t) for t in range(20)]
+    assert rates == pytest.approx([1e-3] * 10 + [1e-4] * 5 + [1e-5] * 5)
+
+
+def test_an_epoch_has_every_row_once():
+    batches = Batches(3, "batches", 60, 12)
+    rows = torch.cat([batches[t] for t in range(5)])
+    assert rows.sort().values.equal(torch.arange(60))
+    assert not rows.equal(torch.cat([batches[t] for t in range(5, 10)]))
+    assert batches[2].equal(Batches(3, "batches", 60, 12)[2])
+
+
+def test_streams_differ_by_seed_purpose_and_step():
+    draws = {
+        torch.rand(1, generator=generator(seed, purpose, step)).item()
+        for seed in (0, 1)
+        for purpose in ("dropout", "probes")
+        for step in (0, 1)
+    }
+    assert len(draws) == 8
+
+
+STACKED = {
+    "plain": {},
+    "spectreg and dropout": {"penalty": "spectreg", "lam": 0.1, "dropout": True},
+    "batch norm": {"penalty": "spectreg", "lam": 0.1, "batch_norm": True, "weight_decay": 1e-3},
+    "unlabelled": {"penalty": "spectreg", "lam": 0.1, "unlabelled": 40, "dropout": True},
+    "doubleback": {"penalty": "doubleback", "lam": 0.1, "confidence": 0.1},
+    "jacreg": {"penalty": "jacreg", "lam": 0.1, "options": {"num_probes": 1}},
+}
+
+
+@pytest.mark.parametrize("name", STACKED)
+def test_stacked_seeds_are_separate_runs(name):
+    runs = [replace(RUN, seed=seed, **STACKED[name]) for seed in (1, 2, 3)]
+    together, alone = double(runs), [double([run]) for run in runs]
+    for t in range(4):
+        for trainer in (together, *alone):
+            trainer.step(t)
+    for r, trainer in enumerate(alone):
+        ours, theirs = (
+            dict(n.named_parameters()) | dict(n.named_buffers())
+            for n in (together.network(r), trainer.network(0))
+        )
+        assert list(ours) == list(theirs)
+        for key, value in ours.items():
+            # Adam moves where the gradient is 0 but for rounding, 1e-16, by 1e-3 · 1e-16 / 1e-8 a
+            # step; another batch, mask or probe would move it by 1e-3.
+            torch.testing.assert_close(value, theirs[key], rtol=1e-9, atol=1e-9)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from gradreg_experiments.runs import from_toml, train, training
+training.CHECKPOINT_EVERY_S, training.LOOK_EVERY = 0.0, 7
+train([from_toml(Path(sys.argv[1]))], None, Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
+    run = replace(
+        RUN,
+        dropout=True,
+        penalty="spectreg",
+        lam=0.1,
+        weight_decay=1e-3,
+        iterations=400,
+        options={"every": 2, "fraction": 0.5},
+    )
+    file, checkpoint = tmp_path / "run.toml", tmp_path / "run.checkpoint"
+    options = run.chosen.pop("options")
+    lines = [f"{k} = {json.dumps(v)}" for k, v in run.chosen.items() if k != "options"]
+    lines += ["[options]", *(f"{k} = {json.dumps(v)}" for k, v in options.items())]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert from_toml(file) == run
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(file), str(checkpoint)])
+    end = time.monotonic() + 120
+    while not checkpoint.exists() and child.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    step = Checkpoint(checkpoint, run.id).load("cpu")["step"]
+    assert 0 < step < run.iterations
+    counted = []
+    (resumed,), (network,) = train([run], None, checkpoint, counted.append)
+    assert counted[0] == step + 1
+    (whole,), (other,) = train([run])
+    assert replace(resumed, seconds=0) == replace(whole, seconds=0)
+    for a, b in zip(network.parameters(), other.parameters(), strict=True):
+        assert a.equal(b)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "expected a checkpoint"), (b"PK\x03\x04 half", "expected a checkpoint")],
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, content, said):
+    path = tmp_path / "x.checkpoint"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        train([RUN], None, path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    Checkpoint(tmp_path / "c", "another").save(3, 0.0, {})
+    with pytest.raises(ValueError, match="another run"):
+        train([RUN], None, tmp_path / "c")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run():
+    (outcome,), _ = train([replace(RUN, learning_rate=1e30, optimiser="nesterov")])
+    assert outcome.diverged == 20
+    assert outcome.test < 0.2
+
+
+def test_nan_logits_are_never_right():
+    z = torch.tensor([[float("nan")] * 3, [0.0, 1.0, 2.0]])
+    assert training.place(z, torch.tensor([0, 2])).tolist() == [2, 0]
+
+
+def test_results_are_kept_and_found(tmp_path):
+    store, other = Store(tmp_path), replace(RUN, seed=2)
+    short = replace(RUN, iterations=2, validation=0)
+    outcomes, networks = train([short])
+    store.keep(outcomes[0], networks[0])
+    found = store.find(short)
+    assert found.validation != found.validation  # nan
+    assert replace(found, validation=0) == replace(outcomes[0], validation=0)
+    assert missing([(short,), (other, short), (other,)], store) == [(other,)]
+    (tmp_path / f"{short.id}.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match="delete it"):
+        store.find(short)
+
+
+def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
+    store, short = Store(tmp_path / "runs"), replace(RUN, iterations=2)
+    bad = replace(short, train=5000)
+    failed = sweep([(bad,), (short,)], store, None, jobs=2)
+    assert len(failed) == 1
+    assert "expected at most 1297 images" in failed[0]
+    assert store.find(short) is not None
+    assert missing([(bad,), (short,)], store) == [(bad,)]
+
+
+def test_two_processes_train_the_network_of_one(tmp_path):
+    run = replace(
+        RUN, dropout=True, penalty="spectreg", lam=0.1, unlabelled=40, optimiser="nesterov"
+    )
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from gradreg_experiments.runs import Run, parallel, train\n"
+        f"run = Run(**{run.chosen!r})\n"
+        "with parallel.processes('cpu'):\n"
+        "    _, (network,) = train([run])\n"
+        "    if parallel.first():\n"
+        "        torch.save(network.state_dict(), sys.argv[1])\n",
+        encoding="utf-8",
+    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, *launch, str(script), str(tmp_path / "w")],
+        check=True,
+        timeout=300,
+        env=environment,
+        capture_output=True,
+    )
+    ours = torch.load(tmp_path / "w", weights_only=True)
+    _, (network,) = train([run])
+    for name, value in network.named_parameters():
+        # 20 steps of float32: rounding, where another batch or probe would be off by 1e-3.
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
+
+
+BAD = {
+    "a word": ({"lam": "much"}, "expected lam to be a float, got 'much'"),
+    "true for a number": ({"train": True}, "expected train to be a int, got True"),
+    "a negative": ({"penalty": "spectreg", "lam": -1.0}, "expected lam >= 0, got -1"),
+    "no number": ({"learning_rate": float("nan")}, "expected learning_rate > 0, got nan"),
+    "too large a batch": ({"batch": 100}, "expected batch <= train = 60, got 100"),
+    "an unknown penalty": ({"penalty": "spectral"}, "expected penalty to be one of none, spectreg"),
+    "lam for nothing": ({"lam": 0.1}, "expected a penalty for lam"),
+    "an unknown option": (
+        {"penalty": "spectreg", "options": {"prob": "onehot"}},
+        "expected an option of spectreg to be one of batchnorm, chunk_size, every",
+    ),
+    "labels needed": (
+        {"penalty": "doubleback", "unlabelled": 5},
+        "expected unlabelled = 0 for doubleback, which needs labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_run_that_cannot_be_is_a_sentence(name):
+    changes, said = BAD[name]
+    with pytest.raises((ValueError, TypeError), match=said):
+        replace(RUN, **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("data = ", "expected a run in TOML"),
+        ("data = 'digits'\nlambda = 1", "expected a key of .* to be one of data"),
+        ("data = 'digits'", "expected train, network, seed in"),
+        ("data = 'digits'\ntrain = 'all'\nnetwork = 'lenet'\nseed = 1", "expected train to be"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, text, said):
+    path = tmp_path / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=said) as caught:
+        from_toml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_runs_that_are_not_one_cell_are_not_stacked():
+    with pytest.raises(ValueError, match="differ in their seeds and in nothing else"):
+        train([RUN, replace(RUN, seed=2, batch_norm=True)])
+
+
+def test_a_fraction_cannot_be_stacked():
+    runs = [replace(RUN, seed=s, penalty="spectreg", options={"fraction": 0.5}) for s in (1, 2)]
+    with pytest.raises(ValueError, match="leave --stack-seeds out"):
+        train(runs)
+
+
+def test_ids_are_of_choices_alone():
+    assert replace(RUN, lam=0, confidence=1).id == replace(RUN, confidence=1.0).id
+    assert replace(RUN, seed=2).id != RUN.id
+
+
+@pytest.mark.parametrize("penalty", [gt.SpectReg, gt.JacReg])
+def test_options_are_those_of_the_penalty(penalty):
+    name = penalty.__name__.lower()
+    for option in ("probe", "num_probes", "shared_probe", "mode", "every"):
+        value = {"probe": "sphere", "mode": "reverse"}.get(option, 1)
+        assert replace(RUN, penalty=name, options={option: value})
+
+
+def test_the_ways_to_train():
+    shared = {"shared_probe": True, "probe": "rademacher", "num_probes": 2}
+    for changes in (
+        {"penalty": "spectreg", "options": shared},
+        {"penalty": "spectreg", "options": {"mode": "forward"}},
+        {"penalty": "jacreg", "options": {"every": 2}},
+        {"amp": "bfloat16", "penalty": "spectreg"},
+    ):
+        (outcome,), _ = train([replace(RUN, iterations=2, **changes)])
+        assert outcome.diverged is None
+
+
+def test_a_network_that_does_not_fit_the_images_is_a_sentence():
+    for changes in ({"network": "residual"}, {"dropout": True, "batch_norm": True}):
+        with pytest.raises(ValueError, match="expected images of"):
+            train([replace(RUN, **changes)])
