@@ -17,6 +17,7 @@ NAMES = (
     "semi-supervised",
     "tinyimagenet",
     "local-global",
+    "standardisation",
 )
 
 

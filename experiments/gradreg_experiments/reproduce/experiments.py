@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from gradreg_experiments.reproduce.settings import SETTINGS, SIZES, Setting, arm
 from gradreg_experiments.runs.description import Run
@@ -158,6 +159,22 @@ def semi_supervised(data: str) -> Experiment:
     return Experiment("semi-supervised", "Images without labels", tuple(cells))
 
 
+def standardisation(data: str) -> Experiment:
+    """A mean and deviation for each pixel, as in the scripts, or one for all, as elsewhere here."""
+    setting = SETTINGS[data]
+    kinds: dict[str, Literal["feature", "scalar"]] = {
+        "one for all": "scalar",
+        "one a pixel": "feature",
+    }
+    cells = tuple(
+        Cell(row, name, arm(run, name, setting.lams.get(name, 0)))
+        for row, kind in kinds.items()
+        for run in [replace(setting.run, standardisation=kind)]
+        for name in ("baseline", "SpectReg", "DoubleBack")
+    )
+    return Experiment("standardisation", "Standardisation", cells)
+
+
 def tinyimagenet(data: str) -> Experiment:
     """200 classes; network and λ are in neither source."""
     run = replace(
@@ -194,5 +211,6 @@ EXPERIMENTS: dict[str, Callable[[str], Experiment]] = {
     "confidence-penalty": confidence_penalty,
     "semi-supervised": semi_supervised,
     "local-global": local_global,
+    "standardisation": standardisation,
     "tinyimagenet": tinyimagenet,
 }

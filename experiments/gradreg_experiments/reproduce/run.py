@@ -164,6 +164,7 @@ DATA = {
     "train-size": ("mnist",),
     "semi-supervised": ("mnist",),
     "local-global": ("mnist",),
+    "standardisation": ("mnist",),
     "tinyimagenet": ("tiny-imagenet-200",),
 }
 
