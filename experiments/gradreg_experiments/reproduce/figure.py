@@ -26,12 +26,16 @@ def figure(title: str, rows: Sequence[Row]) -> Figure:
         fig = Figure(figsize=(8.5, 3.2), layout="constrained")
         axes = fig.subplots()
         run = [row for row in rows if row.outcomes]
-        if run and all(row.cell.row.endswith(" images") for row in run):
+        if not run:
+            axes.text(0.5, 0.5, "NOT RUN", ha="center")
+            axes.set_axis_off()
+        elif all(row.cell.row.endswith(" images") for row in run):
             draw_curves(axes, run)
         else:
             draw_groups(axes, rows)
         axes.set(title=title, ylabel="test accuracy, %")
-        fig.legend(loc="outside right upper")
+        if run:
+            fig.legend(loc="outside right upper")
     return fig
 
 

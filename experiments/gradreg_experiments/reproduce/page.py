@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.files import write_atomically
+from gradreg_experiments.reproduce.markdown import markdown, without_repeats
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
@@ -25,12 +26,9 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 
 
 def write_page(folder: Path) -> Path:
-    """From the JSON and SVG files of the folder, to ``index.html`` there."""
-    found = [
-        (path, record)
-        for path in sorted(folder.glob("*.json"))
-        if "experiment" in (record := json.loads(path.read_text(encoding="utf-8")))
-    ]
+    """From the JSON and SVG files of the folder, to ``index.html`` and ``tables.md`` there."""
+    found = records(folder)
+    write_atomically(folder / "tables.md", markdown(found).encode())
     body = "\n".join(section(record, path.with_suffix(".svg")) for path, record in found)
     page = (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
@@ -40,6 +38,15 @@ def write_page(folder: Path) -> Path:
     )
     write_atomically(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+    """What experiments have left there."""
+    return [
+        (path, record)
+        for path in sorted(folder.glob("*.json"))
+        if "experiment" in (record := json.loads(path.read_text(encoding="utf-8")))
+    ]
 
 
 def section(record: Mapping[str, Any], svg: Path) -> str:
@@ -61,12 +68,10 @@ def section(record: Mapping[str, Any], svg: Path) -> str:
 
 def html_table(table: Mapping[str, Any]) -> str:
     """As in the terminal."""
-    lines, before = [], None
-    for label, *texts in table["rows"]:
-        first = "" if label == before else " class='first'"
-        shown = ["" if label == before else label, *texts]
-        lines.append(f"<tr{first}>{''.join(f'<td>{escape(text)}</td>' for text in shown)}</tr>")
-        before = label
+    lines = []
+    for cells in without_repeats(table["rows"]):
+        first = " class='first'" if cells[0] else ""
+        lines.append(f"<tr{first}>{''.join(f'<td>{escape(text)}</td>' for text in cells)}</tr>")
     head = "".join(f"<th>{escape(name)}</th>" for name in table["head"])
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead>"

@@ -1,0 +1,35 @@
+"""The tables of a folder in Markdown, for a document; figures are linked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def markdown(found: list[tuple[Path, Mapping[str, Any]]]) -> str:
+    """A section for each record, in the order given."""
+    return "\n\n".join(section(path, record) for path, record in found) + "\n"
+
+
+def section(path: Path, record: Mapping[str, Any]) -> str:
+    """Title, table, figure, departures, provenance."""
+    head, *lines = [record["table"]["head"], *without_repeats(record["table"]["rows"])]
+    rule = ["---" if i < 2 else "---:" for i in range(len(head))]
+    rows = [f"| {' | '.join(cells)} |" for cells in (head, rule, *lines)]
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    parts = [
+        f"## {record['title']}",
+        "\n".join(rows),
+        f"![{record['title']}]({path.stem}.png)",
+        "\n".join(f"- {sentence}" for sentence in record["departures"]),
+        f"`{record['command']}`: {versions}; {record['machine']}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def without_repeats(rows: list[list[str]]) -> list[list[str]]:
+    """The first column where it changes."""
+    before, out = None, []
+    for label, *cells in rows:
+        out.append(["" if label == before else label, *cells])
+        before = label
+    return out
