@@ -32,6 +32,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--out", type=Path, default=Path("results/paper"))
     command.add_argument("--seeds", type=int, help="how many (default: 10)")
     command.add_argument("--iterations", type=int, help="in place of the paper's")
+    command.add_argument("--width", type=int, help="of the residual net (default: 3, the paper's)")
     command.add_argument("--budget", help="a time, such as 10min: fewer seeds, then iterations")
     command.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     command.add_argument("--stack-seeds", action="store_true", help="seeds of a cell as one model")
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         data=tuple(arguments.on),
         seeds=arguments.seeds,
         iterations=arguments.iterations,
+        width=arguments.width,
         budget=None if arguments.budget is None else seconds(arguments.budget),
         jobs=arguments.jobs,
         stack=arguments.stack_seeds,
@@ -80,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 def command_line(arguments: argparse.Namespace) -> str:
     """What gives these numbers; how many processes made them does not matter."""
     words = ["gradreg", "reproduce", arguments.experiment]
-    for name in ("data", "seeds", "iterations", "budget", "amp"):
+    for name in ("data", "seeds", "iterations", "width", "budget", "amp"):
         if (value := getattr(arguments, name)) not in (None, ""):
             words += [f"--{name}", str(value)]
     words += [word for data in arguments.on for word in ("--on", data)]

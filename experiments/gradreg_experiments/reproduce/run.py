@@ -46,6 +46,8 @@ class Request:
         How many, from 1; 10, as the paper.
     iterations : int or None
         In place of the paper's.
+    width : int or None
+        Of the residual net, in place of the paper's.
     budget : float or None
         Seconds; decides on seeds and iterations.
     jobs : int
@@ -65,6 +67,7 @@ class Request:
     data: tuple[str, ...]
     seeds: int | None
     iterations: int | None
+    width: int | None
     budget: float | None
     jobs: int
     stack: bool
@@ -132,7 +135,14 @@ def assembled(name: str, request: Request) -> Experiment:
         )
     if request.iterations is not None:
         departures.append(f"{request.iterations} iterations in place of the paper's.")
+    if request.width is not None:
+        departures.append(f"The residual net has width {request.width}, the paper's has 3.")
     return replace(made[0], cells=tuple(cells), departures=tuple(departures))
+
+
+def narrowed(run: Run, width: int | None) -> Run:
+    """With another width, where the network has one."""
+    return run if width is None or run.network != "residual" else replace(run, width=width)
 
 
 def known(name: str) -> tuple[str, ...]:
