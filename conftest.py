@@ -13,7 +13,8 @@ collect_ignore = ["docs/conf.py"]
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()] if TORCH else [],
     patterns=["README.md", "docs/*.md"],
-    excludes=["docs/jax.md"],  # tests/jax_backend/test_recipes.py runs it where its libraries are
+    # These two have tests of their own, which run them where their libraries are.
+    excludes=["docs/jax.md", "docs/recipes.md"],
 ).pytest()
 
 

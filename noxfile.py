@@ -9,6 +9,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 TORCH = "torch==2.13.0"
 JAX = ("jax>=0.10", "optax>=0.2.5", "equinox>=0.13", "flax>=0.12")
+TRAINERS = ("lightning>=2.5", "transformers>=5", "accelerate>=1.10", "keras>=3.11", "skorch>=1.2")
 TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.130", "sybil>=9"]
 OF_ANY = ("test_backends", "test_capabilities", "test_cli", "test_imports")
 # One thread a worker: the networks are tiny, and two workers share two cores.
@@ -43,6 +44,14 @@ def alone(session, framework):
     own = {"torch": ["test_forms"], "jax": ["test_jax", "test_closures"]}[framework]
     files = [*OF_ANY, *(f"{framework}_backend/{name}" for name in own)]
     session.run("pytest", *(f"tests/{name}.py" for name in files), env=ONE_THREAD)
+
+
+@nox.session
+def recipes(session):
+    """The training loops of other libraries, against those libraries."""
+    session.install(TORCH, JAX[0], *TRAINERS, *TESTS)
+    session.install("-e", ".")
+    session.run("pytest", "tests/test_recipes.py", env=ONE_THREAD)
 
 
 @nox.session

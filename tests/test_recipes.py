@@ -1,0 +1,52 @@
+"""The code of docs/recipes.md runs against the real libraries, each in a process of its own."""
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
+SECTIONS = {
+    title: "".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    for title, text in re.findall(
+        r"^## ([^\n]*)\n(.*?)(?=^## |\Z)",
+        PAGE.read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )
+}
+FIRST = "A plain loop"
+# Sections, and what they need beside torch; those of Keras choose its backend and stand alone.
+NEEDS = {
+    FIRST: (),
+    "Lightning": ("lightning",),
+    "Accelerate": ("accelerate",),
+    "Hugging Face Trainer": ("transformers", "accelerate"),
+    "skorch": ("skorch",),
+    "Keras on torch": ("keras",),
+    "Keras on JAX": ("keras", "jax"),
+}
+
+
+@pytest.mark.parametrize("title", NEEDS)
+def test_a_recipe_runs(title, tmp_path):
+    for library in NEEDS[title]:
+        if find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
+    alone = title == FIRST or title.startswith("Keras")
+    code = SECTIONS[title] if alone else SECTIONS[FIRST] + SECTIONS[title]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_section_with_code_is_run():
+    assert {title for title, code in SECTIONS.items() if code} == set(NEEDS)
+
+
+def test_another_network_is_seen():
+    code = SECTIONS[FIRST] + "\nassert same(model)\nassert not same(network())\n"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
