@@ -17,7 +17,7 @@ collect_ignore = (
         "test_runs.py",
         "test_networks.py",
         "test_reproduce.py",
-    "test_recipes.py",
+        "test_recipes.py",
         "torch_backend",
     ]
 )
