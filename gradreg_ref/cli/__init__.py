@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gradreg_ref import __version__
 from gradreg_ref.backends import BackendUnavailable, choose, load, names
-from gradreg_ref.cli import agree, data, reproduce, train, vectors, verify
+from gradreg_ref.cli import agree, cite, data, reproduce, train, vectors, verify
 from gradreg_ref.verify import history
 
 
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_to(commands)
     reproduce.add_to(commands)
     train.add_to(commands)
+    cite.add_to(commands)
     return top
 
 

@@ -6,13 +6,13 @@ Two runs with the same seed and versions give the same bytes; `digest` is their 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gradreg_ref.verify.html import to_html
-from gradreg_ref.verify.report import Report
+from gradreg_ref.verify.report import Report, counted
 
 
 def facts(report: Report) -> dict[str, Any]:
@@ -55,7 +55,12 @@ def facts(report: Report) -> dict[str, Any]:
 
 def digest(report: Report) -> str:
     """SHA-256 of the facts."""
-    text = json.dumps(facts(report), sort_keys=True, ensure_ascii=False)
+    return digest_of(facts(report))
+
+
+def digest_of(plain_facts: Mapping[str, Any]) -> str:
+    """SHA-256 of facts as plain data."""
+    text = json.dumps(plain_facts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -115,14 +120,41 @@ def about(report: Report) -> list[tuple[str, str]]:
 
 def to_bibtex(report: Report) -> str:
     """An entry that cites the report by its digest."""
-    d = digest(report)
+    return bibtex(facts(report))
+
+
+def bibtex(f: Mapping[str, Any]) -> str:
+    """The entry, from facts as plain data."""
+    d, counts = digest_of(f), counted([claim["verdict"] for claim in f["claims"]])
     return (
         f"@misc{{gradreg-{d[:12]},\n"
-        f"  title = {{Verification of {{{plain(report.target)}}}: {report.counts}}},\n"
-        f"  howpublished = {{{report.provenance.get('kit', 'gradreg-ref')}, gradreg verify}},\n"
-        f"  note = {{{plain(report.tier)}; {report.device}; SHA-256 {d}}}\n"
+        f"  title = {{Verification of {{{plain(f['target'])}}}: {counts}}},\n"
+        f"  howpublished = {{{f['provenance'].get('kit', 'gradreg-ref')}, gradreg verify}},\n"
+        f"  note = {{{plain(f['tier'])}; {f['device']}; SHA-256 {d}}}\n"
         "}\n"
     )
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The facts of a report in JSON.
+
+    Raises
+    ------
+    ValueError
+        It is no such report, or its digest is not that of its facts.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        said = found.pop("digest")
+        bibtex(found)  # whether all is there that it needs
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"expected a report of gradreg verify in JSON in {path}, got none ({error!r}); "
+            "write one with --report report.json"
+        ) from error
+    if said != digest_of(found):
+        raise ValueError(f"expected {path} as it was written, got facts of another digest")
+    return dict(found)
 
 
 def plain(text: str) -> str:

@@ -1,6 +1,6 @@
 """What came out of a verification: a verdict on every claim, and where the numbers are from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -103,18 +103,22 @@ class Report:
     @property
     def counts(self) -> str:
         """How many claims hold, fail, are waived, could not be tested, do not apply."""
-        verdicts = [result.verdict for result in self.results]
-        said = {
-            "PASS": "hold",
-            "FAIL": "fail",
-            "WAIVED": "waived",
-            "NOT-TESTED": "not tested",
-            "NOT-APPLICABLE": "not applicable",
-        }
-        return ", ".join(f"{verdicts.count(v)} {what}" for v, what in said.items() if v in verdicts)
+        return counted([result.verdict for result in self.results])
 
     def __str__(self) -> str:
         lines = [f"{self.target}: {self.declared}", f"{self.tier}; {self.framework}, {self.device}"]
         lines += [str(r) for r in self.results if r.verdict != "NOT-APPLICABLE"]
         lines += [self.counts]
         return "\n".join(lines + ([str(self.diagnosis)] if self.diagnosis else []))
+
+
+def counted(verdicts: Sequence[str]) -> str:
+    """Of each verdict how many, in words."""
+    said = {
+        "PASS": "hold",
+        "FAIL": "fail",
+        "WAIVED": "waived",
+        "NOT-TESTED": "not tested",
+        "NOT-APPLICABLE": "not applicable",
+    }
+    return ", ".join(f"{verdicts.count(v)} {what}" for v, what in said.items() if v in verdicts)
