@@ -57,7 +57,8 @@ def recipes(session):
 @nox.session
 def docs(session):
     """The documentation as HTML; a warning is an error."""
-    session.install("-r", "docs/requirements.txt")
+    session.install(TORCH, JAX[0], "-r", "docs/requirements.txt")
+    session.install("-e", ".[verify]")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 

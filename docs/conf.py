@@ -13,7 +13,10 @@ try:
 except metadata.PackageNotFoundError:  # the docs build without the package
     release = ""
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_typehints = "none"  # the docstrings have them, with shapes
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "requirements.txt"]

@@ -33,7 +33,7 @@ def contract(J: Array, R: Array) -> Array:
     -------
     array (n,)
         A sum of squares: no ½, no mean, no square root. Real for real arguments; for complex ones
-        the analytic continuation (z·z, not |z|²), which is what a complex step differentiates.
+        the analytic continuation (z·z, not z·z̄), which is what a complex step differentiates.
     """
     Jt_R = np.einsum("nki,nkq->niq", J, R)
     return np.einsum("niq,niq->n", Jt_R, Jt_R)
