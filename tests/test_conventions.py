@@ -95,11 +95,12 @@ FACTORS = {1.0: "1", 0.5: "½", 5.0: "n", 1 / 5: "1/n", 1 / 25: "1/n²", 1 / 7: 
 
 def conventions():
     """The table, as the page has it."""
-    lines = ["| name | value | of | factor | source |", "|---|---|---|---|---|"]
+    lines = ["| name | value | of | factor |", "|---|---|---|---|"]
     for name, c in CONVENTIONS.items():
         factor = FACTORS[c.factor(5, 7)]
-        lines.append(f"| `{name}` | {c.formula} | `{c.penalty}` | {factor} | {c.source} |")
-    return "\n".join(lines)
+        lines.append(f"| `{name}` | {c.formula} | `{c.penalty}` | {factor} |")
+    sources = [f"- `{name}`: {c.source}" for name, c in CONVENTIONS.items()]
+    return "\n".join([*lines, "", *sources])
 
 
 def test_the_page_has_the_table():
