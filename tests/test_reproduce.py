@@ -225,3 +225,20 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path, file, capsys):
     assert "none.toml" in capsys.readouterr().err
     assert main(["tune", str(file), "--from", "1", "--to", "0.1"]) == 2
     assert "expected 0 < low < high" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "5", "[1]"])
+def test_other_files_in_the_folder(tmp_path, text, capsys):
+    (tmp_path / "other.json").write_text(text, encoding="utf-8")
+    status = main(["reproduce", "local-global", "--tables", "--out", str(tmp_path)])
+    assert status == (2 if text == "{" else 0)
+    assert ("other.json" in capsys.readouterr().err) == (text == "{")
+
+
+def test_damaged_weights_are_named(tmp_path, unverified, capsys):
+    words = ["--out", str(tmp_path), "--seeds", "1", "--iterations", "1"]
+    assert main(["reproduce", "weight-decay", *words]) == 0
+    for path in (tmp_path / "runs").glob("*.weights"):
+        path.write_bytes(b"damaged")
+    assert main(["reproduce", "local-global", *words, "--tables"]) == 2
+    assert "expected the weights of a run in" in capsys.readouterr().err

@@ -221,6 +221,10 @@ def test_results_are_kept_and_found(tmp_path):
     assert found.validation != found.validation  # nan
     assert replace(found, validation=0) == replace(outcomes[0], validation=0)
     assert missing([(short,), (other, short), (other,)], store) == [(other,)]
+    record = json.loads((tmp_path / f"{short.id}.json").read_text(encoding="utf-8"))
+    changed = json.dumps(record | {"images": "others"})
+    (tmp_path / f"{short.id}.json").write_text(changed, encoding="utf-8")
+    assert store.find(short) is None
     (tmp_path / f"{short.id}.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="delete it"):
         store.find(short)
@@ -229,7 +233,7 @@ def test_results_are_kept_and_found(tmp_path):
 def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     store, short = Store(tmp_path / "runs"), replace(RUN, iterations=2)
     bad = replace(short, train=5000)
-    failed = sweep([(bad,), (short,)], store, None, jobs=2)
+    failed = sweep([(bad,), (short,)], store, jobs=2)
     assert len(failed) == 1
     assert "expected at most 1297 images" in failed[0]
     assert store.find(short) is not None

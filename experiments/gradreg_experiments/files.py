@@ -19,6 +19,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def require_writable(folder: Path) -> None:
     """Make the folder, and find out now, not after the training, whether it can be written to."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"expected a folder for the results, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(probe := folder / ".writable", b"")
     probe.unlink()

@@ -40,8 +40,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     return run_all(
         from_toml(arguments.file),
         arguments.seeds,
-        Store(arguments.out),
-        arguments.data,
+        Store(arguments.out, arguments.data),
         arguments.jobs,
         arguments.stack_seeds,
     )

@@ -9,7 +9,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -50,16 +49,14 @@ class Norms:
     along: NDArray[np.float64]
 
 
-def measured(
-    experiment: Experiment, seeds: Sequence[int], store: Store, folder: Path | None
-) -> list[Norms]:
+def measured(experiment: Experiment, seeds: Sequence[int], store: Store) -> list[Norms]:
     """Of every network that is there."""
     out = []
     for cell in experiment.cells:
         runs = [replace(cell.run, seed=seed) for seed in seeds]
         runs = [run for run in runs if store.find(run) and store.weights(run).exists()]
         with one_thread():
-            along = [norms(run, store, images_of(run, folder)) for run in runs]
+            along = [norms(run, store, images_of(run, store.data)) for run in runs]
         rows = np.array(along).reshape(len(runs), len(PLACES))
         out.append(Norms(cell, tuple(run.seed for run in runs), rows))
     return out
@@ -88,7 +85,14 @@ def trained(run: Run, store: Store, parts: Split) -> nn.Module:
         (c, h, w), len(parts.classes), run.batch, run.dropout, run.batch_norm, run.width
     )
     network = build(run.network, architecture, generator(run.seed, "initialisation"))
-    network.load_state_dict(torch.load(store.weights(run), map_location="cpu", weights_only=True))
+    path = store.weights(run)
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever a damaged file makes of torch's reader
+        raise ValueError(
+            f"expected the weights of a run in {path}, got: {error}; delete it, and its .json, "
+            "to run it again"
+        ) from error
     return network.eval()
 
 

@@ -42,11 +42,15 @@ def write_page(folder: Path) -> Path:
 
 def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
     """What experiments have left there."""
-    return [
-        (path, record)
-        for path in sorted(folder.glob("*.json"))
-        if "experiment" in (record := json.loads(path.read_text(encoding="utf-8")))
-    ]
+    found = list[tuple[Path, Mapping[str, Any]]]()
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"expected a result in JSON in {path}, got: {error}") from error
+        if isinstance(record, dict) and "experiment" in record:
+            found.append((path, record))
+    return found
 
 
 def section(record: Mapping[str, Any], svg: Path) -> str:

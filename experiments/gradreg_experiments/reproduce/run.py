@@ -183,7 +183,7 @@ def one_experiment(
     experiment: Experiment, request: Request, verdicts: dict[str, str], console: Console
 ) -> list[str]:
     """Run what is missing, print and write; sentences on what could not be run."""
-    store, remarks = Store(request.out / "runs"), list[str]()
+    store, remarks = Store(request.out / "runs", request.folder), list[str]()
     n = request.seeds or budget.SEEDS
     if request.budget is not None:
         say(console, f"{experiment.title}: timing a step of every arm.")
@@ -199,10 +199,10 @@ def one_experiment(
         left = missing(groups(experiment, seeds, request.stack), store)
         steps = sum(group[0].iterations for group in left)
         with progress(console, f"{experiment.title}, {len(left)} runs", max(steps, 1)) as done:
-            failures = sweep(left, store, request.folder, request.jobs, done)
+            failures = sweep(left, store, request.jobs, done)
 
     if experiment.name == "local-global":
-        norms = measured(experiment, seeds, store, request.folder)
+        norms = measured(experiment, seeds, store)
         result = norms_result(experiment, norms)
     else:
 

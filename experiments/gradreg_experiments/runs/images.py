@@ -1,5 +1,6 @@
 """The images of a run, ready for its network."""
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,18 @@ LENET_SIZE = 28
 def read(name: str, folder: Path | None) -> DataSet:
     """A data set, read once a process; decoded images are kept beside it."""
     return load(name, folder, None if folder is None else folder / ".cache")
+
+
+@lru_cache(maxsize=8)
+def fingerprint(name: str, folder: Path | None) -> str:
+    """Of the images and labels: a result on others is another result."""
+    data = read(name, folder)
+    digest = hashlib.sha256()
+    for array in (data.train_labels, data.test_labels):
+        digest.update(array.tobytes())
+    for file in data.files:
+        digest.update(file.sha256.encode())
+    return digest.hexdigest()[:16]
 
 
 def images_of(run: Run, folder: Path | None) -> Split:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
@@ -16,9 +15,7 @@ from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
 
-def run_all(
-    run: Run, seeds: int | None, store: Store, folder: Path | None, jobs: int, stack: bool
-) -> int:
+def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -> int:
     """Train what has no result yet, and print what there is.
 
     1 if a claim fails, and nothing is trained; 2 if something could not be run.
@@ -36,11 +33,11 @@ def run_all(
         failures = list[str]()
         with progress(console, "training", sum(g[0].iterations for g in groups) or 1) as done:
             if jobs > 1:
-                failures = sweep(groups, store, folder, jobs, done)
+                failures = sweep(groups, store, jobs, done)
             else:
                 before = 0
                 for group in groups:
-                    one(group, store, folder, added(done, before))
+                    one(group, store, added(done, before))
                     before += group[0].iterations
         if parallel.first():
             printed(console, runs, store)

@@ -14,6 +14,7 @@ from torch import nn
 
 from gradreg_experiments.files import write_atomically
 from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.images import fingerprint
 from gradreg_experiments.runs.training import Outcome
 from gradreg_ref.verify import history
 
@@ -28,16 +29,19 @@ class Store:
     ----------
     folder : Path
         ``ID.json`` and ``ID.weights`` of every run, ``ID.checkpoint`` of those that go on.
+    data : Path, optional
+        The folder with the data sets.
     """
 
     folder: Path
+    data: Path | None = None
 
     def checkpoint(self, runs: Sequence[Run]) -> Path:
         """Of runs that are trained together."""
         return self.folder / f"{runs[0].id}-{len(runs)}.checkpoint"
 
     def find(self, run: Run) -> Outcome | None:
-        """What came of it; None if it has not been run.
+        """What came of it; None if it has not been run, or on other images.
 
         Raises
         ------
@@ -49,7 +53,8 @@ class Store:
             return None
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return from_record(record["outcome"], run)
+            same = record["images"] == fingerprint(run.data, self.data)
+            return from_record(record["outcome"], run) if same else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"expected the result of a run in {path}, got: {error}; delete it to run it again"
@@ -66,6 +71,7 @@ class Store:
         write_atomically(self.weights(outcome.run), buffer.getvalue())
         record = {
             "outcome": {name: null(value) for name, value in asdict(outcome).items()},
+            "images": fingerprint(outcome.run.data, self.data),
             "versions": versions(),
             "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
             "machine": f"{platform.system()} {platform.machine()}",

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.runs import parallel
@@ -32,7 +31,6 @@ def missing(groups: Sequence[Group], store: Store) -> list[Group]:
 def sweep(
     groups: Sequence[Group],
     store: Store,
-    folder: Path | None,
     jobs: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
@@ -43,9 +41,7 @@ def sweep(
     groups : sequence of tuple of Run
         Trained together, those of a group; see `missing`.
     store : Store
-        Where results and checkpoints are kept.
-    folder : Path or None
-        With the data sets.
+        Where results and checkpoints are kept, and the images are.
     jobs : int
         Processes, of one thread each.
     progress : callable
@@ -62,7 +58,7 @@ def sweep(
     pool = ProcessPoolExecutor(jobs, context, at_start, (queue,))
     try:
         futures: dict[Future[None], Group] = {
-            pool.submit(in_worker, group, store, folder): group for group in groups
+            pool.submit(in_worker, group, store): group for group in groups
         }
         left = set(futures)
         while left:
@@ -83,25 +79,25 @@ def at_start(queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def one(group: Group, store: Store, folder: Path | None, progress: Callable[[int], None]) -> None:
+def one(group: Group, store: Store, progress: Callable[[int], None]) -> None:
     """Train a group and keep its results."""
     store.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = store.checkpoint(group)
-    outcomes, networks = train(group, folder, checkpoint, progress)
+    outcomes, networks = train(group, store.data, checkpoint, progress)
     if parallel.first():
         for outcome, network in zip(outcomes, networks, strict=True):
             store.keep(outcome, network)
         checkpoint.unlink(missing_ok=True)
 
 
-def in_worker(group: Group, store: Store, folder: Path | None) -> None:
+def in_worker(group: Group, store: Store) -> None:
     """`one`, its progress sent to the parent."""
 
     def report(steps: int) -> None:
         if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
             reports.put((group[0].id, steps))
 
-    one(group, store, folder, report)
+    one(group, store, report)
 
 
 def drained(queue: Any) -> Iterator[tuple[str, int]]:

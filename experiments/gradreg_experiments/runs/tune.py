@@ -77,7 +77,7 @@ def tune(
     require_writable(out)
     if not verified_before(run.device, console):
         return 1
-    store = Store(out / "runs")
+    store = Store(out / "runs", folder)
 
     def at(lam: float, s: int) -> Run:
         seeded = replace(run, lam=lam, seed=run.seed + s)
@@ -88,7 +88,7 @@ def tune(
     left = missing(groups, store)
     steps = sum(group[0].iterations for group in left)
     with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
-        failures = sweep(left, store, folder, jobs, done)
+        failures = sweep(left, store, jobs, done)
     points = []
     for lam in lams:
         found = [store.find(at(lam, s)) for s in range(seeds)]
