@@ -151,6 +151,25 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
         assert (tmp_path / f"local-global.{suffix}").stat().st_size > 5000
 
 
+def test_a_part_of_a_table_and_the_rest_is_not_run(tmp_path, unverified):
+    words = ["--seeds", "1", "--iterations", "1", "--out", str(tmp_path)]
+    part = ["--row", "300 images", "--arm", "baseline", "--arm", "CP"]
+    assert main(["reproduce", "train-size", *words, *part]) == 0
+    record = json.loads((tmp_path / "train-size.json").read_text(encoding="utf-8"))
+    ran = [(row["row"], row["arm"]) for row in record["rows"] if row["seeds"]]
+    assert ran == [("300 images", "baseline"), ("300 images", "CP")]
+    assert sum("NOT RUN" in row for row in record["table"]["rows"]) == 13
+    assert "--row '300 images' --arm baseline --arm CP" in record["command"]
+
+
+def test_another_width_of_the_residual_net(tmp_path):
+    wanted = {"rows": (), "arms": (), "width": 1, "iterations": 7, "changes": {}}
+    request = SimpleNamespace(data=("mnist", "cifar-10"), folder=tmp_path, **wanted)
+    runs = {c.run.data: c.run for c in run.assembled("weight-decay", request).cells}
+    assert (runs["cifar-10"].width, runs["cifar-10"].iterations) == (1, 7)
+    assert (runs["mnist"].width, runs["mnist"].iterations) == (SETTINGS["mnist"].run.width, 7)
+
+
 def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):
     unverified.ok, unverified.failed = False, ["S4"]
     assert main(["reproduce", "train-size", "--out", str(tmp_path)]) == 1
@@ -166,6 +185,8 @@ def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):
         (["weight-decay", "--budget", "soon"], "expected a budget such as"),
         (["weight-decay", "--data", "{tmp}"], "got none"),
         (["weight-decay", "--on", "mnsit"], "expected --on of weight-decay to be one of"),
+        (["train-size", "--row", "7 images"], "expected --row of train-size to be one of"),
+        (["train-size", "--arm", "spectreg"], "expected --arm of train-size to be one of"),
         (["tinyimagenet"], "expected --data with tiny-imagenet-200"),
     ],
 )

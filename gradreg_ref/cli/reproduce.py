@@ -29,6 +29,8 @@ def add_to(commands: Any) -> None:
     command.add_argument("experiment", choices=(*NAMES, "all"))
     command.add_argument("--data", type=Path, help="folder with data sets (default: digits)")
     command.add_argument("--on", action="append", default=[], help="only this data set")
+    command.add_argument("--row", action="append", default=[], help="train only this row")
+    command.add_argument("--arm", action="append", default=[], help="train only this arm")
     command.add_argument("--out", type=Path, default=Path("results/paper"))
     command.add_argument("--seeds", type=int, help="how many (default: 10)")
     command.add_argument("--iterations", type=int, help="in place of the paper's")
@@ -65,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         folder=arguments.data,
         data=tuple(arguments.on),
+        rows=tuple(arguments.row),
+        arms=tuple(arguments.arm),
         seeds=arguments.seeds,
         iterations=arguments.iterations,
         width=arguments.width,
@@ -85,7 +89,8 @@ def command_line(arguments: argparse.Namespace) -> str:
     for name in ("data", "seeds", "iterations", "width", "budget", "amp"):
         if (value := getattr(arguments, name)) not in (None, ""):
             words += [f"--{name}", str(value)]
-    words += [word for data in arguments.on for word in ("--on", data)]
+    for name in ("on", "row", "arm"):
+        words += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]
     words += ["--stack-seeds"] * arguments.stack_seeds + ["--compile"] * arguments.compile
     words += [] if arguments.device == "cpu" else ["--device", arguments.device]
     return shlex.join(words)

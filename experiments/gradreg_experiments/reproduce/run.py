@@ -1,6 +1,6 @@
 """``gradreg reproduce``: verify, run what is missing, print the table, write the files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Request:
         With the published data sets; without, the embedded one is taken.
     data : tuple of str
         Data sets; empty for all of the experiment's that the folder has.
+    rows, arms : tuple of str
+        What is trained of a table; empty for all. The rest is marked NOT RUN, unless it is there.
     seeds : int or None
         How many, from 1; 10, as the paper.
     iterations : int or None
@@ -65,6 +67,8 @@ class Request:
     out: Path
     folder: Path | None
     data: tuple[str, ...]
+    rows: tuple[str, ...]
+    arms: tuple[str, ...]
     seeds: int | None
     iterations: int | None
     width: int | None
@@ -126,7 +130,7 @@ def assembled(name: str, request: Request) -> Experiment:
     changes = dict(request.changes)
     if request.iterations is not None:
         changes["iterations"] = request.iterations
-    cells = [replace(cell, run=replace(cell.run, **changes)) for one in made for cell in one.cells]
+    cells = tuple(cell for one in made for cell in one.cells)
     departures = list(made[0].departures)
     if EMBEDDED in chosen:
         departures.append(
@@ -137,7 +141,14 @@ def assembled(name: str, request: Request) -> Experiment:
         departures.append(f"{request.iterations} iterations in place of the paper's.")
     if request.width is not None:
         departures.append(f"The residual net has width {request.width}, the paper's has 3.")
-    return replace(made[0], cells=tuple(cells), departures=tuple(departures))
+    whole = replace(made[0], cells=cells, departures=tuple(departures))
+    return with_runs(whole, lambda run: narrowed(replace(run, **changes), request.width))
+
+
+def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experiment:
+    """The same table of other runs."""
+    cells = tuple(replace(cell, run=change(cell.run)) for cell in experiment.cells)
+    return replace(experiment, cells=cells)
 
 
 def narrowed(run: Run, width: int | None) -> Run:
@@ -184,19 +195,20 @@ def one_experiment(
 ) -> list[str]:
     """Run what is missing, print and write; sentences on what could not be run."""
     store, remarks = Store(request.out / "runs", request.folder), list[str]()
-    n = request.seeds or budget.SEEDS
+    n, chosen = request.seeds or budget.SEEDS, chosen_cells(experiment, request)
     if request.budget is not None:
         say(console, f"{experiment.title}: timing a step of every arm.")
-        runs = [cell.run for cell in experiment.cells]
+        runs = [cell.run for cell in chosen]
         n, runs, sentence = budget.fit(request.budget, runs, request.jobs, request.folder)
-        cells = zip(experiment.cells, runs, strict=True)
-        experiment = replace(experiment, cells=tuple(replace(cell, run=run) for cell, run in cells))
+        shorter = {cell.run.id: run for cell, run in zip(chosen, runs, strict=True)}
+        experiment = with_runs(experiment, lambda run: shorter.get(run.id, run))
+        chosen = chosen_cells(experiment, request)
         remarks.append(sentence)
         say(console, sentence)
     seeds = tuple(range(1, n + 1))
     failures = []
     if not request.tables:
-        left = missing(groups(experiment, seeds, request.stack), store)
+        left = missing(groups(chosen, seeds, request.stack), store)
         steps = sum(group[0].iterations for group in left)
         with progress(console, f"{experiment.title}, {len(left)} runs", max(steps, 1)) as done:
             failures = sweep(left, store, request.jobs, done)
@@ -218,7 +230,19 @@ def one_experiment(
     return failures
 
 
-def groups(experiment: Experiment, seeds: tuple[int, ...], stack: bool) -> list[Group]:
+def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
+    """Those that are trained."""
+    cells = experiment.cells
+    for name in request.rows:
+        checks.choice(f"--row of {experiment.name}", name, {cell.row: None for cell in cells})
+    for name in request.arms:
+        checks.choice(f"--arm of {experiment.name}", name, {cell.arm: None for cell in cells})
+    rows = request.rows or {cell.row for cell in cells}
+    arms = request.arms or {cell.arm for cell in cells}
+    return tuple(cell for cell in cells if cell.row in rows and cell.arm in arms)
+
+
+def groups(cells: tuple[Cell, ...], seeds: tuple[int, ...], stack: bool) -> list[Group]:
     """What is trained together: nothing, or the seeds of a cell. Seed by seed, so that a sweep
     that is stopped has whole rows.
     """
@@ -227,8 +251,8 @@ def groups(experiment: Experiment, seeds: tuple[int, ...], stack: bool) -> list[
         return replace(cell.run, seed=seed)
 
     if stack:
-        return [tuple(of(cell, seed) for seed in seeds) for cell in experiment.cells]
-    return [(of(cell, seed),) for seed in seeds for cell in experiment.cells]
+        return [tuple(of(cell, seed) for seed in seeds) for cell in cells]
+    return [(of(cell, seed),) for seed in seeds for cell in cells]
 
 
 def wide(console: Console) -> Console:
