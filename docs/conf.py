@@ -1,10 +1,15 @@
 """Sphinx configuration. Mathematics becomes MathML, which browsers draw without any script."""
 
 import html
+import sys
 from importlib import metadata
+from pathlib import Path
 
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+
+sys.path.insert(0, str(Path(__file__).parent))
+import diagrams  # noqa: E402: found by the line above
 
 project = "gradreg-ref"
 author = copyright = "The gradreg-ref developers"
@@ -40,6 +45,12 @@ def block(self, node):
     raise SkipNode
 
 
+def draw(app):
+    """The diagrams: they are cheap, and not kept in git."""
+    diagrams.write(Path(app.srcdir) / "images" / "made")
+
+
 def setup(app):
-    """Register the renderer."""
+    """Register the renderer, and the drawing."""
+    app.connect("builder-inited", draw)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

@@ -1,6 +1,7 @@
 """BibTeX: the entries, and reports that are not what they were."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,8 @@ def test_paper_and_software(capsys):
     assert "arXiv:1712.09936" in said
     assert f"version = {{{__version__}}}" in said
     assert said.count("{") == said.count("}")
+    page = Path(__file__).parents[1] / "docs" / "cite.md"
+    assert f"```bibtex\n{said}```" in page.read_text(encoding="utf-8")
 
 
 def test_a_report_is_cited_by_its_digest(tmp_path, report, capsys):
