@@ -1,5 +1,6 @@
 """The front door: ``nox -s quickstart`` is the main job, ``nox -s tests`` all that must hold."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -59,7 +60,18 @@ def docs(session):
     """The documentation as HTML; a warning is an error."""
     session.install(TORCH, JAX[0], "-r", "docs/requirements.txt")
     session.install("-e", ".[verify]")
-    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    session.run("sphinx-build", "-EW", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def browser(session):
+    """The documentation in headless Chromium, after `nox -s docs`; needs Debian's chromium."""
+    session.install("playwright>=1.50")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        session.skip("no chromium on this machine: apt-get install chromium")
+    pictures = str(Path(session.create_tmp()).resolve())
+    session.run("python", "tests/browser.py", "docs/_build/html", pictures, chromium)
 
 
 @nox.session
@@ -103,16 +115,23 @@ def mutation(session):
 
 
 @nox.session
-def wheel(session):
-    """Wheel and sdist, built, installed without a framework, and tried."""
-    session.install("build")
+@nox.parametrize("extra", ["", "torch", "all"])
+def wheel(session, extra):
+    """Sdist and wheel, built, installed as a user would, and tried, types too."""
+    session.install("build", "mypy>=1.18", *([TORCH] if extra else []))
     dist = Path(session.create_tmp()).resolve()
     for old in dist.glob("gradreg_ref-*"):
         old.unlink()
     session.run("python", "-m", "build", "--outdir", str(dist), ".")
     session.run("python", "tests/wheel_contents.py", str(dist))
-    session.install("--force-reinstall", *map(str, dist.glob("*.whl")))
+    (package,) = dist.glob("*.whl" if extra else "*.tar.gz")
+    session.install("--force-reinstall", f"{package}[{extra}]" if extra else str(package))
+    user = Path("tests/user.py").resolve()
     with session.chdir(dist):  # away from the checkout, whose packages would be found first
         session.run("gradreg", "backends")
-        session.run("gradreg", "verify", "loopback")
-        session.run("gradreg", "quickstart", success_codes=[2])  # names the extra to install
+        if extra:
+            session.run("python", str(user))
+            session.run("mypy", "--strict", str(user))
+        else:
+            session.run("gradreg", "verify", "loopback")
+            session.run("gradreg", "quickstart", success_codes=[2])  # names the extra to install

@@ -9,7 +9,7 @@ from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
 sys.path.insert(0, str(Path(__file__).parent))
-import diagrams  # noqa: E402: found by the line above
+import diagrams  # noqa: E402
 
 project = "gradreg-ref"
 author = copyright = "The gradreg-ref developers"

@@ -1,6 +1,7 @@
 """The diagrams of the derivations, drawn when the documentation is built."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -105,7 +106,7 @@ def counted(mode: str | None) -> tuple[int, int, int]:
     """Operations of the forward pass, of what the penalty adds to it, and of backward()."""
     widths = (100, *[200] * 5, 10)
     layers = list[torch.nn.Module]()
-    for i, o in zip(widths, widths[1:], strict=False):
+    for i, o in pairwise(widths):
         layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
     x, y = torch.randn(50, widths[0]), torch.zeros(50, dtype=torch.long)

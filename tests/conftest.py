@@ -14,6 +14,7 @@ collect_ignore = (
     if find_spec("torch")
     else [
         "test_toy.py",
+        "test_paper.py",
         "test_runs.py",
         "test_networks.py",
         "test_reproduce.py",
@@ -22,7 +23,8 @@ collect_ignore = (
     ]
 )
 collect_ignore += [] if find_spec("jax") else ["jax_backend"]
-collect_ignore += ["jax_backend/devices.py"]  # a script: doctest collection would import it
+# Scripts: doctest collection would import them.
+collect_ignore += ["jax_backend/devices.py", "user.py", "browser.py"]
 collect_ignore += [] if find_spec("torch") and find_spec("optax") else ["test_agreement.py"]
 
 # Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.

@@ -7,19 +7,21 @@ from typing import Any
 
 def markdown(found: list[tuple[Path, Mapping[str, Any]]]) -> str:
     """A section for each record, in the order given."""
-    return "\n\n".join(section(path, record) for path, record in found) + "\n"
+    parts = [
+        f"## {record['title']}\n\n{section(record, f'{path.stem}.png')}" for path, record in found
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def section(path: Path, record: Mapping[str, Any]) -> str:
-    """Title, table, figure, departures, provenance."""
+def section(record: Mapping[str, Any], image: str) -> str:
+    """Table, figure, departures, provenance."""
     head, *lines = [record["table"]["head"], *without_repeats(record["table"]["rows"])]
     rule = ["---" if i < 2 else "---:" for i in range(len(head))]
     rows = [f"| {' | '.join(cells)} |" for cells in (head, rule, *lines)]
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     parts = [
-        f"## {record['title']}",
         "\n".join(rows),
-        f"![{record['title']}]({path.stem}.png)",
+        f"![{record['title']}]({image})",
         "\n".join(f"- {sentence}" for sentence in record["departures"]),
         f"`{record['command']}`: {versions}; {record['machine']}.",
     ]

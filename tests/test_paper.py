@@ -1,0 +1,50 @@
+"""docs/paper.md has the tables of experiments/results, and no other numbers."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradreg_experiments.reproduce.markdown import section
+
+ROOT = Path(__file__).parents[1]
+PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
+BETWEEN = re.compile(r"(?<=<!-- result: ([\w-]+) -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
+
+
+def records():
+    """Of the experiments, by name."""
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json"))
+    return {record["experiment"]: record for record in found if "experiment" in record}
+
+
+def written(text):
+    """The page with the tables as they are."""
+    found = records()
+    return BETWEEN.sub(lambda m: section(found[m[1]], f"images/{m[1]}.png"), text)
+
+
+def test_the_page_has_the_results():
+    """To write it anew: ``python tests/test_paper.py``."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == written(text)
+    assert {m[1] for m in BETWEEN.finditer(text)} == set(records())
+
+
+@pytest.mark.parametrize("name", sorted(set(records()) - {"toy", "local-global"}))
+def test_the_tables_are_those_of_the_runs(name):
+    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    for row in records()[name]["rows"]:
+        own = [r for r in runs if (r["row"], r["arm"]) == (row["row"], row["arm"])]
+        own = [r for r in own if r["figure"] == row["figure"]]
+        assert sorted(int(r["seed"]) for r in own) == row["seeds"]
+        if own:
+            mean = 100 * np.mean([float(r[row["figure"]]) for r in own])
+            assert row["mean"] == pytest.approx(mean, abs=1e-3)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
