@@ -9,7 +9,7 @@ from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
 sys.path.insert(0, str(Path(__file__).parent))
-import diagrams  # noqa: E402
+import diagrams
 
 project = "gradreg-ref"
 author = copyright = "The gradreg-ref developers"

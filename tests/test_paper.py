@@ -11,7 +11,7 @@ from gradreg_experiments.reproduce.markdown import section
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
-BETWEEN = re.compile(r"(?<=<!-- result: ([\w-]+) -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- result: ([\w-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
 
 def records():
@@ -23,14 +23,14 @@ def records():
 def written(text):
     """The page with the tables as they are."""
     found = records()
-    return BETWEEN.sub(lambda m: section(found[m[1]], f"images/{m[1]}.png"), text)
+    return BETWEEN.sub(lambda m: m[1] + section(found[m[2]], f"images/{m[2]}.png") + m[3], text)
 
 
 def test_the_page_has_the_results():
     """To write it anew: ``python tests/test_paper.py``."""
     text = PAGE.read_text(encoding="utf-8")
     assert text == written(text)
-    assert {m[1] for m in BETWEEN.finditer(text)} == set(records())
+    assert {m[2] for m in BETWEEN.finditer(text)} == set(records())
 
 
 @pytest.mark.parametrize("name", sorted(set(records()) - {"toy", "local-global"}))
