@@ -1,6 +1,7 @@
 """Sphinx configuration. Mathematics becomes MathML, which browsers draw without any script."""
 
 import html
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ except metadata.PackageNotFoundError:  # the docs build without the package
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 autodoc_typehints = "none"  # the docstrings have them, with shapes
 autodoc_member_order = "bysource"
+default_role = "py:obj"  # `frobreg` in a docstring is a link
 napoleon_google_docstring = False
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
@@ -50,7 +52,13 @@ def draw(app):
     diagrams.write(Path(app.srcdir) / "images" / "made")
 
 
+def without_comments(app, name, source):
+    """What marks numbers and tables for the tests is not for readers."""
+    source[0] = re.sub(r" ?<!--.*?-->", "", source[0])
+
+
 def setup(app):
     """Register the renderer, and the drawing."""
     app.connect("builder-inited", draw)
+    app.connect("source-read", without_comments)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

@@ -16,7 +16,7 @@ def confidence_penalty(logits: Array, *, reduction: Reduction = "mean") -> Array
     Parameters
     ----------
     logits : array (n, k)
-        z.
+        The network's outputs z.
     reduction : {"mean", "sum", "none"}
         Over the batch. The authors' scripts sum over the batch.
 

@@ -73,25 +73,25 @@ CONVENTIONS: dict[str, Convention] = {
         "cfinlay/tulip (arXiv:1905.11468)",
         scale=0.5,
     ),
-    "mean loss": Convention(
+    "mean_loss": Convention(
         "doubleback",
         "‖∂L̄/∂x‖², L̄ = 1/n Σ_b L_b",
         "the gradient of the mean loss, squared and summed over the batch",
         n_power=-1,
     ),
-    "mean loss, mean": Convention(
+    "mean_loss_mean": Convention(
         "doubleback",
         "1/n ‖∂L̄/∂x‖², L̄ = 1/n Σ_b L_b",
         "the gradient of the mean loss, its square averaged over the batch",
         n_power=-2,
     ),
-    "confidence penalty, scripts": Convention(
+    "confidence_penalty_scripts": Convention(
         "confidence_penalty",
         "Σ_b Σ_k p log p",
         "the authors' scripts",
         n_power=1,
     ),
-    "weight decay, paper": Convention(
+    "weight_decay_paper": Convention(
         "weight_decay",
         "½ Σ ‖W‖²",
         "Varga, Csiszárik, Zombori (arXiv:1712.09936), and the weight_decay of torch's optimisers",
@@ -100,7 +100,9 @@ CONVENTIONS: dict[str, Convention] = {
 }
 
 
-def equal_lam(convention: str, lam: float, *, n: int, i: int) -> float:
+def equal_lam(
+    convention: str, lam: float, *, n: int | None = None, i: int | None = None
+) -> float:
     """λ · factor: the λ that gives here what `lam` gives there.
 
     Parameters
@@ -110,7 +112,7 @@ def equal_lam(convention: str, lam: float, *, n: int, i: int) -> float:
     lam : float
         Theirs.
     n, i : int
-        Examples in a batch, input coordinates.
+        Examples in a batch, input coordinates; where the factor has them.
 
     Returns
     -------
@@ -119,14 +121,19 @@ def equal_lam(convention: str, lam: float, *, n: int, i: int) -> float:
     Raises
     ------
     ValueError
-        An unknown convention, or a number below 1.
+        An unknown convention, a number below 1, or one that is needed and missing.
 
     Examples
     --------
-    >>> equal_lam("jacobian_regularizer", 0.01, n=64, i=784)
+    >>> equal_lam("jacobian_regularizer", 0.01)
     0.005
+    >>> equal_lam("sum", 0.01, n=50)
+    0.5
     """
     known = CONVENTIONS[checks.choice("a convention", convention, CONVENTIONS)]
-    for name, value in (("n", n), ("i", i)):
-        checks.count(name, value)
-    return lam * known.factor(n, i)
+    if n is None and known.n_power:
+        raise ValueError(f"expected n, the examples in a batch, for {convention}, got none")
+    if i is None and known.i_power:
+        raise ValueError(f"expected i, the input coordinates, for {convention}, got none")
+    sizes = {"n": 1 if n is None else n, "i": 1 if i is None else i}
+    return lam * known.factor(**{name: checks.count(name, value) for name, value in sizes.items()})

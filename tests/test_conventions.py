@@ -28,12 +28,12 @@ THEIRS = {
     "sum": lambda J, p, y, W: np.sum(J**2),
     "R1": lambda J, p, y, W: 0.5 * np.mean(np.sum(J**2, axis=(1, 2))),
     "tulip": lambda J, p, y, W: 0.5 * np.mean(np.sum(loss_gradients(J, p, y) ** 2, axis=1)),
-    "mean loss": lambda J, p, y, W: np.sum((loss_gradients(J, p, y) / len(J)) ** 2),
-    "mean loss, mean": lambda J, p, y, W: np.mean(
+    "mean_loss": lambda J, p, y, W: np.sum((loss_gradients(J, p, y) / len(J)) ** 2),
+    "mean_loss_mean": lambda J, p, y, W: np.mean(
         np.sum((loss_gradients(J, p, y) / len(J)) ** 2, axis=1)
     ),
-    "confidence penalty, scripts": lambda J, p, y, W: np.sum(p * np.log(p)),
-    "weight decay, paper": lambda J, p, y, W: 0.5 * np.sum(W**2),
+    "confidence_penalty_scripts": lambda J, p, y, W: np.sum(p * np.log(p)),
+    "weight_decay_paper": lambda J, p, y, W: 0.5 * np.sum(W**2),
 }
 
 
@@ -88,6 +88,10 @@ def test_what_cannot_be_is_a_sentence():
         equal_lam("facebook", 0.1, n=1, i=3)
     with pytest.raises(ValueError, match="expected n to be a whole number >= 1, got 0"):
         equal_lam("paper", 0.1, n=0, i=3)
+    with pytest.raises(ValueError, match="expected n, the examples in a batch, for sum, got none"):
+        equal_lam("sum", 0.1)
+    with pytest.raises(ValueError, match="expected i, the input coordinates, for torchdeq"):
+        equal_lam("torchdeq", 0.1, n=5)
 
 
 FACTORS = {1.0: "1", 0.5: "½", 5.0: "n", 1 / 5: "1/n", 1 / 25: "1/n²", 1 / 7: "1/i"}

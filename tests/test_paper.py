@@ -23,7 +23,12 @@ def records():
 def written(text):
     """The page with the tables as they are."""
     found = records()
-    return BETWEEN.sub(lambda m: m[1] + section(found[m[2]], f"images/{m[2]}.png") + m[3], text)
+    return BETWEEN.sub(lambda m: m[1] + section(found[m[2]], image(m[2])) + m[3], text)
+
+
+def image(name):
+    """The figure beside the page, where there is one."""
+    return f"images/{name}.png" if (PAGE.parent / "images" / f"{name}.png").exists() else None
 
 
 def test_the_page_has_the_results():

@@ -21,6 +21,9 @@ FIRST = "A plain loop"
 # Sections, and what they need beside torch; those of Keras choose its backend and stand alone.
 NEEDS = {
     FIRST: (),
+    "Token models": (),
+    "Mixed precision": (),
+    "Going on from a checkpoint": (),
     "Lightning": ("lightning",),
     "Accelerate": ("accelerate",),
     "Hugging Face Trainer": ("transformers", "accelerate"),

@@ -17,7 +17,7 @@ def confidence_penalty(logits: Any, *, reduction: str = "mean") -> Any:
     Parameters
     ----------
     logits : array (n, k)
-        z.
+        The network's outputs z.
     reduction : {"mean", "sum", "none"}
         Over the batch. The authors' scripts sum over the batch.
 

@@ -152,7 +152,8 @@ def rows_of_logits(z: Tensor) -> Tensor:
     if z.ndim != 2:
         raise ValueError(
             f"expected logits with shape (n, k), got {tuple(z.shape)}; a class axis is needed "
-            "here: reshape the model's output, one row an example"
+            "here: reshape the model's output, one row an example; for an output at every pixel or "
+            "token pass the loss as a function, loss=torch.nn.functional.cross_entropy"
         )
     return z
 

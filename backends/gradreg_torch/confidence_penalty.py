@@ -15,7 +15,7 @@ def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
     Parameters
     ----------
     logits : Tensor (n, k)
-        z.
+        The network's outputs z.
     reduction : {"mean", "sum", "none"}
         Over the batch. The authors' scripts sum over the batch.
 

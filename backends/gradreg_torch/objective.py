@@ -73,14 +73,17 @@ def objective(
         See `gradreg_torch.checks`; a loss that is not a scalar.
     """
     if not isinstance(penalty, Penalty):
-        raise TypeError(f"expected a penalty such as SpectReg(generator=g), got {penalty!r}")
+        raise TypeError(
+            f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; of several, give "
+            "one here and add the others to the loss: frobreg(model, x), say"
+        )
     options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
     own = {"wrt": wrt, "check_values": check_values}
     if unlabelled is not None:
         checks.no_labels(penalty)
         f = plain_pass(model, x, check_values)
         penalised = penalty(model, unlabelled, **own, **options)
-    elif not torch.is_grad_enabled() or statistics_of_its_own(model, penalty):
+    elif not (torch.is_grad_enabled() and penalty.training) or statistics_of_its_own(model, penalty):
         f = plain_pass(model, x, check_values)
         penalised = penalty(model, x, y, **own, **options)
     elif not penalty.due():

@@ -17,8 +17,8 @@ class Penalty(nn.Module):
     """A penalty with its options kept, called as ``penalty(model, x)`` or ``penalty(logits, x)``.
 
     Every twin takes labels, ``penalty(model, x, y)``, so that one can stand for another in a
-    training loop; those without labels in their formula do not look at them. Under `no_grad` it is
-    always the whole penalty: `every` and `fraction` are for training steps.
+    training loop; those without labels in their formula do not look at them. Under `no_grad`, and
+    after ``penalty.eval()``, it is the whole penalty: `every` and `fraction` are for training steps.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Penalty(nn.Module):
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
-        if not torch.is_grad_enabled():
+        if not (torch.is_grad_enabled() and self.training):
             return self.value(model, x, y, **options)
         if not self.due():
             return self.zero(x)

@@ -69,7 +69,7 @@ def draw_probes(
     n, m : int
         Examples (1 for a shared probe) and logits, or input coordinates in forward mode.
     num_probes : int
-        q.
+        How many, q.
     generator : torch.Generator
         Randomness is an argument.
     dtype : torch.dtype

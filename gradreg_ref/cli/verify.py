@@ -111,6 +111,10 @@ def verified(arguments: argparse.Namespace) -> Report:
     }
     declared = {name: getattr(arguments, name) for name in DECLARED}
     given = {name: value for name, value in declared.items() if value is not None}
+    if arguments.target.endswith(".py"):
+        raise ValueError(
+            f"expected a function of the file, as in {arguments.target}:penalty, got the file alone"
+        )
     if ":" not in arguments.target:
         known = [*names(), "auto"]
         checks.choice("what to verify (or file.py:penalty)", arguments.target, known)

@@ -49,8 +49,12 @@ def test_every_counts_training_steps_only():
     model, penalty = mlp(), gt.FrobReg(every=2)
     with torch.no_grad():
         values = [penalty(model, X) for _ in range(3)]
-    assert all(torch.equal(v, gt.frobreg(model, X).detach()) for v in values)
+    penalty.eval()
+    values += [penalty(model, X), gt.objective(model, X, Y, penalty).penalty]
+    assert all(torch.equal(v, gt.frobreg(model, X)) for v in values)
     assert penalty.step == 0
+    penalty.train()
+    assert torch.equal(penalty(model, X), 2 * gt.frobreg(model, X))
 
 
 def test_every_in_the_objective():

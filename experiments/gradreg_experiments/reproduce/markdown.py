@@ -13,15 +13,15 @@ def markdown(found: list[tuple[Path, Mapping[str, Any]]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def section(record: Mapping[str, Any], image: str) -> str:
-    """Table, figure, departures, provenance."""
+def section(record: Mapping[str, Any], image: str | None) -> str:
+    """Table, figure if there is one, departures, provenance."""
     head, *lines = [record["table"]["head"], *without_repeats(record["table"]["rows"])]
     rule = ["---" if i < 2 else "---:" for i in range(len(head))]
     rows = [f"| {' | '.join(cells)} |" for cells in (head, rule, *lines)]
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     parts = [
         "\n".join(rows),
-        f"![{record['title']}]({image})",
+        *([f"![{record['title']}]({image})"] if image else []),
         "\n".join(f"- {sentence}" for sentence in record["departures"]),
         f"`{record['command']}`: {versions}; {record['machine']}.",
     ]

@@ -86,6 +86,7 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
     for name, value in (("jobs", request.jobs), ("seeds", request.seeds)):
         if value is not None:
             checks.count(name, value)
+    experiments = {name: assembled(name, request) for name in names if name != "toy"}
     require_writable(request.out)
     verdicts: dict[str, str] = {}
     if not request.tables:
@@ -98,8 +99,8 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
             return 1
     failures = list[str]()
     for name in names:
-        if name != "toy":
-            failures += one_experiment(assembled(name, request), request, verdicts, console)
+        if name in experiments:
+            failures += one_experiment(experiments[name], request, verdicts, console)
         elif not request.tables:
             toy(request, console)
     say(console, f"Page: {write_page(request.out)}")
