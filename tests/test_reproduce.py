@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from gradreg_experiments.reproduce import budget, run
+import torch
+from gradreg_experiments.reproduce import assembly, budget, departures, run
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.reproduce.statistics import rows
@@ -62,6 +63,29 @@ def test_what_was_not_run_is_said():
     assert cells(found()[2])[4:] == ["NOT RUN", "–", "", "", "–"]
 
 
+def test_the_seeds_of_a_difference_are_said_where_they_are_others():
+    difference = cells(found()[1])[-3]
+    assert difference.endswith("(3)")  # four seeds, of which three have a baseline
+    whole = cells(found()[1])
+    assert whole[3] == "4"
+
+
+def test_a_run_that_diverged_is_marked():
+    def find(cell, seed):
+        return replace(outcome(0.5), diverged=7 if seed == 2 else None)
+
+    row = rows(Experiment("x", "X", CELLS), (1, 2), find)[1]
+    assert cells(row)[4].endswith(", 1 diverged")
+
+
+def test_of_several_experiments_one_that_cannot_be_made_stops_none(tmp_path, unverified, capsys):
+    words = ["--seeds", "1", "--iterations", "1", "--tables", "--out", str(tmp_path)]
+    assert main(["reproduce", "all", *words]) == 2
+    assert "Not run: tinyimagenet: expected --data" in capsys.readouterr().out
+    assert (tmp_path / "standardisation.json").exists()
+    assert (tmp_path / "index.html").exists()
+
+
 def test_one_seed_has_no_interval():
     def find(cell, seed):
         return outcome({"baseline": 0.9, "SpectReg": 0.92, "CP": 0.92}[cell.arm])
@@ -73,7 +97,7 @@ def test_one_seed_has_no_interval():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_cell_is_another_run_with_a_baseline(name):
-    for data in run.DATA[name] if name == "tinyimagenet" else (*run.DATA[name], "digits"):
+    for data in assembly.known(name):
         experiment = EXPERIMENTS[name](data)
         ids = [(cell.run.id, cell.figure) for cell in experiment.cells]
         assert len(set(ids)) == len(ids)
@@ -85,14 +109,34 @@ def test_every_cell_is_another_run_with_a_baseline(name):
 def test_a_budget_gives_up_seeds_then_iterations(monkeypatch):
     monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
     runs = [replace(RUN, iterations=1000), replace(RUN, iterations=2000)]  # 30 s a seed
-    n, same, said = budget.fit(budget.seconds("2min"), runs, 1, None)
-    assert (n, same) == (4, runs)
-    assert "± 0.32" in said  # t₀.₉₇₅(3) · 0.2 / √4
-    n, shorter, said = budget.fit(45, runs, 1, None)
-    assert n == 3
-    assert [r.iterations for r in shorter] == [500, 1000]
-    assert "50 %" in said
-    assert budget.fit(3600, runs, 2, None)[0] == 10
+    plan = budget.fit(budget.seconds("2min"), runs, 1, None)
+    assert (plan.seeds, [plan.shortened(run) for run in runs]) == (4, runs)
+    assert "± 0.32" in plan.sentence  # t₀.₉₇₅(3) · 0.2 / √4
+    plan = budget.fit(45, runs, 1, None)
+    assert plan.seeds == 3
+    assert [plan.shortened(run).iterations for run in runs] == [500, 1000]
+    assert "50 % of the iterations fit" in plan.sentence
+    assert budget.fit(3600, runs, 2, None).seeds == 10
+    assert budget.fit(3600, runs, 2, None, 2).seeds == 2
+
+
+def test_a_budget_that_does_not_suffice_says_so(monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
+    short = replace(RUN, iterations=60)
+    plan = budget.fit(1, [replace(RUN, iterations=1000), short], 1, None)
+    assert plan.shortened(short).iterations == 60  # never longer
+    assert plan.shortened(replace(RUN, iterations=1000)).iterations == 100
+    assert "15.1 % of the iterations are the least, and take 0.08 min" in plan.sentence
+
+
+def test_a_budget_shortens_what_is_compared_alike(tmp_path, unverified, monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
+    monkeypatch.setattr(budget, "LEAST_ITERATIONS", 2)
+    words = ["reproduce", "confidence-penalty", "--out", str(tmp_path), "--iterations", "20"]
+    assert main([*words, "--arm", "SpectReg", "--budget", "0.1s"]) == 0
+    record = json.loads((tmp_path / "confidence-penalty.json").read_text(encoding="utf-8"))
+    lengths = {row["setting"]["iterations"] for row in record["rows"]}
+    assert lengths == {3}
 
 
 @pytest.mark.parametrize("text", ["10", "ten minutes", "0s", "-5min", "5 days"])
@@ -130,11 +174,14 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
     words = ["--out", str(tmp_path), "--seeds", "2", "--iterations", "3"]
     assert main(["reproduce", "weight-decay", *words, "--jobs", "2"]) == 0
     said = capsys.readouterr().out
-    assert "3 iterations in place of the paper's" in said
+    assert "digits: 3 iterations in place of 1000." in said
     assert "digits is not of the paper" in said
     record = json.loads((tmp_path / "weight-decay.json").read_text(encoding="utf-8"))
     assert [row["seeds"] for row in record["rows"]] == [[1, 2]] * 10
     assert record["verification"] == {"S1": "PASS"}
+    (made,) = record["runs"]
+    assert made["runs"] == 20
+    assert made["versions"]["torch"] == torch.__version__
     assert record["command"] == "gradreg reproduce weight-decay --seeds 2 --iterations 3"
     lines = (tmp_path / "weight-decay.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + 20
@@ -162,12 +209,19 @@ def test_a_part_of_a_table_and_the_rest_is_not_run(tmp_path, unverified):
     assert "--row '300 images' --arm baseline --arm CP" in record["command"]
 
 
-def test_another_width_of_the_residual_net(tmp_path):
+def test_another_width_of_the_residual_net(tmp_path, monkeypatch):
+    monkeypatch.setattr(departures, "of_data", lambda run, folder: [f"a note on {run.data}"])
     wanted = {"rows": (), "arms": (), "width": 1, "iterations": 7, "changes": {}}
     request = SimpleNamespace(data=("mnist", "cifar-10"), folder=tmp_path, **wanted)
-    runs = {c.run.data: c.run for c in run.assembled("weight-decay", request).cells}
+    experiment = assembly.assembled("weight-decay", request)
+    runs = {c.run.data: c.run for c in experiment.cells}
     assert (runs["cifar-10"].width, runs["cifar-10"].iterations) == (1, 7)
     assert (runs["mnist"].width, runs["mnist"].iterations) == (SETTINGS["mnist"].run.width, 7)
+    said = experiment.departures
+    assert "cifar-10: 1 times (16, 32, 64) filters in place of 3." in said
+    assert "mnist: 7 iterations in place of 10000." in said
+    assert "a note on cifar-10" in said
+    assert not any("mnist" in sentence and "filters" in sentence for sentence in said)
 
 
 def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):

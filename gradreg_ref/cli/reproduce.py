@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     """0: all was run; 1: a claim fails; 2: something could not be run."""
     need("reproduce")
     from gradreg_experiments.reproduce.budget import seconds
-    from gradreg_experiments.reproduce.run import Request, reproduce
+    from gradreg_experiments.reproduce.request import Request
+    from gradreg_experiments.reproduce.run import reproduce
 
     _, device = choose("torch", arguments.device)
     changes = {"device": device, "amp": arguments.amp, "compile": arguments.compile}

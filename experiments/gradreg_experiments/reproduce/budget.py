@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from time import monotonic
@@ -41,35 +41,50 @@ def seconds_per_step(run: Run, folder: Path | None) -> float:
     return (monotonic() - start) / TIMED
 
 
-def fit(
-    budget: float, runs: Sequence[Run], jobs: int, folder: Path | None
-) -> tuple[int, list[Run], str]:
-    """Seeds, the runs with their iterations, and a sentence on what that costs.
+@dataclass(frozen=True)
+class Plan:
+    """Seeds, the share of each run's iterations, and a sentence on what that costs."""
 
-    Seeds are given up first, down to three; then iterations, the same share of every run's.
+    seeds: int
+    share: float
+    sentence: str
+
+    def shortened(self, run: Run) -> Run:
+        """Never longer than it was, and hardly shorter than `LEAST_ITERATIONS`."""
+        least = max(LEAST_ITERATIONS, int(self.share * run.iterations))
+        return replace(run, iterations=min(run.iterations, least))
+
+
+def fit(
+    budget: float, runs: Sequence[Run], jobs: int, folder: Path | None, seeds: int = SEEDS
+) -> Plan:
+    """What fits into the time of training. Seeds are given up first, down to three; then
+    iterations, the same share of every run's.
     """
     one_seed = {run.id: seconds_per_step(run, folder) * run.iterations for run in runs}
     fits = budget * jobs / sum(one_seed.values())
-    if fits >= FEWEST:
-        n = min(SEEDS, int(fits))
-        return n, list(runs), f"{n} seeds fit: {certainty(n)}."
-    shorter = [
-        replace(run, iterations=max(LEAST_ITERATIONS, int(fits / FEWEST * run.iterations)))
-        for run in runs
-    ]
-    shares = [new.iterations / run.iterations for new, run in zip(shorter, runs, strict=True)]
-    needed = FEWEST * max(shares) * sum(one_seed.values()) / jobs
-    fit = "fit" if needed <= 1.01 * budget else f"are the least, and take {needed / 60:.2g} min"
-    return (
-        FEWEST,
-        shorter,
-        f"{FEWEST} seeds and {100 * max(shares):.2g} % of the iterations {fit}: "
-        f"{certainty(FEWEST)}, and the accuracies are those of shorter training.",
+    fewest = min(FEWEST, seeds)
+    if fits >= fewest:
+        n = min(seeds, int(fits))
+        return Plan(n, 1.0, f"{n} seeds fit: {certainty(n)}.")
+    plan = Plan(fewest, fits / fewest, "")
+    taken = sum(
+        one_seed[run.id] * plan.shortened(run).iterations / run.iterations
+        for run in {run.id: run for run in runs}.values()
+    )
+    share, minutes = taken / sum(one_seed.values()), fewest * taken / jobs / 60
+    verdict = "fit" if 60 * minutes < 1.1 * budget else f"are the least, and take {minutes:.2g} min"
+    return replace(
+        plan,
+        sentence=f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
+        f"{certainty(fewest)}, and the accuracies are those of shorter training.",
     )
 
 
 def certainty(n: int) -> str:
     """Half of a 95 % interval of a paired difference."""
+    if n < 2:
+        return "one seed has no interval"
 
     def half(n: int) -> float:
         return float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * POSTER_SD / sqrt(n)

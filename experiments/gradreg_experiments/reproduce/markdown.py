@@ -18,14 +18,28 @@ def section(record: Mapping[str, Any], image: str | None) -> str:
     head, *lines = [record["table"]["head"], *without_repeats(record["table"]["rows"])]
     rule = ["---" if i < 2 else "---:" for i in range(len(head))]
     rows = [f"| {' | '.join(cells)} |" for cells in (head, rule, *lines)]
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     parts = [
         "\n".join(rows),
         *([f"![{record['title']}]({image})"] if image else []),
         "\n".join(f"- {sentence}" for sentence in record["departures"]),
-        f"`{record['command']}`: {versions}; {record['machine']}.",
+        f"`{record['command']}`: {provenance(record)}.",
     ]
     return "\n\n".join(parts)
+
+
+def provenance(record: Mapping[str, Any]) -> str:
+    """With what its runs were made; of one that does not say, with what it was written."""
+    made = [
+        f"{part['runs']} runs, {versions(part)}; verified {part['verified']}"
+        for part in record.get("runs", ())
+    ]
+    return "; ".join(made) or versions(record)
+
+
+def versions(record: Mapping[str, Any]) -> str:
+    """Of the packages, and the machine."""
+    numbers = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return f"{numbers}, {record['machine']}"
 
 
 def without_repeats(rows: list[list[str]]) -> list[list[str]]:

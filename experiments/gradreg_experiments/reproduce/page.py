@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.files import write_atomically
-from gradreg_experiments.reproduce.markdown import markdown, without_repeats
+from gradreg_experiments.reproduce.markdown import markdown, provenance, without_repeats
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
@@ -48,7 +48,7 @@ def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"expected a result in JSON in {path}, got: {error}") from error
-        if isinstance(record, dict) and "experiment" in record:
+        if isinstance(record, dict) and {"experiment", "table"} <= record.keys():
             found.append((path, record))
     return found
 
@@ -60,11 +60,10 @@ def section(record: Mapping[str, Any], svg: Path) -> str:
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in record["departures"])
     verdicts = list(record["verification"].values())
     checked = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return (
         f"<h2>{escape(record['title'])}</h2>\n{html_table(record['table'])}"
         f"\n{figure}\n<ul>{notes}</ul>\n<p class='note'><code>{escape(record['command'])}</code>"
-        f"<br>{escape(versions)}; claims: {escape(checked or 'not checked here')}; "
+        f"<br>{escape(provenance(record))}; claims: {escape(checked or 'not checked here')}; "
         f"poster: {escape(record['source'])}.</p>"
         f"\n<details><summary>Settings</summary>{settings(record['rows'])}</details>"
     )

@@ -2,7 +2,8 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.figure import figure
 from gradreg_experiments.reproduce.statistics import Row
 from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
-from gradreg_experiments.runs.store import versions
+from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.store import Store, versions
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
 
@@ -68,8 +70,9 @@ def write(
     command: str,
     remarks: Sequence[str],
     verification: Mapping[str, str],
+    made_with: Sequence[Mapping[str, Any]],
 ) -> list[Path]:
-    """Write every file whole, and return their paths."""
+    """Write every file whole, and return their paths; `made_with` as below."""
     experiment = result.experiment
     record = {
         "experiment": experiment.name,
@@ -79,6 +82,7 @@ def write(
         "machine": f"{platform.system()} {platform.machine()}",
         "departures": [result.caption, *experiment.departures, *remarks],
         "verification": dict(verification),
+        "runs": list(made_with),
         "source": SOURCE,
         "table": {"head": result.head, "rows": result.texts},
         "rows": result.rows,
@@ -90,6 +94,18 @@ def write(
         paths.append(out / f"{experiment.name}.{suffix}")
         write_atomically(paths[-1], content)
     return paths
+
+
+def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Versions, machine and verification of the runs that are there, and how many have each: they
+    may be older than the table.
+    """
+    texts = Counter[str]()
+    for run in {run.id: run for run in runs if store.find(run) is not None}.values():
+        record = json.loads((store.folder / f"{run.id}.json").read_text(encoding="utf-8"))
+        kept = {name: record.get(name) for name in ("versions", "machine", "verified")}
+        texts[json.dumps(kept, sort_keys=True)] += 1
+    return [{"runs": number} | json.loads(text) for text, number in texts.items()]
 
 
 def for_json(row: Row) -> dict[str, Any]:

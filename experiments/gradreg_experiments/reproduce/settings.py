@@ -67,8 +67,6 @@ SETTINGS = {
             "DoubleBack": 50,
             "CP": 0.01,
             "JacReg": 1,
-            "Onehot": 0.3,
-            "FrobReg": 0.03,
         },
         {},
     ),
@@ -114,8 +112,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "DoubleBack": {"penalty": "doubleback"},
     "CP": {},
     "JacReg": {"penalty": "jacreg", "options": {"num_probes": 1}},
-    "FrobReg": {"penalty": "frobreg"},
-    "Onehot": {"penalty": "onehot"},
 }
 
 

@@ -14,8 +14,9 @@ from gradreg_experiments.reproduce.statistics import Difference, Row
 NOT_RUN = "NOT RUN"
 CAPTION = (
     "Test accuracy in per cent: mean and standard deviation over n seeds (n − 1; the poster's is "
-    "over 10, with n). Difference: to the baseline, paired by seed, ± half of Student's 95 % "
-    "interval; * where that leaves 0 out."
+    "over 10, with n; – where it has none). Difference: to the baseline, over the seeds that both "
+    "have (their number in brackets where it is not n), ± half of Student's 95 % interval; * where "
+    "that leaves 0 out; p is of each difference alone, however many there are."
 )
 HEAD = ("", "arm", "λ", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
 FIELDS = (
@@ -58,9 +59,9 @@ def cells(row: Row) -> list[str]:
         row.cell.arm,
         f"{lam:g}" if lam else "–",
         str(len(row.outcomes)),
-        with_sd(row.mean, row.sd) if row.outcomes else NOT_RUN,
+        with_sd(row.mean, row.sd) + diverged(row) if row.outcomes else NOT_RUN,
         with_sd(*poster) if poster else "–",
-        *differences(row.difference),
+        *differences(row.difference, len(row.outcomes)),
         number(row.poster_difference, "+.2f"),
     ]
 
@@ -70,14 +71,21 @@ def with_sd(mean: float, sd: float | None) -> str:
     return f"{mean:.2f}" if sd is None or sd != sd else f"{mean:.2f} ({sd:.2f})"
 
 
-def differences(d: Difference | None) -> tuple[str, str]:
-    """Mean with its interval, and p."""
+def diverged(row: Row) -> str:
+    """How many runs ended because the loss was not finite."""
+    number = sum(outcome.diverged is not None for outcome in row.outcomes.values())
+    return f", {number} diverged" if number else ""
+
+
+def differences(d: Difference | None, n: int) -> tuple[str, str]:
+    """Mean with its interval, of how many seeds if not n, and p."""
     if d is None:
         return "", ""
+    of = "" if d.n == n else f" ({d.n})"
     if d.low != d.low:
-        return f"{d.mean:+.2f}", "–"
+        return f"{d.mean:+.2f}{of}", "–"
     star = " *" if d.significant else ""
-    return f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f}{star}", f"{d.p:.2g}"
+    return f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f}{of}{star}", f"{d.p:.2g}"
 
 
 def number(value: float | None, form: str = ".2f") -> str:

@@ -1,0 +1,88 @@
+"""An experiment's table on the data sets asked for, with what was changed on the command line."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from gradreg_experiments.data import DATA_SETS
+from gradreg_experiments.data.loading import find
+from gradreg_experiments.reproduce import departures
+from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
+from gradreg_experiments.reproduce.request import Request
+from gradreg_experiments.runs.description import Run
+from gradreg_ref import checks
+
+EMBEDDED = "digits"
+DATA = {
+    "weight-decay": ("mnist", "cifar-10", "cifar-100"),
+    "confidence-penalty": ("mnist", "cifar-10", "cifar-100"),
+    "dropout-batchnorm": ("mnist",),
+    "train-size": ("mnist",),
+    "semi-supervised": ("mnist",),
+    "local-global": ("mnist",),
+    "standardisation": ("mnist",),
+    "tinyimagenet": ("tiny-imagenet-200",),
+}
+
+
+def assembled(name: str, request: Request) -> Experiment:
+    """The experiment on every data set asked for, with what was changed, and said."""
+    chosen = request.data or there(name, request.folder)
+    for data in chosen:
+        checks.choice(f"--on of {name}", data, known(name))
+    made = [EXPERIMENTS[name](data) for data in chosen]
+    published = replace(made[0], cells=tuple(cell for one in made for cell in one.cells))
+    changed = with_runs(published, lambda run: with_changes(run, request))
+    chosen_cells(changed, request)  # refuses a row or arm that is not there
+    sentences = departures.of(published, changed, request.folder)
+    return replace(changed, departures=(*published.departures, *sentences))
+
+
+def with_changes(run: Run, request: Request) -> Run:
+    """With the iterations, width, device and precision asked for."""
+    changes = dict(request.changes)
+    if request.iterations is not None:
+        changes["iterations"] = request.iterations
+    if request.width is not None and run.network == "residual":
+        changes["width"] = request.width
+    return replace(run, **changes)
+
+
+def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experiment:
+    """The same table of other runs."""
+    cells = tuple(replace(cell, run=change(cell.run)) for cell in experiment.cells)
+    return replace(experiment, cells=cells)
+
+
+def known(name: str) -> tuple[str, ...]:
+    """The data sets that an experiment can be made with."""
+    return DATA[name] if name == "tinyimagenet" else (*DATA[name], EMBEDDED)
+
+
+def there(name: str, folder: Path | None) -> tuple[str, ...]:
+    """The data sets of an experiment that the folder has; the embedded one without a folder."""
+    wanted = DATA[name]
+    if folder is None and EMBEDDED in known(name):
+        return (EMBEDDED,)
+    if folder is None:
+        source = DATA_SETS[wanted[0]].source
+        raise ValueError(f"expected --data with {wanted[0]} for {name}, got none; see {source}")
+    found = tuple(data for data in wanted if find(DATA_SETS[data], folder) is not None)
+    if not found:
+        raise ValueError(
+            f"expected {' or '.join(wanted)} in {folder}, got none (gradreg data check {folder} "
+            "says what is there); without --data the embedded digits are taken"
+        )
+    return found
+
+
+def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
+    """Those that are trained."""
+    cells = experiment.cells
+    for name in request.rows:
+        checks.choice(f"--row of {experiment.name}", name, {cell.row: None for cell in cells})
+    for name in request.arms:
+        checks.choice(f"--arm of {experiment.name}", name, {cell.arm: None for cell in cells})
+    rows = request.rows or {cell.row for cell in cells}
+    arms = request.arms or {cell.arm for cell in cells}
+    return tuple(cell for cell in cells if cell.row in rows and cell.arm in arms)

@@ -1,0 +1,56 @@
+"""In what a table is not the paper's: a sentence each, beside it wherever it is printed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gradreg_experiments.data import DATA_SETS
+from gradreg_experiments.reproduce.experiments import Experiment
+from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.images import read
+
+DIGITS = (
+    "digits is not of the paper: 8 × 8 pixels, enlarged to 28 × 28 for the LeNet; settings and λ "
+    "are those of MNIST with 200 images and 1,000 iterations."
+)
+STANDARDISED = (
+    "Images are standardised by statistics of the training images alone, on MNIST one mean and "
+    "deviation for all pixels; the scripts take each pixel's, of each part by itself."
+)
+OF_PENALTIES = {
+    "spectreg": "SpectReg draws a probe for each example, on the pass that the loss takes; the "
+    "scripts draw one for the batch, on a second pass.",
+    "jacreg": "JacReg is estimated with one probe; the scripts take a product for each class.",
+}
+
+
+def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[str]:
+    """Of data, settings and what was changed; the experiment has its own."""
+    runs = [cell.run for cell in changed.cells]
+    pairs = [(p.run, c.run) for p, c in zip(published.cells, changed.cells, strict=True)]
+    return [
+        *dict.fromkeys(s for run in runs for s in of_data(run, folder)),
+        *([] if published.name == "standardisation" else [STANDARDISED]),
+        *(said for name, said in OF_PENALTIES.items() if name in {run.penalty for run in runs}),
+        *dict.fromkeys(s for p, c in pairs for s in of_changes(p, c)),
+    ]
+
+
+def of_data(run: Run, folder: Path | None) -> Iterator[str]:
+    """What is there is not all that was published."""
+    if run.data == "digits":
+        yield DIGITS
+    else:
+        title = DATA_SETS[run.data].title
+        yield from (f"{title}: {note}." for note in read(run.data, folder).notes)
+
+
+def of_changes(published: Run, changed: Run) -> Iterator[str]:
+    """What the command line has changed."""
+    for name, what in (("iterations", "iterations"), ("width", "times (16, 32, 64) filters")):
+        before, after = getattr(published, name), getattr(changed, name)
+        if before != after:
+            yield f"{changed.data}: {after} {what} in place of {before}."
+    if changed.amp:
+        yield f"The forward pass is in {changed.amp}, by autocast."
+    if changed.compile:
+        yield "Steps are compiled by torch.compile."
