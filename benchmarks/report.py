@@ -1,4 +1,4 @@
-"""``python benchmarks/report.py``: docs/cost.md and its plot, from the committed results."""
+"""``python benchmarks/report.py``: tables and plot of the docs, from the committed results."""
 
 import json
 import re
@@ -10,6 +10,18 @@ import matplotlib.pyplot as plt
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 GOAL = 2.1  # compiled plain steps, for a compiled step of LeNet with SpectReg
+# What there is to decide, as docs/choose.md has it.
+CHOICES = {
+    "spectreg": "`spectreg` or `doubleback`, one product",
+    "spectreg, 5 orthogonal": "5 orthogonal probes",
+    "frobreg": "`frobreg`, exact, 10 classes",
+    "spectreg, every=16": "`every=16`",
+    "spectreg, fraction=1/4": "`fraction=1/4`",
+    "spectreg, forward": '`mode="forward"`',
+    "spectreg, one_sided_difference": '`mode="one_sided_difference"`',
+    "spectreg, finite_difference": '`mode="finite_difference"`',
+}
+ORDER = ("MLP", "LeNet", "residual net", "vision transformer")
 BARS = {
     "spectreg": "SpectReg",
     "spectreg by hand": "SpectReg, by hand",
@@ -56,6 +68,18 @@ def table(result: dict[str, Any]) -> str:
             for law in result["noise"]
         ),
     ]
+    return "\n".join(lines)
+
+
+def choices(result: dict[str, Any]) -> str:
+    """Time of a step and memory with 10 classes: a line a choice, a column a network."""
+    found = {(r["network"], r["variant"]): r for r in result["rows"] if r["m"] == 10}
+    networks = sorted({network for network, _ in found}, key=ORDER.index)
+    lines = [f"| plain steps (memory) | {' | '.join(networks)} |", "|---" * 5 + "|"]
+    for variant, said in CHOICES.items():
+        of = [found.get((network, variant)) for network in networks]
+        cells = [f"`{r['ratio']:.1f}` (`{r['memory_ratio']:.1f}`)" if r else "–" for r in of]
+        lines.append(f"| {said} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -118,7 +142,11 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-TABLES = {"cost": ("cpu.json", table), "cost in JAX": ("jax_cpu.json", jax_table)}
+TABLES = {  # by their marks: page, results, what makes it
+    "cost": ("cost.md", "cpu.json", table),
+    "cost in JAX": ("cost.md", "jax_cpu.json", jax_table),
+    "choices": ("choose.md", "cpu.json", choices),
+}
 
 
 def results(name: str) -> dict[str, Any]:
@@ -127,14 +155,13 @@ def results(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Both."""
-    page = DOCS / "cost.md"
-    text = page.read_text(encoding="utf-8")
-    for mark, (name, make) in TABLES.items():
+    """All of them."""
+    for mark, (name, source, make) in TABLES.items():
+        page = DOCS / name
         between = re.compile(f"(?<=<!-- {mark} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-        made = f"\n{make(results(name))}\n\n"
-        text = between.sub(lambda _, made=made: made, text)
-    page.write_text(text, encoding="utf-8")
+        made = f"\n{make(results(source))}\n\n"
+        text = between.sub(lambda _, made=made: made, page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
     plot(results("cpu.json"), DOCS / "images" / "cost.png")
 
 

@@ -52,7 +52,7 @@ def draw(app):
     diagrams.write(Path(app.srcdir) / "images" / "made")
 
 
-def without_comments(app, name, source):
+def without_comments(_app, _name, source):
     """What marks numbers and tables for the tests is not for readers."""
     source[0] = re.sub(r" ?<!--.*?-->", "", source[0])
 

@@ -28,12 +28,12 @@ def scripts(monkeypatch):
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="the report draws with matplotlib")
-@pytest.mark.parametrize("mark", ["cost", "cost in JAX"])
+@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices"])
 def test_the_page_is_the_results(scripts, mark):
     report = scripts("report")
-    name, table = report.TABLES[mark]
-    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
-    assert f"<!-- {mark} -->\n\n{table(report.results(name))}\n\n<!-- end -->" in page
+    name, source, table = report.TABLES[mark]
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert f"<!-- {mark} -->\n\n{table(report.results(source))}\n\n<!-- end -->" in page
 
 
 @needs_jax
