@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,16 @@ def test_the_page_has_the_results():
     assert {m[2] for m in BETWEEN.finditer(text)} == set(records())
 
 
+def test_every_run_of_a_table_is_kept():
+    """Its file says with what it was made, and lets others go on from there."""
+    kept = {path.stem for path in (RESULTS / "runs").glob("*.json")}
+    used = set()
+    for name in set(records()) - {"toy", "local-global"}:
+        with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
+            used |= {row["id"] for row in csv.DictReader(file)}
+    assert used <= kept
+
+
 @pytest.mark.parametrize("name", sorted(set(records()) - {"toy", "local-global"}))
 def test_the_tables_are_those_of_the_runs(name):
     with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
@@ -52,4 +63,6 @@ def test_the_tables_are_those_of_the_runs(name):
 
 
 if __name__ == "__main__":
+    for figure in RESULTS.glob("*.png"):  # as `gradreg reproduce --out experiments/results` left it
+        shutil.copy(figure, PAGE.parent / "images")
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
