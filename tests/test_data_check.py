@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import importlib
 
 import pytest
 from data_files import (
@@ -12,7 +13,7 @@ from data_files import (
     write_svhn,
     write_tiny_imagenet,
 )
-from gradreg_experiments.data import DATA_SETS
+from gradreg_experiments.data import DATA_SETS, disk
 
 from gradreg_ref.backends import BackendUnavailable
 from gradreg_ref.cli import data as command
@@ -117,6 +118,25 @@ def test_every_problem_of_every_data_set_is_listed(folder, capsys):
     assert any("data_batch_1: " in line for line in said_of("cifar-10", out)), "files have sums"
     assert said_of("mnist", out)[1].endswith("published file; its contents were not compared")
     assert out.endswith("\ndata sets there: 6; broken: 4\n")
+
+
+def test_a_file_without_end_is_named_and_not_summed(folder, capsys, monkeypatch):
+    batches, summed = folder / "cifar-10-batches-py", []
+    with (batches / "data_batch_3").open("wb") as file:
+        file.truncate(disk.LIMIT + 1)
+    fingerprint = disk.fingerprint
+
+    def watched(known, name, path):
+        summed.append(path.name)
+        return fingerprint(known, name, path)
+
+    module = importlib.import_module("gradreg_experiments.data.check")  # not its function
+    monkeypatch.setattr(module, "fingerprint", watched)
+    assert check(folder) == 1
+    lines = said_of("cifar-10", capsys.readouterr().out)
+    assert summed == ["data_batch_1", "test_batch", "batches.meta"]
+    (problem,) = (line for line in lines if "PROBLEM" in line)
+    assert f"data_batch_3, got {disk.LIMIT + 1}; get it anew" in problem
 
 
 def test_nothing_known_is_status_2(tmp_path, capsys):

@@ -244,6 +244,20 @@ def test_an_empty_folder_and_no_folder(tmp_path):
         load("imagenet", tmp_path)
 
 
+def test_a_text_becomes_bytes_once(tmp_path):
+    """A text that the program memoised, encoded again and again: 15 times the file, and 4 GB."""
+    text = "a" * 100_000
+    encoded = b"h\x00h\x01\x86R"  # _codecs.encode(text, latin1), text on the stack
+    head = b"\x80\x02}(U\x01ac_codecs\nencode\nq\x02X" + struct.pack("<I", len(text))
+    head += text.encode() + b"q\x00U\x06latin1q\x01\x86R"
+    again = b"".join(b"U\x01" + bytes([i]) + b"h\x02" + encoded for i in range(98, 103))
+    (tmp_path / "once").write_bytes(head + b"u.")
+    (tmp_path / "again").write_bytes(head + again + b"u.")
+    assert unpickle(tmp_path / "once") == {"a": text.encode()}
+    with pytest.raises(ValueError, match="a text that becomes bytes more than once"):
+        unpickle(tmp_path / "again")
+
+
 def test_a_long_string_needs_no_more_memory_than_the_file(tmp_path):
     """BINBYTES of 2 GB in a file of a few bytes."""
     program = b"\x80\x03}C\x01aB" + struct.pack("<I", 2**31 - 1) + b"abcs."

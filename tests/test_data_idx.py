@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from data_files import idx, pixels, write_mnist
 from gradreg_experiments.data import Broken, load
+from gradreg_experiments.data.disk import LIMIT as DISK_LIMIT
 from gradreg_experiments.data.idx import LIMIT, header, read_idx
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +109,28 @@ def test_a_sparse_file_as_large_as_its_header_says_is_not_read(tmp_path):
         file.truncate(16 + (1 << 32))
     with pytest.raises(ValueError, match=f"at most {LIMIT} bytes of data in .*sparse"):
         read_idx(tmp_path / "sparse", 3)
+
+
+def test_only_one_member_of_a_gzip_file_is_read(tmp_path):
+    """A million empty ones keep `gzip` busy for seconds, and a file may have ten times as many."""
+    empty, path = gzip.compress(b""), tmp_path / "a.gz"
+    for data in (empty * 1_000_000 + gzip.compress(GOOD), gzip.compress(GOOD) + empty):
+        path.write_bytes(data)
+        with pytest.raises(
+            ValueError, match=r"a whole gzip file in .*a\.gz, got: more after its end"
+        ):
+            read_idx(path, 3)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_without_end_is_neither_unpacked_nor_summed(tmp_path, packed):
+    """Sparse: it takes no room, and days."""
+    write_mnist(tmp_path, packed=packed)
+    path = tmp_path / f"train-images-idx3-ubyte{'.gz' if packed else ''}"
+    with path.open("r+b") as file:
+        file.truncate(DISK_LIMIT + 1)
+    with pytest.raises(Broken, match=f"at most {DISK_LIMIT} bytes in {path}, got {DISK_LIMIT + 1}"):
+        load("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -111,6 +111,18 @@ def test_broken_images_are_all_named_and_no_cache_is_left(folder, cache):
     assert list(cache.iterdir()) == []
 
 
+def test_an_image_without_end_is_one_of_the_problems(folder, cache):
+    images = folder / "train" / WNIDS[0] / "images"
+    with (images / f"{WNIDS[0]}_2.JPEG").open("r+b") as file:
+        file.truncate(1 << 40)  # sparse
+    (images / f"{WNIDS[0]}_3.JPEG").write_bytes(b"")
+    with pytest.raises(Broken) as caught:
+        read(folder, cache)
+    first, second = caught.value.sentences
+    assert f"{WNIDS[0]}_2.JPEG, got: expected at most {image_cache.LIMIT} bytes" in first
+    assert "0 bytes" in second
+
+
 def test_an_interruption_leaves_no_cache(folder, cache, monkeypatch):
     def stop(_):
         raise KeyboardInterrupt

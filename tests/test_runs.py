@@ -1,23 +1,37 @@
 """One training run: what is minimised, and that a killed, stacked or shared one is the same."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import gradreg_torch as gt
 import pytest
 import torch
-from gradreg_experiments.runs import Run, from_toml, train, training
+from gradreg_experiments import files
+from gradreg_experiments.runs import (
+    Outcome,
+    Run,
+    from_toml,
+    images,
+    one,
+    parallel,
+    train,
+    training,
+    tune,
+)
 from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import Batches, generator
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.trainer import Trainer, learning_rate
+from rich.console import Console
 from torch.nn import functional as F
 
 RUN = Run(data="digits", train=60, validation=20, network="lenet", seed=1, batch=12, iterations=20)
@@ -172,7 +186,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL, "it ended before it could be killed"
-    step = Checkpoint(checkpoint, run.id).load("cpu")["step"]
+    step = Checkpoint(checkpoint, training.checkpoint_key([run], None)).load("cpu")["step"]
     assert 0 < step < run.iterations
     counted = []
     (resumed,), (network,) = train([run], None, checkpoint, counted.append)
@@ -195,10 +209,52 @@ def test_a_damaged_checkpoint_is_named(tmp_path, content, said):
     assert str(path) in str(caught.value)
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    Checkpoint(tmp_path / "c", "another").save(3, 0.0, {})
-    with pytest.raises(ValueError, match="another run"):
+@pytest.mark.parametrize("name", ["run", "set of images", "version of torch"])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, name):
+    key = training.checkpoint_key([RUN], None)
+    Checkpoint(tmp_path / "c", key | {name: "another"}).save(3, 0.0, {})
+    with pytest.raises(ValueError, match=f"got one of another {name}; delete it to begin anew"):
         train([RUN], None, tmp_path / "c")
+
+
+def test_a_checkpoint_begun_on_other_images_is_refused(tmp_path, monkeypatch):
+    """Of the same name: a folder of data may have changed, or be another one."""
+    key = training.checkpoint_key([RUN], None)
+    data = images.read("digits", None)
+    labels = data.train_labels.copy()
+    labels[:2] = labels[1::-1]
+    monkeypatch.setattr(images, "read", lambda name, folder: replace(data, train_labels=labels))
+    images.fingerprint.cache_clear()
+    try:
+        Checkpoint(tmp_path / "c", key).save(3, 0.0, {})
+        with pytest.raises(ValueError, match="another set of images"):
+            train([RUN], None, tmp_path / "c")
+    finally:
+        images.fingerprint.cache_clear()
+
+
+def test_a_checkpoint_without_all_it_needs_is_refused(tmp_path):
+    Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None)).save(3, 0.0, {"model": {}})
+    with pytest.raises(ValueError, match=r"got one without optimiser, scaler; delete it"):
+        train([RUN], None, tmp_path / "c")
+
+
+def flipped(path, place):
+    """One bit of a file is another."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", [0, 40, 5000, -1])
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(tmp_path, place):
+    """A wrong bit of a parameter would be trained on."""
+    file = Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None))
+    file.save(20, 0.0, Trainer([RUN], [images_of(RUN, None)]).state())
+    train([RUN], None, file.path)
+    flipped(file.path, place)
+    with pytest.raises(ValueError, match=f"in {file.path}, got a damaged one"):
+        train([RUN], None, file.path)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run():
@@ -230,6 +286,163 @@ def test_results_are_kept_and_found(tmp_path):
         store.find(short)
 
 
+@pytest.fixture
+def kept(tmp_path):
+    """A result in a store."""
+    short, store = replace(RUN, iterations=2), Store(tmp_path)
+    outcomes, networks = train([short])
+    store.keep(outcomes[0], networks[0])
+    return short, store, networks[0]
+
+
+def rewritten(store, run, change):
+    """The record of a run, changed."""
+    record = json.loads(store.result(run).read_text(encoding="utf-8"))
+    change(record)
+    store.result(run).write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_a_flipped_bit_of_weights_is_noticed(kept):
+    run, store, network = kept
+    for name, value in store.state(run).items():
+        assert value.equal(network.state_dict()[name])
+    flipped(store.weights(run), store.weights(run).read_bytes().index(b"data/0") + 100)
+    torch.load(store.weights(run), weights_only=True)  # torch does not mind
+    with pytest.raises(ValueError, match=r"expected the weights of a run in .*delete it, and its"):
+        store.state(run)
+
+
+def test_a_result_of_an_earlier_version_is_read(kept):
+    """It has neither the sum of the weights nor the processes."""
+    run, store, _ = kept
+
+    def older(record):
+        del record["weights"], record["processes"]
+
+    rewritten(store, run, older)
+    assert store.find(run).test > 0
+    assert store.state(run)
+
+
+FIGURES = {
+    "of another run": {"run": {"seed": 2}},
+    "of no run": {"run": {"seed": -1}},
+    "an accuracy above 1": {"test": 1.5},
+    "an accuracy below 0": {"top5": -0.1},
+    "no accuracy": {"train": None},
+    "no accuracy on images that are there": {"validation": None},
+    "a word": {"validation": "0.9"},
+    "a truth": {"test": True},
+    "no number": {"test": float("nan")},
+    "a negative loss": {"loss": -1},
+    "no seconds": {"seconds": None},
+    "seconds beyond any number": {"seconds": 10**400},
+    "half a step": {"diverged": 1.5},
+    "a step beyond the last": {"diverged": 3},
+    "stacked by none": {"stacked": 0},
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_result_that_cannot_be_is_named(kept, name):
+    run, store, _ = kept
+
+    def change(record):
+        new = dict(FIGURES[name])
+        record["outcome"]["run"].update(new.pop("run", {}))
+        record["outcome"].update(new)
+
+    rewritten(store, run, change)
+    with pytest.raises(ValueError, match="delete it to run it again") as caught:
+        store.find(run)
+    assert str(store.result(run)) in str(caught.value)
+
+
+def test_a_result_without_a_figure_or_nested_for_ever_is_named(kept):
+    run, store, _ = kept
+    rewritten(store, run, lambda record: record["outcome"].pop("test"))
+    with pytest.raises(ValueError, match=f"expected the result of a run in {store.result(run)}"):
+        store.find(run)
+    store.result(run).write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"expected the result of a run in {store.result(run)}"):
+        store.find(run)
+
+
+def test_a_run_that_diverged_is_kept_and_found(tmp_path):
+    run, store = replace(RUN, learning_rate=1e30, optimiser="nesterov"), Store(tmp_path)
+    outcomes, networks = train([run])
+    store.keep(outcomes[0], networks[0])
+    found = store.find(run)
+    assert (found.diverged, found.test) == (20, outcomes[0].test)
+    assert found.loss != found.loss
+
+
+PARENT = """
+import multiprocessing, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from gradreg_experiments.runs import Run
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.sweep import sweep
+
+def say(done):
+    if done > 2 and list(Path(sys.argv[1]).glob("*.json")):  # one has ended, and one has not
+        print(len(multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run = Run(data="digits", train=60, network="lenet", seed=1, batch=12, iterations=10**9)
+    short = replace(run, iterations=2)
+    sweep([(run,), (short,)], Store(Path(sys.argv[1])), 2, say)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_parent(tmp_path, how):
+    """One that trains and one that waits; SIGINT reaches the parent alone."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "runs")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as parent:
+        try:
+            assert parent.stdout.readline() == b"2\n"
+            parent.send_signal(how)
+            # The end of what they print, too: of all that have the pipe.
+            parent.communicate(timeout=30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
+    assert parent.returncode != 0
+
+
+WRITABLE = """
+import sys
+from pathlib import Path
+from gradreg_experiments.files import require_writable
+for _ in range(300):
+    require_writable(Path(sys.argv[1]))
+"""
+
+
+def test_two_processes_may_ask_for_the_same_folder(tmp_path):
+    command = [sys.executable, "-c", WRITABLE, str(tmp_path / "out")]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [child.communicate()[1] for child in children] == [b""] * 3
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is a device of Linux")
+def test_a_full_disk_is_named(tmp_path):
+    path = tmp_path / "x.json"
+    (tmp_path / f".x.json.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        files.write_atomically(path, b"{}")
+
+
 def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     store, short = Store(tmp_path / "runs"), replace(RUN, iterations=2)
     bad = replace(short, train=5000)
@@ -247,12 +460,15 @@ def test_two_processes_train_the_network_of_one(tmp_path):
     script = tmp_path / "child.py"
     script.write_text(
         "import sys, torch\n"
+        "from pathlib import Path\n"
         "from gradreg_experiments.runs import Run, parallel, train\n"
+        "from gradreg_experiments.runs.store import Store\n"
         f"run = Run(**{run.chosen!r})\n"
         "with parallel.processes('cpu'):\n"
-        "    _, (network,) = train([run])\n"
+        "    (outcome,), (network,) = train([run])\n"
         "    if parallel.first():\n"
-        "        torch.save(network.state_dict(), sys.argv[1])\n",
+        "        torch.save(network.state_dict(), sys.argv[1])\n"
+        "        Store(Path(sys.argv[1]).parent).keep(outcome, network)\n",
         encoding="utf-8",
     )
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -269,6 +485,79 @@ def test_two_processes_train_the_network_of_one(tmp_path):
     for name, value in network.named_parameters():
         # 20 steps of float32: rounding, where another batch or probe would be off by 1e-3.
         torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
+    record = json.loads((tmp_path / f"{run.id}.json").read_text(encoding="utf-8"))
+    assert record["processes"] == 2
+
+
+def test_without_validation_images_no_accuracy_on_them_is_printed(kept, monkeypatch, capsys):
+    run, store, network = kept
+    monkeypatch.setattr(one, "verified_before", lambda device, console: True)
+    assert one.run_all(run, None, store, 1, False) == 0
+    assert "%, validation " in capsys.readouterr().out
+    without = replace(run, validation=0)
+    store.keep(replace(store.find(run), run=without, validation=float("nan")), network)
+    assert one.run_all(without, None, store, 1, False) == 0
+    out = capsys.readouterr().out
+    assert "seed 1: test " in out
+    assert " validation " not in out
+
+
+def test_no_lam_is_twice_in_a_grid():
+    assert tune.grid(1, 1.01, 4) == (0.0, 1.0)
+    assert tune.grid(1, 1.03, 4) == (0.0, 1.0)
+    assert tune.grid(0.01, 1, 3) == (0.0, 0.01, 0.1, 1.0)
+
+
+TUNED = replace(RUN, penalty="spectreg", validation=20)
+
+
+def at(lam, seed, validation):
+    """What came of one λ and seed."""
+    run = replace(TUNED, lam=lam, seed=seed)
+    return Outcome(run, 1.0, validation, validation, 1.0, 0.1, 1.0)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_what_was_chosen_is_said_on_a_narrow_terminal(width):
+    points = [tune.Point(lam, (at(lam, 1, lam), at(lam, 2, lam))) for lam in (0.00012, 0.5, 0.9)]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(tune.table(TUNED, points))
+    lines = [line for line in console.export_text().splitlines() if "90.00" in line]
+    assert len(lines) == 1
+    assert "chosen" in lines[0]
+
+
+def tuned(found, tmp_path, monkeypatch):
+    """What is printed, of results by λ and seed."""
+
+    def find(_, run):
+        accuracy = found.get((run.lam, run.seed))
+        return None if accuracy is None else at(run.lam, run.seed, accuracy)
+
+    monkeypatch.setattr(tune.Store, "find", find)
+    monkeypatch.setattr(tune, "verified_before", lambda device, console: True)
+    monkeypatch.setattr(tune, "sweep", lambda *_: ["it was killed"])
+    console = Console(width=100, record=True, file=io.StringIO())
+    assert tune.tune(TUNED, (0.0, 1.0), 3, tmp_path, None, 1, "", console) == 2
+    return console.export_text()
+
+
+def test_lams_are_compared_by_the_seeds_that_all_have(tmp_path, monkeypatch):
+    """The mean at λ = 1 lacks the seed that is hard."""
+    found = {(0, 1): 0.9, (0, 2): 0.4, (0, 3): 0.9, (1, 1): 0.8, (1, 3): 0.8}
+    out = tuned(found, tmp_path, monkeypatch)
+    assert "Compared by the seeds that every λ has: 1, 3." in out
+    record = json.loads((tmp_path / "tune.json").read_text(encoding="utf-8"))
+    assert record["chosen"] == 0
+    assert record["seeds"] == [1, 3]
+    assert record["validation"] == {"0": 90.0, "1": 80.0}
+
+
+def test_lams_without_a_seed_in_common_are_not_compared(tmp_path, monkeypatch):
+    out = tuned({(0, 1): 0.9, (1, 3): 0.8}, tmp_path, monkeypatch)
+    assert "Compared by the seeds that every λ has: none." in out
+    assert "Not run: it was killed" in out
+    assert not (tmp_path / "tune.json").exists()
 
 
 BAD = {
@@ -287,7 +576,25 @@ BAD = {
         {"penalty": "doubleback", "unlabelled": 5},
         "expected unlabelled = 0 for doubleback, which needs labels",
     ),
+    "an integer of 400 digits": ({"confidence": 10**400}, "expected confidence below 2.63, got a"),
+    "a seed of 400 digits": ({"seed": 10**400}, "expected seed below 2.63, got a number of 401"),
+    "fewer unlabelled ones than a step takes": (
+        {"penalty": "spectreg", "unlabelled": 5},
+        "expected unlabelled = 0 or >= batch = 12",
+    ),
 }
+for option, value, said in (
+    ("shared_probe", "yes", "expected shared_probe to be a bool, got 'yes'"),
+    ("shared_probe", 1, "expected shared_probe to be a bool, got 1"),
+    ("probe", "gausian", "expected probe to be one of gaussian, "),
+    ("mode", "backwards", "expected mode to be one of auto, "),
+    ("batchnorm", True, "expected batchnorm to be one of batch, "),
+    ("fraction", 5, "expected fraction in "),
+    ("every", 0.5, "expected every to be a whole number"),
+    ("num_probes", 0, "expected num_probes to be a whole number"),
+    ("chunk_size", True, "expected chunk_size to be a whole number"),
+):
+    BAD[f"{option} = {value}"] = {"penalty": "spectreg", "options": {option: value}}, said
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -297,6 +604,9 @@ def test_a_run_that_cannot_be_is_a_sentence(name):
         replace(RUN, **changes)
 
 
+WHOLE = "data = 'digits'\ntrain = 60\nnetwork = 'lenet'\nseed = 1\n"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -304,6 +614,11 @@ def test_a_run_that_cannot_be_is_a_sentence(name):
         ("data = 'digits'\nlambda = 1", "expected a key of .* to be one of data"),
         ("data = 'digits'", "expected train, network, seed in"),
         ("data = 'digits'\ntrain = 'all'\nnetwork = 'lenet'\nseed = 1", "expected train to be"),
+        (f"data = {'[' * 5000}{']' * 5000}", "expected a run in TOML"),
+        (f"seed = {'9' * 5000}", "expected a run in TOML"),
+        (f"{WHOLE}lam = {'9' * 400}", "expected lam below 2.63, got a number of 400 digits"),
+        (f"{WHOLE}penalty = 'spectreg'\n[options]\nfraction = 'a'", "expected fraction in"),
+        (f"{WHOLE}penalty = 'spectreg'\n[options]\nshared_probe = 'yes'", "to be a bool"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, said):
@@ -325,6 +640,26 @@ def test_a_fraction_cannot_be_stacked():
         train(runs)
 
 
+def test_a_fraction_is_of_one_process(monkeypatch):
+    """Each would draw its own part, of its own rows."""
+    run = replace(RUN, penalty="spectreg", options={"fraction": 0.5})
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    with pytest.raises(ValueError, match=r"expected fraction = 1 under torchrun.*one process"):
+        Trainer([run], [images_of(run, None)])
+
+
+@pytest.mark.parametrize("num_probes", [10, 10**11])
+def test_more_probes_than_the_exact_value_takes_are_refused(num_probes):
+    run = replace(RUN, penalty="spectreg", options={"num_probes": num_probes})
+    with pytest.raises(ValueError, match=r"expected num_probes < 10, got 10.*use frobreg"):
+        train([run])
+
+
+def test_a_confidence_penalty_beyond_all_bounds_diverges():
+    (outcome,), _ = train([replace(RUN, confidence=1e308)])
+    assert outcome.diverged == 20
+
+
 def test_ids_are_of_choices_alone():
     assert replace(RUN, lam=0, confidence=1).id == replace(RUN, confidence=1.0).id
     assert replace(RUN, seed=2).id != RUN.id
@@ -334,7 +669,7 @@ def test_ids_are_of_choices_alone():
 def test_options_are_those_of_the_penalty(penalty):
     name = penalty.__name__.lower()
     for option in ("probe", "num_probes", "shared_probe", "mode", "every"):
-        value = {"probe": "sphere", "mode": "reverse"}.get(option, 1)
+        value = {"probe": "sphere", "mode": "reverse", "shared_probe": True}.get(option, 1)
         assert replace(RUN, penalty=name, options={option: value})
 
 

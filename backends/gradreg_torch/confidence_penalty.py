@@ -7,7 +7,9 @@ from gradreg_torch import checks
 from gradreg_torch.sums import at_least_single, reduce
 
 
-def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
+def confidence_penalty(
+    logits: Tensor, *, reduction: str = "mean", check_values: bool | None = None
+) -> Tensor:
     """Σ_k p_k log p_k, the negative entropy of p = softmax(z).
 
     Not a gradient penalty: it stands here because the paper compares with it.
@@ -18,6 +20,8 @@ def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
         The network's outputs z.
     reduction : {"mean", "sum", "none"}
         Over the batch. The authors' scripts sum over the batch.
+    check_values : bool, optional
+        As in `frobreg`.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def confidence_penalty(logits: Tensor, *, reduction: str = "mean") -> Tensor:
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
     checks.differentiable_input("logits", logits)
     checks.more_than_one_class(checks.rows_of_logits(logits))
-    if logits.device.type == "cpu":
+    if logits.device.type == "cpu" if check_values is None else check_values:
         checks.finite({"logits": logits}, logits, None)
     log_p = torch.log_softmax(at_least_single(logits), dim=1)
     return reduce((log_p.exp() * log_p).sum(dim=1), reduction)

@@ -83,7 +83,9 @@ def objective(
         checks.no_labels(penalty)
         f = plain_pass(model, x, check_values)
         penalised = penalty(model, unlabelled, **own, **options)
-    elif not (torch.is_grad_enabled() and penalty.training) or statistics_of_its_own(model, penalty):
+    elif not (torch.is_grad_enabled() and penalty.training) or statistics_of_its_own(
+        model, penalty
+    ):
         f = plain_pass(model, x, check_values)
         penalised = penalty(model, x, y, **own, **options)
     elif not penalty.due():

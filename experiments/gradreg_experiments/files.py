@@ -13,6 +13,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -22,5 +25,6 @@ def require_writable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"expected a folder for the results, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(probe := folder / ".writable", b"")
-    probe.unlink()
+    # Of this process: another one on the same folder has its own.
+    write_atomically(probe := folder / f".writable.{os.getpid()}", b"")
+    probe.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels
-from gradreg_experiments.data.disk import fingerprint, locate
+from gradreg_experiments.data.disk import LIMIT, fingerprint, locate
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import find, load
 from gradreg_experiments.data.problems import Broken
@@ -100,7 +100,8 @@ def files_here(known: Known, place: Path) -> Iterator[FileRead]:
     """Sums of the files, readable as a data set or not."""
     for name in known.files:
         path = locate(place, name)
-        if path is not None and path.is_file():
+        # A larger one is among the problems, with its size; its sum would take for ever.
+        if path is not None and path.is_file() and path.stat().st_size <= LIMIT:
             with suppress(OSError):  # which is among the problems already
                 yield fingerprint(known, name, path)
 

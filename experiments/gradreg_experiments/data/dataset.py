@@ -81,8 +81,6 @@ class Known:
         Where its files lie in a folder of data, as published or as torchvision keeps them.
     files : mapping
         Name of each published file to its published MD5 sums (compressed and not), where known.
-    optional : tuple of str
-        Those of the files without which it can be read.
     counts : tuple of int
         Published images for training and for testing.
     read : callable
@@ -94,7 +92,6 @@ class Known:
     source: str
     folders: tuple[str, ...]
     files: Mapping[str, tuple[str, ...]]
-    optional: tuple[str, ...]
     counts: tuple[int, int]
     read: Callable[["Known", Path, Path | None], DataSet]
 

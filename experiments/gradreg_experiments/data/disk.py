@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gradreg_experiments.data.dataset import FileRead, Known, Labels
 
 PUBLISHED = "the published file"
+LIMIT = 1 << 28  # bytes; the largest published file, SVHN's train, has 182 million
 
 
 def locate(folder: Path, name: str) -> Path | None:
@@ -28,14 +29,20 @@ def require(folder: Path, name: str) -> Path:
         raise FileNotFoundError(f"expected {folder / name}, got {what}")
     if not path.is_file():  # a pipe would be waited for without end
         raise ValueError(f"expected {path} to be a file, got a folder or a device")
+    require_small(path, LIMIT)
     return path
 
 
-def content(path: Path, limit: int) -> bytes:
-    """All bytes, if there are no more than the limit: no published file is that large."""
+def require_small(path: Path, limit: int) -> None:
+    """No more bytes than the limit: no published file is that large, and one may be without end."""
     size = path.stat().st_size
     if size > limit:
         raise ValueError(f"expected at most {limit} bytes in {path}, got {size}; get it anew")
+
+
+def content(path: Path, limit: int) -> bytes:
+    """All bytes."""
+    require_small(path, limit)
     return path.read_bytes()
 
 

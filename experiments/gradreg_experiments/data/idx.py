@@ -3,19 +3,18 @@
 All numbers are big-endian. A header is not believed before the file is large enough for it.
 """
 
-import gzip
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 UNSIGNED_BYTES = 8
 LIMIT = 1 << 28  # bytes; the largest published file has 47 million
-CHUNK = 1 << 20
+CHUNK, PACKED_CHUNK = 1 << 20, 1 << 16
 MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
 
 
@@ -52,13 +51,46 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
             raise ValueError(said(path, shape, f"{got} bytes"))
         return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
     try:
-        with gzip.open(path) as unpacked:
-            return unpack(path, cast(BinaryIO, unpacked), axes)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        with path.open("rb") as packed:
+            return unpack(path, Member(packed), axes)
+    except (EOFError, zlib.error) as error:
         raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
 
 
-def read_header(path: Path, file: BinaryIO, axes: int) -> tuple[int, ...]:
+class Readable(Protocol):
+    """A file, or what is in it."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
+class Member:
+    """What is in a gzip file of one member, as published ones are: `gzip` reads millions of empty
+    ones, for hours.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        The compressed bytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.stream = file, zlib.decompressobj(wbits=31)  # with gzip's header and sum
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes, or those that are left; at the end the sum is checked."""
+        out = bytearray()
+        while len(out) < size and not self.stream.eof:
+            packed = self.stream.unconsumed_tail or self.file.read(PACKED_CHUNK)
+            if not packed:
+                raise EOFError("a file that ends before its contents do")
+            out += self.stream.decompress(packed, size - len(out))
+        if self.stream.eof and (self.stream.unused_data or self.file.read(1)):
+            raise EOFError("more after its end")
+        return bytes(out)
+
+
+def read_header(path: Path, file: Readable, axes: int) -> tuple[int, ...]:
     """The lengths of the axes, none of them 0."""
     start = file.read(4 + 4 * axes)
     magic = bytes([0, 0, UNSIGNED_BYTES, axes])
@@ -82,7 +114,7 @@ def read_header(path: Path, file: BinaryIO, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def unpack(path: Path, file: BinaryIO, axes: int) -> NDArray[np.uint8]:
+def unpack(path: Path, file: Readable, axes: int) -> NDArray[np.uint8]:
     """What the header says, and not more than one byte beyond it."""
     shape = read_header(path, file, axes)
     size, packed = math.prod(shape), path.stat().st_size

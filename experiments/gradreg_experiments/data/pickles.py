@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradreg_experiments.data.disk import content
+from gradreg_experiments.data.disk import LIMIT, content
 from gradreg_experiments.data.opcodes import read_through
-
-LIMIT = 1 << 28  # bytes; the largest published file, CIFAR-100's train, has 155 million
 
 
 def unpickle(path: Path) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     data = content(path, LIMIT)
     try:
         read_through(data)
-        out = ArraysOnly(io.BytesIO(data), encoding="bytes").load()
+        out = ArraysOnly(data).load()
         if type(out) is not dict:
             raise ValueError(f"a {type(out).__name__} in place of a dict")
         return {as_str(k): v.array() if type(v) is Pickled else v for k, v in out.items()}
@@ -87,7 +85,19 @@ class Dtype:
 
 
 class ArraysOnly(pickle.Unpickler):
-    """Finds the stand-ins and nothing else."""
+    """Finds the stand-ins and nothing else.
+
+    Parameters
+    ----------
+    program : bytes
+        The pickle.
+    """
+
+    def __init__(self, program: bytes) -> None:
+        super().__init__(io.BytesIO(program), encoding="bytes")
+        # What `encode` may still give: every text of the program once, though a hostile one asks
+        # for the same again and again.
+        self.left = len(program)
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in of an array's function."""
@@ -106,6 +116,9 @@ class ArraysOnly(pickle.Unpickler):
         """Stands in for ``_codecs.encode``: how Python 3 writes bytes for Python 2."""
         if encoding not in ("latin1", b"latin1"):
             raise ValueError("another codec than latin1")
+        self.left -= len(text)
+        if self.left < 0:
+            raise ValueError("a text that becomes bytes more than once")
         return text.encode("latin1")
 
 

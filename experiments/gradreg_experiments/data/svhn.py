@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat, whosmat
+from numpy.typing import NDArray
 
 from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, count_notes
-from gradreg_experiments.data.disk import as_labels, fingerprint, require
+from gradreg_experiments.data.disk import LIMIT, as_labels, content, fingerprint, require
+from gradreg_experiments.data.matlab import Variable, read_variables
 from gradreg_experiments.data.problems import gather
 
 SHAPE = (32, 32, 3)
-LIMIT = 1 << 30  # bytes of X; that of train, the larger of the two, has 225 million
 
 
 def read(known: Known, folder: Path, _: Path | None) -> DataSet:
@@ -49,23 +49,26 @@ def part(known: Known, folder: Path, name: str) -> tuple[Images, Labels, FileRea
     images = np.ascontiguousarray(X.transpose(3, 2, 0, 1))
     return (
         images,
-        as_labels(path, labels.astype(np.int64) % 10, len(images), 10),
+        as_labels(path, labels.real.astype(np.int64) % 10, len(images), 10),
         fingerprint(known, name, path),
     )
 
 
-def variables(path: Path) -> tuple[Any, Any]:
-    """X and y, read only if the head of the file announces what is expected."""
+def variables(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """X and y, their numbers read only if what is said of them is right."""
+    data = content(path, LIMIT)
     try:
-        found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        X, y = found.get("X", ((), "missing")), found.get("y", ((), "missing"))
-        if X[1] != "uint8" or X[0][:-1] != SHAPE or not 0 < math.prod(X[0]) <= LIMIT:
-            raise ValueError(f"X {X[0]}, {X[1]}")
-        if y[1] not in ("double", "uint8") or y[0] != (X[0][-1], 1):
-            raise ValueError(f"y {y[0]}, {y[1]}, beside X {X[0]}")
-        read = loadmat(path, variable_names=["X", "y"])
-        return read["X"], read["y"]
-    # SciPy raises many kinds of error where the bytes make no sense.
+        found = read_variables(data)
+        X, y = found.get("X", Variable()), found.get("y", Variable())
+        if X.kind != "uint8" or X.shape[:-1] != SHAPE or not math.prod(X.shape):
+            raise ValueError(f"X {X.shape}, {X.kind}")
+        if y.kind not in ("double", "uint8") or y.shape != (X.shape[-1], 1):
+            raise ValueError(f"y {y.shape}, {y.kind}, beside X {X.shape}")
+        images, labels = X.array(), y.array()
+        if images.dtype != np.uint8:
+            raise ValueError(f"X stored as {images.dtype}")
+        return images, labels
+    # Damaged bytes may raise anything; whatever it is, the file is not what it should be.
     except Exception as error:
         raise ValueError(
             f"expected X (32, 32, 3, n), uint8, and y (n, 1) in {path}, a MATLAB 5 file, "

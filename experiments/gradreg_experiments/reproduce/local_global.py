@@ -28,7 +28,7 @@ from gradreg_experiments.reproduce.statistics import BASELINE
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import generator
-from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.store import Store, damaged
 from gradreg_experiments.training import one_thread
 
 IMAGES, AT_ONCE = 500, 250
@@ -85,14 +85,10 @@ def trained(run: Run, store: Store, parts: Split) -> nn.Module:
         (c, h, w), len(parts.classes), run.batch, run.dropout, run.batch_norm, run.width
     )
     network = build(run.network, architecture, generator(run.seed, "initialisation"))
-    path = store.weights(run)
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # whatever a damaged file makes of torch's reader
-        raise ValueError(
-            f"expected the weights of a run in {path}, got: {error}; delete it, and its .json, "
-            "to run it again"
-        ) from error
+        network.load_state_dict(store.state(run))
+    except (RuntimeError, TypeError) as error:  # of other names or shapes
+        raise ValueError(damaged(store.weights(run), error)) from error
     return network.eval()
 
 

@@ -1,6 +1,8 @@
 """A run on disk: its state now and then, so that a killed one goes on."""
 
+import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,9 @@ from typing import Any
 import torch
 
 from gradreg_experiments.files import write_atomically
+
+SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
+FIELDS = {"step", "seconds", "model", "optimiser", "scaler"}
 
 
 @dataclass
@@ -18,18 +23,20 @@ class Checkpoint:
     ----------
     path : Path
         Made at the first save.
-    key : str
-        Of the runs that it belongs to.
+    key : mapping
+        What it belongs to: the runs, say, or their images, each by the name that a sentence gives
+        it.
     """
 
     path: Path
-    key: str
+    key: Mapping[str, str]
 
     def save(self, step: int, seconds: float, state: dict[str, Any]) -> None:
         """Whole, in place of the one before."""
         buffer = io.BytesIO()
-        torch.save({"key": self.key, "step": step, "seconds": seconds, **state}, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        torch.save({"key": dict(self.key), "step": step, "seconds": seconds, **state}, buffer)
+        payload = buffer.getvalue()
+        write_atomically(self.path, hashlib.sha256(payload).digest() + payload)
 
     def load(self, device: str) -> dict[str, Any] | None:
         """None where there is none.
@@ -37,22 +44,29 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            It is of another run, or no checkpoint.
+            It is damaged, or of another run, other images or another torch.
         """
         if not self.path.exists():
             return None
+        content = self.path.read_bytes()
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
-            if state["key"] == self.key:
-                return state
-            problem = "that of another run"
-        except Exception as error:  # whatever a damaged file makes of torch's reader
+            return self.checked(content[:SUM], content[SUM:], device)
+        except Exception as error:  # whatever torch's reader makes of a file that is not ours
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"expected a checkpoint of this run in {self.path}, got {problem}; "
-            "delete it to begin anew"
-        )
+            raise ValueError(
+                f"expected a checkpoint of this run in {self.path}, got {problem}; "
+                "delete it to begin anew"
+            ) from error
 
-    def remove(self) -> None:
-        """The run has ended."""
-        self.path.unlink(missing_ok=True)
+    def checked(self, digest: bytes, payload: bytes, device: str) -> dict[str, Any]:
+        """The state, if nothing is wrong with it."""
+        if hashlib.sha256(payload).digest() != digest:
+            raise ValueError("a damaged one, or one of an earlier version of this package")
+        buffer = io.BytesIO(payload)
+        state: dict[str, Any] = torch.load(buffer, map_location=device, weights_only=True)
+        other = [name for name, value in self.key.items() if state["key"].get(name) != value]
+        if other:
+            raise ValueError(f"one of another {' and another '.join(other)}")
+        if missing := FIELDS - state.keys():
+            raise ValueError(f"one without {', '.join(sorted(missing))}")
+        return state

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gradreg_torch as gt
+from gradreg_torch import checks as torch_checks
+from gradreg_torch.probes import LAWS
 
 from gradreg_ref import checks
 
@@ -22,6 +24,9 @@ PENALTIES: dict[str, type[gt.Penalty]] = {
 }
 # What the run itself decides, or no file can hold.
 OWN = {"probes", "generator", "wrt", "reduction", "check_values", "loss"}
+NAMES = {"probe": tuple(LAWS), "mode": torch_checks.MODES, "batchnorm": torch_checks.BATCHNORM}
+COUNTS = ("every", "num_probes", "chunk_size")
+TOO_LARGE = 1 << 63  # for a whole number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +117,11 @@ class Run:
         if self.batch > self.train:
             raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")
         require_penalty(self)
+        if 0 < self.unlabelled < self.batch:
+            raise ValueError(
+                f"expected unlabelled = 0 or >= batch = {self.batch}, as that many stand in every "
+                f"step, got {self.unlabelled}"
+            )
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -135,6 +145,8 @@ def require_type(name: str, value: Any, hint: Any) -> None:
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"expected {name} to be a {kind.__name__}, got {value!r}")
+    if kind in (int, float) and abs(value) >= TOO_LARGE and type(value) is int:
+        raise ValueError(f"expected {name} below 2^63, got a number of {len(str(value))} digits")
 
 
 def require_penalty(run: Run) -> None:
@@ -150,11 +162,24 @@ def require_penalty(run: Run) -> None:
     for name in run.options:
         known = sorted(({"every", "fraction"} | set(penalty.names)) - OWN)
         checks.choice(f"an option of {run.penalty}", name, known)
+        require_option(name, run.options[name])
     penalty(**{name: value for name, value in run.options.items() if name != "fraction"})
     if run.unlabelled and penalty.takes_labels:
         raise ValueError(
             f"expected unlabelled = 0 for {run.penalty}, which needs labels; spectreg needs none"
         )
+
+
+def require_option(name: str, value: Any) -> None:
+    """What the penalty would refuse in the first step, or take for another value."""
+    if name in NAMES:
+        checks.choice(name, value, NAMES[name])
+    elif name == "fraction":
+        torch_checks.fraction(value)
+    elif name == "shared_probe":
+        require_type(name, value, bool)
+    elif name in COUNTS and value is not None:
+        checks.count(name, value)
 
 
 def from_toml(path: Path) -> Run:
@@ -167,7 +192,7 @@ def from_toml(path: Path) -> Run:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of a long number, or of a deep nest
         raise ValueError(f"expected a run in TOML in {path}, got: {error}") from error
     known = [f.name for f in fields(Run)]
     for name in table:
@@ -179,5 +204,5 @@ def from_toml(path: Path) -> Run:
         )
     try:
         return Run(**table)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

@@ -56,9 +56,10 @@ def printed(console: Console, runs: Sequence[Run], store: Store) -> None:
     for run in runs:
         if outcome := store.find(run):
             ended = "" if outcome.diverged is None else f", not finite at step {outcome.diverged}"
+            validation = f"validation {100 * outcome.validation:.2f} %, " if run.validation else ""
             console.print(
-                f"seed {run.seed}: test {100 * outcome.test:.2f} %, validation "
-                f"{100 * outcome.validation:.2f} %, training {100 * outcome.train:.2f} %, "
+                f"seed {run.seed}: test {100 * outcome.test:.2f} %, {validation}"
+                f"training {100 * outcome.train:.2f} %, "
                 f"{outcome.seconds:.1f} s{ended} ({store.folder / run.id}.json)",
                 markup=False,
                 soft_wrap=True,

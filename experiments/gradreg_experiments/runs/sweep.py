@@ -1,7 +1,10 @@
 """Many runs: those that are missing, in several processes, each kept as soon as it ends."""
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -55,6 +58,7 @@ def sweep(
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     done, failed = dict[str, int](), []
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, at_start, (queue,))
     try:
         futures: dict[Future[None], Group] = {
@@ -69,6 +73,9 @@ def sweep(
             failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        # After an interrupt they are in the middle of a run, and would end it.
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
     return failed
 
 
@@ -77,6 +84,14 @@ def at_start(queue: Any) -> None:
     global reports
     reports = queue
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """A worker whose parent was killed writes no more, and waits for no more runs."""
+    if parent := multiprocessing.parent_process():
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def one(group: Group, store: Store, progress: Callable[[int], None]) -> None:

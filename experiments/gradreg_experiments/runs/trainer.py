@@ -98,11 +98,15 @@ class Trainer:
         if run.penalty == "doubleback":
             options["loss"] = "cross_entropy"
         if options.get("fraction", 1) != 1:
-            if len(self.runs) > 1:
-                raise ValueError(
-                    "expected fraction = 1 for stacked seeds, as a fraction is drawn from a whole "
-                    f"batch; got {options['fraction']}: leave --stack-seeds out"
-                )
+            for several, where, hint in (
+                (len(self.runs), "for stacked seeds", "leave --stack-seeds out"),
+                (parallel.size(), "under torchrun", "train in one process"),
+            ):
+                if several > 1:
+                    raise ValueError(
+                        f"expected fraction = 1 {where}, as a fraction is drawn from a whole "
+                        f"batch; got {options['fraction']}: {hint}"
+                    )
             options["generator"] = torch.Generator(self.device)
         reduction = "mean" if len(self.runs) == 1 else "none"
         return PENALTIES[run.penalty](reduction=reduction, check_values=False, **options)
@@ -163,6 +167,11 @@ class Trainer:
         n = 1 if options.get("shared_probe") else self.all_rows
         k = self.x[0][0].numel() if options.get("mode") == "forward" else self.classes
         law, q = options.get("probe", "gaussian"), options.get("num_probes", 1)
+        if q >= k:
+            raise ValueError(
+                f"expected num_probes < {k}, got {q}: {k} products give the exact value; "
+                "use frobreg, or jacreg without num_probes"
+            )
 
         def drawn(seed: int) -> Tensor:
             g = randomness.generator(seed, "probes", t)
@@ -199,7 +208,9 @@ class Trainer:
                 z, penalty = got.logits, got.penalty.reshape(R, -1).mean(dim=1).sum()
                 total = got.loss + run.lam * penalty
         if run.confidence:
-            total = total + run.confidence * R * confidence_penalty(labelled(z))
+            # A run that comes to logits that are not finite is to be recorded, not refused.
+            entropy = confidence_penalty(labelled(z), check_values=False)
+            total = total + run.confidence * R * entropy
         return total
 
     def autocast(self) -> AbstractContextManager[Any]:

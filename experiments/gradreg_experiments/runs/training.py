@@ -15,7 +15,7 @@ from gradreg_experiments.data import Split
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.images import images_of
+from gradreg_experiments.runs.images import fingerprint, images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.training import one_thread
 
@@ -91,7 +91,7 @@ def train(
     """
     require_stackable(runs)
     parts = [images_of(run, folder) for run in runs]
-    file = Checkpoint(checkpoint, " ".join(run.id for run in runs)) if checkpoint else None
+    file = Checkpoint(checkpoint, checkpoint_key(runs, folder)) if checkpoint else None
     with one_thread():
         trainer = Trainer(runs, parts)
         seconds, diverged = steps(trainer, file, progress)
@@ -111,6 +111,15 @@ def require_stackable(runs: Sequence[Run]) -> None:
             "expected runs that differ in their seeds and in nothing else, got "
             f"{len(runs)} runs of {len(alike)} settings with seeds {[run.seed for run in runs]}"
         )
+
+
+def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
+    """What a checkpoint belongs to: with other images or another torch the run is another."""
+    return {
+        "run": " ".join(run.id for run in runs),
+        "set of images": fingerprint(runs[0].data, folder),
+        "version of torch": str(torch.__version__),
+    }
 
 
 def steps(

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +26,7 @@ from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
-BAR = 30  # characters
+BAR, CHOSEN = 30, "chosen"  # characters, a word
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Point:
 
     lam: float
     outcomes: tuple[Outcome, ...]
+
+    def of(self, seeds: set[int]) -> "Point":
+        """By these seeds alone."""
+        return Point(self.lam, tuple(o for o in self.outcomes if o.run.seed in seeds))
 
     def mean(self, part: str) -> float:
         """Accuracy on that part."""
@@ -46,12 +51,13 @@ class Point:
 
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
-    """0, and λ from low to high in equal ratios, to two digits."""
+    """0, and λ from low to high in equal ratios, to two digits, none twice."""
     if not 0 < low < high < float("inf"):
         raise ValueError(f"expected 0 < low < high for the grid, got {low} and {high}")
     if checks.count("points", points) < 2:
         raise ValueError(f"expected at least 2 points, got {points}")
-    return (0.0, *(float(f"{lam:.2g}") for lam in np.geomspace(low, high, points)))
+    lams = (float(f"{lam:.2g}") for lam in np.geomspace(low, high, points))
+    return tuple(dict.fromkeys((0.0, *lams)))
 
 
 def tune(
@@ -94,13 +100,24 @@ def tune(
         found = [store.find(at(lam, s)) for s in range(seeds)]
         if outcomes := tuple(o for o in found if o is not None):
             points.append(Point(lam, outcomes))
-    if points:
+    everywhere = common(points)
+    if any(len(p.outcomes) > len(everywhere) for p in points):
+        shown = ", ".join(map(str, sorted(everywhere))) or "none"
+        console.print(f"Compared by the seeds that every λ has: {shown}.", markup=False)
+    if everywhere:
+        points = [p.of(everywhere) for p in points]
         console.print(table(run, points))
         write(out, run, points, command)
         console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.", markup=False)
     for sentence in failures:
         console.print(f"Not run: {sentence}", markup=False)
     return 2 if failures else 0
+
+
+def common(points: Sequence[Point]) -> set[int]:
+    """The seeds of which no run failed: a mean over others is of other images."""
+    seeds = [{o.run.seed for o in p.outcomes} for p in points]
+    return set.intersection(*seeds) if seeds else set()
 
 
 def best(points: Sequence[Point]) -> Point:
@@ -111,15 +128,17 @@ def best(points: Sequence[Point]) -> Point:
 def table(run: Run, points: Sequence[Point]) -> Table:
     """The curve, a line for each λ."""
     out = Table(title=f"{run.penalty}, {run.data}, {run.train} images", box=SIMPLE_HEAD)
-    for name in ("λ", "validation (sd)", "test", ""):
-        out.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    for name in ("λ", "validation (sd)", "test"):
+        out.add_column(name, justify="right", no_wrap=True)
+    out.add_column("", no_wrap=True, min_width=len(CHOSEN))
+    out.add_column("", max_width=BAR)  # what gives way on a narrow terminal
     values = [p.mean("validation") for p in points]
     low, high = min(values), max(values)
     for p, value in zip(points, values, strict=True):
-        bar = "█" * (1 + round((BAR - 1) * (value - low) / ((high - low) or 1)))
+        bar = Bar(BAR, 0, 1 + (BAR - 1) * (value - low) / ((high - low) or 1))
         shown = f"{value:.2f}" + (f" ({p.sd('validation'):.2f})" if len(p.outcomes) > 1 else "")
-        chosen = " chosen" if p is best(points) else ""
-        out.add_row(f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", bar + chosen)
+        chosen = CHOSEN if p is best(points) else ""
+        out.add_row(f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", chosen, bar)
     out.caption = (
         "Accuracy in per cent, mean over seeds. λ is chosen by the validation images; the test "
         "images have no say in it."
