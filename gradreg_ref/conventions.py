@@ -100,9 +100,7 @@ CONVENTIONS: dict[str, Convention] = {
 }
 
 
-def equal_lam(
-    convention: str, lam: float, *, n: int | None = None, i: int | None = None
-) -> float:
+def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | None = None) -> float:
     """λ · factor: the λ that gives here what `lam` gives there.
 
     Parameters

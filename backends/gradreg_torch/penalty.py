@@ -18,7 +18,7 @@ class Penalty(nn.Module):
 
     Every twin takes labels, ``penalty(model, x, y)``, so that one can stand for another in a
     training loop; those without labels in their formula do not look at them. Under `no_grad`, and
-    after ``penalty.eval()``, it is the whole penalty: `every` and `fraction` are for training steps.
+    after ``penalty.eval()``, it is the whole penalty: `every` and `fraction` are for training.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Penalty(nn.Module):
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
-        if not (torch.is_grad_enabled() and self.training):
+        if not self.in_training():
             return self.value(model, x, y, **options)
         if not self.due():
             return self.zero(x)
@@ -91,6 +91,10 @@ class Penalty(nn.Module):
         """The function, whatever `every` and `fraction` are."""
         labels = (y,) if self.takes_labels else ()
         return type(self).function(model, x, *labels, **(self.options | options))
+
+    def in_training(self) -> bool:
+        """Whether a call is a training step."""
+        return torch.is_grad_enabled() and self.training
 
     def due(self) -> bool:
         """Whether this training step has a penalty; counts it."""
