@@ -77,6 +77,13 @@ def test_auto_says_what_it_picked(capsys, monkeypatch):
     assert "auto: loopback on cpu" in capsys.readouterr().out
 
 
+def test_the_seed_0_is_a_seed(capsys, monkeypatch):
+    monkeypatch.setattr(cli.verify, "verify", lambda *_, seed, **__: pytest.fail(f"seed {seed}"))
+    for argv, seed in ([], 4), (["--seed", "0"], 0):
+        with pytest.raises(pytest.fail.Exception, match=f"seed {seed}"):
+            cli.main(["verify", "loopback", *argv])
+
+
 def test_quickstart_names_the_extra(capsys, monkeypatch):
     monkeypatch.setattr(cli, "find_spec", lambda _: None)
     assert cli.main(["quickstart"]) == 2

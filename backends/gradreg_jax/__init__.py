@@ -1,7 +1,7 @@
 """gradreg_jax: the penalties of `gradreg_ref` as pure functions ``fn(f, params, x, *, key, …)``.
 
-The same names and shapes; J is never formed. Under `jit`, `grad` and `vmap` like any function;
-randomness is a key, passed in.
+The same names and shapes, by products with J, which itself is not formed; `chunk_size` bounds what
+is kept of them. Under `jit`, `grad` and `vmap` like any function; randomness is a key, passed in.
 """
 
 from gradreg_jax.confidence_penalty import confidence_penalty

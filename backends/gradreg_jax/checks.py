@@ -5,6 +5,7 @@ of a function under `jit`, `grad` or `vmap` there are none, of what it closes ov
 """
 
 from collections.abc import Iterable
+from operator import index
 from typing import Any
 
 import jax
@@ -52,6 +53,8 @@ def inputs(x: Any) -> int:
 
 def floating(name: str, a: Any) -> Any:
     """A finite array of a real floating dtype."""
+    if a is None:
+        raise TypeError(f"expected {name} of a real floating dtype, got None")
     a = array(a)
     if not jnp.issubdtype(a.dtype, jnp.floating):
         raise TypeError(
@@ -67,10 +70,15 @@ def floating(name: str, a: Any) -> Any:
 
 def outputs(z: Any, n: int) -> Any:
     """An array (n, …) of a real floating dtype."""
-    if not hasattr(z, "shape") or z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+    if not hasattr(z, "shape"):
         raise ValueError(
-            f"expected f(params, x) to return logits with shape ({n}, ...), got "
-            f"{getattr(z, 'shape', type(z).__name__)}; return the logits, not a loss"
+            f"expected f(params, x) to return one array, logits with shape ({n}, ...), got "
+            f"{type(z).__name__}; return the logits alone"
+        )
+    if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+        raise ValueError(
+            f"expected f(params, x) to return logits with shape ({n}, ...), got {z.shape}; "
+            "return the logits, not a loss"
         )
     return floating("logits", z)
 
@@ -89,24 +97,29 @@ def rows_of_logits(z: Any) -> Any:
 
 def labels(y: Any, n: int, m: int) -> Any:
     """Class labels (n,) in [0, m), of an integer dtype."""
-    y = array(y)
+    if y is None:
+        raise TypeError(f"expected labels with shape ({n},), got None; pass y")
+    if not isinstance(y, np.ndarray):  # of those, JAX without float64 would make 0 of 2³²
+        y = array(y)
     if y.shape != (n,):
         raise ValueError(
             f"expected labels with shape ({n},), got {y.shape}; one class index an example"
         )
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use .astype(int)")
+    if y.dtype.itemsize < 4:  # compared with m in its own dtype
+        y = y.astype(np.int32)
     with values():
         if concrete(y) and (y.min() < 0 or y.max() >= m):
             raise ValueError(
                 f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
                 "classes count from 0"
             )
-    return y
+    return array(y)
 
 
 def probes(r: Any, n: int, m: int, shared: bool, dtype: Any) -> Any:
-    """Probes r[n, k, q], k < m, of that dtype; r[1, k, q] if shared."""
+    """Probes r[n, k, q] of that dtype, k over the m logits; r[1, k, q] if shared."""
     r, batch = floating("probes", r), 1 if shared else n
     if r.ndim != 3 or r.shape[:2] != (batch, m) or r.shape[2] == 0:
         hint = (
@@ -126,14 +139,26 @@ def key(k: Any) -> Any:
             "(or pass probes= themselves)"
         )
     dtype, shape = getattr(k, "dtype", None), getattr(k, "shape", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        if dtype != jnp.uint32 or len(shape or ()) != 1:  # a key as jax.random.PRNGKey makes it
-            raise TypeError(f"expected key=jax.random.key(seed), got {k!r:.60}")
-    elif shape:
+    if dtype == jnp.uint32:  # a key as jax.random.PRNGKey makes it
+        shape = raw(k).shape
+    elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"expected key=jax.random.key(seed), got {k!r:.60}")
+    if shape:
         raise ValueError(
             f"expected one key, got keys of shape {shape}; take one of them, or jax.vmap over them"
         )
     return k
+
+
+def raw(k: Any) -> Any:
+    """The key, or keys, of these numbers."""
+    try:
+        return jax.random.wrap_key_data(k)
+    except TypeError as error:
+        raise TypeError(
+            f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; numbers of a key "
+            "of another kind are one by jax.random.wrap_key_data(numbers, impl=...)"
+        ) from error
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
@@ -146,6 +171,10 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
 
 def count(name: str, value: Any) -> int:
     """A positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    try:
+        whole = 0 if isinstance(value, bool) else index(value)
+    except TypeError:
+        whole = 0
+    if whole < 1:
         raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
-    return value
+    return whole

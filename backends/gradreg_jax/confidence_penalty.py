@@ -35,4 +35,7 @@ def confidence_penalty(logits: Any, *, reduction: str = "mean") -> Any:
     if 0 in z.shape:
         raise ValueError(f"expected logits with n >= 1, got {z.shape}; skip empty batches")
     log_p = jax.nn.log_softmax(at_least_single(z), axis=1)
-    return reduce((jnp.exp(log_p) * log_p).sum(axis=1), reduction)
+    p = jnp.exp(log_p)
+    # 0 log 0 = 0. The inner one is for the gradient, in which 0 · ∞ would be NaN.
+    p_log_p = jnp.where(p > 0, p * jnp.where(p > 0, log_p, 0), 0)
+    return reduce(p_log_p.sum(axis=1), reduction)

@@ -26,7 +26,8 @@ def doubleback(
         As in `frobreg`.
     y : array
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
-        outputs for mean_squared_error.
+        outputs for mean_squared_error. Under `jit`, where nothing can be raised, what is no label
+        or no distribution makes its example's value NaN.
     loss : {"cross_entropy", "mean_squared_error"}
         L of *one example*; mean_squared_error is the mean over its outputs, without ½.
 

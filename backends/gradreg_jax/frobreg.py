@@ -5,7 +5,9 @@ from typing import Any
 from gradreg_jax.products import Linearised, Model, identity, reduce
 
 
-def frobreg(f: Model, params: Any, x: Any, *, reduction: str = "mean") -> Any:
+def frobreg(
+    f: Model, params: Any, x: Any, *, reduction: str = "mean", chunk_size: int | None = None
+) -> Any:
     """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
 
     Parameters
@@ -18,6 +20,9 @@ def frobreg(f: Model, params: Any, x: Any, *, reduction: str = "mean") -> Any:
         Inputs, of floating dtypes; all are differentiated.
     reduction : {"mean", "sum", "none"}
         Over the batch; "none" returns one value an example.
+    chunk_size : int, optional
+        How many of the m products are computed at once, which is less memory and more time: to be
+        differentiated, they are computed again. None is all of them.
 
     Returns
     -------
@@ -34,5 +39,5 @@ def frobreg(f: Model, params: Any, x: Any, *, reduction: str = "mean") -> Any:
     Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
     """
     at = Linearised.at(f, params, x)
-    n, m = at.logits.shape
-    return reduce(at.contract(identity(n, m, at.output.dtype)), reduction)
+    R = identity(at.logits.shape[1], at.output.dtype)
+    return reduce(at.contract(R, chunk_size), reduction)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradreg_jax import checks
-from gradreg_jax.probes import batch_probes
+from gradreg_jax.probes import LAWS, batch_probes
 from gradreg_jax.products import Linearised, Model, at_least_single, reduce
 
 
@@ -21,6 +21,7 @@ def jacreg(
     shared_probe: bool = False,
     key: Any = None,
     reduction: str = "mean",
+    chunk_size: int | None = None,
 ) -> Any:
     """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
 
@@ -28,7 +29,7 @@ def jacreg(
 
     Parameters
     ----------
-    f, params, x, reduction
+    f, params, x, reduction, chunk_size
         As in `frobreg`; f returns *logits* (n, k), not probabilities.
     probes, probe, shared_probe, key
         As in `spectreg`, for the projected form.
@@ -50,18 +51,19 @@ def jacreg(
     Sokolić, Giryes, Sapiro, Rodrigues, "Robust large margin deep neural networks" (2016);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), JacReg.
     """
+    checks.choice("probe", probe, LAWS)
     exact = probes is None and num_probes is None
     if exact and (key is not None or shared_probe):
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
     at = Linearised.at(f, params, x)
     S = softmax_jacobian(at.output)
     if exact:
-        return reduce(at.contract(S), reduction)
+        return reduce(at.contract(S, chunk_size), reduction)
     n, m = at.logits.shape
     q = 1 if num_probes is None else num_probes
     r = batch_probes(n, m, S.dtype, probes, probe, q, shared_probe, key)
     S_r = jnp.einsum("nkl,nlq->nkq", S, r)
-    return reduce(at.contract(S_r) / r.shape[2], reduction)
+    return reduce(at.contract(S_r, chunk_size) / r.shape[2], reduction)
 
 
 def softmax_jacobian(z: Any) -> Any:

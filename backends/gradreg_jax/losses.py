@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gradreg_jax import checks
 from gradreg_jax.products import Linearised, at_least_single
@@ -17,17 +18,35 @@ def cross_entropy_gradient(at: Linearised, y: Any) -> Any:
 
 
 def target_probabilities(y: Any, z: Any) -> Any:
-    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
-    y = checks.array(y)
-    if y.ndim != 2:
-        return jax.nn.one_hot(checks.labels(y, *z.shape), z.shape[1])
+    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities.
+
+    Where values cannot be read, a row that is none is NaN.
+    """
+    if y is None or checks.array(y).ndim != 2:
+        return onehot_rows(y, *z.shape)
     y = checks.floating("y", y)
     if y.shape != z.shape:
         raise ValueError(f"expected y with shape ({z.shape[0]},) or {z.shape}, got {y.shape}")
+    if not checks.concrete(y):
+        return jnp.where(improper(y), jnp.nan, y)
     with checks.values():
-        if checks.concrete(y) and ((y < 0).any() or (abs(y.sum(axis=1) - 1) > 1e-2).any()):
+        if improper(y).any():
             raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
     return y
+
+
+def improper(y: Any) -> Any:
+    """Which rows are no probabilities, (n, 1)."""
+    return (y < 0).any(axis=1, keepdims=True) | (abs(y.sum(axis=1, keepdims=True) - 1) > 1e-2)
+
+
+def onehot_rows(y: Any, n: int, m: int) -> Any:
+    """e_y of every example, (n, m).
+
+    Where values cannot be read, a label outside [0, m) has no 1 in its row, which becomes NaN.
+    """
+    e_y = jax.nn.one_hot(checks.labels(y, n, m), m)
+    return jnp.where(e_y.any(axis=1, keepdims=True), e_y, jnp.nan)
 
 
 def mean_squared_error_gradient(at: Linearised, y: Any) -> Any:

@@ -66,10 +66,19 @@ def draw_probes(
         Randomness is an argument.
     dtype : dtype
         That of the logits. Drawn in float32 at least.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `gradreg_jax.checks`: every message says what to do.
     """
     checks.choice("probe", probe, LAWS)
+    n, m = checks.count("n", n), checks.count("m", m)
+    q = checks.count("num_probes", num_probes)
+    if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        raise TypeError(f"expected dtype to be a real floating dtype, got {jnp.dtype(dtype)}")
     drawn_in = jnp.promote_types(jnp.dtype(dtype), jnp.float32)
-    return LAWS[probe](checks.key(key), n, m, num_probes, drawn_in).astype(dtype)
+    return LAWS[probe](checks.key(key), n, m, q, drawn_in).astype(dtype)
 
 
 def batch_probes(
@@ -83,10 +92,10 @@ def batch_probes(
     key: Any,
 ) -> Any:
     """The probes of a batch, r[n, k, q]: those given, checked, or new."""
+    checks.choice("probe", probe, LAWS)
     if probes is not None:
         r = checks.probes(probes, n, m, shared_probe, dtype)
     else:
-        checks.choice("probe", probe, LAWS)
         if checks.count("num_probes", num_probes) >= m:
             raise ValueError(
                 f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "

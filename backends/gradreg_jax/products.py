@@ -1,4 +1,7 @@
-"""‖JᵀR‖²_F by `jax.vjp`, ‖JV‖²_F by `jax.jvp`: J is never formed.
+"""‖JᵀR‖²_F by `jax.vjp`, ‖JV‖²_F by `jax.jvp`; J itself is not formed.
+
+To be differentiated, though, products are kept for the backward pass: all q of them, and with R = I
+these are the rows of J. A `chunk_size` bounds them.
 
 Axes as in `gradreg_ref.contraction`: n example, k logit, i input coordinate, q column.
 """
@@ -50,22 +53,29 @@ class Linearised:
         return self.output.reshape(self.output.shape[0], -1)
 
     @property
+    def input_dtype(self) -> Any:
+        """Of the inputs of one example in a row."""
+        return jnp.result_type(*jax.tree.leaves(self.x))
+
+    @property
     def width(self) -> int:
         """i: input coordinates of one example."""
         return sum(prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x))
 
-    def contract(self, R: Any) -> Any:
-        """‖JᵀR‖²_F of every example, (n,); R[n, k, q]."""
+    def contract(self, R: Any, chunk_size: int | None = None) -> Any:
+        """‖JᵀR‖²_F of every example, (n,); R[n, k, q], or R[1, k, q] for all."""
 
         def one(r: Any) -> Any:
-            (v,) = self.pullback(like(r.reshape(self.output.shape), self.output))
+            (v,) = self.pullback(like(r.reshape(-1, *self.output.shape[1:]), self.output))
             return sum(squares(leaf) for leaf in jax.tree.leaves(v))
 
-        return jax.vmap(one, in_axes=2)(R).sum(axis=0)
+        return over_columns(one, R, chunk_size).sum(axis=0)
 
-    def jvp(self, V: Any) -> Any:
-        """J v for every column of V[n, i, q]: (n, k, q)."""
-        one_example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), self.x)
+    def jvp(self, V: Any, chunk_size: int | None = None) -> Any:
+        """J v for every column of V[n, i, q]: (q, n, k)."""
+        one_example = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape[1:], jnp.result_type(leaf)), self.x
+        )
         _, unravel = ravel_pytree(one_example)
 
         def one(v: Any) -> Any:
@@ -74,7 +84,7 @@ class Linearised:
             return J_v.reshape(J_v.shape[0], -1)
 
         try:
-            return jax.vmap(one, in_axes=2, out_axes=2)(V)
+            return over_columns(one, V, chunk_size)
         except TypeError as error:
             if "custom_vjp" not in str(error):
                 raise
@@ -84,9 +94,20 @@ class Linearised:
             ) from error
 
 
+def over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
+    """one(r) of every column r of R[n, k, q], stacked along a new first axis.
+
+    With a `chunk_size` that many at once, and again in the backward pass, which then holds no more.
+    """
+    if chunk_size is None:
+        return jax.vmap(one, in_axes=2)(R)
+    size = min(checks.count("chunk_size", chunk_size), R.shape[2])
+    return jax.lax.map(jax.checkpoint(one), jnp.moveaxis(R, 2, 0), batch_size=size)
+
+
 def like(r: Any, a: Any) -> Any:
     """r in the dtype of a, and spread over devices like it, which JAX asks of (co)tangents."""
-    return r.astype(a.dtype) + jnp.zeros_like(a)
+    return r.astype(jnp.result_type(a)) + jnp.zeros_like(a)
 
 
 def squares(a: Any) -> Any:
@@ -99,9 +120,9 @@ def at_least_single(a: Any) -> Any:
     return a.astype(jnp.float32) if a.dtype in checks.HALF else a
 
 
-def identity(n: int, size: int, dtype: Any) -> Any:
-    """I for every example: (n, size, size)."""
-    return jnp.broadcast_to(jnp.eye(size, dtype=dtype), (n, size, size))
+def identity(size: int, dtype: Any) -> Any:
+    """I for all examples: (1, size, size)."""
+    return jnp.eye(size, dtype=dtype)[None]
 
 
 def reduce(values: Any, reduction: str) -> Any:

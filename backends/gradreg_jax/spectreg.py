@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from gradreg_jax import checks
 from gradreg_jax.probes import batch_probes
 from gradreg_jax.products import Linearised, Model, reduce, squares
@@ -19,6 +21,7 @@ def spectreg(
     key: Any = None,
     mode: str = "reverse",
     reduction: str = "mean",
+    chunk_size: int | None = None,
 ) -> Any:
     """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
 
@@ -27,8 +30,8 @@ def spectreg(
 
     Parameters
     ----------
-    f, params, x, reduction
-        As in `frobreg`.
+    f, params, x, reduction, chunk_size
+        As in `frobreg`; here q products.
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
         mode (n, i, q), i over the flattened inputs, leaf after leaf.
@@ -59,8 +62,12 @@ def spectreg(
     """
     at = Linearised.at(f, params, x)
     n, m = at.logits.shape
+    dtype = at.output.dtype
     if checks.choice("mode", mode, ("reverse", "forward")) == "forward":
-        m = at.width
-    r = batch_probes(n, m, at.output.dtype, probes, probe, num_probes, shared_probe, key)
-    values = squares(at.jvp(r)) if mode == "forward" else at.contract(r)
+        m, dtype = at.width, at.input_dtype
+    r = batch_probes(n, m, dtype, probes, probe, num_probes, shared_probe, key)
+    if mode == "forward":
+        values = squares(jnp.moveaxis(at.jvp(r, chunk_size), 0, 2))
+    else:
+        values = at.contract(r, chunk_size)
     return reduce(values / r.shape[2], reduction)

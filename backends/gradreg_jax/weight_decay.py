@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gradreg_jax import checks
 from gradreg_jax.products import at_least_single
@@ -13,15 +14,34 @@ def weight_decay(params: Any) -> Any:
 
     Parameters
     ----------
-    params : pytree of arrays
-        Of the network.
+    params : pytree of floating arrays
+        Of the network; numbers among them are passed over, like biases.
 
     Returns
     -------
     array ()
         No ½: of a linear model it *is* FrobReg.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No weights, or leaves that are none (an activation, a name, a table of indices).
     """
-    weights = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim >= 2]
+    weights = [leaf for leaf in jax.tree.leaves(params) if is_weight(leaf)]
     if not weights:
         raise ValueError("expected params with an array of two axes or more, got none")
     return sum((at_least_single(checks.floating("params", W)) ** 2).sum() for W in weights)
+
+
+def is_weight(leaf: Any) -> bool:
+    """Whether it is a floating array of two axes or more; what is no array at all is refused."""
+    if isinstance(leaf, int | float):
+        return False
+    axes = getattr(leaf, "ndim", None)
+    if axes is None or (axes >= 2 and not jnp.issubdtype(leaf.dtype, jnp.floating)):
+        raise TypeError(
+            "expected params whose leaves are floating arrays, got "
+            f"{getattr(leaf, 'dtype', type(leaf).__name__)}; filter them, "
+            "eqx.filter(params, eqx.is_inexact_array), say"
+        )
+    return bool(axes >= 2)

@@ -100,11 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def verified(arguments: argparse.Namespace) -> Report:
     """The report on a backend, or on a function in a process of its own."""
-    fresh = arguments.profile == "long" and arguments.seed is None
+    seed = arguments.seed
+    if seed is None:
+        seed = secrets.randbelow(2**31) if arguments.profile == "long" else 4
     options: dict[str, Any] = {
         "device": arguments.device,
         "dtypes": tuple(arguments.dtype) if arguments.dtype else None,
-        "seed": secrets.randbelow(2**31) if fresh else arguments.seed or 4,
+        "seed": seed,
         "profile": arguments.profile,
         "time_limit": arguments.time_limit,
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,

@@ -68,6 +68,7 @@ def halves(x):
 # Without randomness, so that they also hold shard by shard.
 GIVEN = {
     "frobreg": lambda p, b: gj.frobreg(f, p, b["x"]),
+    "frobreg, chunks": lambda p, b: gj.frobreg(f, p, b["x"], chunk_size=3),
     "frobreg, pytree": lambda p, b: gj.frobreg(parts, p, halves(b["x"])),
     "spectreg": lambda p, b: gj.spectreg(f, p, b["x"], probes=b["R"]),
     "spectreg, forward": lambda p, b: gj.spectreg(f, p, b["x"], probes=b["V"], mode="forward"),
@@ -79,6 +80,9 @@ GIVEN = {
         f, p, b["x"], b["target"], loss="mean_squared_error"
     ),
     "doubleback": lambda p, b: gj.doubleback(f, p, b["x"], b["y"]),
+    "spectreg, forward, chunks": lambda p, b: gj.spectreg(
+        f, p, b["x"], probes=b["V"], mode="forward", chunk_size=1
+    ),
     "jacreg": lambda p, b: gj.jacreg(f, p, b["x"]),
     "jacreg, projected": lambda p, b: gj.jacreg(f, p, b["x"], probes=b["R"]),
     "confidence_penalty": lambda p, b: gj.confidence_penalty(f(p, b["x"])),

@@ -16,6 +16,7 @@ X = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
 Y = np.array([0, 1, 2, 0, 1])
 W = np.random.default_rng(1).standard_normal((4, 3)).astype(np.float32)
 PARAMS = {"W": jnp.asarray(W), "b": jnp.zeros(3)}
+KEY = jax.random.key(0)
 
 
 def f(params, x):
@@ -69,6 +70,36 @@ def test_inputs_are_pytrees_and_outputs_of_any_rank():
     )
 
 
+def test_probes_of_the_inputs_have_their_dtype():
+    """A linear map of a float32 and a float16 part to logits of bfloat16: J v is exact."""
+    parts = {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 2), np.float16)}
+
+    def g(params, x):
+        return (x["a"].sum(axis=1) + 2 * x["b"].sum(axis=1))[:, None].astype(jnp.bfloat16)
+
+    V = np.arange(10.0).reshape(2, 5, 1) - 4
+    Jv = V[:, :3].sum(axis=1) + 2 * V[:, 3:].sum(axis=1)
+    got = gj.spectreg(g, None, parts, probes=V, mode="forward", reduction="none")
+    np.testing.assert_array_equal(got, Jv[:, 0] ** 2)
+    drawn = gj.draw_probes("gaussian", 2, 5, key=KEY)
+    np.testing.assert_array_equal(
+        gj.spectreg(g, None, parts, key=KEY, mode="forward"),
+        gj.spectreg(g, None, parts, probes=drawn, mode="forward"),
+    )
+
+
+def test_numbers_of_probes_are_integers_of_any_kind():
+    two = gj.spectreg(f, PARAMS, X, num_probes=2, key=KEY)
+    for number in (np.int64(2), jnp.int32(2)):
+        assert gj.spectreg(f, PARAMS, X, num_probes=number, key=KEY) == two
+        assert gj.jacreg(f, PARAMS, X, num_probes=number, key=KEY) > 0
+
+
+def test_weight_decay_passes_over_scalars():
+    params = [W, np.zeros(3), 0.5, 3, np.int32(2), jnp.ones(())]
+    assert gj.weight_decay(params) == gj.weight_decay([W])
+
+
 @pytest.mark.parametrize("e", list(bundled()), ids=str)
 def test_a_network_there_and_back(e):
     with jax.enable_x64(True):
@@ -105,6 +136,66 @@ REFUSED = {
         "expected num_probes=1",
     ),
     "no weights": (lambda: gj.weight_decay({"b": jnp.zeros(3)}), "two axes or more"),
+    "a law of nothing": (lambda: gj.jacreg(f, PARAMS, X, probe="bogus"), "expected probe to be"),
+    "a law beside probes": (
+        lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 1)), probe="bogus", key=KEY),
+        "expected probe to be",
+    ),
+    "an activation among weights": (
+        lambda: gj.weight_decay([W, jax.nn.relu]),
+        "expected params whose leaves are floating arrays, got .*; filter them",
+    ),
+    "a name among weights": (
+        lambda: gj.weight_decay({"W": W, "name": "dense"}),
+        "expected params whose leaves are floating arrays, got str; filter them",
+    ),
+    "integers among weights": (
+        lambda: gj.weight_decay([W, np.ones((2, 2), np.int32)]),
+        "expected params whose leaves are floating arrays, got int32; filter them",
+    ),
+    "no labels": (lambda: gj.onehot(f, PARAMS, X, None), "expected labels .*, got None"),
+    "no labels for a loss": (
+        lambda: gj.doubleback(f, PARAMS, X, None),
+        "expected labels .*, got None",
+    ),
+    "no targets": (
+        lambda: gj.doubleback(f, PARAMS, X, None, loss="mean_squared_error"),
+        "expected y .*, got None",
+    ),
+    "no examples to draw for": (lambda: gj.draw_probes("gaussian", 0, 3, key=KEY), "expected n to"),
+    "no logits to draw for": (lambda: gj.draw_probes("gaussian", 2, 1.5, key=KEY), "expected m to"),
+    "no probes to draw": (
+        lambda: gj.draw_probes("gaussian", 2, 3, 0, key=KEY),
+        "expected num_probes to be a whole number >= 1",
+    ),
+    "integer probes": (
+        lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=int),
+        "expected dtype to be a real floating dtype, got int",
+    ),
+    "complex probes": (
+        lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=complex),
+        "expected dtype to be a real floating dtype, got complex",
+    ),
+    "a key of three words": (
+        lambda: gj.spectreg(f, PARAMS, X, key=np.zeros(3, np.uint32)),
+        r"expected key=jax.random.key\(seed\), got uint32 of shape \(3,\); .*wrap_key_data",
+    ),
+    "several keys of old": (
+        lambda: gj.spectreg(f, PARAMS, X, key=np.zeros((5, 2), np.uint32)),
+        r"expected one key, got keys of shape \(5,\)",
+    ),
+    "a yes for a number": (
+        lambda: gj.spectreg(f, PARAMS, X, num_probes=np.True_, key=KEY),
+        "expected num_probes to be a whole number",
+    ),
+    "logits and more": (
+        lambda: gj.frobreg(lambda p, x: (f(p, x), x), PARAMS, X),
+        r"expected f\(params, x\) to return one array, .*, got tuple",
+    ),
+    "logits by name": (
+        lambda: gj.frobreg(lambda p, x: {"z": f(p, x)}, PARAMS, X),
+        r"expected f\(params, x\) to return one array, .*, got dict",
+    ),
 }
 
 

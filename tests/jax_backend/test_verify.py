@@ -1,11 +1,13 @@
 """`gradreg verify` for functions in JAX: what is handed over, and what is found wrong."""
 
+import gradreg_jax as gj
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.random import normal
 
 from gradreg_ref.verify import BY_ID, Broken, bundled, verify
+from gradreg_ref.verify.run import run
 from gradreg_ref.verify.subject import target_of
 
 pytestmark = pytest.mark.xdist_group("jax")
@@ -96,3 +98,20 @@ def test_what_is_wrong_is_said():
 def test_a_function_of_no_arrays_is_broken():
     with pytest.raises(Broken, match="expected a floating array, got float"):
         BY_ID["S2"].check(target(lambda f, params, x: 1.0, "frobreg"), next(bundled()))
+
+
+def taken_for_zero(f, params, x, y):
+    """As jax.nn.one_hot has it: no class for a label out of range."""
+    z, pull = jax.vjp(lambda x: f(params, x), x)
+    return squares(pull(jax.nn.one_hot(y, z.shape[1], dtype=z.dtype))[0]).mean()
+
+
+def test_what_to_do_about_labels_under_jit_is_said():
+    with pytest.raises(Broken, match=r"expected an error or NaN, got .*give NaN .* by jnp.where"):
+        BY_ID["S20"].check(target(taken_for_zero, "onehot"), next(bundled()))
+
+
+def test_what_a_function_is_not_asked_to_refuse_is_said():
+    result = run(BY_ID["S20"], target(gj.onehot, "onehot"), list(bundled())[:1])
+    assert result.verdict == "PASS"
+    assert any("a function need not refuse them" in what for what in result.left_out)
