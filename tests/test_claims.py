@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from claims import holds, networks_for
+from claims import effort, holds, networks_for
 from hypothesis import given
 
 from gradreg_ref import vectors
@@ -41,6 +41,7 @@ test_claims = holds("S1", "S10", "S13", "S14", "S21", "S22")
 def test_dyadic_networks_agree_bit_for_bit(target):
     """Every number of value and parameter gradient, compared with ==: tolerance zero."""
 
+    @effort(target)
     @given(e=networks_for(target, exact=True))
     def on(e):
         agree_bit_for_bit(target, e)

@@ -1,6 +1,6 @@
 """gradreg_torch: the penalties of `gradreg_ref` by automatic differentiation in torch.
 
-The same names and shapes; J is never formed. Functions ``fn(model, x, …)`` (or
+The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)`` (or
 ``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
 """
 

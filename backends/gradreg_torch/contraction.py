@@ -1,4 +1,4 @@
-"""‖JᵀR‖²_F, or ‖JV‖²_F in forward mode, by the mode of the pass: J is never formed.
+"""‖JᵀR‖²_F, or ‖JV‖²_F in forward mode, by the mode of the pass: J itself is not formed.
 
 Axes as in `gradreg_ref.contraction`: n example, k logit, i input coordinate, q column.
 """
