@@ -32,7 +32,8 @@ def figure(title: str, rows: Sequence[Row]) -> Figure:
         elif all(row.cell.row.endswith(" images") for row in run):
             draw_curves(axes, run)
         else:
-            draw_groups(axes, rows)
+            groups = {row.cell.row for row in run}  # with the poster's alone nothing is compared
+            draw_groups(axes, [row for row in rows if row.cell.row in groups])
         axes.set(title=title, ylabel="test accuracy, %")
         if run:
             fig.legend(loc="outside right upper")

@@ -30,7 +30,7 @@ def section(record: Mapping[str, Any], image: str | None) -> str:
 def provenance(record: Mapping[str, Any]) -> str:
     """With what its runs were made; of one that does not say, with what it was written."""
     made = [
-        f"{part['runs']} runs, {versions(part)}; verified {part['verified']}"
+        f"{part['runs']} runs, {versions(part)}, claims: {part['verified']}"
         for part in record.get("runs", ())
     ]
     return "; ".join(made) or versions(record)

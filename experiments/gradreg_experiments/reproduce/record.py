@@ -103,7 +103,8 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     texts = Counter[str]()
     for run in {run.id: run for run in runs if store.find(run) is not None}.values():
         record = json.loads((store.folder / f"{run.id}.json").read_text(encoding="utf-8"))
-        kept = {name: record.get(name) for name in ("versions", "machine", "verified")}
+        kept = {name: record.get(name) for name in ("versions", "machine")}
+        kept["verified"] = str(record.get("verified")).split(": ", 1)[-1]  # the outcome, undated
         texts[json.dumps(kept, sort_keys=True)] += 1
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]
 
