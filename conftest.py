@@ -23,6 +23,7 @@ def pytest_report_header():
     return None if TORCH else "torch is not installed: its tests, README and docs are left out"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """A document's blocks build on one another: one worker runs them all (--dist loadgroup)."""
     for item in items:

@@ -27,6 +27,8 @@ from gradreg_ref.typing import Array, Law
 from gradreg_ref.verify.declaration import Declaration
 from gradreg_ref.verify.declared import DeclaredPenalty
 
+# Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
+OWN_LIMIT = 600.0
 DRAWS = ("model", "params", "x", "probes", "key")
 DECLARED: list[tuple[Callable[..., Any], tuple[str, ...], Declaration]] = [
     (frobreg, ("model", "params", "x"), Declaration("frobreg")),
@@ -62,7 +64,7 @@ class JaxBackend:
     def functions_declared(self, device: str) -> list[DeclaredPenalty]:
         """The functions of this package one by one, with what each of them is."""
         return [
-            DeclaredPenalty(JaxHarness(function, arguments), declaration, device)
+            DeclaredPenalty(JaxHarness(function, arguments, OWN_LIMIT), declaration, device)
             for function, arguments, declaration in DECLARED
         ]
 

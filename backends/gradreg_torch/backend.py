@@ -26,6 +26,8 @@ from gradreg_torch.probes import LAWS
 from gradreg_torch.spectreg import spectreg
 from gradreg_torch.weight_decay import weight_decay
 
+# Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
+OWN_LIMIT = 600.0
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "frobreg": lambda model, x, _, **options: frobreg(model, x, **options),
     "spectreg": lambda model, x, _, **options: spectreg(model, x, **options),
@@ -80,7 +82,7 @@ class TorchBackend:
     def functions_declared(self, device: str) -> list[DeclaredPenalty]:
         """The functions of this package one by one, with what each of them is."""
         return [
-            DeclaredPenalty(TorchHarness(function, arguments), declaration, device)
+            DeclaredPenalty(TorchHarness(function, arguments, OWN_LIMIT), declaration, device)
             for function, arguments, declaration in DECLARED
         ]
 
