@@ -109,7 +109,7 @@ def flat(images):
 @pytest.mark.parametrize("n", [30, CHUNK + 5])
 def test_a_feature_has_mean_0_and_deviation_1_over_the_training_images(n):
     parts = split(data_set(n + 10), train=n, validation=10, seed=0)
-    scaled = standardise(parts)
+    scaled = standardise(parts, "feature")
     x = flat(parts.train_images)
     for part in ("train", "validation", "test"):
         images = getattr(scaled, f"{part}_images")
@@ -118,13 +118,16 @@ def test_a_feature_has_mean_0_and_deviation_1_over_the_training_images(n):
         np.testing.assert_allclose(flat(images), expected, atol=1e-6)  # float32, |x| up to 3
 
 
-def test_one_mean_and_deviation_for_all_pixels():
+def test_one_mean_and_deviation_for_a_channel():
     parts = split(data_set(), train=30, validation=10, seed=0)
-    scaled = standardise(parts, "scalar")
-    x = flat(parts.train_images)
-    for part in ("train", "validation", "test"):
-        expected = (flat(getattr(parts, f"{part}_images")) - x.mean()) / x.std()
-        np.testing.assert_allclose(flat(getattr(scaled, f"{part}_images")), expected, atol=1e-6)
+    parts.train_images[:, 1] //= 3  # channels of different scale
+    scaled = standardise(parts)
+    for channel in range(2):
+        x = flat(parts.train_images[:, channel])
+        for part in ("train", "validation", "test"):
+            before, after = (getattr(p, f"{part}_images")[:, channel] for p in (parts, scaled))
+            expected = (flat(before) - x.mean()) / x.std()
+            np.testing.assert_allclose(flat(after), expected, atol=1e-6)
 
 
 def test_other_images_have_no_part_in_it():
@@ -142,7 +145,7 @@ def test_a_constant_pixel_is_0_in_training_and_not_scaled_elsewhere(value):
     parts = split(data_set(), train=30, validation=10, seed=0)
     parts.train_images[:, 0, 1, 2] = value
     parts.test_images[0, 0, 1, 2] = 100
-    scaled = standardise(parts)
+    scaled = standardise(parts, "feature")
     assert not scaled.train_images[:, 0, 1, 2].any()
     assert scaled.test_images[0, 0, 1, 2] == 100 - value
 
@@ -156,6 +159,6 @@ def test_the_split_itself_stays_as_it_is_and_is_standardised_once():
     with pytest.raises(ValueError, match=r"expected images of uint8, .* got float32"):
         standardise(scaled)
     with pytest.raises(
-        ValueError, match="standardisation to be one of feature, scalar; got 'pixel'"
+        ValueError, match="standardisation to be one of channel, feature; got 'pixel'"
     ):
         standardise(parts, "pixel")

@@ -1,5 +1,7 @@
 """The paper's networks: shapes, initialisation, what is random."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from gradreg_experiments.networks import Architecture, build
@@ -18,13 +20,20 @@ def made(name, architecture, seed=0):
     [
         # Σ (filters · fan-in + biases): 6·25+6, 16·150+16, 120·400+120, 84·120+84, 10·84+10
         ("lenet", LENET, 156 + 2416 + 48_120 + 10_164 + 850),
-        # Filters 9·c·o, two numbers a channel of batch norm, 64·10+10
+        # Filters 9·c·o, two numbers a channel of batch norm, 64·10+10; width 3 is the paper's
         (
             "residual",
             RESIDUAL,
             9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
             + 2 * (16 + 6 * 16 + 6 * 32 + 6 * 64)
             + 650,
+        ),
+        (
+            "residual",
+            replace(RESIDUAL, width=3),
+            9 * (3 * 48 + 6 * 48 * 48 + 48 * 96 + 5 * 96 * 96 + 96 * 192 + 5 * 192 * 192)
+            + 2 * (48 + 6 * 48 + 6 * 96 + 6 * 192)
+            + 1930,
         ),
     ],
 )
@@ -39,16 +48,31 @@ def test_large_images_are_halved():
     assert network[:4](torch.zeros(2, 3, 64, 64)).shape == (2, 16, 32, 32)
 
 
-def test_initialisation_is_hes_and_of_the_generator_alone():
+def test_initialisation_is_of_the_generator_alone():
     state = torch.get_rng_state()
     first, again, other = made("lenet", LENET), made("lenet", LENET), made("lenet", LENET, 1)
     assert torch.get_rng_state().equal(state)
     third = [network[6].weight for network in (first, again, other)]
     assert third[0].equal(third[1])
     assert not third[0].equal(third[2])
-    # 48,000 draws of variance 2 / 400: their sample variance is within 5 of its deviations.
-    assert third[0].var().item() == pytest.approx(2 / 400, rel=5 * (2 / 48_000) ** 0.5)
     assert not first[6].bias.any()
+
+
+@pytest.mark.parametrize(
+    ("law", "of_filters", "of_matrix"),
+    [
+        ("scripts", 4 / (16 * 25 + 120 * 25), 2 / (120 + 84)),
+        ("he", 2 / (16 * 25), 2 / 120),
+    ],
+)
+def test_the_law_of_the_weights(law, of_filters, of_matrix):
+    network = made("lenet", replace(LENET, initialisation=law))
+    for weight, variance in ((network[6].weight, of_filters), (network[9].weight, of_matrix)):
+        # The sample variance of n draws is within 5 of its deviations, at most √(2/n) of it.
+        within = 5 * (2 / weight.numel()) ** 0.5
+        assert weight.var().item() == pytest.approx(variance, rel=within)
+        bounded = weight.abs().max().item() <= (3 * variance) ** 0.5 * (1 + 1e-6)
+        assert bounded == (law == "scripts")  # uniform, or normal
 
 
 def test_the_shortcut_pools_and_adds_channels_of_zeros():

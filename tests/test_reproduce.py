@@ -14,6 +14,7 @@ from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import cells
 from gradreg_experiments.runs.training import Outcome
+from gradreg_torch import confidence_penalty
 from scipy import stats
 
 from gradreg_ref.cli import main
@@ -82,7 +83,7 @@ def test_of_several_experiments_one_that_cannot_be_made_stops_none(tmp_path, unv
     words = ["--seeds", "1", "--iterations", "1", "--tables", "--out", str(tmp_path)]
     assert main(["reproduce", "all", *words]) == 2
     assert "Not run: tinyimagenet: expected --data" in capsys.readouterr().out
-    assert (tmp_path / "standardisation.json").exists()
+    assert (tmp_path / "initialisation.json").exists()
     assert (tmp_path / "index.html").exists()
 
 
@@ -207,6 +208,14 @@ def test_a_part_of_a_table_and_the_rest_is_not_run(tmp_path, unverified):
     assert ran == [("300 images", "baseline"), ("300 images", "CP")]
     assert sum("NOT RUN" in row for row in record["table"]["rows"]) == 13
     assert "--row '300 images' --arm baseline --arm CP" in record["command"]
+
+
+def test_the_scripts_sum_the_confidence_penalty_over_the_batch():
+    run = SETTINGS["mnist"].run
+    z = torch.randn(run.batch, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    p = z.softmax(1)
+    ours = arm(run, "CP", 0.01).confidence * confidence_penalty(z)
+    assert ours.item() == pytest.approx(0.01 * (p * p.log()).sum().item(), rel=1e-12)
 
 
 def test_another_width_of_the_residual_net(tmp_path, monkeypatch):

@@ -53,6 +53,13 @@ def jacobians(f, x):
     return torch.stack(rows)
 
 
+@pytest.mark.parametrize("law", ["scripts", "he"])
+def test_the_weights_at_the_start_are_of_the_law_that_the_run_names(law):
+    run = replace(RUN, initialisation=law)
+    filters = Trainer([run], [images_of(run, None)]).model[6].weight
+    assert (filters.var().item() > 3e-3) == (law == "he")  # 2 / 400, or 4 / 3400
+
+
 PENALISED = {
     "spectreg": lambda J, z, y, r: (J.mT @ r).square().sum((1, 2)),
     "doubleback": lambda J, z, y, r: (

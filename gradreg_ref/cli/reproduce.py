@@ -17,7 +17,7 @@ NAMES = (
     "semi-supervised",
     "tinyimagenet",
     "local-global",
-    "standardisation",
+    "initialisation",
 )
 
 

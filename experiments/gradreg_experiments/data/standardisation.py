@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from gradreg_experiments.data.splits import Pixels, Split
 from gradreg_ref import checks
 
-Standardisation = Literal["feature", "scalar"]
+Standardisation = Literal["channel", "feature"]
 CHUNK = 1024  # images whose squares are held at once
 
 
-def standardise(parts: Split, standardisation: Standardisation = "feature") -> Split:
+def standardise(parts: Split, standardisation: Standardisation = "channel") -> Split:
     """Subtract the mean of the training images, and divide by their deviation.
 
     Both are of the training images alone, and applied to all parts.
@@ -22,9 +22,10 @@ def standardise(parts: Split, standardisation: Standardisation = "feature") -> S
     ----------
     parts : Split
         As `split` gives it.
-    standardisation : {"feature", "scalar"}
-        One mean and deviation for each pixel and channel, as the paper's scripts do, or one for
-        all of them. What does not vary is divided by 1.
+    standardisation : {"channel", "feature"}
+        One mean and deviation for each channel, as the paper's scripts do, or for each pixel and
+        channel: one that is lit in a few training images has a tiny deviation, and blows up in
+        test images. What does not vary is divided by 1.
 
     Returns
     -------
@@ -60,9 +61,10 @@ def moments(
     second: Any = np.zeros_like(first)
     for start in range(0, n, CHUNK):
         second += np.square(images[start : start + CHUNK], dtype=np.int64).sum(axis=0)
-    if standardisation == "scalar":
+    if standardisation == "channel":
         # Python's integers: for many images the products pass 64 bits.
-        n, first, second = n * first.size, int(first.sum()), int(second.sum())
-    deviation = np.sqrt((n * second - first * first) / n**2)
+        n *= first[0].size
+        first, second = (a.sum(axis=(1, 2), keepdims=True).astype(object) for a in (first, second))
+    deviation = np.sqrt(((n * second - first * first) / n**2).astype(np.float64))
     scale = np.where(deviation == 0, 1, deviation)
     return np.asarray(first / n, np.float32), np.asarray(scale, np.float32)

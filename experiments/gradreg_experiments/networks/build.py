@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import sqrt
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradreg_experiments.networks.layers import Block, GivenDropout
 from gradreg_ref import checks
@@ -27,6 +28,8 @@ class Architecture:
         Of the last hidden layer of the LeNet. The residual net has batch norm everywhere.
     width : int
         Filters of the residual net are (16, 32, 64) times this.
+    initialisation : {"scripts", "he"}
+        See `draw`.
     """
 
     shape: tuple[int, int, int]
@@ -35,6 +38,7 @@ class Architecture:
     dropout: bool = False
     batch_norm: bool = False
     width: int = 3
+    initialisation: str = "scripts"
 
 
 def lenet(a: Architecture) -> nn.Sequential:
@@ -68,12 +72,12 @@ def residual(a: Architecture) -> nn.Sequential:
             f"batch_norm={a.batch_norm}"
         )
     stride = 2 if min(a.shape[1:]) >= 64 else 1
+    channels = 16 * a.width
     layers: list[nn.Module] = [
-        nn.Conv2d(a.shape[0], 16, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(16),
+        nn.Conv2d(a.shape[0], channels, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
     ]
-    channels = 16
     for level, out in enumerate((16 * a.width, 32 * a.width, 64 * a.width)):
         first = Block(channels, out, stride=2 if level else 1)
         layers += [first, Block(out, out), Block(out, out)]
@@ -89,8 +93,21 @@ NETWORKS: dict[str, Callable[[Architecture], nn.Sequential]] = {
 }
 
 
+def draw(weight: Tensor, initialisation: str, generator: torch.Generator) -> None:
+    """Fill with the paper's scripts' law, or with He's.
+
+    "scripts": uniform, of variance 4 / (fan-in + fan-out) for filters and 2 / (fan-in + fan-out)
+    for matrices (Glorot and Bengio 2010; twice it for filters, as a ReLU follows). "he":
+    N(0, 2 / fan-in) (He et al. 2015), which makes the Jacobian of the LeNet several times larger.
+    """
+    if initialisation == "he":
+        nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+    else:
+        nn.init.xavier_uniform_(weight, sqrt(2) if weight.ndim == 4 else 1.0, generator=generator)
+
+
 def build(name: str, architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
-    """A network with W ~ N(0, 2 / fan-in) (He et al. 2015) and biases 0, drawn in float32.
+    """A network with its weights drawn in float32, and biases 0.
 
     Channels come last in memory, which is what convolutions on a CPU are fast with.
     """
@@ -99,7 +116,7 @@ def build(name: str, architecture: Architecture, generator: torch.Generator) -> 
         network = make(architecture)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            draw(layer.weight, architecture.initialisation, generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     for p in network.parameters():

@@ -20,7 +20,7 @@ DATA = {
     "train-size": ("mnist",),
     "semi-supervised": ("mnist",),
     "local-global": ("mnist",),
-    "standardisation": ("mnist",),
+    "initialisation": ("mnist",),
     "tinyimagenet": ("tiny-imagenet-200",),
 }
 

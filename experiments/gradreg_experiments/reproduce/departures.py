@@ -12,9 +12,16 @@ DIGITS = (
     "digits is not of the paper: 8 × 8 pixels, enlarged to 28 × 28 for the LeNet; settings and λ "
     "are those of MNIST with 200 images and 1,000 iterations."
 )
+CIFAR_100 = (
+    "CIFAR-100: 2,000 training images, as the poster says; the authors' script trains on 20,000."
+)
 STANDARDISED = (
-    "Images are standardised by statistics of the training images alone, on MNIST one mean and "
-    "deviation for all pixels; the scripts take each pixel's, of each part by itself."
+    "Images are standardised by a mean and deviation for each channel of the training images; the "
+    "scripts take those of each part for itself."
+)
+BATCH_NORM = (
+    "Batch norm takes its running averages in tests; the scripts take the statistics of each test "
+    "batch."
 )
 OF_PENALTIES = {
     "spectreg": "SpectReg draws a probe for each example, on the pass that the loss takes; the "
@@ -29,7 +36,8 @@ def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[
     pairs = [(p.run, c.run) for p, c in zip(published.cells, changed.cells, strict=True)]
     return [
         *dict.fromkeys(s for run in runs for s in of_data(run, folder)),
-        *([] if published.name == "standardisation" else [STANDARDISED]),
+        STANDARDISED,
+        *([BATCH_NORM] if any(run.batch_norm for run in runs) else []),
         *(said for name, said in OF_PENALTIES.items() if name in {run.penalty for run in runs}),
         *dict.fromkeys(s for p, c in pairs for s in of_changes(p, c)),
     ]
@@ -42,6 +50,8 @@ def of_data(run: Run, folder: Path | None) -> Iterator[str]:
     else:
         title = DATA_SETS[run.data].title
         yield from (f"{title}: {note}." for note in read(run.data, folder).notes)
+    if run.data == "cifar-100":
+        yield CIFAR_100
 
 
 def of_changes(published: Run, changed: Run) -> Iterator[str]:

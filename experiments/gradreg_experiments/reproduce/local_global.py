@@ -82,7 +82,13 @@ def trained(run: Run, store: Store, parts: Split) -> nn.Module:
     """Its network with the weights that were kept."""
     _, c, h, w = parts.train_images.shape
     architecture = Architecture(
-        (c, h, w), len(parts.classes), run.batch, run.dropout, run.batch_norm, run.width
+        (c, h, w),
+        len(parts.classes),
+        run.batch,
+        run.dropout,
+        run.batch_norm,
+        run.width,
+        run.initialisation,
     )
     network = build(run.network, architecture, generator(run.seed, "initialisation"))
     try:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradreg_experiments.runs.description import Run
+from gradreg_ref.conventions import equal_lam
 
 TEMPLATE = 0  # the seed of a run whose seed is yet to be set
 
@@ -21,7 +22,7 @@ class Setting:
     weight_decay : float
         Where there is some.
     lams : mapping
-        λ (β of the confidence penalty) of each arm with weight decay.
+        λ of each arm with weight decay. CP's is β of a sum over the batch, as in the scripts.
     lams_without : mapping
         Those that differ without.
     """
@@ -33,14 +34,10 @@ class Setting:
     lams_without: dict[str, float]
 
 
-# Pixels that are lit in one of 2000 images have tiny deviations: a mean and deviation for each
-# pixel, of the training images alone, blows them up in test images. The scripts take those of the
-# test images for the test images, which hides it; `standardisation` shows what it costs.
 LENET = Run(
     data="mnist",
     train=2000,
     validation=10_000,
-    standardisation="scalar",
     network="lenet",
     dropout=True,
     seed=TEMPLATE,
@@ -118,7 +115,8 @@ ARMS: dict[str, dict[str, Any]] = {
 def arm(run: Run, name: str, lam: float = 0.0) -> Run:
     """The run with that arm's penalty."""
     if name == "CP":
-        return replace(run, confidence=float(lam))
+        beta = equal_lam("confidence_penalty_scripts", lam, n=run.batch)
+        return replace(run, confidence=beta)
     if name == "baseline":
         return run
     return replace(run, lam=float(lam), **ARMS[name])

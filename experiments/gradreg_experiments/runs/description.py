@@ -41,10 +41,12 @@ class Run:
         Images; see `gradreg_experiments.data.split`.
     balanced : bool
         The same number of each class.
-    standardisation : {"feature", "scalar"}
-        By the training images alone.
+    standardisation : {"channel", "feature"}
+        A mean and deviation for each channel or pixel, of the training images alone.
     network : {"lenet", "residual"}
         See `gradreg_experiments.networks`.
+    initialisation : {"scripts", "he"}
+        The paper's, or He's.
     dropout, batch_norm, width
         Of the network.
     penalty : str
@@ -83,7 +85,8 @@ class Run:
     seed: int
     validation: int = 0
     balanced: bool = False
-    standardisation: Literal["feature", "scalar"] = "feature"
+    standardisation: Literal["channel", "feature"] = "channel"
+    initialisation: Literal["scripts", "he"] = "scripts"
     dropout: bool = False
     batch_norm: bool = False
     width: int = 3

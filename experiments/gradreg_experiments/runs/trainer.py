@@ -52,6 +52,7 @@ class Trainer:
             run.dropout,
             run.batch_norm,
             run.width,
+            run.initialisation,
         )
         networks = [
             build(run.network, architecture, randomness.generator(seed, "initialisation"))
