@@ -94,13 +94,15 @@ def verify(session):
 @nox.session
 def bench(session):
     """What a step costs, on one thread: an hour (`-- --networks LeNet` for torch's LeNet)."""
-    session.install(TORCH, JAX[0], "matplotlib>=3.8")
-    session.install("-e", ".")
+    session.install(TORCH, JAX[0])
+    session.install("-e", ".[experiments]")
     out = ("--out", "benchmarks/results/cpu.json")
     session.run("python", "benchmarks/step_cost.py", *(session.posargs or out), env=ONE_THREAD)
     if not session.posargs:
         jax = ("benchmarks/jax_step_cost.py", "--out", "benchmarks/results/jax_cpu.json")
         session.run("python", *jax, env=ONE_THREAD)
+        stacked = ("benchmarks/stacked_seeds.py", "--out", "benchmarks/results/stacked_cpu.json")
+        session.run("python", *stacked, env=ONE_THREAD)
         session.run("python", "benchmarks/report.py")
 
 

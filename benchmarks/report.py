@@ -121,6 +121,24 @@ def goal(rows: list[dict[str, Any]]) -> str:
     return f"The goal on LeNet, at most `{GOAL}` plain steps: {'; '.join(said)}."
 
 
+def stacked(result: dict[str, Any]) -> str:
+    """A line an arm, a column a number of seeds."""
+    seeds = list(dict.fromkeys(row["seeds"] for row in result["rows"]))
+    lines = [
+        *heading(f"torch {result['torch']}", result),
+        f"| times faster (quartiles) | {' | '.join(f'{n} seeds' for n in seeds)} |",
+        "|---" * (1 + len(seeds)) + "|",
+    ]
+    for name in dict.fromkeys(row["arm"] for row in result["rows"]):
+        cells = []
+        for row in result["rows"]:
+            if row["arm"] == name:
+                low, _, high = row["quartiles"]
+                cells.append(f"`{row['speed_up']:.2f}` (`{low:.2f}`, `{high:.2f}`)")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def plot(result: dict[str, Any], path: Path) -> None:
     """Ratios with m = 10, a group for each network."""
     networks = list(dict.fromkeys(row["network"] for row in result["rows"]))
@@ -146,6 +164,7 @@ TABLES = {  # by their marks: page, results, what makes it
     "cost": ("cost.md", "cpu.json", table),
     "cost in JAX": ("cost.md", "jax_cpu.json", jax_table),
     "choices": ("choose.md", "cpu.json", choices),
+    "stacked": ("cost.md", "stacked_cpu.json", stacked),
 }
 
 

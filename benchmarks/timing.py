@@ -76,5 +76,10 @@ def write(result: dict[str, Any], out: Path | None) -> None:
             kept = [row for row in old["rows"] if (row["network"], row["m"]) not in new]
             merged["rows"] = kept + result["rows"]
             merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
+    save(merged, out)
+
+
+def save(result: dict[str, Any], out: Path) -> None:
+    """As JSON, in place of what is there."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

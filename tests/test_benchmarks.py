@@ -28,7 +28,7 @@ def scripts(monkeypatch):
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="the report draws with matplotlib")
-@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices"])
+@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices", "stacked"])
 def test_the_page_is_the_results(scripts, mark):
     report = scripts("report")
     name, source, table = report.TABLES[mark]
