@@ -76,6 +76,22 @@ def test_the_benchmark_of_jax_runs(tmp_path):
     assert all(row["ratio"] > 0 and row["memory_ratio"] > 0 for row in rows)
 
 
+@needs_torch
+def test_the_benchmark_of_stacked_seeds_runs(tmp_path):
+    pytest.importorskip("sklearn")
+    out = tmp_path / "stacked.json"
+    script = BENCHMARKS / "stacked_seeds.py"
+    subprocess.run([sys.executable, script, "--turns", "2", "--out", out], check=True)
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["arm"], row["seeds"]) for row in rows[:4]] == [
+        ("baseline", 3),
+        ("baseline", 5),
+        ("baseline", 10),
+        ("SpectReg", 3),
+    ]
+    assert all(row["speed_up"] > 0 for row in rows)
+
+
 @needs_jax
 def test_penalties_by_hand_descend_as_ours(scripts):
     import jax
