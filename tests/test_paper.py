@@ -12,13 +12,17 @@ from gradreg_experiments.reproduce.markdown import section
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
-BETWEEN = re.compile(r"(<!-- result: ([\w-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- result: ([\w/-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
 
 def records():
-    """Of the experiments, by name."""
-    found = (json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json"))
-    return {record["experiment"]: record for record in found if "experiment" in record}
+    """Of the experiments, by file: "toy", or "short/weight-decay" of runs that were cut short."""
+    found = {}
+    for path in [*RESULTS.glob("*.json"), *RESULTS.glob("short/*.json")]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "experiment" in record:
+            found[path.relative_to(RESULTS).with_suffix("").as_posix()] = record
+    return found
 
 
 def written(text):
@@ -41,7 +45,7 @@ def test_the_page_has_the_results():
 
 def test_every_run_of_a_table_is_kept():
     """Its file says with what it was made, and lets others go on from there."""
-    kept = {path.stem for path in (RESULTS / "runs").glob("*.json")}
+    kept = {path.stem for path in RESULTS.rglob("runs/*.json")}
     used = set()
     for name in set(records()) - {"toy", "local-global"}:
         with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:

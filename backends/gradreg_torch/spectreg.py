@@ -45,7 +45,8 @@ def spectreg(
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
         The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
-        never below that of independent ones.
+        never below that of independent ones. With batch norm before the last linear layer, and
+        the statistics of the batch, it is zero: see "Batch norm" in the documentation of modes.
     generator : torch.Generator
         On the device of the logits. Needed where probes are drawn.
 

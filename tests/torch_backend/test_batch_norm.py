@@ -141,3 +141,15 @@ def test_instance_norm_couples_nothing():
         nn.Unflatten(1, (1, 3)), nn.InstanceNorm1d(1), nn.Flatten(), nn.Linear(3, 2)
     )
     gt.frobreg(model.double(), X, batchnorm="error")
+
+
+def test_a_shared_probe_sees_nothing_of_batch_norm_before_the_last_layer():
+    torch.manual_seed(0)
+    layers = nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 2)
+    model = nn.Sequential(*layers).double()
+    one = gt.spectreg(model, X, probes=R[:1], shared_probe=True)
+    gradients = torch.autograd.grad(one, list(model.parameters()), allow_unused=True)
+    # The sum of B centred values is a rounding error: u · B · m of numbers of order 1, squared.
+    assert one.item() < 1e-28
+    assert all(g is None or g.abs().max() < 1e-14 for g in gradients)
+    assert gt.spectreg(model, X, probes=R).item() > 1e-2
