@@ -75,6 +75,11 @@ def test_the_law_of_the_weights(law, of_filters, of_matrix):
         assert bounded == (law == "scripts")  # uniform, or normal
 
 
+def test_a_law_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="initialisation to be one of scripts, he; got 'xavier'"):
+        made("lenet", replace(LENET, initialisation="xavier"))
+
+
 def test_the_shortcut_pools_and_adds_channels_of_zeros():
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     y = Shortcut(extra=2, stride=2)(x)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from gradreg_experiments.networks.layers import Block, GivenDropout
 from gradreg_ref import checks
 
+INITIALISATIONS = ("scripts", "he")
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -112,6 +114,7 @@ def build(name: str, architecture: Architecture, generator: torch.Generator) -> 
     Channels come last in memory, which is what convolutions on a CPU are fast with.
     """
     make = NETWORKS[checks.choice("network", name, NETWORKS)]
+    checks.choice("initialisation", architecture.initialisation, INITIALISATIONS)
     with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws from the global one
         network = make(architecture)
     for layer in network.modules():
