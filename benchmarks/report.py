@@ -15,6 +15,7 @@ CHOICES = {
     "spectreg": "`spectreg` or `doubleback`, one product",
     "spectreg, 5 orthogonal": "5 orthogonal probes",
     "frobreg": "`frobreg`, exact, 10 classes",
+    "frobreg, batchnorm=eval": '`frobreg`, `batchnorm="eval"`',
     "spectreg, every=16": "`every=16`",
     "spectreg, fraction=1/4": "`fraction=1/4`",
     "spectreg, forward": '`mode="forward"`',

@@ -38,6 +38,18 @@ def test_the_parts_are_disjoint_and_of_the_size_asked_for(train, validation, see
         assert np.bincount(parts.validation_labels, minlength=3).tolist() == [validation // 3] * 3
 
 
+def test_unlabelled_images_are_of_the_training_part_and_in_no_other():
+    data = data_set()
+    parts = split(data, train=20, validation=10, seed=4, unlabelled=30)
+    used = [parts.train_rows, parts.validation_rows]
+    left = np.setdiff1d(np.arange(60), np.concatenate(used))
+    ours = {image.tobytes() for image in parts.unlabelled_images}
+    assert ours == {data.train_images[row].tobytes() for row in left}
+    assert len(parts.unlabelled_images) == 30
+    with pytest.raises(ValueError, match="expected at most 30 unlabelled images"):
+        split(data, train=20, validation=10, seed=4, unlabelled=31)
+
+
 def test_all_images_can_be_used():
     for balanced in (False, True):
         parts = split(data_set(), train=45, validation=15, seed=1, balanced=balanced)

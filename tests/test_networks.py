@@ -75,6 +75,16 @@ def test_the_law_of_the_weights(law, of_filters, of_matrix):
         assert bounded == (law == "scripts")  # uniform, or normal
 
 
+def test_the_law_of_filters_with_a_stride():
+    """Their outputs meet fewer places: fan-out is divided by the stride squared."""
+    network = made("residual", Architecture((3, 32, 32), 10, 2, batch_norm=True, width=2))
+    for level, stride in ((3, 1), (6, 2), (9, 2)):
+        weight = network[level].branch[0].weight
+        fan_in, fan_out = weight[0].numel(), weight[:, 0].numel() / stride**2
+        within = 5 * (2 / weight.numel()) ** 0.5
+        assert weight.var().item() == pytest.approx(4 / (fan_in + fan_out), rel=within)
+
+
 def test_a_law_that_is_not_known_is_refused():
     with pytest.raises(ValueError, match="initialisation to be one of scripts, he; got 'xavier'"):
         made("lenet", replace(LENET, initialisation="xavier"))

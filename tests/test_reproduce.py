@@ -107,6 +107,21 @@ def test_every_cell_is_another_run_with_a_baseline(name):
             assert arms[0] == "baseline"
 
 
+@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if n != "tinyimagenet"])
+def test_no_two_data_sets_share_a_row(name, monkeypatch):
+    """Results and the poster's figures are found by row."""
+    monkeypatch.setattr(departures, "of", lambda *_: [])
+    several = assembly.known(name)
+    request = SimpleNamespace(data=several, changes={}, iterations=None, width=None, folder=None)
+    request.rows = request.arms = ()
+    cells = assembly.assembled(name, request).cells
+    data = {}
+    for cell in cells:
+        data.setdefault(cell.row, set()).add(cell.run.data)
+    assert all(len(sets) == 1 for sets in data.values())
+    assert {cell.run.data for cell in cells} == set(several)
+
+
 def test_a_budget_gives_up_seeds_then_iterations(monkeypatch):
     monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
     runs = [replace(RUN, iterations=1000), replace(RUN, iterations=2000)]  # 30 s a seed
@@ -138,6 +153,28 @@ def test_a_budget_shortens_what_is_compared_alike(tmp_path, unverified, monkeypa
     record = json.loads((tmp_path / "confidence-penalty.json").read_text(encoding="utf-8"))
     lengths = {row["setting"]["iterations"] for row in record["rows"]}
     assert lengths == {3}
+    # On a faster machine, or a moment later, the same command goes on with the same runs.
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 1 / 0)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.json")}
+    assert main([*words, "--arm", "SpectReg", "--budget", "0.1s"]) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").glob("*.json")}
+    with pytest.raises(ZeroDivisionError):
+        main([*words, "--arm", "SpectReg", "--budget", "0.2s"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"command": "c"}', '{"command": "c", "seeds": 0}'])
+def test_a_damaged_plan_is_named(tmp_path, text):
+    (tmp_path / "plan").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="delete it to plan anew"):
+        budget.planned(tmp_path / "plan", "c", lambda: None)
+
+
+def test_a_budget_is_shared_by_the_tables(tmp_path, unverified, monkeypatch):
+    given = []
+    monkeypatch.setattr(run, "one_experiment", lambda e, request, *_: given.append(request) or [])
+    monkeypatch.setattr(run, "toy", lambda *_: 0)
+    assert main(["reproduce", "all", "--budget", "7min", "--out", str(tmp_path)]) == 2
+    assert [request.budget for request in given] == [60] * 7  # TinyImageNet is not there
 
 
 @pytest.mark.parametrize("text", ["10", "ten minutes", "0s", "-5min", "5 days"])
@@ -197,6 +234,21 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
     assert not page.fetched
     for suffix in ("png", "svg"):
         assert (tmp_path / f"local-global.{suffix}").stat().st_size > 5000
+
+
+def test_a_table_that_is_replaced_is_said(tmp_path, unverified, capsys):
+    words = ["reproduce", "confidence-penalty", "--out", str(tmp_path), "--seeds", "1"]
+    part = ["--arm", "baseline"]
+    assert main([*words, "--iterations", "1", *part]) == 0
+    assert "In place of" not in capsys.readouterr().out
+    assert main([*words, "--iterations", "2", *part]) == 0
+    assert "In place of a table with other rows or settings" in flat(capsys.readouterr().out)
+    assert main([*words, "--iterations", "3", *part, "--tables"]) == 0
+    assert "have other settings" in flat(capsys.readouterr().out)
+
+
+def flat(text):
+    return " ".join(text.split())
 
 
 def test_a_part_of_a_table_and_the_rest_is_not_run(tmp_path, unverified):

@@ -140,6 +140,12 @@ STACKED = {
     "unlabelled": {"penalty": "spectreg", "lam": 0.1, "unlabelled": 40, "dropout": True},
     "doubleback": {"penalty": "doubleback", "lam": 0.1, "confidence": 0.1},
     "jacreg": {"penalty": "jacreg", "lam": 0.1, "options": {"num_probes": 1}},
+    "running statistics": {
+        "penalty": "frobreg",
+        "lam": 0.1,
+        "batch_norm": True,
+        "options": {"batchnorm": "eval"},
+    },
 }
 
 
@@ -171,16 +177,10 @@ train([from_toml(Path(sys.argv[1]))], None, Path(sys.argv[2]))
 """
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
-    run = replace(
-        RUN,
-        dropout=True,
-        penalty="spectreg",
-        lam=0.1,
-        weight_decay=1e-3,
-        iterations=400,
-        options={"every": 2, "fraction": 0.5},
-    )
+@pytest.mark.parametrize("kind", [{"dropout": True}, {"options": {"every": 2, "fraction": 0.5}}])
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, kind):
+    kind = {"options": {"every": 2}} | kind
+    run = replace(RUN, penalty="spectreg", lam=0.1, weight_decay=1e-3, iterations=400, **kind)
     file, checkpoint = tmp_path / "run.toml", tmp_path / "run.checkpoint"
     options = run.chosen.pop("options")
     lines = [f"{k} = {json.dumps(v)}" for k, v in run.chosen.items() if k != "options"]
@@ -202,6 +202,20 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     assert replace(resumed, seconds=0) == replace(whole, seconds=0)
     for a, b in zip(network.parameters(), other.parameters(), strict=True):
         assert a.equal(b)
+
+
+def test_what_is_left_is_to_look_at_the_images(tmp_path, monkeypatch):
+    """A run that is stopped then is not trained again."""
+    checkpoint = tmp_path / "run.checkpoint"
+    monkeypatch.setattr(training, "outcome", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train([RUN], None, checkpoint)
+    monkeypatch.undo()
+    counted = []
+    (resumed,), _ = train([RUN], None, checkpoint, counted.append)
+    (whole,), _ = train([RUN])
+    assert not counted
+    assert replace(resumed, seconds=0) == replace(whole, seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -519,9 +533,30 @@ TUNED = replace(RUN, penalty="spectreg", validation=20)
 
 
 def at(lam, seed, validation):
-    """What came of one λ and seed."""
+    """What came of one λ and seed: the better in validation, the worse in the test."""
     run = replace(TUNED, lam=lam, seed=seed)
-    return Outcome(run, 1.0, validation, validation, 1.0, 0.1, 1.0)
+    return Outcome(run, 1.0, validation, 1 - validation, 1.0, 0.1, 1.0)
+
+
+def test_lam_is_chosen_by_validation_images_alone():
+    points = [tune.Point(lam, (at(lam, 1, value),)) for lam, value in ((0.0, 0.6), (0.1, 0.8))]
+    assert tune.best(points).lam == 0.1
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        (0.0, "No λ of the grid does better than none"),
+        (0.1, "--from extends it"),
+        (0.5, ""),
+        (0.9, "--to extends it"),
+    ],
+)
+def test_a_choice_at_the_end_of_the_grid_is_said(best, said):
+    grid = (0.0, 0.1, 0.5, 0.9)
+    points = [tune.Point(lam, (at(lam, 1, 0.9 if lam == best else 0.5),)) for lam in grid]
+    assert said in tune.at_an_end(points)
+    assert bool(said) == bool(tune.at_an_end(points))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
@@ -585,6 +620,20 @@ BAD = {
     ),
     "an integer of 400 digits": ({"confidence": 10**400}, "expected confidence below 2.63, got a"),
     "a seed of 400 digits": ({"seed": 10**400}, "expected seed below 2.63, got a number of 401"),
+    "a fraction with dropout": (
+        {"penalty": "spectreg", "dropout": True, "options": {"fraction": 0.5}},
+        "expected fraction = 1 with dropout, as a mask belongs to the rows of a whole batch",
+    ),
+    "a fraction and unlabelled images": (
+        {"penalty": "spectreg", "unlabelled": 40, "options": {"fraction": 0.5}},
+        "expected fraction = 1 with unlabelled",
+    ),
+    "a compiled step in two": (
+        {"penalty": "spectreg", "compile": True, "options": {"every": 2}},
+        "expected every = 1 with compile, as a step is compiled once",
+    ),
+    "an unknown network": ({"network": "lnet"}, "expected network to be one of lenet, residual"),
+    "unknown data": ({"data": "mnsit"}, "expected data to be one of digits, mnist"),
     "fewer unlabelled ones than a step takes": (
         {"penalty": "spectreg", "unlabelled": 5},
         "expected unlabelled = 0 or >= batch = 12",
@@ -645,6 +694,34 @@ def test_a_fraction_cannot_be_stacked():
     runs = [replace(RUN, seed=s, penalty="spectreg", options={"fraction": 0.5}) for s in (1, 2)]
     with pytest.raises(ValueError, match="leave --stack-seeds out"):
         train(runs)
+
+
+def test_finite_differences_cannot_be_stacked():
+    """vmap cannot run them."""
+    options = {"mode": "finite_difference"}
+    runs = [replace(RUN, seed=s, penalty="spectreg", options=options) for s in (1, 2)]
+    with pytest.raises(ValueError, match=r"for stacked seeds.*leave --stack-seeds out"):
+        train(runs)
+
+
+def test_half_precision_in_forward_mode():
+    """Probes of the inputs have their dtype, not autocast's."""
+    train([replace(RUN, penalty="spectreg", amp="bfloat16", options={"mode": "forward"})])
+
+
+def test_checkpoints_of_other_seeds_have_other_names(tmp_path):
+    store, (a, b, c) = Store(tmp_path), (replace(RUN, seed=s) for s in (1, 2, 3))
+    assert len({store.checkpoint(group) for group in ((a,), (a, b), (a, c))}) == 3
+
+
+def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path, monkeypatch):
+    key = training.checkpoint_key([RUN], None)
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    other = training.checkpoint_key([RUN], None)
+    state = {"model": {}, "optimiser": {}, "scaler": {}}
+    Checkpoint(tmp_path / "c", other).save(3, 0.0, state)
+    with pytest.raises(ValueError, match="one of another number of processes"):
+        Checkpoint(tmp_path / "c", key).load("cpu")
 
 
 def test_a_fraction_is_of_one_process(monkeypatch):

@@ -45,7 +45,8 @@ def side(f: ForwardPass) -> int:
 
 
 def identity(f: ForwardPass) -> Tensor:
-    """The columns of the exact penalty: R = I_m, or V = I_i."""
+    """The columns of the exact penalty: R = I_m, or V = I_i, of all examples."""
+    f.same_for_all()
     n, size = f.example.shape[0], side(f)
     dtype = f.example.dtype if f.mode == "forward" else f.logits.dtype
     return torch.eye(size, dtype=dtype, device=f.example.device).expand(n, size, size)

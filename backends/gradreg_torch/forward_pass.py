@@ -5,7 +5,7 @@ Every penalty starts here, so what a user may pass, and what is refused, is writ
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from gradreg_torch import checks, distributed, graph
 from gradreg_torch.inputs import Inputs, Named, Wrt, by_name, computed, own, select
 from gradreg_torch.kinks import kinks
 from gradreg_torch.modes import resolve
-from gradreg_torch.normalisation import couples
+from gradreg_torch.normalisation import LOGITS, OWN_R, REFUSING, couples
 from gradreg_torch.running import (
     Buffers,
     Model,
@@ -84,6 +84,13 @@ class ForwardPass:
         """An input, for batch size, dtype and device before there are logits."""
         return next(iter(self.inputs.values()))
 
+    def same_for_all(self) -> None:
+        """R is one for all examples: none may see another, or their derivatives cancel."""
+        if self.model is None:
+            require_no_coupling(self.output, OWN_R)
+        elif self.model.batchnorm == "batch":
+            self.model = replace(self.model, batchnorm=OWN_R)
+
     def evaluate(self) -> None:
         """Run the model in reverse mode, eager or inside `torch.compile`."""
         assert self.model is not None
@@ -122,8 +129,8 @@ class ForwardPass:
     def accept(self, output: Any, moved: Buffers | None = None, *, grad: bool = True) -> None:
         """The output of the model, checked; buffers that moved in a pure pass."""
         checks.output(output, self.example.shape[0], grad=grad)
-        if self.model is not None and self.model.batchnorm == "error":
-            require_no_coupling(output)
+        if self.model is not None:
+            require_no_coupling(output, self.model.batchnorm)
         if self.check_values:
             checks.finite(self.inputs, output, self.model and self.model.function)
         if moved and self.update_statistics and self.model is not None:
@@ -131,10 +138,11 @@ class ForwardPass:
         self.evaluated = output
 
 
-def require_no_coupling(output: Tensor) -> None:
-    """For batchnorm="error": no batch norm with the statistics of the batch."""
-    if graph.couples_examples(graph.nodes(output)):
-        raise ValueError(couples("error"))
+def require_no_coupling(output: Tensor, policy: str) -> None:
+    """For policies that refuse it: no batch norm with the statistics of the batch."""
+    hidden = torch.compiler.is_compiling()  # refused by the formulas there
+    if policy in REFUSING and not hidden and graph.couples_examples(graph.nodes(output)):
+        raise ValueError(couples(policy))
 
 
 def on_cpu(inputs: Named) -> bool:
@@ -176,6 +184,7 @@ def forward_pass(
             checks.mode_of_logits(mode)
             f = ForwardPass(None, inputs, "reverse", create_graph, reads, False)
             f.accept(model)
+            require_no_coupling(model, LOGITS if batchnorm == "eval" else batchnorm)
             if create_graph and not torch.compiler.is_compiling():
                 found = graph.nodes(model)
                 distributed.allowed_logits(found)

@@ -33,8 +33,9 @@ def frobreg(
         cannot be differentiated twice, finite differences, with a warning.
     batchnorm : {"batch", "eval", "error"}
         What batch norm in training mode does, which couples the examples of a batch. "batch": the
-        derivatives are those of the whole batch, ‖∂Σ_b r_bᵀz_b/∂x_c‖² for example c. "eval": its
-        running statistics, a function of every example alone. "error": refused.
+        derivatives are those of the whole batch, ‖∂Σ_b r_bᵀz_b/∂x_c‖² for example c; refused where
+        R is the same for all examples, as it is here: they cancel. "eval": its running statistics,
+        a function of every example alone. "error": refused.
     wrt : name(s) or position(s), optional
         Which of several inputs to differentiate.
     reduction : {"mean", "sum", "none"}

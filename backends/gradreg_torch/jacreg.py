@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks, forward
-from gradreg_torch.contraction import contract, identity, reduce, side
+from gradreg_torch.contraction import contract, identity, reduce
 from gradreg_torch.forward_pass import ForwardPass, Inputs, ModelOrLogits, Wrt, forward_pass
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import batch_probes
@@ -68,7 +68,7 @@ def jacreg(
             r, q = identity(f), 1
         else:
             q = 1 if num_probes is None else num_probes
-            r = batch_probes(f, side(f), probes, probe, q, shared_probe, generator)
+            r = batch_probes(f, probes, probe, q, shared_probe, generator)
             q = r.shape[2]
         if f.mode == "forward":
             J_V = forward.jvp(f, r, chunk_size)

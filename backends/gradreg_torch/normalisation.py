@@ -58,7 +58,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     *,
-    coupling: bool = True,
+    policy: str = "batch",
 ) -> Tensor:
     """Over batch and space in training mode, moving the running statistics; else with those."""
     channels = (1, -1) + (1,) * (x.ndim - 2)
@@ -68,8 +68,8 @@ def batch_norm(
         scale = (running_var + eps).rsqrt().reshape(channels)
         y = (x - running_mean.reshape(channels)) * scale
         return affine(y, weight, bias, channels)
-    if not coupling and x.shape[0] > 1:
-        raise ValueError(couples("error"))
+    if policy in REFUSING and x.shape[0] > 1:
+        raise ValueError(couples(policy))
     y, mean, var = standardised(x, (0, *range(2, x.ndim)), eps)
     count = x.numel() // x.shape[1]
     move(running_mean, mean, momentum)
@@ -117,13 +117,13 @@ class Decomposed(TorchFunctionMode):
 
     Parameters
     ----------
-    coupling : bool
-        Whether batch norm may use the statistics of the batch.
+    policy : {"batch", "eval", "error", "own R"}
+        What batch norm in training mode does; see `couples`.
     """
 
-    def __init__(self, *, coupling: bool) -> None:
+    def __init__(self, policy: str) -> None:
         super().__init__()
-        self.coupling, self.hooks = coupling, saved_tensor_hooks()
+        self.policy, self.hooks = policy, saved_tensor_hooks()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The formula, where there is one."""
@@ -134,7 +134,7 @@ class Decomposed(TorchFunctionMode):
             )
         kwargs = kwargs or {}
         if func is F.batch_norm:
-            kwargs = {**kwargs, "coupling": self.coupling}
+            kwargs = {**kwargs, "policy": self.policy}
         return FORMULAS.get(func, func)(*args, **kwargs)
 
 
@@ -164,8 +164,25 @@ class RunningStatistics(TorchFunctionMode):
         return (x, running_mean, running_var), options
 
 
+# What refuses it: OWN_R is "batch" for an R that is one for all examples, LOGITS "eval" too late.
+OWN_R, LOGITS = "own R", "of logits"
+REFUSING = ("error", OWN_R, LOGITS)
+
+
 def couples(policy: str) -> str:
     """What to do about batch norm in training mode."""
+    if policy == LOGITS:
+        return (
+            "expected the model itself with batchnorm='eval', got logits that batch norm in "
+            "training mode has been applied to already; pass the model in their place"
+        )
+    if policy == OWN_R:
+        return (
+            "expected examples that do not see each other, as R is the same for all of them "
+            "(frobreg, exact jacreg, shared_probe=True), got batch norm in training mode: added up "
+            "over the batch their derivatives cancel, behind a last batch norm to zero; pass "
+            "batchnorm='eval', or use spectreg (or jacreg with num_probes=1), which draws for each"
+        )
     return (
         f"expected a function of every example alone (batchnorm={policy!r}), got batch norm in "
         "training mode, which couples the examples of a batch; pass batchnorm='batch' for the "

@@ -119,14 +119,12 @@ def plain_pass(model: Callable[..., Tensor], x: Inputs, check_values: bool | Non
 
 
 def statistics_of_its_own(model: Callable[..., Tensor], penalty: Penalty) -> bool:
-    """Whether the penalty is of batch norm in another mode than the loss."""
-    return (
-        penalty.options.get("batchnorm") == "eval"
-        and isinstance(model, nn.Module)
-        and any(
-            isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-            for part in model.modules()
-        )
+    """Whether the penalty is of batch norm in another mode than the loss, or may be."""
+    if penalty.options.get("batchnorm") != "eval":
+        return False
+    return not isinstance(model, nn.Module) or any(
+        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
+        for part in model.modules()
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import checks
+from gradreg_torch.contraction import side
 from gradreg_torch.forward_pass import ForwardPass
 
 Draw = Callable[[torch.Generator, int, int, int], Tensor]
@@ -85,14 +86,16 @@ def draw_probes(
 
 def batch_probes(
     f: ForwardPass,
-    m: int,
     probes: Tensor | None,
     probe: str,
     num_probes: int,
     shared_probe: bool,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """The probes r[n, k, q] of a batch, m = k coordinates: those given, checked, or new."""
+    """The probes r[n, k, q] of a batch, of m = k coordinates: those given, checked, or new."""
+    if shared_probe:
+        f.same_for_all()
+    m = side(f)
     z = f.example if f.mode == "forward" else f.logits
     n = z.shape[0]
     if probes is not None:

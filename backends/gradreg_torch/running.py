@@ -27,7 +27,7 @@ class Model:
         Called as ``function(x)``, ``function(*x)`` or ``function(**x)``.
     x : Inputs
         As the user gave it.
-    batchnorm : {"batch", "eval", "error"}
+    batchnorm : {"batch", "eval", "error", "own R"}
         What batch norm in training mode does: with "eval" it has its running statistics.
     """
 
@@ -56,7 +56,7 @@ class Model:
         gradients without a word, and they move statistics in place, which `torch.func` refuses.
         """
         buffers = self.buffers() or {}
-        with Decomposed(coupling=self.batchnorm != "error"), math_attention():
+        with Decomposed(self.batchnorm), math_attention():
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
 
     def keep(self, buffers: Buffers) -> None:

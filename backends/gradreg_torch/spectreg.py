@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gradreg_torch.contraction import contract, reduce, side
+from gradreg_torch.contraction import contract, reduce
 from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import batch_probes
@@ -45,8 +45,7 @@ def spectreg(
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
         The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
-        never below that of independent ones. With batch norm before the last linear layer, and
-        the statistics of the batch, it is zero: see "Batch norm" in the documentation of modes.
+        never below that of independent ones. Refused with batch norm in training mode.
     generator : torch.Generator
         On the device of the logits. Needed where probes are drawn.
 
@@ -69,7 +68,7 @@ def spectreg(
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
     with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
-        r = batch_probes(f, side(f), probes, probe, num_probes, shared_probe, generator)
+        r = batch_probes(f, probes, probe, num_probes, shared_probe, generator)
         values = contract(f, r, chunk_size) / r.shape[2]
     return reduce(f, values, reduction)
 

@@ -33,13 +33,14 @@ def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int]
 def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
     """A line at the end, and before it one every 15 seconds."""
     start = said = monotonic()
+    last = 0
 
     def say(done: int) -> None:
-        nonlocal said
+        nonlocal said, last
         now = monotonic()
-        if not done or (done < total and now - said < LINE_EVERY_S):
+        if done == last or (done < total and now - said < LINE_EVERY_S):
             return
-        said, left = now, (now - start) * (total - done) / done
+        said, last, left = now, done, (now - start) * (total - done) / done
         console.print(f"{name}: {done} of {total}, {now - start:.0f} s, {left:.0f} s left")
 
     return say

@@ -1,7 +1,7 @@
 """Many networks as one model, so that a sweep costs little more than its matrix products."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -32,6 +32,11 @@ class Stack(nn.Module):
             self.register_buffer(self.buffer_names[name], buffer)
         # In a tuple, as its parameters are not ours: each call brings its own.
         self.architecture = (copy.deepcopy(networks[0]).to("meta"),)
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
+        """The architecture's too: who looks for batch norm is to find it."""
+        yield from super().modules(remove_duplicate)
+        yield from self.architecture[0].train(self.training).modules(remove_duplicate)
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and buffers by the names that they have in one network, stacked."""

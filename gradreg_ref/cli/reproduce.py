@@ -31,14 +31,16 @@ def add_to(commands: Any) -> None:
     command.add_argument("--on", action="append", default=[], help="only this data set")
     command.add_argument("--row", action="append", default=[], help="train only this row")
     command.add_argument("--arm", action="append", default=[], help="train only this arm")
-    command.add_argument("--out", type=Path, default=Path("results/paper"))
+    command.add_argument(
+        "--out", type=Path, default=Path("results/paper"), help="folder (default: results/paper)"
+    )
     command.add_argument("--seeds", type=int, help="how many (default: 10)")
     command.add_argument("--iterations", type=int, help="in place of the paper's")
     command.add_argument("--width", type=int, help="of the residual net (default: 3, the paper's)")
     command.add_argument("--budget", help="a time, such as 10min: fewer seeds, then iterations")
     command.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     command.add_argument("--stack-seeds", action="store_true", help="seeds of a cell as one model")
-    command.add_argument("--tables", action="store_true", help="run nothing, show what is there")
+    command.add_argument("--tables", action="store_true", help="run nothing, make the table anew")
     command.add_argument("--device", default="cpu", help="of torch, or auto")
     command.add_argument("--amp", default="", choices=("", "bfloat16", "float16"))
     command.add_argument("--compile", action="store_true", help="torch.compile every step")

@@ -7,13 +7,15 @@ from typing import Any
 
 from gradreg_ref.cli.reproduce import need
 
+OUT = "folder (default: %(default)s)"
+
 
 def add_to(commands: Any) -> None:
     """Both commands and their options."""
     train = commands.add_parser("train", help="train the run that a TOML file describes")
     train.add_argument("--seeds", type=int, help="as many seeds from that of the file")
     train.add_argument("--stack-seeds", action="store_true", help="seeds as one model")
-    train.add_argument("--out", type=Path, default=Path("results/runs"))
+    train.add_argument("--out", type=Path, default=Path("results/runs"), help=OUT)
     train.set_defaults(run=run_train)
 
     tune = commands.add_parser("tune", help="find λ with validation images, on a log grid")
@@ -21,7 +23,7 @@ def add_to(commands: Any) -> None:
     tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ")
     tune.add_argument("--points", type=int, default=9)
     tune.add_argument("--seeds", type=int, default=3, help="as many seeds from that of the file")
-    tune.add_argument("--out", type=Path, default=Path("results/tune"))
+    tune.add_argument("--out", type=Path, default=Path("results/tune"), help=OUT)
     tune.set_defaults(run=run_tune)
 
     for command in (train, tune):

@@ -143,13 +143,80 @@ def test_instance_norm_couples_nothing():
     gt.frobreg(model.double(), X, batchnorm="error")
 
 
-def test_a_shared_probe_sees_nothing_of_batch_norm_before_the_last_layer():
+def last_but_one():
     torch.manual_seed(0)
-    layers = nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 2)
-    model = nn.Sequential(*layers).double()
-    one = gt.spectreg(model, X, probes=R[:1], shared_probe=True)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 2)).double()
+
+
+def test_one_probe_for_all_sees_nothing_of_batch_norm_before_the_last_layer():
+    model = last_but_one()
+    one = gt.spectreg(model, X, probes=R[:1].expand(5, 2, 1))
     gradients = torch.autograd.grad(one, list(model.parameters()), allow_unused=True)
     # The sum of B centred values is a rounding error: u · B · m of numbers of order 1, squared.
     assert one.item() < 1e-28
     assert all(g is None or g.abs().max() < 1e-14 for g in gradients)
     assert gt.spectreg(model, X, probes=R).item() > 1e-2
+
+
+ONE_R = {
+    "frobreg": (gt.frobreg, {}),
+    "jacreg": (gt.jacreg, {}),
+    "spectreg, shared": (gt.spectreg, {"shared_probe": True}),
+    "jacreg, shared": (gt.jacreg, {"shared_probe": True, "num_probes": 1}),
+}
+
+
+@pytest.mark.parametrize("name", ONE_R)
+@pytest.mark.parametrize("mode", [*MODES, "forward"])
+def test_one_R_for_all_is_refused(name, mode):
+    function, options = ONE_R[name]
+    model = network()
+    if options:
+        options = options | {"generator": torch.Generator().manual_seed(0)}
+    with pytest.raises(ValueError, match="their derivatives cancel"):
+        function(model, X, mode=mode, **options)
+    with torch.no_grad(), pytest.raises(ValueError, match="their derivatives cancel"):
+        function(model, X, mode=mode, **options)
+    assert function(model, X, mode=mode, batchnorm="eval", **options) > 0  # the remedy
+    assert function(model.eval(), X, mode=mode, **options) > 0
+
+
+@pytest.mark.parametrize("name", ONE_R)
+def test_and_of_logits_and_in_the_objective(name):
+    function, options = ONE_R[name]
+    model, x, y = network(), X.clone().requires_grad_(), torch.tensor([0, 1, 0, 1, 0])
+    if options:
+        options = options | {"generator": torch.Generator().manual_seed(0)}
+    with pytest.raises(ValueError, match="their derivatives cancel"):
+        function(model(x), x, **options)
+    penalty = {gt.frobreg: gt.FrobReg, gt.jacreg: gt.JacReg, gt.spectreg: gt.SpectReg}[function]
+    for mode in ("auto", "forward"):
+        with pytest.raises(ValueError, match="their derivatives cancel"):
+            gt.objective(model, X, y, penalty(mode=mode, **options))
+    assert gt.objective(model, X, y, penalty(batchnorm="eval", **options)).penalty > 0
+
+
+def test_and_in_a_compiled_step():
+    model = network()
+    step = torch.compile(lambda x: gt.frobreg(model, x), fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match="their derivatives cancel"):
+        step(X)
+
+
+def test_one_R_for_one_example_is_right():
+    """Batch norm over the space of a single example couples no two."""
+    layers = nn.Unflatten(1, (1, 3)), nn.BatchNorm1d(1), nn.Flatten(), nn.Linear(3, 2)
+    model, x = nn.Sequential(*layers).double(), X[:1].clone().requires_grad_()
+    J = torch.stack([torch.autograd.grad(z, x, retain_graph=True)[0] for z in model(x)[0]])
+    torch.testing.assert_close(gt.frobreg(model, x), J.square().sum(), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("policy", ["eval", "error"])
+def test_a_policy_reaches_logits_too(policy):
+    """Their pass is made: "eval" would be silently "batch"."""
+    model, x = network(), X.clone().requires_grad_()
+    remedy = {"eval": "pass the model in their place", "error": "pass batchnorm='batch'"}[policy]
+    with pytest.raises(ValueError, match=remedy):
+        gt.spectreg(model(x), x, probes=R, batchnorm=policy)
+    model.eval()
+    assert gt.spectreg(model(x), x, probes=R, batchnorm=policy) > 1e-4

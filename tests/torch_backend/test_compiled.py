@@ -60,8 +60,9 @@ PENALTIES = {
     "spectreg": lambda: gt.SpectReg(mode="reverse"),
     "spectreg, forward": lambda: gt.SpectReg(mode="forward"),
     "doubleback": gt.DoubleBack,
-    "frobreg": gt.FrobReg,
-    "jacreg": gt.JacReg,
+    # With running statistics: with those of the batch one R for all examples is refused.
+    "frobreg": lambda: gt.FrobReg(batchnorm="eval"),
+    "jacreg": lambda: gt.JacReg(batchnorm="eval"),
     "onehot": gt.Onehot,
 }
 

@@ -57,7 +57,7 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
         return known.read(known, Path(), cache)
     obtained = f"{known.title} is obtained from {known.source}"
     if folder is None:
-        raise ValueError(f"expected a folder with {known.title}, got none; {obtained}")
+        raise ValueError(f"expected a folder with {known.title} (--data DIR), got none; {obtained}")
     place = find(known, folder)
     if place is None:
         raise FileNotFoundError(

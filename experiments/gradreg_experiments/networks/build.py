@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import sqrt
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gradreg_experiments.networks.layers import Block, GivenDropout
 from gradreg_ref import checks
@@ -95,17 +95,23 @@ NETWORKS: dict[str, Callable[[Architecture], nn.Sequential]] = {
 }
 
 
-def draw(weight: Tensor, initialisation: str, generator: torch.Generator) -> None:
-    """Fill with the paper's scripts' law, or with He's.
+def draw(layer: nn.Conv2d | nn.Linear, initialisation: str, generator: torch.Generator) -> None:
+    """Fill its weight by the law of the paper's scripts, or He's.
 
     "scripts": uniform, of variance 4 / (fan-in + fan-out) for filters and 2 / (fan-in + fan-out)
-    for matrices (Glorot and Bengio 2010; twice it for filters, as a ReLU follows). "he":
-    N(0, 2 / fan-in) (He et al. 2015), which makes the Jacobian of the LeNet several times larger.
+    for matrices (Glorot and Bengio 2010; twice it for filters, as a ReLU follows), with
+    fan-out = outputs · height · width / stride². "he": N(0, 2 / fan-in) (He et al. 2015), which
+    makes the Jacobian of the LeNet several times larger.
     """
+    weight = layer.weight
     if initialisation == "he":
         nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
-    else:
-        nn.init.xavier_uniform_(weight, sqrt(2) if weight.ndim == 4 else 1.0, generator=generator)
+        return
+    filters = isinstance(layer, nn.Conv2d)
+    positions = layer.stride[0] * layer.stride[1] if isinstance(layer, nn.Conv2d) else 1
+    fan_in, fan_out = weight[0].numel(), weight[:, 0].numel() / positions
+    sd = (sqrt(2) if filters else 1) * sqrt(2 / (fan_in + fan_out))
+    nn.init.uniform_(weight, -sqrt(3) * sd, sqrt(3) * sd, generator=generator)
 
 
 def build(name: str, architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
@@ -119,7 +125,7 @@ def build(name: str, architecture: Architecture, generator: torch.Generator) -> 
         network = make(architecture)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            draw(layer.weight, architecture.initialisation, generator)
+            draw(layer, architecture.initialisation, generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     for p in network.parameters():

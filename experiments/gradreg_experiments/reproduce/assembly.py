@@ -9,6 +9,7 @@ from gradreg_experiments.data.loading import find
 from gradreg_experiments.reproduce import departures
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.request import Request
+from gradreg_experiments.reproduce.settings import SETTINGS
 from gradreg_experiments.runs.description import Run
 from gradreg_ref import checks
 
@@ -31,11 +32,24 @@ def assembled(name: str, request: Request) -> Experiment:
     for data in chosen:
         checks.choice(f"--on of {name}", data, known(name))
     made = [EXPERIMENTS[name](data) for data in chosen]
+    if len(made) > 1:
+        made = [of_data(one, data) for one, data in zip(made, chosen, strict=True)]
     published = replace(made[0], cells=tuple(cell for one in made for cell in one.cells))
     changed = with_runs(published, lambda run: with_changes(run, request))
     chosen_cells(changed, request)  # refuses a row or arm that is not there
     sentences = departures.of(published, changed, request.folder)
     return replace(changed, departures=(*published.departures, *sentences))
+
+
+def of_data(experiment: Experiment, data: str) -> Experiment:
+    """Its rows under the name of the data set, where they do not begin with it."""
+    title = SETTINGS[data].title
+
+    def named(row: str) -> str:
+        return row if row.startswith(title) else f"{title}, {row}"
+
+    cells = tuple(replace(cell, row=named(cell.row)) for cell in experiment.cells)
+    return replace(experiment, cells=cells)
 
 
 def with_changes(run: Run, request: Request) -> Run:

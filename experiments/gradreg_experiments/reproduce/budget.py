@@ -1,19 +1,23 @@
 """How many seeds and iterations fit into a time, and what that costs in certainty."""
 
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from scipy import stats
 
+from gradreg_experiments.files import write_atomically
 from gradreg_experiments.reproduce.statistics import LEVEL
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.training import one_thread
+from gradreg_ref import checks
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
 SEEDS, FEWEST, LEAST_ITERATIONS = 10, 3, 100
@@ -55,6 +59,35 @@ class Plan:
         return replace(run, iterations=min(run.iterations, least))
 
 
+def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
+    """That of an earlier call of the same command, so that it goes on with the runs it has.
+
+    Raises
+    ------
+    ValueError
+        The file is not one of ours.
+    """
+    if path.exists():
+        try:
+            record = json.loads(path.read_bytes())
+            if record["command"] == command:
+                return Plan(checks.count("seeds", record["seeds"]), *share_of(record))
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"expected the plan of a budget in {path}, got: {error}; delete it to plan anew"
+            ) from error
+    plan = make()
+    write_atomically(path, json.dumps({"command": command} | asdict(plan)).encode())
+    return plan
+
+
+def share_of(record: dict[str, Any]) -> tuple[float, str]:
+    """The rest of a plan."""
+    if not 0 < record["share"] <= 1:
+        raise ValueError(f"share = {record['share']}")
+    return float(record["share"]), str(record["sentence"])
+
+
 def fit(
     budget: float, runs: Sequence[Run], jobs: int, folder: Path | None, seeds: int = SEEDS
 ) -> Plan:
@@ -73,7 +106,8 @@ def fit(
         for run in {run.id: run for run in runs}.values()
     )
     share, minutes = taken / sum(one_seed.values()), fewest * taken / jobs / 60
-    verdict = "fit" if 60 * minutes < 1.1 * budget else f"are the least, and take {minutes:.2g} min"
+    too_long = f"are the least, and take {minutes:.2g} min, more than that (--row, --arm: a part)"
+    verdict = "fit" if 60 * minutes < 1.1 * budget else too_long
     return replace(
         plan,
         sentence=f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
@@ -90,6 +124,6 @@ def certainty(n: int) -> str:
         return float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * POSTER_SD / sqrt(n)
 
     return (
-        f"if differences vary by {POSTER_SD} points from seed to seed, a 95 % interval is "
-        f"± {half(n):.2f} points wide (± {half(SEEDS):.2f} with {SEEDS} seeds)"
+        f"if differences vary by {POSTER_SD} points from seed to seed, a mean of {n} is known to "
+        f"± {half(n):.2f} points (95 %; ± {half(SEEDS):.2f} with {SEEDS} seeds)"
     )

@@ -15,6 +15,15 @@ DIGITS = (
 CIFAR_100 = (
     "CIFAR-100: 2,000 training images, as the poster says; the authors' script trains on 20,000."
 )
+TESTED = {
+    "mnist": "MNIST: training images are drawn from all 60,000, tests are on the 10,000 published "
+    "test images; the scripts, in their last version, draw from the first 50,000 and test on the "
+    "other 10,000.",
+    **dict.fromkeys(
+        ("cifar-10", "cifar-100"),
+        "CIFAR: validation images are training images; the scripts take the test images for both.",
+    ),
+}
 STANDARDISED = (
     "Images are standardised by a mean and deviation for each channel of the training images; the "
     "scripts take those of each part for itself."
@@ -52,6 +61,8 @@ def of_data(run: Run, folder: Path | None) -> Iterator[str]:
         yield from (f"{title}: {note}." for note in read(run.data, folder).notes)
     if run.data == "cifar-100":
         yield CIFAR_100
+    if run.data in TESTED:
+        yield TESTED[run.data]
 
 
 def of_changes(published: Run, changed: Run) -> Iterator[str]:

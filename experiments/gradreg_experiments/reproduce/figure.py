@@ -29,15 +29,20 @@ def figure(title: str, rows: Sequence[Row]) -> Figure:
         if not run:
             axes.text(0.5, 0.5, "NOT RUN", ha="center")
             axes.set_axis_off()
-        elif all(row.cell.row.endswith(" images") for row in run):
+        elif sizes_of_one_data_set(run):
             draw_curves(axes, run)
         else:
-            groups = {row.cell.row for row in run}  # with the poster's alone nothing is compared
-            draw_groups(axes, [row for row in rows if row.cell.row in groups])
+            draw_groups(axes, run)
         axes.set(title=title, ylabel="test accuracy, %")
         if run:
             fig.legend(loc="outside right upper")
     return fig
+
+
+def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
+    """Whether there is a curve to draw."""
+    data = {row.cell.run.data for row in rows}
+    return len(data) == 1 and all(row.cell.row.endswith(" images") for row in rows)
 
 
 def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
@@ -49,18 +54,16 @@ def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
             colour, arm = COLOURS.get(row.cell.arm, TRUTH), row.cell.arm
             values = percent(row.cell, row.outcomes)
             axes.plot(np.full(len(values), x), values, "o", ms=3, mew=0, color=colour, alpha=0.6)
-            if len(values):
-                label = "" if arm in named else arm
-                axes.plot([x], [values.mean()], "_", ms=13, mew=2, color=colour, label=label)
-                named.add(arm)
+            label = "" if arm in named else arm
+            axes.plot([x], [values.mean()], "_", ms=13, mew=2, color=colour, label=label)
+            named.add(arm)
             if row.cell.poster:
-                label = "" if "poster" in named else "poster"
-                named.add("poster")
-                at = ([x + 0.25], [row.cell.poster[0]])
-                axes.plot(*at, "D", mfc="none", mec=FAINT, ms=5, label=label)
+                axes.plot([x + 0.25], [row.cell.poster[0]], "D", mfc="none", mec=colour, ms=5)
             x += 1
         ticks.append((start + x - 1) / 2)
         x += 1
+    if any(row.cell.poster for row in rows):
+        axes.plot([], [], "D", mfc="none", mec=FAINT, ms=5, label="poster")
     axes.set_xticks(ticks, [group.replace(", ", "\n") for group in groups])
 
 

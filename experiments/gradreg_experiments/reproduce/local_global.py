@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gradreg_experiments.data import Split
 from gradreg_experiments.figure import STYLE, TRUTH
-from gradreg_experiments.networks import Architecture, build
+from gradreg_experiments.networks import build
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.figure import COLOURS
 from gradreg_experiments.reproduce.record import Result
@@ -29,6 +29,7 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import generator
 from gradreg_experiments.runs.store import Store, damaged
+from gradreg_experiments.runs.trainer import architecture_of
 from gradreg_experiments.training import one_thread
 
 IMAGES, AT_ONCE = 500, 250
@@ -80,16 +81,7 @@ def mean_norm(network: nn.Module, x: Tensor) -> Tensor:
 
 def trained(run: Run, store: Store, parts: Split) -> nn.Module:
     """Its network with the weights that were kept."""
-    _, c, h, w = parts.train_images.shape
-    architecture = Architecture(
-        (c, h, w),
-        len(parts.classes),
-        run.batch,
-        run.dropout,
-        run.batch_norm,
-        run.width,
-        run.initialisation,
-    )
+    architecture = architecture_of(run, parts, run.batch)
     network = build(run.network, architecture, generator(run.seed, "initialisation"))
     try:
         network.load_state_dict(store.state(run))

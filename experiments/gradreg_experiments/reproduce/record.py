@@ -96,6 +96,18 @@ def write(
     return paths
 
 
+def replaced(out: Path, result: Result) -> str | None:
+    """The command of the table that is there, if a row of it that was run will not be here."""
+    path = out / f"{result.experiment.name}.json"
+    try:
+        old = json.loads(path.read_bytes())
+        settings = [row["setting"] for row in old["rows"] if row["seeds"]]
+        gone = [s for s in settings if s not in [row["setting"] for row in result.rows]]
+        return str(old["command"]) if gone else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # none of ours, and no loss
+
+
 def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Versions, machine and verification of the runs that are there, and how many have each: they
     may be older than the table.
@@ -103,7 +115,7 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     texts = Counter[str]()
     for run in {run.id: run for run in runs if store.find(run) is not None}.values():
         record = json.loads((store.folder / f"{run.id}.json").read_text(encoding="utf-8"))
-        kept = {name: record.get(name) for name in ("versions", "machine")}
+        kept = {name: record.get(name) for name in ("versions", "machine", "processes")}
         kept["verified"] = str(record.get("verified")).split(": ", 1)[-1]  # the outcome, undated
         texts[json.dumps(kept, sort_keys=True)] += 1
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]

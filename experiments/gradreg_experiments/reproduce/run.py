@@ -15,7 +15,7 @@ from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.local_global import measured
 from gradreg_experiments.reproduce.local_global import result as norms_result
 from gradreg_experiments.reproduce.page import write_page
-from gradreg_experiments.reproduce.record import Result, accuracies, made_with, write
+from gradreg_experiments.reproduce.record import Result, accuracies, made_with, replaced, write
 from gradreg_experiments.reproduce.request import Request
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
@@ -50,6 +50,8 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
         if status == 1:
             return status
         failures.append("toy: as said above")
+    if request.budget is not None and experiments:
+        request = replace(request, budget=request.budget / len(experiments))
     for experiment in experiments:
         failures += one_experiment(experiment, request, verdicts, console)
     say(console, f"Page: {write_page(request.out)}")
@@ -91,9 +93,14 @@ def one_experiment(
     store, remarks, failures = Store(request.out / "runs", request.folder), list[str](), []
     n = request.seeds or budget.SEEDS
     if request.budget is not None:
-        say(console, f"{experiment.title}: timing a step of every arm.")
-        runs = [cell.run for cell in chosen_cells(experiment, request)]
-        plan = budget.fit(request.budget, runs, request.jobs, request.folder, n)
+        seconds, runs = request.budget, [cell.run for cell in chosen_cells(experiment, request)]
+
+        def fit() -> budget.Plan:
+            say(console, f"{experiment.title}: timing a step of every arm.")
+            return budget.fit(seconds, runs, request.jobs, request.folder, n)
+
+        path = request.out / f"{experiment.name}.plan.json"
+        plan = budget.planned(path, f"{request.command} --jobs {request.jobs}", fit)
         # Of every cell, trained now or not: runs that are compared have one length.
         experiment, n = with_runs(experiment, plan.shortened), plan.seeds
         remarks.append(plan.sentence)
@@ -102,6 +109,8 @@ def one_experiment(
     if not request.tables:
         wanted = groups(chosen_cells(experiment, request), seeds, request.stack)
         left = missing(wanted, store)
+        if kept := sum(map(len, wanted)) - sum(map(len, left)):
+            say(console, f"{kept} of {sum(map(len, wanted))} runs are there.")
         steps = sum(group[0].iterations for group in left)
         with progress(console, f"{experiment.title}, {len(left)} runs", max(steps, 1)) as done:
             failures = sweep(left, store, request.jobs, done)
@@ -111,6 +120,10 @@ def one_experiment(
         say(console, f"· {sentence}")
     every = (replace(cell.run, seed=seed) for cell in experiment.cells for seed in seeds)
     made = made_with(store, every)
+    if old := replaced(request.out, result):
+        say(console, f"In place of a table with other rows or settings ({old}); its runs stay.")
+    if request.tables and not made and any(store.folder.glob("*.json")):
+        say(console, f"The runs in {store.folder} have other settings: give the options of theirs.")
     paths = write(request.out, result, request.command, remarks, verdicts, made)
     say(console, f"Written: {', '.join(map(str, paths))}.")
     return failures

@@ -18,7 +18,7 @@ CAPTION = (
     "have (their number in brackets where it is not n), ± half of Student's 95 % interval; * where "
     "that leaves 0 out; p is of each difference alone, however many there are."
 )
-HEAD = ("", "arm", "λ", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
+HEAD = ("", "arm", "λ or β", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
 FIELDS = (
     "row",
     "arm",

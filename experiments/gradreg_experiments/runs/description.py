@@ -13,6 +13,8 @@ import gradreg_torch as gt
 from gradreg_torch import checks as torch_checks
 from gradreg_torch.probes import LAWS
 
+from gradreg_experiments.data import DATA_SETS
+from gradreg_experiments.networks import NETWORKS
 from gradreg_ref import checks
 
 PENALTIES: dict[str, type[gt.Penalty]] = {
@@ -110,6 +112,8 @@ class Run:
             require_type(name, value, hint)
             if hint is float:  # 1 and 1.0 are the same run
                 object.__setattr__(self, name, float(value))
+        checks.choice("data", self.data, DATA_SETS)
+        checks.choice("network", self.network, NETWORKS)
         for name in ("train", "batch", "iterations", "width"):
             checks.count(name, getattr(self, name))
         for name in ("validation", "unlabelled", "seed", "lam", "confidence", "weight_decay"):
@@ -167,6 +171,16 @@ def require_penalty(run: Run) -> None:
         checks.choice(f"an option of {run.penalty}", name, known)
         require_option(name, run.options[name])
     penalty(**{name: value for name, value in run.options.items() if name != "fraction"})
+    for given, other, why in (
+        ("fraction", "dropout", "a mask belongs to the rows of a whole batch"),
+        ("fraction", "unlabelled", "the penalty is of all rows then"),
+        ("every", "compile", "a step is compiled once, with its penalty"),
+    ):
+        if run.options.get(given, 1) != 1 and getattr(run, other):
+            raise ValueError(
+                f"expected {given} = 1 with {other}, as {why}, got {run.options[given]}: leave one "
+                "of the two out"
+            )
     if run.unlabelled and penalty.takes_labels:
         raise ValueError(
             f"expected unlabelled = 0 for {run.penalty}, which needs labels; spectreg needs none"

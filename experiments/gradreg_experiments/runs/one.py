@@ -27,7 +27,8 @@ def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -
         runs = [replace(run, seed=run.seed + s) for s in range(checks.count("seeds", seeds))]
     require_writable(store.folder)
     with parallel.processes(run.device):
-        if parallel.first() and not verified_before(run.device, console):
+        holds = not parallel.first() or verified_before(run.device, console)
+        if not parallel.agreed(holds, run.device):
             return 1
         groups = missing([tuple(runs)] if stack else [(r,) for r in runs], store)
         failures = list[str]()

@@ -38,6 +38,15 @@ def first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
+def agreed(verdict: bool, device: str) -> bool:
+    """That of the first process, in all: none goes on alone."""
+    if size() > 1:
+        said = torch.tensor(float(verdict), device=device_of(device))
+        dist.broadcast(said, 0)
+        verdict = bool(said)
+    return verdict
+
+
 def own(rows: Tensor) -> Tensor:
     """The rows of this process."""
     return rows[dist.get_rank() :: size()] if size() > 1 else rows

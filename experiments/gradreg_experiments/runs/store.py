@@ -41,7 +41,8 @@ class Store:
 
     def checkpoint(self, runs: Sequence[Run]) -> Path:
         """Of runs that are trained together."""
-        return self.folder / f"{runs[0].id}-{len(runs)}.checkpoint"
+        ids = " ".join(run.id for run in runs)
+        return self.folder / f"{digest(ids.encode())[:16]}.checkpoint"
 
     def find(self, run: Run) -> Outcome | None:
         """What came of it; None if it has not been run, or on other images.

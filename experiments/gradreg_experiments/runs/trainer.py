@@ -44,16 +44,7 @@ class Trainer:
         self.labelled = run.batch // parallel.size()
         self.rows = self.labelled * (2 if run.unlabelled else 1)
         self.classes = len(first.classes)
-        shape = first.train_images.shape[1:]
-        architecture = Architecture(
-            cast(tuple[int, int, int], shape),
-            self.classes,
-            self.rows,
-            run.dropout,
-            run.batch_norm,
-            run.width,
-            run.initialisation,
-        )
+        architecture = architecture_of(run, first, self.rows)
         networks = [
             build(run.network, architecture, randomness.generator(seed, "initialisation"))
             for seed in self.seeds
@@ -98,6 +89,11 @@ class Trainer:
         options = {name: v for name, v in run.options.items() if name != "shared_probe"}
         if run.penalty == "doubleback":
             options["loss"] = "cross_entropy"
+        if len(self.runs) > 1 and "difference" in options.get("mode", ""):
+            raise ValueError(
+                f"expected mode = 'auto', 'reverse' or 'forward' for stacked seeds, got "
+                f"{options['mode']!r}: leave --stack-seeds out"
+            )
         if options.get("fraction", 1) != 1:
             for several, where, hint in (
                 (len(self.runs), "for stacked seeds", "leave --stack-seeds out"),
@@ -108,7 +104,7 @@ class Trainer:
                         f"expected fraction = 1 {where}, as a fraction is drawn from a whole "
                         f"batch; got {options['fraction']}: {hint}"
                     )
-            options["generator"] = torch.Generator(self.device)
+            options["generator"] = torch.Generator()  # on the CPU, as every draw
         reduction = "mean" if len(self.runs) == 1 else "none"
         return PENALTIES[run.penalty](reduction=reduction, check_values=False, **options)
 
@@ -180,7 +176,8 @@ class Trainer:
             return self.own_rows(r.expand(self.all_rows, -1, -1))
 
         r = torch.cat([drawn(seed) for seed in self.seeds]).to(self.device)
-        return r.to(getattr(torch, self.run.amp)) if self.run.amp else r
+        of_logits = options.get("mode") != "forward"  # inputs stay in single precision
+        return r.to(getattr(torch, self.run.amp)) if self.run.amp and of_logits else r
 
     def objective(self, x: Tensor, y: Tensor, probes: Tensor | None) -> Tensor:
         """Σ over runs of L̄ + λ · penalty + β · Σ p log p. Weight decay is the optimiser's."""
@@ -238,6 +235,19 @@ class Trainer:
     def network(self, r: int) -> nn.Module:
         """Of run r."""
         return self.model.network(r) if isinstance(self.model, Stack) else self.model
+
+
+def architecture_of(run: Run, parts: Split, rows: int) -> Architecture:
+    """What its network is built from; rows of a training step."""
+    return Architecture(
+        shape=cast(tuple[int, int, int], parts.train_images.shape[1:]),
+        classes=len(parts.classes),
+        rows=rows,
+        dropout=run.dropout,
+        batch_norm=run.batch_norm,
+        width=run.width,
+        initialisation=run.initialisation,
+    )
 
 
 def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:

@@ -1,7 +1,7 @@
 """Training from the first step, or from a checkpoint, to the accuracy on the test images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -54,10 +54,6 @@ class Outcome:
     seconds: float
     stacked: int = 1
     diverged: int | None = None
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def train(
@@ -119,6 +115,7 @@ def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
         "run": " ".join(run.id for run in runs),
         "set of images": fingerprint(runs[0].data, folder),
         "version of torch": str(torch.__version__),
+        "number of processes": str(parallel.size()),  # batch norm sees the rows of its own
     }
 
 
@@ -140,7 +137,8 @@ def steps(
             continue
         if not bool(parallel.mean(total).isfinite()):
             return before + monotonic() - start, done
-        due = monotonic() - written > CHECKPOINT_EVERY_S and done < run.iterations
+        # At the end too: looking at all images may take as long as training.
+        due = monotonic() - written > CHECKPOINT_EVERY_S or done == run.iterations
         if file and due and parallel.first():
             written = monotonic()
             file.save(done, before + written - start, trainer.state())

@@ -107,6 +107,8 @@ def tune(
     if everywhere:
         points = [p.of(everywhere) for p in points]
         console.print(table(run, points))
+        if said := at_an_end(points):
+            console.print(said, markup=False)
         write(out, run, points, command)
         console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.", markup=False)
     for sentence in failures:
@@ -123,6 +125,15 @@ def common(points: Sequence[Point]) -> set[int]:
 def best(points: Sequence[Point]) -> Point:
     """The highest accuracy on the validation images; of equals the smallest λ."""
     return max(points, key=lambda p: (p.mean("validation"), -p.lam))
+
+
+def at_an_end(points: Sequence[Point]) -> str:
+    """What to say of a choice that the grid has made."""
+    chosen, grid = best(points).lam, [p.lam for p in points if p.lam]
+    if not chosen:
+        return "No λ of the grid does better than none on the validation images."
+    ends = {min(grid): "--from", max(grid): "--to"}
+    return f"λ is at the end of the grid: {ends[chosen]} extends it." if chosen in ends else ""
 
 
 def table(run: Run, points: Sequence[Point]) -> Table:
