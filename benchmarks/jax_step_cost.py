@@ -18,9 +18,7 @@ from gradreg_jax.backend import JaxBackend
 from jax_convolutions import convolutions
 from jax_losses import LOSSES, Loss
 from jax_networks import SUBJECTS, Subject
-from timing import RATE, parser, provenance, summary, take_turns, write
-
-from gradreg_ref.backends import BackendUnavailable, require_device
+from timing import RATE, checked, parser, provenance, summary, take_turns, write
 
 
 class Trainer:
@@ -95,12 +93,8 @@ def one_thread() -> None:
 def main() -> None:
     """The command line."""
     command_line = parser(__doc__, SUBJECTS, [10])
-    arguments = command_line.parse_args()
     one_thread()
-    try:
-        require_device(JaxBackend(), arguments.device)
-    except BackendUnavailable as missing:
-        command_line.error(str(missing))
+    arguments = checked(command_line, JaxBackend())
     platform, _, number = arguments.device.partition(":")
     here = jax.devices(platform)[int(number or 0)]
     label = "one CPU thread" if here.platform == "cpu" else here.device_kind

@@ -19,7 +19,7 @@ from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.training import one_thread
 
-from gradreg_ref.backends import BackendUnavailable, load, require_device
+from gradreg_ref.backends import load
 
 ARMS = ("baseline", "SpectReg", "DoubleBack")
 SEEDS = (1, 3, 5, 10)
@@ -70,13 +70,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--turns", type=int, default=21)
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    if given.turns < 2:
-        parser.error(f"expected --turns >= 2, for quartiles, got {given.turns}")
-    try:
-        require_device(load("torch"), given.device)
-    except (ValueError, BackendUnavailable) as error:
-        parser.error(str(error))
+    given = timing.checked(parser, load("torch"))
     with one_thread():
         found = [row for name in ARMS for row in rows(name, given.turns, given.device)]
     for row in found:

@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gradreg_ref.backends import BackendUnavailable, load, require_device
+from gradreg_ref.backends import load
 
 sys.path.insert(0, str(Path(__file__).parent))
 from networks import SUBJECTS, Subject
-from timing import LAM, RATE, parser, provenance, summary, take_turns, write
+from timing import LAM, RATE, checked, parser, provenance, summary, take_turns, write
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -253,11 +253,7 @@ def main() -> None:
     """The command line."""
     command_line = parser(__doc__, SUBJECTS, [10, 200])
     command_line.add_argument("--compile", action="store_true", help="rows of compiled steps too")
-    arguments = command_line.parse_args()
-    try:
-        require_device(load("torch"), arguments.device)
-    except (ValueError, BackendUnavailable) as error:
-        command_line.error(str(error))
+    arguments = checked(command_line, load("torch"))
     torch.set_num_threads(1)
     cuda = arguments.device.startswith("cuda")
     device = torch.cuda.get_device_name() if cuda else "one CPU thread"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from gradreg_ref.backends import Backend, BackendUnavailable, require_device
+
 # The same training in every framework.
 LAM = 0.01
 RATE = 1e-3
@@ -49,6 +51,24 @@ def parser(description: str | None, networks: Iterable[str], classes: list[int])
     shared.add_argument("--classes", nargs="*", type=int, default=classes)
     shared.add_argument("--out", type=Path)
     return shared
+
+
+def checked(command_line: argparse.ArgumentParser, backend: Backend) -> argparse.Namespace:
+    """The arguments, or a sentence before anything is measured."""
+    given = command_line.parse_args()
+    if given.turns < 2:
+        command_line.error(f"expected --turns >= 2, for quartiles, got {given.turns}")
+    if min(getattr(given, "classes", None) or [2]) < 2:
+        command_line.error(f"expected --classes >= 2, got {given.classes}")
+    try:
+        require_device(backend, given.device)
+        if given.out:
+            given.out.parent.mkdir(parents=True, exist_ok=True)
+            if given.out.exists():
+                json.loads(given.out.read_text(encoding="utf-8"))["rows"]
+    except (ValueError, LookupError, TypeError, OSError, BackendUnavailable) as error:
+        command_line.error(f"{error}")
+    return given
 
 
 def provenance(framework: str, version: str, device: str) -> dict[str, Any]:

@@ -107,12 +107,20 @@ def test_penalties_by_hand_descend_as_ours(scripts):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), a, b)
 
 
-@needs_jax
-def test_a_device_that_is_not_there_is_named():
-    run = subprocess.run(
-        [sys.executable, BENCHMARKS / "jax_step_cost.py", "--device", "gpu:7"],
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        pytest.param("jax_step_cost", ["--device", "gpu:7"], "among cpu", marks=needs_jax),
+        pytest.param("step_cost", ["--device", "cuda:99"], "among cpu", marks=needs_torch),
+        pytest.param("step_cost", ["--turns", "1"], "--turns >= 2", marks=needs_torch),
+        pytest.param("step_cost", ["--classes", "0"], "--classes >= 2", marks=needs_torch),
+        pytest.param("step_cost", ["--out", "{bad}"], "Expecting value", marks=needs_torch),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence(tmp_path, script, words, said):
+    (tmp_path / "bad.json").write_text("no JSON", encoding="utf-8")
+    words = [word.format(bad=tmp_path / "bad.json") for word in words]
+    command = [sys.executable, BENCHMARKS / f"{script}.py", *words]
+    run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 2
-    assert "among cpu" in run.stderr
+    assert said in run.stderr

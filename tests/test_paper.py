@@ -4,11 +4,14 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gradreg_experiments.reproduce.markdown import section
+from gradreg_experiments.runs import Run
+from scipy import stats
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
@@ -62,8 +65,36 @@ def test_the_tables_are_those_of_the_runs(name):
         own = [r for r in own if r["figure"] == row["figure"]]
         assert sorted(int(r["seed"]) for r in own) == row["seeds"]
         if own:
-            mean = 100 * np.mean([float(r[row["figure"]]) for r in own])
-            assert row["mean"] == pytest.approx(mean, abs=1e-3)
+            values = [100 * float(r[row["figure"]]) for r in own]
+            assert row["mean"] == pytest.approx(np.mean(values), abs=1e-3)
+            sd = np.std(values, ddof=1) if len(values) > 1 else None
+            assert row["sd"] == (None if sd is None else pytest.approx(sd, abs=1e-3))
+
+
+def test_differences_are_those_of_the_runs():
+    """The whole path again by SciPy, of the table that most is said of."""
+    with (RESULTS / "weight-decay.csv").open(encoding="utf-8") as file:
+        runs = {
+            (r["row"], r["arm"], r["seed"]): 100 * float(r["test"]) for r in csv.DictReader(file)
+        }
+    for row in records()["weight-decay"]["rows"]:
+        if row["arm"] != "baseline" and row["seeds"]:
+            ours, theirs = (
+                [runs[row["row"], arm, str(seed)] for seed in row["seeds"]]
+                for arm in (row["arm"], "baseline")
+            )
+            test, d = stats.ttest_rel(ours, theirs), row["difference"]
+            assert d["p"] == pytest.approx(test.pvalue, rel=1e-3)
+            interval = test.confidence_interval(0.95)
+            assert (d["low"], d["high"]) == pytest.approx(tuple(interval), abs=1e-3)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.rglob("runs/*.json")), ids=lambda path: path.stem)
+def test_a_kept_run_has_the_name_of_its_setting(path):
+    """A default that changed would make it another run's."""
+    record = json.loads(path.read_text(encoding="utf-8"))["outcome"]["run"]
+    assert set(record) == {f.name for f in fields(Run)}
+    assert Run(**record).id == path.stem
 
 
 if __name__ == "__main__":

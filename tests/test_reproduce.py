@@ -303,6 +303,16 @@ def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):
         (["train-size", "--row", "7 images"], "expected --row of train-size to be one of"),
         (["train-size", "--arm", "spectreg"], "expected --arm of train-size to be one of"),
         (["tinyimagenet"], "expected --data with tiny-imagenet-200"),
+        (["weight-decay", "--budget", "9" * 400 + "h"], "expected a budget such as"),
+        (["weight-decay", "--width", "-5", "--on", "cifar-10"], "expected width to be a whole"),
+        (
+            ["dropout-batchnorm", "--row", "dropout", "--arm", "SpectReg, shared probe"],
+            "expected an --arm that its --row has, got none of 'dropout': baseline, SpectReg, Doub",
+        ),
+        (
+            ["toy", "--arm", "SpectReg", "--budget", "1s"],
+            "for the toy problem, got --arm, --budget",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_a_sentence(tmp_path, unverified, capsys, words, said):
@@ -360,15 +370,51 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path, file, capsys):
     assert main(["train", str(tmp_path / "none.toml")]) == 2
     assert "none.toml" in capsys.readouterr().err
     assert main(["tune", str(file), "--from", "1", "--to", "0.1"]) == 2
-    assert "expected 0 < low < high" in capsys.readouterr().err
+    assert "expected 0 < --from < --to" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["{", "5", "[1]"])
-def test_other_files_in_the_folder(tmp_path, text, capsys):
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("{", True),
+        ("[" * 100_000, True),
+        ('{"experiment": "x", "table": {}}', True),
+        ("5", False),
+        ("[1]", False),
+    ],
+)
+def test_other_files_in_the_folder(tmp_path, text, ours, capsys):
     (tmp_path / "other.json").write_text(text, encoding="utf-8")
     status = main(["reproduce", "local-global", "--tables", "--out", str(tmp_path)])
-    assert status == (2 if text == "{" else 0)
-    assert ("other.json" in capsys.readouterr().err) == (text == "{")
+    assert status == (2 if ours else 0)
+    assert ("other.json" in capsys.readouterr().err) == ours
+
+
+def test_a_path_that_is_not_utf_8_is_written(tmp_path, unverified):
+    words = ["reproduce", "confidence-penalty", "--tables", "--out", str(tmp_path)]
+    folder = tmp_path / "da\udcff"
+    folder.mkdir()
+    assert main([*words, "--data", str(folder), "--on", "digits"]) == 0
+    assert "da\\udcff" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_data_set_asked_for_twice_is_there_once(tmp_path, unverified):
+    words = ["--on", "digits", "--on", "digits", "--tables", "--out", str(tmp_path)]
+    assert main(["reproduce", "confidence-penalty", *words]) == 0
+    record = json.loads((tmp_path / "confidence-penalty.json").read_text(encoding="utf-8"))
+    assert len(record["rows"]) == 4
+
+
+@pytest.mark.parametrize("name", ["versions", "machine"])
+def test_a_run_that_does_not_say_what_made_it_is_named(tmp_path, unverified, capsys, name):
+    words = ["reproduce", "confidence-penalty", "--out", str(tmp_path), "--seeds", "1"]
+    words += ["--iterations", "1", "--arm", "baseline"]
+    assert main(words) == 0
+    (path,) = (tmp_path / "runs").glob("*.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({k: v for k, v in record.items() if k != name}), encoding="utf-8")
+    assert main(words) == 2
+    assert f"expected the result of a run in {path}" in flat(capsys.readouterr().err)
 
 
 def test_damaged_weights_are_named(tmp_path, unverified, capsys):

@@ -256,7 +256,7 @@ def test_a_checkpoint_begun_on_other_images_is_refused(tmp_path, monkeypatch):
 
 def test_a_checkpoint_without_all_it_needs_is_refused(tmp_path):
     Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None)).save(3, 0.0, {"model": {}})
-    with pytest.raises(ValueError, match=r"got one without optimiser, scaler; delete it"):
+    with pytest.raises(ValueError, match=r"got one without lost, optimiser, scaler; delete it"):
         train([RUN], None, tmp_path / "c")
 
 
@@ -271,7 +271,7 @@ def flipped(path, place):
 def test_a_flipped_bit_of_a_checkpoint_is_noticed(tmp_path, place):
     """A wrong bit of a parameter would be trained on."""
     file = Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None))
-    file.save(20, 0.0, Trainer([RUN], [images_of(RUN, None)]).state())
+    file.save(20, 0.0, Trainer([RUN], [images_of(RUN, None)]).state() | {"lost": {}})
     train([RUN], None, file.path)
     flipped(file.path, place)
     with pytest.raises(ValueError, match=f"in {file.path}, got a damaged one"):
@@ -472,6 +472,9 @@ def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     assert "expected at most 1297 images" in failed[0]
     assert store.find(short) is not None
     assert missing([(bad,), (short,)], store) == [(bad,)]
+    store.weights(short).unlink()
+    assert missing([(short,)], store) == []
+    assert missing([(short,)], store, weights=True) == [(short,)]
 
 
 def test_two_processes_train_the_network_of_one(tmp_path):
@@ -527,6 +530,12 @@ def test_no_lam_is_twice_in_a_grid():
     assert tune.grid(1, 1.01, 4) == (0.0, 1.0)
     assert tune.grid(1, 1.03, 4) == (0.0, 1.0)
     assert tune.grid(0.01, 1, 3) == (0.0, 0.01, 0.1, 1.0)
+
+
+@pytest.mark.parametrize("asked", [(1, 1.8e308, 2), (0, 1, 3), (1, 10, 1), (1, 10, 10**11)])
+def test_a_grid_that_cannot_be_is_refused(asked):
+    with pytest.raises(ValueError, match=r"expected (0 < --from|2 to 1000 points)"):
+        tune.grid(*asked)
 
 
 TUNED = replace(RUN, penalty="spectreg", validation=20)
@@ -696,12 +705,38 @@ def test_a_fraction_cannot_be_stacked():
         train(runs)
 
 
-def test_finite_differences_cannot_be_stacked():
-    """vmap cannot run them."""
-    options = {"mode": "finite_difference"}
-    runs = [replace(RUN, seed=s, penalty="spectreg", options=options) for s in (1, 2)]
+@pytest.mark.parametrize("kind", [{"options": {"mode": "finite_difference"}}, {"amp": "bfloat16"}])
+def test_what_vmap_cannot_run_cannot_be_stacked(kind):
+    runs = [replace(RUN, seed=s, penalty="spectreg", **kind) for s in (1, 2)]
     with pytest.raises(ValueError, match=r"for stacked seeds.*leave --stack-seeds out"):
         train(runs)
+
+
+def test_a_stacked_run_that_diverges_leaves_the_others_alone(monkeypatch):
+    """One has a rate of its own for a step, which is too large."""
+    runs = [replace(RUN, seed=seed) for seed in (1, 2, 3)]
+    monkeypatch.setattr(training, "LOOK_EVERY", 5)
+    step = Trainer.step
+
+    def with_a_mishap(trainer, t):
+        total = step(trainer, t)
+        if t == 7 and len(trainer.runs) > 1:
+            with torch.no_grad():
+                trainer.parameters[0][1] *= float("inf")
+        return total
+
+    monkeypatch.setattr(Trainer, "step", with_a_mishap)
+    outcomes, networks = train(runs)
+    assert [outcome.diverged for outcome in outcomes] == [None, 10, None]
+    for r in (0, 2):
+        _, (alone,) = train([runs[r]])
+        for a, b in zip(networks[r].parameters(), alone.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_that_is_lost_in_its_last_step_has_diverged():
+    (outcome,), _ = train([replace(RUN, learning_rate=1e30, iterations=1)])
+    assert outcome.diverged == 1
 
 
 def test_half_precision_in_forward_mode():

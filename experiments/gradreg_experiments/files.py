@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# Of a path in a command, which need not be UTF-8.
+ESCAPED = "backslashreplace"
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path`, then rename: no reader, and no interruption, finds half a file."""

@@ -28,7 +28,7 @@ DATA = {
 
 def assembled(name: str, request: Request) -> Experiment:
     """The experiment on every data set asked for, with what was changed, and said."""
-    chosen = request.data or there(name, request.folder)
+    chosen = tuple(dict.fromkeys(request.data)) or there(name, request.folder)
     for data in chosen:
         checks.choice(f"--on of {name}", data, known(name))
     made = [EXPERIMENTS[name](data) for data in chosen]
@@ -58,7 +58,7 @@ def with_changes(run: Run, request: Request) -> Run:
     if request.iterations is not None:
         changes["iterations"] = request.iterations
     if request.width is not None and run.network == "residual":
-        changes["width"] = request.width
+        changes["width"] = checks.count("width", request.width)
     return replace(run, **changes)
 
 
@@ -99,4 +99,10 @@ def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
         checks.choice(f"--arm of {experiment.name}", name, {cell.arm: None for cell in cells})
     rows = request.rows or {cell.row for cell in cells}
     arms = request.arms or {cell.arm for cell in cells}
-    return tuple(cell for cell in cells if cell.row in rows and cell.arm in arms)
+    chosen = tuple(cell for cell in cells if cell.row in rows and cell.arm in arms)
+    if not chosen:
+        there = "; ".join(
+            f"{row!r}: {', '.join(c.arm for c in cells if c.row == row)}" for row in rows
+        )
+        raise ValueError(f"expected an --arm that its --row has, got none of {there}")
+    return chosen

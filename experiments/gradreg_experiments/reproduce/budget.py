@@ -19,6 +19,7 @@ from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.training import one_thread
 from gradreg_ref import checks
 
+LONGEST = 1e9  # a lifetime
 UNITS = {"s": 1, "min": 60, "h": 3600}
 SEEDS, FEWEST, LEAST_ITERATIONS = 10, 3, 100
 WARM_UP, TIMED = 3, 10
@@ -28,9 +29,10 @@ POSTER_SD = 0.2  # points, of a difference on MNIST
 def seconds(text: str) -> float:
     """Of "90s", "10min" or "2h"."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", text)
-    if match is None or not float(match[1]):
-        raise ValueError(f"expected a budget such as 90s, 10min or 2h, got {text!r}")
-    return float(match[1]) * UNITS[match[2]]
+    number = float(match[1]) * UNITS[match[2]] if match else 0
+    if not 0 < number < LONGEST:
+        raise ValueError(f"expected a budget such as 90s, 10min or 2h, got {text[:40]!r}")
+    return number
 
 
 def seconds_per_step(run: Run, folder: Path | None) -> float:

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gradreg_experiments.files import write_atomically
+from gradreg_experiments.files import ESCAPED, write_atomically
 from gradreg_experiments.reproduce.markdown import markdown, provenance, without_repeats
 
 STYLE = """
@@ -25,10 +25,13 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 """
 
 
+NEEDED = {"title", "departures", "verification", "command", "source", "rows"}
+
+
 def write_page(folder: Path) -> Path:
     """From the JSON and SVG files of the folder, to ``index.html`` and ``tables.md`` there."""
     found = records(folder)
-    write_atomically(folder / "tables.md", markdown(found).encode())
+    write_atomically(folder / "tables.md", markdown(found).encode(errors=ESCAPED))
     body = "\n".join(section(record, path.with_suffix(".svg")) for path, record in found)
     page = (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
@@ -36,7 +39,7 @@ def write_page(folder: Path) -> Path:
         f"<title>The paper's tables again</title><style>{STYLE}</style></head><body>"
         f"<h1>The paper's tables again</h1>\n{body}\n</body></html>\n"
     )
-    write_atomically(folder / "index.html", page.encode())
+    write_atomically(folder / "index.html", page.encode(errors=ESCAPED))
     return folder / "index.html"
 
 
@@ -46,9 +49,14 @@ def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
     for path in sorted(folder.glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"expected a result in JSON in {path}, got: {error}") from error
         if isinstance(record, dict) and {"experiment", "table"} <= record.keys():
+            if missing := sorted(NEEDED - record.keys()):
+                raise ValueError(
+                    f"expected {', '.join(missing)} in {path}, got a result without; delete it, "
+                    "and give its command again"
+                )
             found.append((path, record))
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from gradreg_experiments.figure import render
-from gradreg_experiments.files import write_atomically
+from gradreg_experiments.files import ESCAPED, write_atomically
 from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.figure import figure
 from gradreg_experiments.reproduce.statistics import Row
@@ -88,7 +88,7 @@ def write(
         "rows": result.rows,
     }
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    contents = {"csv": result.csv.encode(), "json": text.encode()}
+    contents = {"csv": result.csv.encode(), "json": text.encode(errors=ESCAPED)}
     paths = []
     for suffix, content in (contents | render(result.figure)).items():
         paths.append(out / f"{experiment.name}.{suffix}")
@@ -115,7 +115,8 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     texts = Counter[str]()
     for run in {run.id: run for run in runs if store.find(run) is not None}.values():
         record = json.loads((store.folder / f"{run.id}.json").read_text(encoding="utf-8"))
-        kept = {name: record.get(name) for name in ("versions", "machine", "processes")}
+        kept = {name: record[name] for name in ("versions", "machine")}
+        kept["processes"] = record.get("processes", 1)  # earlier ones do not say
         kept["verified"] = str(record.get("verified")).split(": ", 1)[-1]  # the outcome, undated
         texts[json.dumps(kept, sort_keys=True)] += 1
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]

@@ -35,6 +35,8 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
     for name, value in (("jobs", request.jobs), ("seeds", request.seeds)):
         if value is not None:
             checks.count(name, value)
+    if list(names) == ["toy"]:
+        require_of_toy(request)
     experiments, failures = all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out)
     verdicts: dict[str, str] = {}
@@ -73,6 +75,26 @@ def all_assembled(names: Sequence[str], request: Request) -> tuple[list[Experime
     return made, failures
 
 
+def require_of_toy(request: Request) -> None:
+    """No option that it has no use for."""
+    given = {
+        "--on": request.data,
+        "--row": request.rows,
+        "--arm": request.arms,
+        "--width": request.width is not None,
+        "--budget": request.budget is not None,
+        "--jobs": request.jobs != 1,
+        "--stack-seeds": request.stack,
+        "--amp": request.changes.get("amp"),
+        "--compile": request.changes.get("compile"),
+    }
+    if useless := [name for name, value in given.items() if value]:
+        raise ValueError(
+            "expected --seeds, --iterations, --device, --out or --tables for the toy problem, got "
+            f"{', '.join(useless)}"
+        )
+
+
 def toy(request: Request, console: Console) -> int:
     """The main job's experiment, in full; it verifies for itself."""
     device = request.changes.get("device", "cpu")
@@ -108,7 +130,7 @@ def one_experiment(
     seeds = tuple(range(1, n + 1))
     if not request.tables:
         wanted = groups(chosen_cells(experiment, request), seeds, request.stack)
-        left = missing(wanted, store)
+        left = missing(wanted, store, weights=experiment.name == "local-global")
         if kept := sum(map(len, wanted)) - sum(map(len, left)):
             say(console, f"{kept} of {sum(map(len, wanted))} runs are there.")
         steps = sum(group[0].iterations for group in left)

@@ -12,7 +12,7 @@ import torch
 from gradreg_experiments.files import write_atomically
 
 SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
-FIELDS = {"step", "seconds", "model", "optimiser", "scaler"}
+FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}
 
 
 @dataclass

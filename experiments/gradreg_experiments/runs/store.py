@@ -59,6 +59,7 @@ class Store:
         try:
             record = json.loads(content)
             same = record["images"] == fingerprint(run.data, self.data)
+            provenance(record)
             return from_record(record["outcome"], run) if same else None
         # Whatever may come of a record that is not ours.
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
@@ -156,6 +157,12 @@ def from_record(record: dict[str, Any], run: Run) -> Outcome:
     read["loss"] = figure(record, "loss", math.inf, empty=True)  # NaN where a run diverged
     read["seconds"] = figure(record, "seconds", math.inf, empty=False)
     return Outcome(**read)
+
+
+def provenance(record: dict[str, Any]) -> None:
+    """What a table says of its runs is there."""
+    if not isinstance(record["versions"], dict) or not isinstance(record["machine"], str):
+        raise ValueError("versions or machine that cannot be")
 
 
 def figure(record: dict[str, Any], name: str, most: float, empty: bool) -> float:

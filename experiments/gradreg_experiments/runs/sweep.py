@@ -20,15 +20,22 @@ REPORT_EVERY = 50  # steps
 reports: Any = None  # in a worker: the queue of steps done
 
 
-def missing(groups: Sequence[Group], store: Store) -> list[Group]:
-    """Of each group, the runs that have no result; none twice."""
+def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> list[Group]:
+    """Of each group, the runs that have no result, or no weights where they are needed; none
+    twice.
+    """
     seen, out = set[str](), []
     for group in groups:
-        left = tuple(r for r in group if r.id not in seen and store.find(r) is None)
+        left = tuple(r for r in group if r.id not in seen and not there(r, store, weights))
         seen |= {run.id for run in left}
         if left:
             out.append(left)
     return out
+
+
+def there(run: Run, store: Store, weights: bool) -> bool:
+    """Whether it need not be trained."""
+    return store.find(run) is not None and (not weights or store.weights(run).exists())
 
 
 def sweep(

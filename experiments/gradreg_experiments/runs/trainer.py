@@ -36,6 +36,11 @@ class Trainer:
         run, first = self.run, parts[0]
         if len(runs) > 1 and parallel.size() > 1:
             raise ValueError("expected one run under torchrun, got stacked seeds")
+        if len(runs) > 1 and run.amp:
+            raise ValueError(
+                f"expected amp = '' for stacked seeds, as autocast does not reach into vmap, got "
+                f"{run.amp!r}: leave --stack-seeds out"
+            )
         if run.batch % parallel.size():
             raise ValueError(
                 f"expected a batch of a multiple of {parallel.size()} processes, got {run.batch}"
@@ -217,6 +222,15 @@ class Trainer:
             return nullcontext()
         kind = torch.device(self.device).type
         return torch.autocast(kind, getattr(torch, self.run.amp))
+
+    def lost(self) -> list[int]:
+        """Of a total that is not finite: the runs whose weights are not either, or all."""
+        stacked = len(self.runs) > 1
+        finite = torch.ones(len(self.runs), dtype=torch.bool, device=self.device)
+        for p in self.parameters:
+            finite &= p.detach().isfinite().reshape(len(self.runs), -1).all(1)
+        some = (~finite).nonzero().flatten().tolist() if stacked else []
+        return some or list(range(len(self.runs)))
 
     def state(self) -> dict[str, Any]:
         """All that a step changes."""

@@ -1,5 +1,6 @@
 """Training from the first step, or from a checkpoint, to the accuracy on the test images."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ class Outcome:
     stacked : int
         How many runs were trained as one.
     diverged : int or None
-        The step at which the loss was found not to be finite, and training ended.
+        The step at which the loss was found not to be finite, and training of the run ended.
     """
 
     run: Run
@@ -90,11 +91,11 @@ def train(
     file = Checkpoint(checkpoint, checkpoint_key(runs, folder)) if checkpoint else None
     with one_thread():
         trainer = Trainer(runs, parts)
-        seconds, diverged = steps(trainer, file, progress)
+        seconds, lost = steps(trainer, file, progress)
         networks = [trainer.network(r) for r in range(len(runs))]
         outcomes = [
-            outcome(run, network, part, seconds / len(runs), len(runs), diverged)
-            for run, network, part in zip(runs, networks, parts, strict=True)
+            outcome(run, network, part, seconds / len(runs), len(runs), lost.get(r))
+            for r, (run, network, part) in enumerate(zip(runs, networks, parts, strict=True))
         ]
     return outcomes, networks
 
@@ -121,11 +122,13 @@ def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
 
 def steps(
     trainer: Trainer, file: Checkpoint | None, progress: Callable[[int], None]
-) -> tuple[float, int | None]:
-    """All that are left; seconds of all that were made, and where the loss was not finite."""
-    run, first, before = trainer.run, 0, 0.0
+) -> tuple[float, dict[int, int]]:
+    """All that are left; seconds of all that were made, and the runs whose loss was not finite at
+    a step. One of a stack is let run on: it has no part in the others.
+    """
+    run, first, before, lost = trainer.run, 0, 0.0, dict[int, int]()
     if file and (saved := file.load(trainer.device)):
-        first, before = saved["step"], saved["seconds"]
+        first, before, lost = saved["step"], saved["seconds"], saved["lost"]
         trainer.restore(saved)
     trainer.model.train()
     start = written = monotonic()
@@ -136,13 +139,15 @@ def steps(
         if done % LOOK_EVERY and done < run.iterations:
             continue
         if not bool(parallel.mean(total).isfinite()):
-            return before + monotonic() - start, done
+            lost = dict.fromkeys(trainer.lost(), done) | lost
+            if len(lost) == len(trainer.runs):
+                break
         # At the end too: looking at all images may take as long as training.
         due = monotonic() - written > CHECKPOINT_EVERY_S or done == run.iterations
         if file and due and parallel.first():
             written = monotonic()
-            file.save(done, before + written - start, trainer.state())
-    return before + monotonic() - start, None
+            file.save(done, before + written - start, trainer.state() | {"lost": lost})
+    return before + monotonic() - start, lost
 
 
 def outcome(
@@ -155,6 +160,8 @@ def outcome(
         for name in ("train", "validation", "test")
     }
     top1, top5, loss = on["test"]
+    if not math.isfinite(loss):  # lost in the last step
+        diverged = diverged or run.iterations
     return Outcome(
         run, on["train"][0], on["validation"][0], top1, top5, loss, seconds, stacked, diverged
     )

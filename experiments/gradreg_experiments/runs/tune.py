@@ -26,6 +26,7 @@ from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
+LARGEST, MOST = 1e30, 1000  # λ, points
 BAR, CHOSEN = 30, "chosen"  # characters, a word
 
 
@@ -52,10 +53,10 @@ class Point:
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
     """0, and λ from low to high in equal ratios, to two digits, none twice."""
-    if not 0 < low < high < float("inf"):
-        raise ValueError(f"expected 0 < low < high for the grid, got {low} and {high}")
-    if checks.count("points", points) < 2:
-        raise ValueError(f"expected at least 2 points, got {points}")
+    if not 0 < low < high < LARGEST:
+        raise ValueError(f"expected 0 < --from < --to < {LARGEST:g}, got {low} and {high}")
+    if not 2 <= checks.count("points", points) <= MOST:
+        raise ValueError(f"expected 2 to {MOST} points, got {points}")
     lams = (float(f"{lam:.2g}") for lam in np.geomspace(low, high, points))
     return tuple(dict.fromkeys((0.0, *lams)))
 
