@@ -3,12 +3,15 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
 
 import gradreg_torch as gt
 import pytest
@@ -477,6 +480,30 @@ def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     assert missing([(short,)], store, weights=True) == [(short,)]
 
 
+def launched(script, *words):
+    """By torchrun, in two processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launch, str(script), *words]
+    return subprocess.run(command, timeout=300, env=environment, capture_output=True, text=True)
+
+
+def test_a_claim_that_fails_ends_every_process(tmp_path):
+    """The first alone checks them; the others would wait for it for half an hour."""
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from gradreg_experiments.runs import Run, one\n"
+        "from gradreg_experiments.runs.store import Store\n"
+        "one.verified_before = lambda device, console: False\n"
+        f"run = Run(**{RUN.chosen!r})\n"
+        "print('status', one.run_all(run, None, Store(Path(sys.argv[1])), 1, False))\n",
+        encoding="utf-8",
+    )
+    assert launched(script, str(tmp_path / "out")).stdout.count("status 1") == 2
+
+
 def test_two_processes_train_the_network_of_one(tmp_path):
     run = replace(
         RUN, dropout=True, penalty="spectreg", lam=0.1, unlabelled=40, optimiser="nesterov"
@@ -495,15 +522,7 @@ def test_two_processes_train_the_network_of_one(tmp_path):
         "        Store(Path(sys.argv[1]).parent).keep(outcome, network)\n",
         encoding="utf-8",
     )
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, *launch, str(script), str(tmp_path / "w")],
-        check=True,
-        timeout=300,
-        env=environment,
-        capture_output=True,
-    )
+    launched(script, str(tmp_path / "w")).check_returncode()
     ours = torch.load(tmp_path / "w", weights_only=True)
     _, (network,) = train([run])
     for name, value in network.named_parameters():
@@ -777,6 +796,28 @@ def test_more_probes_than_the_exact_value_takes_are_refused(num_probes):
 def test_a_confidence_penalty_beyond_all_bounds_diverges():
     (outcome,), _ = train([replace(RUN, confidence=1e308)])
     assert outcome.diverged == 20
+
+
+def test_the_keys_of_a_file_are_on_the_page():
+    page = (Path(__file__).parents[1] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (`.*?) \| .* \| (.*) \|$", page.split("The keys:")[1], re.MULTILINE)
+    said = {}
+    for names, defaults in lines:
+        keys, values = re.findall(r"`(.*?)`", names), re.findall(r"`(.*?)`", defaults)
+        values = values or [defaults]
+        said |= dict(zip(keys, values * (len(keys) if len(values) == 1 else 1), strict=True))
+    for field in fields(Run):
+        if field.name == "options":
+            assert said["[options]"] == "none"
+        elif field.default is MISSING:
+            assert said[field.name] == "needed"
+        else:
+            assert tomllib.loads(f"x = {quoted(said[field.name])}")["x"] == field.default
+
+
+def quoted(word):
+    """As a value of TOML."""
+    return word if re.fullmatch(r'[\d.]+|true|false|""', word) else f'"{word}"'
 
 
 def test_ids_are_of_choices_alone():
