@@ -44,9 +44,10 @@ def double(runs):
     """Trainers compute in float32; in float64 rounding is out of the way."""
     trainer = Trainer(runs, [images_of(run, None) for run in runs])
     trainer.model.double()
-    trainer.x, trainer.u = ([a.double() for a in part] for part in (trainer.x, trainer.u))
-    drawn = trainer.probes
-    trainer.probes = lambda t: None if (r := drawn(t)) is None else r.double()
+    draws = trainer.draws
+    draws.x, draws.u = ([a.double() for a in part] for part in (draws.x, draws.u))
+    drawn = draws.probes
+    draws.probes = lambda t: None if (r := drawn(t)) is None else r.double()
     return trainer
 
 
@@ -77,8 +78,8 @@ PENALISED = {
 def test_a_run_minimises_what_its_description_says(penalty):
     run = replace(RUN, penalty=penalty, lam=0.3, confidence=0.2)
     trainer = double([run])
-    x, y = trainer.batch(4)
-    r = trainer.probes(4)
+    x, y = trainer.draws.batch(4)
+    r = trainer.draws.probes(4)
     z = trainer.model(x)
     p = z.softmax(1)
     values = PENALISED[penalty](jacobians(trainer.model, x), z, y[0], r)
@@ -90,8 +91,8 @@ def test_a_run_minimises_what_its_description_says(penalty):
 def test_with_unlabelled_images_the_penalty_is_the_mean_over_both():
     run = replace(RUN, penalty="spectreg", lam=0.3, unlabelled=40)
     trainer = double([run])
-    x, y = trainer.batch(0)
-    r = trainer.probes(0)
+    x, y = trainer.draws.batch(0)
+    r = trainer.draws.probes(0)
     assert len(x) == 24
     assert y.shape == (1, 12)
     values = PENALISED["spectreg"](jacobians(trainer.model, x), None, None, r)

@@ -1,0 +1,106 @@
+"""What runs draw in a step: images, dropout masks, probes. Each by a stream of its own, so that
+arms of a seed share them, and stacked, resumed and shared runs have those of a run by itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from gradreg_torch import draw_probes
+from torch import Tensor
+
+from gradreg_experiments.data import Split
+from gradreg_experiments.networks.layers import KEEP
+from gradreg_experiments.runs import parallel, randomness
+from gradreg_experiments.runs.description import Run
+
+
+class Draws:
+    """Of R runs that differ in nothing but their seeds, for this process.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        R of them.
+    parts : sequence of Split
+        Their images.
+    device : str
+        Where the draws are needed; they are made on the CPU.
+    """
+
+    def __init__(self, runs: Sequence[Run], parts: Sequence[Split], device: str) -> None:
+        self.run, self.device = runs[0], device
+        self.seeds = [run.seed for run in runs]
+        self.labelled = self.run.batch // parallel.size()
+        self.rows = self.labelled * (2 if self.run.unlabelled else 1)
+        self.classes = len(parts[0].classes)
+        self.x = [self.on_device(p.train_images) for p in parts]
+        self.y = [self.on_device(p.train_labels) for p in parts]
+        self.u = [self.on_device(p.unlabelled_images) for p in parts]
+        self.batches = [
+            randomness.Batches(seed, "batches", self.run.train, self.run.batch)
+            for seed in self.seeds
+        ]
+        if self.run.unlabelled:
+            self.unlabelled = [
+                randomness.Batches(seed, "unlabelled", self.run.unlabelled, self.run.batch)
+                for seed in self.seeds
+            ]
+
+    def on_device(self, array: Any) -> Tensor:
+        """Images with channels last, or labels."""
+        a = torch.from_numpy(array).to(self.device)
+        return a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a
+
+    def batch(self, t: int) -> tuple[Tensor, Tensor]:
+        """x (R · rows, c, h, w), the labelled images of a run first, and y (R, batch)."""
+        x, y = [], []
+        for r, batches in enumerate(self.batches):
+            rows = parallel.own(batches[t]).to(self.device)
+            x.append(self.x[r][rows])
+            y.append(self.y[r][rows])
+            if self.run.unlabelled:
+                x.append(self.u[r][parallel.own(self.unlabelled[r][t]).to(self.device)])
+        return torch.cat(x), torch.stack(y)
+
+    def mask(self, t: int, width: int) -> Tensor:
+        """Of dropout, (R, rows, width)."""
+
+        def drawn(seed: int) -> Tensor:
+            g = randomness.generator(seed, "dropout", t)
+            return self.own_rows(torch.rand(self.all_rows, width, generator=g) < KEEP).float()
+
+        return torch.stack([drawn(seed) for seed in self.seeds])
+
+    @property
+    def all_rows(self) -> int:
+        """Of a run, in all processes."""
+        return self.rows * parallel.size()
+
+    def own_rows(self, drawn: Tensor) -> Tensor:
+        """Those of this process, of what is drawn for all labelled rows and then for the others."""
+        return torch.cat([parallel.own(part) for part in torch.split(drawn, self.run.batch)])
+
+    def probes(self, t: int) -> Tensor | None:
+        """For every row, or None: of a penalty without, or that is exact."""
+        options = self.run.options
+        exact = self.run.penalty == "jacreg" and options.get("num_probes") is None
+        if exact or self.run.penalty not in ("spectreg", "jacreg"):
+            return None
+        n = 1 if options.get("shared_probe") else self.all_rows
+        k = self.x[0][0].numel() if options.get("mode") == "forward" else self.classes
+        law, q = options.get("probe", "gaussian"), options.get("num_probes", 1)
+        if q >= k:
+            raise ValueError(
+                f"expected num_probes < {k}, got {q}: {k} products give the exact value; "
+                "use frobreg, or jacreg without num_probes"
+            )
+
+        def drawn(seed: int) -> Tensor:
+            g = randomness.generator(seed, "probes", t)
+            r = draw_probes(law, n, k, q, generator=g)
+            return self.own_rows(r.expand(self.all_rows, -1, -1))
+
+        r = torch.cat([drawn(seed) for seed in self.seeds]).to(self.device)
+        of_logits = options.get("mode") != "forward"  # inputs stay in single precision
+        return r.to(getattr(torch, self.run.amp)) if self.run.amp and of_logits else r
