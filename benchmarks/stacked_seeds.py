@@ -17,7 +17,7 @@ import torch
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.training import one_thread
+from gradreg_experiments.threads import one_thread
 
 from gradreg_ref.backends import load
 

@@ -8,8 +8,9 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments import files, progress, quickstart, table, toy, training, verification
-from gradreg_experiments.training import Sweep, sweep
+from gradreg_experiments import files, progress, verification
+from gradreg_experiments.toy import problem, quickstart, table, training
+from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console
 
 from gradreg_ref.verify import BY_ID, Report, Result
@@ -18,7 +19,7 @@ FLOAT64 = {"dtype": torch.float64}
 
 
 def test_the_data_are_sin_5x_with_noise_on_100_uniform_points():
-    x, y = (torch.stack(a) for a in zip(*map(toy.training_data, range(50)), strict=True))
+    x, y = (torch.stack(a) for a in zip(*map(problem.training_data, range(50)), strict=True))
     assert x.shape == y.shape == (50, 100, 1)
     noise = y - torch.sin(5 * x)
     # 5,000 draws: standard errors 0.0014 (noise), 0.001 (its sd), 0.008 (x) and 0.004 (x²).
@@ -30,7 +31,7 @@ def test_the_data_are_sin_5x_with_noise_on_100_uniform_points():
 
 
 def test_the_grid_has_900_points_and_no_noise():
-    x, y = toy.grid()
+    x, y = problem.grid()
     assert x.shape == (900, 1)
     assert x.min() == -1
     assert x.max() == 1
@@ -38,7 +39,7 @@ def test_the_grid_has_900_points_and_no_noise():
 
 
 def test_the_network_has_5_hidden_relu_layers_of_64_with_he_initialisation():
-    layers = list(toy.network(seed=1))
+    layers = list(problem.network(seed=1))
     linear, relu = layers[::2], layers[1::2]
     assert [tuple(l.weight.shape) for l in linear] == [(64, 1), *[(64, 64)] * 4, (1, 64)]
     assert all(isinstance(l, torch.nn.ReLU) for l in relu)
@@ -49,18 +50,20 @@ def test_the_network_has_5_hidden_relu_layers_of_64_with_he_initialisation():
 
 
 def test_every_seed_and_purpose_has_a_stream_of_its_own():
-    seeds = {toy.generator(seed, p).initial_seed() for seed in range(9) for p in toy.PURPOSES}
+    seeds = {
+        problem.generator(seed, p).initial_seed() for seed in range(9) for p in problem.PURPOSES
+    }
     assert len(seeds) == 9 * 4
 
 
 def test_the_global_generator_is_left_alone():
     before = torch.get_rng_state()
-    sweep("SpectReg", (0.0, 0.1), toy.Setting((1,), 2))
+    sweep("SpectReg", (0.0, 0.1), problem.Setting((1,), 2))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_epoch_is_two_batches_that_hold_every_point_once():
-    epochs = torch.stack(list(islice(toy.batches(seed=3), 6))).reshape(3, 100)
+    epochs = torch.stack(list(islice(problem.batches(seed=3), 6))).reshape(3, 100)
     assert all(torch.equal(e.sort().values, torch.arange(100)) for e in epochs)
     assert not torch.equal(epochs[0], epochs[1])
 
@@ -70,17 +73,17 @@ def test_an_epoch_is_two_batches_that_hold_every_point_once():
     [(0, 1e-2), (4999, 1e-2), (5000, 1e-3), (7499, 1e-3), (7500, 1e-4), (9999, 1e-4)],
 )
 def test_the_learning_rate_drops_at_half_and_three_quarters(step, rate):
-    assert toy.learning_rate(step, 10_000) == pytest.approx(rate, rel=1e-12)
+    assert problem.learning_rate(step, 10_000) == pytest.approx(rate, rel=1e-12)
 
 
 def by_hand(penalty, lam, seed, iterations):
     """One network, one penalty, with no code of the product's."""
-    net, (x, y) = toy.network(seed), toy.training_data(seed)
+    net, (x, y) = problem.network(seed), problem.training_data(seed)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
-    stream = zip(range(iterations), toy.batches(seed), toy.probes(seed), strict=False)
+    stream = zip(range(iterations), problem.batches(seed), problem.probes(seed), strict=False)
     for step, batch, r in stream:
         for group in optimiser.param_groups:
-            group["lr"] = toy.learning_rate(step, iterations)
+            group["lr"] = problem.learning_rate(step, iterations)
         inputs = x[batch].requires_grad_()
         g = net(inputs)
         (slope,) = torch.autograd.grad(g.sum(), inputs, create_graph=True)
@@ -100,20 +103,20 @@ def trained(s, r):
 @pytest.mark.parametrize("penalty", ["SpectReg", "DoubleBack"])
 def test_a_stacked_run_is_the_separate_runs(penalty):
     seeds, lams, iterations = (1, 4), (0, 0.1, 3), 8
-    together = sweep(penalty, lams, toy.Setting(seeds, iterations, **FLOAT64))
+    together = sweep(penalty, lams, problem.Setting(seeds, iterations, **FLOAT64))
     for s, seed in enumerate(seeds):
         for l, lam in enumerate(lams):
             mine = trained(together, s * len(lams) + l)
             torch.testing.assert_close(
                 mine, by_hand(penalty, lam, seed, iterations), rtol=1e-9, atol=1e-12
             )
-            alone = sweep(penalty, (lam,), toy.Setting((seed,), iterations, **FLOAT64))
+            alone = sweep(penalty, (lam,), problem.Setting((seed,), iterations, **FLOAT64))
             torch.testing.assert_close(mine, trained(alone, 0), rtol=1e-9, atol=1e-12)
             assert together.mse[s, l] == pytest.approx(alone.mse[0, 0], rel=1e-9)
 
 
 def test_lambda_0_is_training_without_penalty_whatever_stands_beside_it():
-    setting = toy.Setting((1,), 8, **FLOAT64)
+    setting = problem.Setting((1,), 8, **FLOAT64)
     spectreg, doubleback = (
         sweep("SpectReg", (0, 10), setting),
         sweep("DoubleBack", (0, 30), setting),
@@ -124,13 +127,13 @@ def test_lambda_0_is_training_without_penalty_whatever_stands_beside_it():
 
 
 def test_the_same_seeds_give_the_same_bits():
-    first, second = (sweep("SpectReg", (0, 0.1), toy.Setting((1, 2), 5)) for _ in range(2))
+    first, second = (sweep("SpectReg", (0, 0.1), problem.Setting((1, 2), 5)) for _ in range(2))
     assert np.array_equal(first.mse, second.mse)
 
 
 def test_the_error_is_the_mean_square_on_the_grid():
-    s = sweep("SpectReg", (0, 0.1), toy.Setting((1, 2), 3, **FLOAT64))
-    x, y = toy.grid()
+    s = sweep("SpectReg", (0, 0.1), problem.Setting((1, 2), 3, **FLOAT64))
+    x, y = problem.grid()
     errors = [(s.model.network(r)(x) - y).square().mean().item() for r in range(4)]
     assert s.mse.ravel() == pytest.approx(errors, rel=1e-12)
 
@@ -147,7 +150,7 @@ def test_training_takes_one_thread_and_gives_the_others_back():
 
 
 def sweeps():
-    setting, model = toy.Setting((1, 2), 4), None
+    setting, model = problem.Setting((1, 2), 4), None
     spectreg = np.array([[4e-3, 1e-3], [1e-3, 2e-3]])
     return [
         Sweep("SpectReg", (0, 0.01), setting, model, spectreg),
@@ -264,7 +267,12 @@ def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, consol
     stub(monkeypatch, "PASS")
     out = tmp_path / "new" / "folder"
     assert quickstart.run(out=out, seeds=2, iterations=4, console=console) == 0
-    assert {p.name for p in out.iterdir()} == {"toy.csv", "toy.json", "toy.png", "toy.svg"}
+    assert {p.name for p in out.iterdir()} == {
+        "toy.csv",
+        "toy.json",
+        "toy.png",
+        "toy.svg",
+    }
     assert len((out / "toy.csv").read_text().splitlines()) == 1 + 2 * (8 + 7)
     assert (out / "toy.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((out / "toy.json").read_text())
@@ -305,7 +313,7 @@ def test_full_is_the_papers_iterations_and_ten_seeds(tmp_path, monkeypatch, cons
     monkeypatch.setattr(quickstart, "sweep", stop)
     with pytest.raises(KeyboardInterrupt):
         quickstart.run(out=tmp_path, full=True, console=console)
-    assert settings == [toy.Setting(tuple(range(1, 11)), 10_000)]
+    assert settings == [problem.Setting(tuple(range(1, 11)), 10_000)]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -77,7 +77,7 @@ def run_quickstart(arguments: argparse.Namespace) -> int:
                 f"quickstart needs {module}, which is not installed; "
                 "pip install 'gradreg-ref[experiments]'"
             )
-    from gradreg_experiments.quickstart import run
+    from gradreg_experiments.toy.quickstart import run
 
     _, device = choose("torch", arguments.device)
     return run(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.agreement.comparison import Comparison
-from gradreg_experiments.figure import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE
+from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE
 
 FLOOR = 2.0**-56  # below half a rounding of a number of size one: drawn as that
 COLOURS = {

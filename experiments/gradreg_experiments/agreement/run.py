@@ -18,8 +18,8 @@ from gradreg_experiments.agreement.bound import differences, rounding_bound
 from gradreg_experiments.agreement.comparison import Comparison
 from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, course
 from gradreg_experiments.agreement.figure import figure
-from gradreg_experiments.figure import render
 from gradreg_experiments.files import require_writable, write_atomically
+from gradreg_experiments.style import render
 from gradreg_ref import checks
 
 PACKAGES = ("gradreg-ref", "torch", "jax", "optax", "numpy")

@@ -16,7 +16,7 @@ from gradreg_experiments.reproduce.statistics import LEVEL
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.training import one_thread
+from gradreg_experiments.threads import one_thread
 from gradreg_ref import checks
 
 LONGEST = 1e9  # a lifetime

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradreg_experiments.figure import FAINT, STYLE, TRUTH
 from gradreg_experiments.reproduce.statistics import BASELINE, Row, percent
+from gradreg_experiments.style import FAINT, STYLE, TRUTH
 
 COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",

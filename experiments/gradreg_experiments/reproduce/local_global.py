@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.figure import STYLE, TRUTH
 from gradreg_experiments.networks import build
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.figure import COLOURS
@@ -30,7 +29,8 @@ from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import generator
 from gradreg_experiments.runs.store import Store, damaged
 from gradreg_experiments.runs.trainer import architecture_of
-from gradreg_experiments.training import one_thread
+from gradreg_experiments.style import STYLE, TRUTH
+from gradreg_experiments.threads import one_thread
 
 IMAGES, AT_ONCE = 500, 250
 PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image

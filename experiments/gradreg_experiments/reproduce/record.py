@@ -10,7 +10,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from gradreg_experiments.figure import render
 from gradreg_experiments.files import ESCAPED, write_atomically
 from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.figure import figure
@@ -18,6 +17,7 @@ from gradreg_experiments.reproduce.statistics import Row
 from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
+from gradreg_experiments.style import render
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
 

@@ -8,7 +8,6 @@ from rich.text import Text
 
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.progress import progress
-from gradreg_experiments.quickstart import run as run_toy
 from gradreg_experiments.reproduce import budget
 from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with_runs
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
@@ -23,6 +22,7 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import Group, missing, sweep
 from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.toy.quickstart import run as run_toy
 from gradreg_experiments.verification import verified
 from gradreg_ref import checks
 

@@ -18,7 +18,7 @@ from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint, images_of
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.training import one_thread
+from gradreg_experiments.threads import one_thread
 
 CHECKPOINT_EVERY_S = 60.0
 LOOK_EVERY = 100  # steps between looks at the loss

@@ -16,13 +16,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.figure import BEST, PLAIN, STYLE, render
 from gradreg_experiments.files import require_writable, write_atomically
 from gradreg_experiments.progress import progress
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.style import BEST, PLAIN, STYLE, render
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 

@@ -1,8 +1,6 @@
 """One figure of the toy problem: functions learnt, their Jacobian norm, error against λ."""
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,30 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradreg_experiments import toy
-from gradreg_experiments.table import POSTER, UNIT
-from gradreg_experiments.training import Sweep
+from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH
+from gradreg_experiments.toy import problem
+from gradreg_experiments.toy.table import POSTER, UNIT
+from gradreg_experiments.toy.training import Sweep
 
 Array = NDArray[np.float64]
 
-# Okabe and Ito's colours, told apart by the colour-blind, and different in lightness.
-PLAIN, BEST, TOO_LARGE, DOUBLEBACK = "#D55E00", "#0072B2", "#56B4E9", "#CC79A7"
-TRUTH, FAINT = "#222222", "#999999"
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.3,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-    "legend.handlelength": 1.4,
-    "svg.hashsalt": "gradreg",
-}
 SLOPE = 0.25  # the smallest slope shown: its logarithm falls without end where it is 0
 
 
@@ -67,8 +48,8 @@ def figure(sweeps: Sequence[Sweep]) -> Figure:
 
 def draw_data(functions: Axes, slopes: Axes, seed: int) -> None:
     """Training points, sin 5x, |5 cos 5x|, and a tick for every training point."""
-    x, y = (a.numpy()[:, 0] for a in toy.training_data(seed))
-    grid = toy.grid()[0].numpy()[:, 0]
+    x, y = (a.numpy()[:, 0] for a in problem.training_data(seed))
+    grid = problem.grid()[0].numpy()[:, 0]
     functions.plot(x, y, "o", ms=2.2, mew=0, color=FAINT, label="training points", zorder=1)
     functions.plot(grid, np.sin(5 * grid), "--", color=TRUTH, lw=0.9, label="sin 5x", zorder=5)
     functions.set(title="(a) functions learnt", xlabel="x", ylim=(-2.35, 1.45), xlim=(-1, 1))
@@ -83,7 +64,7 @@ def draw_network(
     """Network r's g and |dg/dx|, the latter with a dot at the training points."""
     network = sweep.model.network(r).double().cpu()
     seed = sweep.setting.seeds[r // len(sweep.lams)]
-    grid, points = toy.grid()[0], toy.training_data(seed)[0]
+    grid, points = problem.grid()[0], problem.training_data(seed)[0]
     g, slope = value_and_slope(network, grid)
     functions.plot(grid.numpy()[:, 0], g, color=colour, label=label)
     slopes.plot(grid.numpy()[:, 0], slope, color=colour, lw=0.8)
@@ -119,13 +100,3 @@ def draw_errors(axes: Axes, sweeps: Sequence[Sweep]) -> None:
     ticks = sorted({zero, *powers})
     axes.set_xticks(ticks, ["0", *(f"{lam:g}" for lam in ticks[1:])])
     axes.minorticks_off()
-
-
-def render(fig: Figure) -> dict[str, bytes]:
-    """The figure as PNG, sharp at twice a README's width, and as SVG; the same bytes each time."""
-    out = {}
-    with matplotlib.rc_context(STYLE):
-        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            fig.savefig(buffer := io.BytesIO(), format=suffix, dpi=180, metadata=metadata)
-            out[suffix] = buffer.getvalue()
-    return out

@@ -1,7 +1,6 @@
 """A sweep: every λ and seed of one penalty, trained at once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,9 @@ from gradreg_torch import DoubleBack, Penalty, SpectReg, objective
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradreg_experiments import toy
 from gradreg_experiments.stack import Stack
+from gradreg_experiments.threads import one_thread
+from gradreg_experiments.toy import problem
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sweep:
 
     penalty: str
     lams: tuple[float, ...]
-    setting: toy.Setting
+    setting: problem.Setting
     model: Stack
     mse: NDArray[np.float64]
 
@@ -58,7 +58,7 @@ PENALTIES: dict[str, Callable[[Tensor], Penalty]] = {
 def sweep(
     penalty: str,
     lams: Sequence[float],
-    setting: toy.Setting,
+    setting: problem.Setting,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Sweep:
     """Minimise Σ_batch L + λ · mean_batch penalty for every seed and λ.
@@ -79,14 +79,14 @@ def sweep(
     Sweep
     """
     seeds, L = setting.seeds, len(lams)
-    model = Stack([toy.network(seed) for seed in seeds for _ in lams])
+    model = Stack([problem.network(seed) for seed in seeds for _ in lams])
     model.to(setting.device, setting.dtype)
     lam = torch.tensor(lams, dtype=setting.dtype, device=setting.device).repeat(len(seeds))
-    optimiser = torch.optim.Adam(model.parameters(), lr=toy.LEARNING_RATE, fused=True)
+    optimiser = torch.optim.Adam(model.parameters(), lr=problem.LEARNING_RATE, fused=True)
     with one_thread():
         for step, (x, y, r) in zip(range(setting.iterations), steps(setting, L), strict=False):
             for group in optimiser.param_groups:
-                group["lr"] = toy.learning_rate(step, setting.iterations)
+                group["lr"] = problem.learning_rate(step, setting.iterations)
             loss, values, _ = objective(model, x, y, PENALTIES[penalty](r), loss=summed_loss)
             total = loss + lam @ values.reshape(model.size, -1).mean(dim=1)
             optimiser.zero_grad()
@@ -96,14 +96,16 @@ def sweep(
     return Sweep(penalty, tuple(lams), setting, model, grid_error(model, setting))
 
 
-def steps(setting: toy.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """x (sLB, 1), y (sLB, 1) and probes r (sLB, 1, 1) of one step after the other.
 
     A seed's batch and probe are repeated for each of its L networks.
     """
-    data = [toy.training_data(seed) for seed in setting.seeds]
+    data = [problem.training_data(seed) for seed in setting.seeds]
     x, y = (torch.stack(tensors) for tensors in zip(*data, strict=True))
-    streams = [zip(toy.batches(seed), toy.probes(seed), strict=True) for seed in setting.seeds]
+    streams = [
+        zip(problem.batches(seed), problem.probes(seed), strict=True) for seed in setting.seeds
+    ]
     seed = torch.arange(len(setting.seeds))[:, None]
 
     def per_row(a: Tensor) -> Tensor:
@@ -114,28 +116,14 @@ def steps(setting: toy.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor
         yield (
             per_row(x[seed, batch]).requires_grad_(),
             per_row(y[seed, batch]),
-            per_row(r[:, :, None].expand(-1, toy.BATCH, 1))[:, :, None],
+            per_row(r[:, :, None].expand(-1, problem.BATCH, 1))[:, :, None],
         )
 
 
-def grid_error(model: Stack, setting: toy.Setting) -> NDArray[np.float64]:
+def grid_error(model: Stack, setting: problem.Setting) -> NDArray[np.float64]:
     """Mean of (g − sin 5x)² over the grid, (s, l)."""
-    x, y = (a.to(setting.device, setting.dtype) for a in toy.grid())
+    x, y = (a.to(setting.device, setting.dtype) for a in problem.grid())
     with torch.no_grad():
         g = model(x.repeat(model.size, 1)).reshape(model.size, -1)
     mse = (g - y.T).square().mean(dim=1).reshape(len(setting.seeds), -1)
     return np.asarray(mse.cpu().double().numpy())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One CPU thread: the products are small, and sums then do not depend on the core count.
-
-    Two threads that wait for each other are ten times slower where a core is busy elsewhere.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -8,10 +8,10 @@ from rich.text import Text
 
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.progress import progress
-from gradreg_experiments.record import write
-from gradreg_experiments.table import rows, table
-from gradreg_experiments.toy import Setting
-from gradreg_experiments.training import Sweep, sweep
+from gradreg_experiments.toy.problem import Setting
+from gradreg_experiments.toy.record import write
+from gradreg_experiments.toy.table import rows, table
+from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified
 from gradreg_ref.backends import BackendUnavailable, load, require_device
 

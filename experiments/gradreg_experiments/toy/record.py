@@ -9,11 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gradreg_experiments import toy
-from gradreg_experiments.figure import figure, render
 from gradreg_experiments.files import write_atomically
-from gradreg_experiments.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
-from gradreg_experiments.training import Sweep
+from gradreg_experiments.style import render
+from gradreg_experiments.toy import problem
+from gradreg_experiments.toy.figure import figure
+from gradreg_experiments.toy.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
+from gradreg_experiments.toy.training import Sweep
 from gradreg_ref.verify import Report
 
 PACKAGES = ("gradreg-ref", "torch", "numpy", "matplotlib", "rich")
@@ -56,14 +57,14 @@ def record(
         "iterations": setting.iterations,
         "settings": {
             "target": "sin 5x on [-1, 1]",
-            "points": toy.POINTS,
-            "noise": toy.NOISE,
-            "test_points": toy.TEST_POINTS,
-            "widths": toy.WIDTHS,
+            "points": problem.POINTS,
+            "noise": problem.NOISE,
+            "test_points": problem.TEST_POINTS,
+            "widths": problem.WIDTHS,
             "initialisation": "He, normal; biases 0",
             "optimiser": "Adam",
-            "learning_rate": f"{toy.LEARNING_RATE}, x0.1 at 1/2, x0.01 at 3/4 of the run",
-            "batch": toy.BATCH,
+            "learning_rate": f"{problem.LEARNING_RATE}, x0.1 at 1/2, x0.01 at 3/4 of the run",
+            "batch": problem.BATCH,
             "objective": "sum over the batch of (g - y)^2 / 2 + lambda * batch mean of the penalty",
             "probes": "gaussian, one a step, shared by the batch",
             "lambda": {s.penalty: s.lams for s in sweeps},

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gradreg_experiments.training import Sweep
+from gradreg_experiments.toy.training import Sweep
 
 UNIT = 1e-5
 # λ: MSE in UNIT. SpectReg, as printed.

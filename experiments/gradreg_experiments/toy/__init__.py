@@ -1,0 +1,1 @@
+"""The paper's toy problem, trained for every λ and seed at once: the main job."""
