@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -18,8 +17,8 @@ from gradreg_experiments.agreement.bound import differences, rounding_bound
 from gradreg_experiments.agreement.comparison import Comparison
 from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, course
 from gradreg_experiments.agreement.figure import figure
-from gradreg_experiments.files import require_writable, write_atomically
-from gradreg_experiments.style import render
+from gradreg_experiments.files import require_writable
+from gradreg_experiments.result import write_result
 from gradreg_ref import checks
 
 PACKAGES = ("gradreg-ref", "torch", "jax", "optax", "numpy")
@@ -90,10 +89,4 @@ def write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
         "learning_rates": OPTIMISERS,
         "largest_share_of_bound": worst(found),
     }
-    contents = {
-        "csv": text.getvalue().encode(),
-        "json": (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode(),
-    } | render(figure(found))
-    for suffix, content in contents.items():
-        write_atomically(out / f"agree.{suffix}", content)
-    return [out / f"agree.{suffix}" for suffix in contents]
+    return write_result(out, "agree", text.getvalue(), record, figure(found))

@@ -10,14 +10,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from gradreg_experiments.files import ESCAPED, write_atomically
 from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.figure import figure
 from gradreg_experiments.reproduce.statistics import Row
 from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
+from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
-from gradreg_experiments.style import render
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
 
@@ -87,13 +86,7 @@ def write(
         "table": {"head": result.head, "rows": result.texts},
         "rows": result.rows,
     }
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    contents = {"csv": result.csv.encode(), "json": text.encode(errors=ESCAPED)}
-    paths = []
-    for suffix, content in (contents | render(result.figure)).items():
-        paths.append(out / f"{experiment.name}.{suffix}")
-        write_atomically(paths[-1], content)
-    return paths
+    return write_result(out, experiment.name, result.csv, record, result.figure)
 
 
 def replaced(out: Path, result: Result) -> str | None:

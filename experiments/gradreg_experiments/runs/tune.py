@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.files import require_writable, write_atomically
+from gradreg_experiments.files import require_writable
 from gradreg_experiments.progress import progress
+from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.style import BEST, PLAIN, STYLE, render
+from gradreg_experiments.style import BEST, PLAIN, STYLE
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
@@ -176,12 +176,7 @@ def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
     }
-    contents = {
-        "csv": text.getvalue().encode(),
-        "json": (json.dumps(record, indent=1) + "\n").encode(),
-    }
-    for suffix, content in (contents | render(figure(run, points))).items():
-        write_atomically(out / f"tune.{suffix}", content)
+    write_result(out, "tune", text.getvalue(), record, figure(run, points))
 
 
 def figure(run: Run, points: Sequence[Point]) -> Figure:

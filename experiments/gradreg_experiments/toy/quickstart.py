@@ -13,6 +13,7 @@ from gradreg_experiments.toy.record import write
 from gradreg_experiments.toy.table import rows, table
 from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified
+from gradreg_ref import checks
 from gradreg_ref.backends import BackendUnavailable, load, require_device
 
 # SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
@@ -63,7 +64,8 @@ def run(
         for given, default in zip((seeds, iterations), defaults, strict=True)
     )
     try:
-        at_least_one(seeds=seeds, iterations=iterations)
+        for name, value in (("seeds", seeds), ("iterations", iterations)):
+            checks.count(name, value)
         require_device(load("torch"), device)
         require_writable(out)
     except (ValueError, BackendUnavailable, OSError) as error:
@@ -96,13 +98,6 @@ def command(full: bool, device: str, seeds: int | None, iterations: int | None) 
     options = {"--seeds": seeds, "--iterations": iterations}
     given = [f" {name} {value}" for name, value in options.items() if value is not None]
     return "".join(["gradreg quickstart", " --full" * full, f" --device {device}", *given])
-
-
-def at_least_one(**counts: int) -> None:
-    """Whole numbers from 1."""
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
 
 
 def say(console: Console, sentence: str) -> None:

@@ -1,6 +1,5 @@
 """What one run leaves behind: toy.csv, toy.json, toy.png and toy.svg."""
 
-import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -9,8 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gradreg_experiments.files import write_atomically
-from gradreg_experiments.style import render
+from gradreg_experiments.result import write_result
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
@@ -28,13 +26,8 @@ def write(
     seconds: Mapping[str, float],
 ) -> list[Path]:
     """Write every file whole, and return their paths."""
-    text = json.dumps(record(sweeps, report, command, seconds), indent=1, ensure_ascii=False)
-    contents = {"csv": to_csv(sweeps).encode(), "json": f"{text}\n".encode()}
-    paths = []
-    for suffix, content in (contents | render(figure(sweeps))).items():
-        paths.append(out / f"toy.{suffix}")
-        write_atomically(paths[-1], content)
-    return paths
+    made = record(sweeps, report, command, seconds)
+    return write_result(out, "toy", to_csv(sweeps), made, figure(sweeps))
 
 
 def record(

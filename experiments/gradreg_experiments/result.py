@@ -1,0 +1,22 @@
+"""A result in the forms in which it is kept: every run, what made them, the figure."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from gradreg_experiments.files import ESCAPED, write_atomically
+from gradreg_experiments.style import render
+
+
+def write_result(
+    folder: Path, stem: str, csv: str, record: Mapping[str, Any], figure: Figure
+) -> list[Path]:
+    """``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole; their paths."""
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    contents = {"csv": csv.encode(), "json": text.encode(errors=ESCAPED), **render(figure)}
+    for suffix, content in contents.items():
+        write_atomically(folder / f"{stem}.{suffix}", content)
+    return [folder / f"{stem}.{suffix}" for suffix in contents]
