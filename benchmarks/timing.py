@@ -62,12 +62,15 @@ def checked(command_line: argparse.ArgumentParser, backend: Backend) -> argparse
         command_line.error(f"expected --classes >= 2, got {given.classes}")
     try:
         require_device(backend, given.device)
+    except (ValueError, BackendUnavailable) as error:
+        command_line.error(str(error))
+    try:
         if given.out:
             given.out.parent.mkdir(parents=True, exist_ok=True)
             if given.out.exists():
                 json.loads(given.out.read_text(encoding="utf-8"))["rows"]
-    except (ValueError, LookupError, TypeError, OSError, BackendUnavailable) as error:
-        command_line.error(f"{error}")
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        command_line.error(f"expected earlier results, or none, in {given.out}, got: {error!r}")
     return given
 
 

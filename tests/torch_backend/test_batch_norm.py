@@ -122,6 +122,16 @@ def test_eval_in_the_objective_leaves_the_loss_its_statistics():
     assert torch.equal(step.penalty, gt.frobreg(before.eval(), X))
 
 
+def test_eval_in_the_objective_of_a_function_that_hides_its_modules():
+    """The loss would have running statistics too, and they would not move."""
+    model, y = network(), torch.tensor([0, 1, 0, 1, 0])
+    plain = copy.deepcopy(model)
+    expected = nn.functional.cross_entropy(plain(X), y)
+    step = gt.objective(lambda x: model(x), X, y, gt.FrobReg(batchnorm="eval"))
+    torch.testing.assert_close(step.loss, expected, rtol=1e-13, atol=0)
+    assert torch.equal(model[1].running_mean, plain[1].running_mean)
+
+
 @pytest.mark.parametrize("mode", [*MODES, "forward"])
 @pytest.mark.parametrize("options", [{}, {"track_running_stats": False}])
 def test_error_refuses_what_couples(mode, options):

@@ -107,10 +107,10 @@ def draw(layer: nn.Conv2d | nn.Linear, initialisation: str, generator: torch.Gen
     if initialisation == "he":
         nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
         return
-    filters = isinstance(layer, nn.Conv2d)
-    positions = layer.stride[0] * layer.stride[1] if isinstance(layer, nn.Conv2d) else 1
-    fan_in, fan_out = weight[0].numel(), weight[:, 0].numel() / positions
-    sd = (sqrt(2) if filters else 1) * sqrt(2 / (fan_in + fan_out))
+    fan_in, fan_out, gain = weight[0].numel(), float(weight[:, 0].numel()), 1.0
+    if isinstance(layer, nn.Conv2d):
+        fan_out, gain = fan_out / (layer.stride[0] * layer.stride[1]), sqrt(2)
+    sd = gain * sqrt(2 / (fan_in + fan_out))
     nn.init.uniform_(weight, -sqrt(3) * sd, sqrt(3) * sd, generator=generator)
 
 

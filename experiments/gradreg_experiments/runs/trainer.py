@@ -132,12 +132,10 @@ class Trainer:
 
     def lost(self) -> list[int]:
         """Of a total that is not finite: the runs whose weights are not either, or all."""
-        stacked = len(self.runs) > 1
         finite = torch.ones(len(self.runs), dtype=torch.bool, device=self.device)
         for p in self.parameters:
             finite &= p.detach().isfinite().reshape(len(self.runs), -1).all(1)
-        some = (~finite).nonzero().flatten().tolist() if stacked else []
-        return some or list(range(len(self.runs)))
+        return (~finite).nonzero().flatten().tolist() or list(range(len(self.runs)))
 
     def state(self) -> dict[str, Any]:
         """All that a step changes."""
