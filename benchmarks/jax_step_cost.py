@@ -14,11 +14,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from gradreg_jax.backend import JaxBackend
 from jax_convolutions import convolutions
 from jax_losses import LOSSES, Loss
 from jax_networks import SUBJECTS, Subject
 from timing import RATE, checked, parser, provenance, summary, take_turns, write
+
+from gradreg_verify.frameworks.jax.backend import JaxBackend
 
 
 class Trainer:

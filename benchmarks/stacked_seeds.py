@@ -19,7 +19,7 @@ from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
 
-from gradreg_ref.backends import load
+from gradreg_verify.frameworks.registry import load
 
 ARMS = ("baseline", "SpectReg", "DoubleBack")
 SEEDS = (1, 3, 5, 10)

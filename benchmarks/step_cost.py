@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gradreg_ref.backends import load
+from gradreg_verify.frameworks.registry import load
 
 sys.path.insert(0, str(Path(__file__).parent))
 from networks import SUBJECTS, Subject

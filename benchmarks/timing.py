@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from gradreg_ref.backends import Backend, BackendUnavailable, require_device
+from gradreg_verify.frameworks.registry import Backend, BackendUnavailable, require_device
 
 # The same training in every framework.
 LAM = 0.01

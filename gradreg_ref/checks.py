@@ -1,7 +1,8 @@
 """What the reference accepts; everything else gets a sentence that says what to do.
 
 Values may be complex: the reference is evaluated at complex parameters to differentiate it
-(`gradreg_ref.complex_step`). Arrays that carry a rounding error (`gradreg_ref.rounding`) pass too.
+(`gradreg_ref.complex_step`). Objects that behave like arrays pass too: they may carry a rounding
+error with them.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """How a test module states which claims its subject answers for.
 
 ``test_claims = holds("S2")`` checks them on every backend, on networks that Hypothesis draws and on
-the awkward ones below. `gradreg_ref.verify` runs the same checks on bundled networks.
+the awkward ones below. `gradreg_verify` runs the same checks on bundled networks.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 
 from gradreg_ref.networks import Activation, Linear, Network
-from gradreg_ref.verify import BY_ID, Example
-from gradreg_ref.verify.strategies import example as examples
-from gradreg_ref.verify.strategies import familiar
+from gradreg_verify import BY_ID, Example
+from gradreg_verify.strategies import example as examples
+from gradreg_verify.strategies import familiar
 
 COMPILED = ("jax",)  # a new shape costs a compilation
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from gradreg_ref.backends import BackendUnavailable, load, names
-from gradreg_ref.verify import Target
+from gradreg_verify import Target
+from gradreg_verify.frameworks.registry import BackendUnavailable, load, names
 
 collect_ignore = (
     []

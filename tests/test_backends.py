@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gradreg_ref import backends
-from gradreg_ref.backends import (
+from gradreg_ref.networks import Linear, Network
+from gradreg_verify.frameworks import registry as backends
+from gradreg_verify.frameworks.registry import (
     Backend,
     BackendUnavailable,
     Capabilities,
@@ -13,7 +14,6 @@ from gradreg_ref.backends import (
     names,
     require_device,
 )
-from gradreg_ref.networks import Linear, Network
 
 NET = Network((Linear(np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2)),))
 X = np.ones((3, 2))

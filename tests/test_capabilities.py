@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gradreg_ref.backends import BackendUnavailable, load, names
+from gradreg_verify.frameworks.registry import BackendUnavailable, load, names
 
 PAGE = Path(__file__).parents[1] / "docs" / "backends.md"
 BETWEEN = re.compile(r"(<!-- capabilities -->\n).*?(<!-- /capabilities -->)", re.DOTALL)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from gradreg_ref.contraction import contract, reduce
-from gradreg_ref.loopback import FORMULAS, LoopbackBackend
 from gradreg_ref.losses import softmax, softmax_jacobian
-from gradreg_ref.verify import BY_ID, CLAIMS, Broken, Target, bundled, verify
-from gradreg_ref.verify.catalogue import WRONG, frobenius, guarded, per_example, with_R, with_S
-from gradreg_ref.verify.samplers import WRONG_SAMPLERS
+from gradreg_ref.penalties import PENALTIES
+from gradreg_verify import BY_ID, CLAIMS, Broken, Target, bundled, verify
+from gradreg_verify.frameworks.loopback import LoopbackBackend
+from gradreg_verify.mistakes.catalogue import WRONG, frobenius, guarded, per_example, with_R, with_S
+from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
 
 EXAMPLES = list(bundled())
 
@@ -71,7 +72,7 @@ def late_detach(penalty):
     """The mean, which people train with, without a graph; sums with one."""
 
     def formula(c, *, reduction="mean", **options):
-        value = FORMULAS[penalty](c, reduction=reduction, **options)
+        value = PENALTIES[penalty].formula(c, reduction=reduction, **options)
         return value.real if reduction == "mean" else value
 
     return formula
@@ -87,7 +88,7 @@ def by_seed(factor=1, detach=False):
     """Wrong only where probes are drawn, as they are in training."""
 
     def formula(c, *, rng=None, **options):
-        value = FORMULAS["spectreg"](c, rng=rng, **options)
+        value = PENALTIES["spectreg"].formula(c, rng=rng, **options)
         return value if rng is None else factor * (value.real if detach else value)
 
     return formula
@@ -100,7 +101,7 @@ def test_a_mistake_at_drawn_probes_is_seen(wrong):
 
 
 def overflowing(c, *, reduction="mean", **options):
-    FORMULAS["confidence_penalty"](c, **options)
+    PENALTIES["confidence_penalty"].formula(c, **options)
     p = np.exp(c.z) / np.exp(c.z).sum(axis=1, keepdims=True)
     return reduce((p * np.log(p)).sum(axis=1), reduction)
 
@@ -113,17 +114,17 @@ def test_a_softmax_that_overflows_is_seen():
 
 def flipped(c, *, probes=None, **options):
     probes = None if probes is None else -probes
-    return FORMULAS["spectreg"](c, probes=probes, **options)
+    return PENALTIES["spectreg"].formula(c, probes=probes, **options)
 
 
 def permuted(c, *, probes=None, **options):
     if probes is not None and probes.ndim == 3:
         probes = probes[:, :, ::-1]
-    return FORMULAS["spectreg"](c, probes=probes, **options)
+    return PENALTIES["spectreg"].formula(c, probes=probes, **options)
 
 
 def by_trace(c, *, reduction="mean"):
-    FORMULAS["frobreg"](c, reduction=reduction)
+    PENALTIES["frobreg"].formula(c, reduction=reduction)
     values = np.trace(np.einsum("nki,nli->nkl", c.J, c.J), axis1=1, axis2=2)
     return {"none": values, "sum": values.sum(), "mean": values.sum() / len(values)}[reduction]
 

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from gradreg_cli import main
 
 from gradreg_ref import __version__
-from gradreg_ref.backends import load
-from gradreg_ref.cli import main
-from gradreg_ref.verify import render, verify
+from gradreg_verify import verify
+from gradreg_verify.frameworks.registry import load
+from gradreg_verify.report import render
 
 
 @pytest.fixture(scope="module")

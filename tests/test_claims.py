@@ -12,12 +12,10 @@ import pytest
 from claims import effort, holds, networks_for
 from hypothesis import given
 
-from gradreg_ref import vectors
 from gradreg_ref.complex_step import gradient
-from gradreg_ref.loopback import FORMULAS, evaluate
-from gradreg_ref.verify import (
-    BY_ID,
-    bundled,
+from gradreg_ref.penalties import evaluate
+from gradreg_verify import BY_ID, bundled, vectors
+from gradreg_verify.claims import (
     comparison,
     conduct,
     draws,
@@ -28,10 +26,10 @@ from gradreg_ref.verify import (
     precision,
     refusals,
 )
-from gradreg_ref.verify.catalogue import WRONG
-from gradreg_ref.verify.examples import all_variants
-from gradreg_ref.verify.run import PROFILES
-from gradreg_ref.verify.samplers import WRONG_SAMPLERS
+from gradreg_verify.examples import all_variants
+from gradreg_verify.mistakes.catalogue import WRONG
+from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
+from gradreg_verify.run import PROFILES
 
 DOCS = Path(__file__).parents[1] / "docs"
 AGREE = DOCS.parent / "experiments" / "results" / "agree.csv"
@@ -57,10 +55,10 @@ def agree_bit_for_bit(target, e):
             continue
         y = e.targets if "loss" in options else e.y
         options = options | {"reduction": "sum"}
-        reference = evaluate(FORMULAS[penalty], e.network, e.x, y, **options)
+        reference = evaluate(penalty, e.network, e.x, y, **options)
         assert target.value(penalty, e, **options) == reference
         by_complex_step = gradient(
-            lambda net, p=penalty, y=y, o=options: evaluate(FORMULAS[p], net, e.x, y, **o),
+            lambda net, p=penalty, y=y, o=options: evaluate(p, net, e.x, y, **o),
             e.network,
         )
         np.testing.assert_array_equal(target.gradient(penalty, e, **options), by_complex_step)
@@ -120,8 +118,8 @@ def known():
     numbers["agree.share"] = round(max(shares), 2)
     numbers["last_images.most"] = round(largest_shift(), 2)
     if find_spec("torch"):
-        from gradreg_torch.catalogue import RIGHT
-        from gradreg_torch.catalogue import WRONG as FUNCTIONS
+        from gradreg_verify.mistakes.torch import RIGHT
+        from gradreg_verify.mistakes.torch import WRONG as FUNCTIONS
 
         catalogues = (WRONG, WRONG_SAMPLERS, FUNCTIONS, RIGHT)
         numbers["implementations"] = sum(map(len, catalogues))

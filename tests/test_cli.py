@@ -1,10 +1,16 @@
 """The command line: output, exit status, and sentences instead of tracebacks."""
 
+import gradreg_cli as cli
+import gradreg_cli.backends
+import gradreg_cli.quickstart
+import gradreg_cli.verify
 import pytest
 
-from gradreg_ref import __version__, backends, cli
-from gradreg_ref.loopback import LoopbackBackend
-from gradreg_ref.verify import CLAIMS, history, verify
+from gradreg_ref import __version__
+from gradreg_verify import CLAIMS, verify
+from gradreg_verify.frameworks import registry as backends
+from gradreg_verify.frameworks.loopback import LoopbackBackend
+from gradreg_verify.report import history
 
 
 def test_backends_lists_what_is_here(capsys):
@@ -38,7 +44,7 @@ def test_backends_says_what_to_install(capsys, monkeypatch):
     def missing(name):
         raise backends.BackendUnavailable(f"pip install 'gradreg-ref[{name}]'")
 
-    monkeypatch.setattr(cli, "load", missing)
+    monkeypatch.setattr(cli.backends, "load", missing)
     assert cli.main(["backends"]) == 0
     assert "torch: not available. pip install 'gradreg-ref[torch]'" in capsys.readouterr().out
 
@@ -85,7 +91,7 @@ def test_the_seed_0_is_a_seed(capsys, monkeypatch):
 
 
 def test_quickstart_names_the_extra(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    monkeypatch.setattr(cli.quickstart, "find_spec", lambda _: None)
     assert cli.main(["quickstart"]) == 2
     assert "pip install 'gradreg-ref[experiments]'" in capsys.readouterr().err
 

@@ -13,16 +13,16 @@ from data_files import (
     write_svhn,
     write_tiny_imagenet,
 )
+from gradreg_cli import data as command
 from gradreg_experiments.data import DATA_SETS, disk
 
-from gradreg_ref.backends import BackendUnavailable
-from gradreg_ref.cli import data as command
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 pytest.importorskip("PIL", reason="Pillow is not installed")
 
 
 def check(*argv):
-    """Exit status; what is raised is a sentence and status 2 in `gradreg_ref.cli.main`."""
+    """Exit status; what is raised is a sentence and status 2 in `gradreg_cli.main`."""
     parser = argparse.ArgumentParser()
     command.add_to(parser.add_subparsers())
     arguments = parser.parse_args(["data", "check", *map(str, argv)])

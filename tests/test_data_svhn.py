@@ -13,7 +13,7 @@ from gradreg_experiments.data import digits as digits_reader
 from gradreg_experiments.data.matlab import LIMIT, read_variables
 from scipy.io import loadmat, savemat, whosmat
 
-from gradreg_ref.backends import BackendUnavailable
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 
 def test_svhn_is_turned_round_and_10_is_0(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from data_files import WNIDS, jpeg, write_tiny_imagenet
 from gradreg_experiments.data import Broken, image_cache, load
 
-from gradreg_ref.backends import BackendUnavailable
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 pytest.importorskip("PIL", reason="Pillow is not installed")
 

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from gradreg_ref.verify import Declaration, declare, verify
-from gradreg_ref.verify.signature import arguments_of, name_of, required
+from gradreg_verify import Declaration, declare, verify
+from gradreg_verify.subject.signature import arguments_of, name_of, required
 
 
 def test_a_declaration_reads_as_a_sentence():

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gradreg_ref import doubleback, spectreg
 from gradreg_ref.losses import LOSSES, cross_entropy, softmax
-from gradreg_ref.verify.comparison import same
-from gradreg_ref.verify.strategies import example as examples
+from gradreg_verify.claims.comparison import same
+from gradreg_verify.strategies import example as examples
 
 test_claims = holds("S11")
 

@@ -7,8 +7,8 @@ from hypothesis import assume, given
 
 from gradreg_ref import frobreg, jacreg
 from gradreg_ref.losses import softmax
-from gradreg_ref.verify.comparison import same
-from gradreg_ref.verify.strategies import example as examples
+from gradreg_verify.claims.comparison import same
+from gradreg_verify.strategies import example as examples
 
 test_claims = holds("S12")
 

@@ -7,7 +7,7 @@ import gradreg_ref as ref
 from gradreg_ref import checks, cubature, losses, moments, probes
 from gradreg_ref.identify import identify
 from gradreg_ref.networks import Linear, Network
-from gradreg_ref.rounding import gradient_bound
+from gradreg_verify.rounding import gradient_bound
 
 J = np.ones((2, 3, 4))
 z = np.ones((2, 3))

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from gradreg_ref.complex_step import gradient
-from gradreg_ref.loopback import FORMULAS, evaluate
-from gradreg_ref.verify import Broken, readout
-from gradreg_ref.verify.interception import realise
+from gradreg_ref.penalties import evaluate
+from gradreg_verify import Broken
+from gradreg_verify.subject import readout
+from gradreg_verify.subject.interception import realise
 
 
 def read(penalty, n, m, **options):
     """Σ_j r_j r_jᵀ / q of every example, from the reference's own gradient of the batch sum."""
     network, x = readout.network(n, m)
     full = gradient(
-        lambda net: evaluate(FORMULAS[penalty], net, x, None, reduction="sum", **options), network
+        lambda net: evaluate(penalty, net, x, None, reduction="sum", **options), network
     )
     return readout.second_moments(full, n, m)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from gradreg_cli import main
 from gradreg_experiments.reproduce import assembly, budget, departures, run
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
@@ -16,8 +17,6 @@ from gradreg_experiments.reproduce.table import cells
 from gradreg_experiments.runs.training import Outcome
 from gradreg_torch import confidence_penalty
 from scipy import stats
-
-from gradreg_ref.cli import main
 
 RUN = SETTINGS["digits"].run
 CELLS = (

@@ -11,7 +11,6 @@ from scipy.special import erf
 
 from gradreg_ref import doubleback, frobreg, jacreg
 from gradreg_ref.complex_step import gradient
-from gradreg_ref.loopback import FORMULAS, evaluate
 from gradreg_ref.networks import (
     Activation,
     BatchNorm,
@@ -21,7 +20,12 @@ from gradreg_ref.networks import (
     Network,
     Residual,
 )
-from gradreg_ref.rounding import (
+from gradreg_ref.penalties import evaluate
+from gradreg_verify import Broken, Target, bundled
+from gradreg_verify.claims.comparison import direction_for
+from gradreg_verify.claims.precision import within_rounding
+from gradreg_verify.examples import all_variants
+from gradreg_verify.rounding import (
     UNIT_ROUNDOFF,
     Bounded,
     Perturbed,
@@ -30,12 +34,8 @@ from gradreg_ref.rounding import (
     slope_bound,
     value_bound,
 )
-from gradreg_ref.rounding.bounds import evaluated
-from gradreg_ref.verify import Broken, Target, bundled
-from gradreg_ref.verify.comparison import direction_for
-from gradreg_ref.verify.examples import all_variants
-from gradreg_ref.verify.precision import within_rounding
-from gradreg_ref.verify.strategies import example as examples
+from gradreg_verify.rounding.bounds import evaluated
+from gradreg_verify.strategies import example as examples
 
 U = UNIT_ROUNDOFF["float32"]
 FORMATS = sorted(set(UNIT_ROUNDOFF) - {"float64"})
@@ -81,7 +81,7 @@ class Simulated(Perturbed):
 
 def formula(penalty, e, options):
     y = e.targets if "loss" in options else e.y
-    return lambda net, x: evaluate(FORMULAS[penalty], net, x, y, reduction="sum", **options)
+    return lambda net, x: evaluate(penalty, net, x, y, reduction="sum", **options)
 
 
 def in_format(f, e, u, seed):
@@ -401,10 +401,10 @@ class Off:
         self.errors = value, gradient
 
     def value(self, penalty, net, x, y, *, dtype, device, **options):
-        return evaluate(FORMULAS[penalty], net, x, y, **options) * (1 + self.errors[0])
+        return evaluate(penalty, net, x, y, **options) * (1 + self.errors[0])
 
     def gradient(self, penalty, net, x, y, *, dtype, device, **options):
-        g = gradient(lambda n: evaluate(FORMULAS[penalty], n, x, y, **options), net)
+        g = gradient(lambda n: evaluate(penalty, n, x, y, **options), net)
         return g * (1 + self.errors[1])
 
 

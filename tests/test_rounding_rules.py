@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gradreg_ref.rounding import Bounded, Perturbed
-from gradreg_ref.rounding.rules import greater, nearest, terms, where
+from gradreg_verify.rounding import Bounded, Perturbed
+from gradreg_verify.rounding.rules import greater, nearest, terms, where
 
 U = 2.0**-8
 

@@ -13,7 +13,7 @@ from gradreg_experiments.toy import problem, quickstart, table, training
 from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console
 
-from gradreg_ref.verify import BY_ID, Report, Result
+from gradreg_verify import BY_ID, Report, Result
 
 FLOAT64 = {"dtype": torch.float64}
 

@@ -3,16 +3,17 @@
 import hashlib
 import json
 
+import gradreg_cli as cli
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gradreg_ref import cli, vectors
 from gradreg_ref.networks import Network
-from gradreg_ref.vectors.cases import compute, read_layer
-from gradreg_ref.vectors.numbers import decode, encode
+from gradreg_verify import vectors
+from gradreg_verify.vectors.cases import compute, read_layer
+from gradreg_verify.vectors.numbers import decode, encode
 
 # A published file never changes: a new one gets a new name and a new line.
 DIGESTS = {"v1.json": "1d05b548cef803c8daaa7a5df74c4032947c9ce30c884c34512b1e5bc57e0893"}

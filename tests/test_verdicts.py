@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from gradreg_ref.verify import BY_ID
+from gradreg_verify import BY_ID
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "claims.md"

@@ -5,7 +5,7 @@ import torch
 from gradreg_torch import Linear, SpectReg, doubleback, frobreg, objective
 
 import gradreg_ref as ref
-from gradreg_ref.verify import Report, verify
+from gradreg_verify import Report, verify
 
 
 def mine(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:

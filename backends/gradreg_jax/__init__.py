@@ -5,7 +5,6 @@ is kept of them. Under `jit`, `grad` and `vmap` like any function; randomness is
 """
 
 from gradreg_jax.confidence_penalty import confidence_penalty
-from gradreg_jax.convert import from_jax, to_jax
 from gradreg_jax.doubleback import doubleback
 from gradreg_jax.frobreg import frobreg
 from gradreg_jax.jacreg import jacreg
@@ -19,10 +18,8 @@ __all__ = [
     "doubleback",
     "draw_probes",
     "frobreg",
-    "from_jax",
     "jacreg",
     "onehot",
     "spectreg",
-    "to_jax",
     "weight_decay",
 ]

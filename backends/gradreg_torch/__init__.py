@@ -5,7 +5,6 @@ The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)
 """
 
 from gradreg_torch.confidence_penalty import confidence_penalty
-from gradreg_torch.convert import from_torch, to_torch
 from gradreg_torch.distributed import rank_generator
 from gradreg_torch.doubleback import DoubleBack, doubleback
 from gradreg_torch.frobreg import FrobReg, frobreg
@@ -32,12 +31,10 @@ __all__ = [
     "doubleback",
     "draw_probes",
     "frobreg",
-    "from_torch",
     "jacreg",
     "objective",
     "onehot",
     "rank_generator",
     "spectreg",
-    "to_torch",
     "weight_decay",
 ]

@@ -7,9 +7,9 @@ differences, and reverse mode where parameters stay unsharded.
 
 import sys
 import warnings
+from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,8 +33,8 @@ def rank_generator(
     if rank is None:
         rank = torch.distributed.get_rank() if parallel() else 0
     # Hashed, as neighbouring seeds of some generators start alike.
-    (mixed,) = np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(mixed) % 2**63)
+    mixed = int.from_bytes(sha256(f"{seed} {rank}".encode()).digest()[:8], "big")
+    return torch.Generator(device).manual_seed(mixed % 2**63)
 
 
 def parallel() -> bool:

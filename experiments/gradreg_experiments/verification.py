@@ -1,4 +1,4 @@
-"""The claims of `gradreg_ref.verify`, printed as their verdicts come."""
+"""The claims of `gradreg_verify`, printed as their verdicts come."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gradreg_ref.backends import load
-from gradreg_ref.verify import Report, Result, history, verify
+from gradreg_verify import Report, Result, verify
+from gradreg_verify.frameworks.registry import load
+from gradreg_verify.report import history
 
 
 def verified(device: str, console: Console) -> Report:

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gradreg_jax.backend import JaxBackend
 
 import gradreg_ref as ref
-from gradreg_ref.verify import BY_ID, Target, bundled
+from gradreg_verify import BY_ID, Target, bundled
+from gradreg_verify.frameworks.jax.backend import JaxBackend
 
 pytestmark = pytest.mark.xdist_group("jax")
 

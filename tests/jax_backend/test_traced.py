@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradreg_ref.verify import BY_ID, bundled
-from gradreg_ref.verify.subject import target_of
+from gradreg_verify import BY_ID, bundled
+from gradreg_verify.subject.target import target_of
 
 pytestmark = pytest.mark.xdist_group("jax")
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import pytest
 from jax.random import normal
 
-from gradreg_ref.verify import BY_ID, Broken, bundled, verify
-from gradreg_ref.verify.run import run
-from gradreg_ref.verify.subject import target_of
+from gradreg_verify import BY_ID, Broken, bundled, verify
+from gradreg_verify.run import run
+from gradreg_verify.subject.target import target_of
 
 pytestmark = pytest.mark.xdist_group("jax")
 

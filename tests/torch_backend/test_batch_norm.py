@@ -6,10 +6,10 @@ import gradreg_torch as gt
 import numpy as np
 import pytest
 import torch
-from gradreg_torch import from_torch
 from torch import nn
 
 import gradreg_ref as ref
+from gradreg_verify.frameworks.torch import from_torch
 
 X = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 R = torch.randn(5, 2, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

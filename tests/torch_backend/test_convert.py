@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from gradreg_torch import from_torch, to_torch
 from hypothesis import given
 from torch import nn
 
 from gradreg_ref.networks import Activation, Dropout, Network, Residual
 from gradreg_ref.networks.activation import TABLE
-from gradreg_ref.verify.strategies import example as examples
+from gradreg_verify.frameworks.torch import from_torch, to_torch
+from gradreg_verify.strategies import example as examples
 
 
 @given(e=examples())

@@ -7,13 +7,13 @@ import gradreg_torch as gt
 import pytest
 import torch
 from gradreg_torch import finite_difference
-from gradreg_torch.backend import TorchBackend
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import CheckpointError, checkpoint
 
-from gradreg_ref.verify import BY_ID, Target, bundled
-from gradreg_ref.verify.outcomes import Broken
+from gradreg_verify import BY_ID, Target, bundled
+from gradreg_verify.frameworks.torch.backend import TorchBackend
+from gradreg_verify.outcomes import Broken
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 Y = torch.tensor([0, 1, 2, 0, 1, 2])

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from gradreg_torch.catalogue import RIGHT, WRONG
 
-from gradreg_ref.backends import PENALTIES
-from gradreg_ref.verify import BY_ID, self_test, verify
+from gradreg_ref.penalties import PENALTIES
+from gradreg_verify import BY_ID, verify
+from gradreg_verify.mistakes import self_test
+from gradreg_verify.mistakes.torch import RIGHT, WRONG
 
 
 @pytest.mark.parametrize("entry", WRONG, ids=str)

@@ -4,22 +4,27 @@ import json
 import re
 from dataclasses import replace
 
+import gradreg_cli as cli
+import gradreg_cli.verify
 import numpy as np
 import pytest
 import torch
-from gradreg_torch import SpectReg, frobreg, spectreg, to_torch
-from gradreg_torch.catalogue import frobreg as wrong_frobreg
-from gradreg_torch.catalogue import labelled, right
-from gradreg_torch.catalogue import spectreg as wrong_spectreg
+from gradreg_torch import SpectReg, frobreg, spectreg
 
-from gradreg_ref import cli, networks
-from gradreg_ref.loopback import FORMULAS, evaluate
-from gradreg_ref.verify import assert_conforms, e_values, render, self_test, verify, waivers
-from gradreg_ref.verify.diagnosis import AS_DECLARED, computed, observations
+from gradreg_ref import networks
+from gradreg_ref.penalties import evaluate
+from gradreg_verify import assert_conforms, verify
+from gradreg_verify.diagnosis.diagnose import AS_DECLARED, computed, observations
+from gradreg_verify.frameworks.torch import to_torch
+from gradreg_verify.mistakes import self_test
+from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
+from gradreg_verify.mistakes.torch import labelled, right
+from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
+from gradreg_verify.report import e_values, render, waivers
 
 FILE = """
 import torch
-from gradreg_ref.verify import declare
+from gradreg_verify import declare
 
 def frob(model, x, factor=1.0):
     x = x.detach().requires_grad_()
@@ -121,7 +126,7 @@ def test_diagnosis_names_what_is_computed_instead(function, declared, sentence):
 
 
 def self_test_entries():
-    from gradreg_torch.catalogue import WRONG
+    from gradreg_verify.mistakes.torch import WRONG
 
     return WRONG
 
@@ -134,7 +139,7 @@ def test_the_counterexample_is_small_and_runs_as_it_is_printed():
     exec(shown.code, scope)
     network, x = scope["network"], scope["x"]
     assert isinstance(network, networks.Network)
-    expected = evaluate(FORMULAS["frobreg"], network, x)
+    expected = evaluate("frobreg", network, x)
     got = wrong_frobreg.a_hidden_half(to_torch(network), torch.from_numpy(x))
     assert expected != 0
     assert float(got.detach()) == expected / 2

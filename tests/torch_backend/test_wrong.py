@@ -1,15 +1,15 @@
 """The mistakes people make in torch, as they write them; each must break the claim named.
 
-`gradreg_ref.verify.catalogue` has more of them, as formulas on explicit Jacobians.
+`gradreg_verify.mistakes.catalogue` has more of them, as formulas on explicit Jacobians.
 """
 
 import pytest
 import torch
 import torch.nn.functional as F
 from gradreg_torch import doubleback, frobreg, jacreg, spectreg
-from gradreg_torch.backend import TorchBackend
 
-from gradreg_ref.verify import BY_ID, Broken, Target, bundled
+from gradreg_verify import BY_ID, Broken, Target, bundled
+from gradreg_verify.frameworks.torch.backend import TorchBackend
 
 EXAMPLES = list(bundled())
 

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from gradreg_jax import to_jax
-from gradreg_jax.programs import FUNCTIONS
 
 from gradreg_experiments.agreement.course import Batch, Course, Trajectory, trajectory
+from gradreg_verify.frameworks.jax import to_jax
+from gradreg_verify.frameworks.jax.programs import FUNCTIONS
 
 LOSSES: dict[str, Callable[..., Any]] = {
     "cross_entropy": optax.softmax_cross_entropy_with_integer_labels,

@@ -7,9 +7,9 @@ import numpy as np
 
 from gradreg_experiments.agreement.course import Batch, Course, Trajectory, trajectory
 from gradreg_ref.complex_step import gradient
-from gradreg_ref.loopback import FORMULAS, evaluate
 from gradreg_ref.losses import LOSSES
 from gradreg_ref.networks import Network
+from gradreg_ref.penalties import evaluate
 from gradreg_ref.typing import Array
 
 
@@ -32,8 +32,8 @@ def train(course: Course) -> Trajectory:
 def terms(course: Course, network: Network, batch: Batch) -> tuple[Any, Any]:
     """Mean loss and mean penalty."""
     loss, _ = LOSSES[course.loss]
-    formula, options = FORMULAS[course.penalty], {**batch.random, **course.options}
-    penalty = evaluate(formula, network, batch.x, batch.y, **options)
+    options = {**batch.random, **course.options}
+    penalty = evaluate(course.penalty, network, batch.x, batch.y, **options)
     return loss(network.forward(batch.x), batch.y).mean(), penalty
 
 

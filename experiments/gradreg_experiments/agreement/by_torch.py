@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from gradreg_torch import to_torch
-from gradreg_torch.backend import FUNCTIONS
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from gradreg_experiments.agreement.course import Course, Trajectory, trajectory
 from gradreg_ref.typing import Array, Rng
+from gradreg_verify.frameworks.torch import to_torch
+from gradreg_verify.frameworks.torch.backend import FUNCTIONS
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,

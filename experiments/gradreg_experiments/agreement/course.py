@@ -62,7 +62,7 @@ class Course:
 
 
 class Penalised(NamedTuple):
-    """A penalty of `gradreg_ref.backends.PENALTIES`, and how it is trained with."""
+    """A penalty of `gradreg_ref.penalties.PENALTIES`, and how it is trained with."""
 
     penalty: str
     loss: Loss

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gradreg_experiments.data.dataset import DataSet, Known
-from gradreg_ref.backends import BackendUnavailable
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 TEST = 500  # images, from the end
 

@@ -22,7 +22,7 @@ from numpy.lib.format import write_array_header_1_0
 from gradreg_experiments.data.dataset import FileRead, Images
 from gradreg_experiments.data.disk import content
 from gradreg_experiments.data.problems import Broken
-from gradreg_ref.backends import BackendUnavailable
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 SHAPE = (3, 64, 64)
 JPEG = bytes([0xFF, 0xD8])  # how every one begins

@@ -19,7 +19,7 @@ from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint
 from gradreg_experiments.runs.training import Outcome
-from gradreg_ref.verify import history
+from gradreg_verify.report import history
 
 PACKAGES = ("gradreg-ref", "torch", "numpy")
 

@@ -14,7 +14,7 @@ from gradreg_experiments.toy.table import rows, table
 from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified
 from gradreg_ref import checks
-from gradreg_ref.backends import BackendUnavailable, load, require_device
+from gradreg_verify.frameworks.registry import BackendUnavailable, load, require_device
 
 # SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
 # residual, about 0.1² once it is fitted, so its λ are larger; at the largest it learns a constant.

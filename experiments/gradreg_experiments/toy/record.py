@@ -13,7 +13,7 @@ from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
 from gradreg_experiments.toy.training import Sweep
-from gradreg_ref.verify import Report
+from gradreg_verify import Report
 
 PACKAGES = ("gradreg-ref", "torch", "numpy", "matplotlib", "rich")
 

@@ -1,0 +1,30 @@
+"""``gradreg agree``: one training run by every backend, compared step by step."""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gradreg_verify.frameworks.registry import BackendUnavailable
+
+
+def add_to(commands: Any) -> None:
+    """The command and its options."""
+    command = commands.add_parser(
+        "agree", help="train the toy problem with torch, JAX and NumPy, and compare every step"
+    )
+    command.add_argument("--steps", type=int, default=200)
+    command.add_argument("--out", type=Path, default=Path("results/agree"))
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0: all runs stay together within rounding; 1: some do not."""
+    for module in ("torch", "jax", "optax", "matplotlib", "rich"):
+        if find_spec(module) is None:
+            raise BackendUnavailable(
+                f"agree needs {module}, which is not installed; pip install 'gradreg-ref[all]'"
+            )
+    from gradreg_experiments.agreement.run import run as agree
+
+    return agree(arguments.out, arguments.steps)

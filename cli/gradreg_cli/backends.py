@@ -1,0 +1,34 @@
+"""``gradreg backends``: which backends and devices are here."""
+
+import argparse
+from contextlib import suppress
+from typing import Any
+
+from gradreg_verify.frameworks.registry import BackendUnavailable, choose, load, names
+from gradreg_verify.report import history
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser("backends", help="which backends and devices are here")
+    command.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace) -> int:
+    """One paragraph a backend, a line a device; or what to install."""
+    for name in names():
+        try:
+            found = load(name).capabilities()
+        except BackendUnavailable as missing:
+            print(f"{name}: not available. {missing}")
+            continue
+        print(f"{name}: {found.framework}")
+        print(f"    dtypes    {', '.join(found.dtypes)}")
+        print(f"    modes     {', '.join(found.modes)}")
+        for device, what in found.devices.items():
+            print(f"    {device:9} {what}")
+            print(f"              verified {history.last(name, device, found.framework)}")
+    with suppress(BackendUnavailable):
+        backend, device = choose()
+        print(f"auto: {backend.name} on {device}")
+    return 0

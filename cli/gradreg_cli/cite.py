@@ -1,0 +1,38 @@
+"""``gradreg cite``: BibTeX of the paper, of this software, and of a report of yours."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from gradreg_ref import __version__
+from gradreg_verify.report import render
+
+PAPER = """@article{varga2017gradient,
+  title = {Gradient Regularization Improves Accuracy of Discriminative Models},
+  author = {Varga, D{\\'a}niel and Csisz{\\'a}rik, Adri{\\'a}n and Zombori, Zsolt},
+  journal = {arXiv:1712.09936},
+  year = {2017}
+}
+"""
+SOFTWARE = f"""@software{{gradregref,
+  title = {{gradreg-ref: a property-tested reference for penalties on input gradients}},
+  author = {{{{The gradreg-ref developers}}}},
+  version = {{{__version__}}}
+}}
+"""
+
+
+def add_to(commands: Any) -> None:
+    """The command."""
+    command = commands.add_parser("cite", help="BibTeX of the paper, the software, a report")
+    command.add_argument("report", type=Path, nargs="?", help="made by verify --report FILE.json")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the entries."""
+    entries = [PAPER, SOFTWARE]
+    if arguments.report:
+        entries.append(render.bibtex(render.read(arguments.report)))
+    print("\n".join(entries), end="")
+    return 0

@@ -1,0 +1,46 @@
+"""``gradreg data check``: which data sets a folder holds, and whether they can be read."""
+
+import argparse
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gradreg_verify.frameworks.registry import BackendUnavailable
+
+
+def add_to(commands: Any) -> None:
+    """The command and its one part."""
+    command = commands.add_parser("data", help="published image data sets in a folder of yours")
+    parts = command.add_subparsers(dest="part", required=True)
+    check = parts.add_parser(
+        "check", help="say of every known data set whether it is there, whole and as published"
+    )
+    check.add_argument("folder", type=Path)
+    check.add_argument(
+        "--cache", type=Path, help="keep decoded images in this folder (default: throw them away)"
+    )
+    check.set_defaults(run=run_check)
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """0: what is there can be read; 1: something is broken; 2: nothing known is there."""
+    if find_spec("PIL") is None:
+        raise BackendUnavailable(
+            "data check needs Pillow, which is not installed; "
+            "pip install 'gradreg-ref[experiments]'"
+        )
+    from gradreg_experiments.data import check
+
+    if not arguments.folder.is_dir():
+        raise ValueError(f"expected a folder with data sets, got {arguments.folder}")
+    there = broken = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        for finding in check(arguments.folder, arguments.cache or Path(temporary)):
+            print(finding, flush=True)
+            there += finding.place is not None
+            broken += bool(finding.problems)
+    print(f"data sets there: {there}; broken: {broken}")
+    if not there:
+        return 2
+    return 1 if broken else 0

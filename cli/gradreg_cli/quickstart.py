@@ -1,0 +1,41 @@
+"""``gradreg quickstart``: check the torch backend, train the toy problem, draw a figure."""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gradreg_verify.frameworks.registry import BackendUnavailable, choose
+
+
+def add_to(commands: Any) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "quickstart", help="check the torch backend, train the toy problem, draw a figure"
+    )
+    command.add_argument("--full", action="store_true", help="10,000 iterations and 10 seeds")
+    command.add_argument("--out", type=Path, default=Path("results/quickstart"))
+    command.add_argument("--device", default="cpu", help="of torch, or auto")
+    command.add_argument("--seeds", type=int)
+    command.add_argument("--iterations", type=int)
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The main job; needs the extra `experiments`."""
+    for module in ("torch", "matplotlib", "rich"):
+        if find_spec(module) is None:
+            raise BackendUnavailable(
+                f"quickstart needs {module}, which is not installed; "
+                "pip install 'gradreg-ref[experiments]'"
+            )
+    from gradreg_experiments.toy.quickstart import run as quickstart
+
+    _, device = choose("torch", arguments.device)
+    return quickstart(
+        out=arguments.out,
+        full=arguments.full,
+        device=device,
+        seeds=arguments.seeds,
+        iterations=arguments.iterations,
+    )

@@ -1,0 +1,126 @@
+"""The table of penalties: one row each. Code that asks for a penalty's name reads this table.
+
+Every backend has the same names: ``gradreg_torch.<name>`` and ``gradreg_jax.<name>`` compute the
+row called `name`, and ``docs/<name>.md`` derives it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gradreg_ref.confidence_penalty import confidence_penalty
+from gradreg_ref.doubleback import doubleback
+from gradreg_ref.frobreg import frobreg
+from gradreg_ref.jacreg import jacreg
+from gradreg_ref.networks import Network
+from gradreg_ref.onehot import onehot
+from gradreg_ref.spectreg import spectreg
+from gradreg_ref.typing import Array
+from gradreg_ref.weight_decay import weight_decay
+
+__all__ = ["PENALTIES", "Case", "Formula", "Penalty", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a formula is evaluated at.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its parameters may be complex.
+    z, J : array (n, k), array (n, k, i)
+        Its logits and their Jacobian at the inputs.
+    y : array or None
+        Labels or targets.
+    """
+
+    network: Network
+    z: Array
+    J: Array
+    y: Any
+
+    @classmethod
+    def at(cls, network: Network, x: Array, y: Any = None) -> "Case":
+        """The case of a network at inputs x (n, …)."""
+        return cls(network, network.forward(x), network.jacobian(x), y)
+
+
+Formula = Callable[..., Array]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """What is known of one penalty.
+
+    Parameters
+    ----------
+    name : str
+        The function's name in this package and in every backend.
+    title : str
+        How prose calls the penalty.
+    formula : callable
+        ``formula(case, **options)`` evaluates the function of that name at a `Case`.
+    of : {"jacobian", "logits", "weights"}
+        What the penalty is a function of. Only a penalty of the Jacobian is ‖JᵀR‖²_F.
+    labels : bool
+        Whether the function takes labels y.
+    softmax : bool
+        Whether the softmax takes part, which needs two logits or more (in doubleback: if the loss
+        is cross-entropy).
+    probes : {"never", "optional", "always"}
+        Whether R is made of random probes.
+    constant_R : bool
+        Whether R does not depend on the parameters θ. An R that does is never detached.
+    """
+
+    name: str
+    title: str
+    formula: Formula
+    of: Literal["jacobian", "logits", "weights"] = "jacobian"
+    labels: bool = False
+    softmax: bool = False
+    probes: Literal["never", "optional", "always"] = "never"
+    constant_R: bool = True
+
+
+_ROWS = (
+    Penalty("frobreg", "FrobReg", lambda c, **o: frobreg(c.J, **o)),
+    Penalty("spectreg", "SpectReg", lambda c, **o: spectreg(c.J, **o), probes="always"),
+    Penalty(
+        "doubleback",
+        "DoubleBack",
+        lambda c, **o: doubleback(c.J, c.z, c.y, **o),
+        labels=True,
+        softmax=True,
+        constant_R=False,
+    ),
+    Penalty(
+        "jacreg",
+        "JacReg",
+        lambda c, **o: jacreg(c.J, c.z, **o),
+        softmax=True,
+        probes="optional",
+        constant_R=False,
+    ),
+    Penalty("onehot", "Onehot", lambda c, **o: onehot(c.J, c.y, **o), labels=True),
+    Penalty(
+        "confidence_penalty",
+        "the confidence penalty",
+        lambda c, **o: confidence_penalty(c.z, **o),
+        of="logits",
+        softmax=True,
+    ),
+    Penalty(
+        "weight_decay",
+        "weight decay",
+        lambda c, **_: weight_decay(c.network.weights()),
+        of="weights",
+    ),
+)
+PENALTIES: dict[str, Penalty] = {row.name: row for row in _ROWS}
+
+
+def evaluate(penalty: str, network: Network, x: Array, y: Any = None, **options: Any) -> Array:
+    """The penalty of that name at a network's own logits and Jacobian; complex-safe."""
+    return PENALTIES[penalty].formula(Case.at(network, x, y), **options)

@@ -1,0 +1,31 @@
+"""The conformance kit: which claims hold for an implementation, on this machine.
+
+``verify(backend)`` or ``verify(function, kind="frobreg")`` runs every claim of
+`gradreg_verify.claims.ledger` on the bundled examples.
+"""
+
+from gradreg_verify.assertion import assert_conforms
+from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.ledger import BY_ID, CLAIMS, Claim
+from gradreg_verify.examples import Example, bundled
+from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.report.report import Report, Result
+from gradreg_verify.run import verify
+from gradreg_verify.subject.declaration import Declaration, declare
+
+__all__ = [
+    "BY_ID",
+    "CLAIMS",
+    "Broken",
+    "Claim",
+    "Declaration",
+    "Example",
+    "NotTestable",
+    "Report",
+    "Result",
+    "Target",
+    "assert_conforms",
+    "bundled",
+    "declare",
+    "verify",
+]

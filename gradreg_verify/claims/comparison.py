@@ -1,0 +1,201 @@
+"""How a number of an implementation is held against the reference."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from gradreg_ref.complex_step import directional_derivative
+from gradreg_ref.penalties import evaluate
+from gradreg_ref.typing import Array, Law, Side
+from gradreg_verify.examples import Example, Variant, all_variants
+from gradreg_verify.frameworks.registry import Backend
+from gradreg_verify.outcomes import Broken
+from gradreg_verify.subject.declared import SETTINGS, DeclaredPenalty
+
+# float64 formulas differ from the reference by at most 1e-14 (seen), and the smallest effect of a
+# planted mistake is 2.6e-7: any limit between separates them.
+LIMIT = 1e-9
+# Below this a number is a difference of rounding errors: networks and inputs are of size one, and
+# at 1e-6 a limit of 1e-9 is 1e-15. A slope's terms have the size of its direction.
+FLOOR = 1e-6
+# On dyadic networks this package's backends agree bit for bit (tests/test_claims.py); a right
+# formula in other words, a root that is squared again, may be a few roundings off.
+FEW_ROUNDINGS = 2.0**-50
+
+
+@dataclass(frozen=True)
+class Target:
+    """An implementation under test.
+
+    Parameters
+    ----------
+    backend : Backend
+        All penalties of a backend, or one `DeclaredPenalty`.
+    device, dtype : str
+        Where, and in what, it is called.
+    dtypes : tuple of str
+        The lower precisions whose rounding S14 bounds.
+    seed, draws : int
+        Of everything that is sampled, and how many probes of a law.
+    probed : {"output", "input"}, optional
+        The side whose probes a backend is asked for; a function is declared with its own.
+    """
+
+    backend: Backend
+    device: str = "cpu"
+    dtype: str = "float64"
+    dtypes: tuple[str, ...] = ()
+    seed: int = 4
+    draws: int = 4000
+    probed: Side | None = None
+
+    @property
+    def declared(self) -> DeclaredPenalty | None:
+        """The one function under test, if it is one."""
+        return self.backend if isinstance(self.backend, DeclaredPenalty) else None
+
+    def variants(self, e: Example) -> Iterator[Variant]:
+        """What it can be held against the reference in, at an example."""
+        return all_variants(e) if self.declared is None else self.declared.variants(e)
+
+    @property
+    def side(self) -> Side:
+        """Of its probes."""
+        if self.probed is not None:
+            return self.probed
+        return "output" if self.declared is None else self.declared.declaration.side
+
+    def length(self, e: Example) -> int:
+        """Of a probe at an example: logits, or input coordinates."""
+        return e.x[0].size if self.side == "input" else e.probes.shape[1]
+
+    def estimate(self, e: Example, probes: Array, **options: Any) -> Array:
+        """SpectReg at probes of its side."""
+        return self.value("spectreg", e, probes=probes, **self.sided(options))
+
+    def sided(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the side where it is not the usual one."""
+        return options | ({"side": "input"} if self.side == "input" else {})
+
+    def functions(self) -> list[DeclaredPenalty]:
+        """The functions that can be called one by one."""
+        if self.declared is not None:
+            return [self.declared]
+        known = getattr(self.backend, "functions_declared", None)
+        return [] if known is None else known(self.device)
+
+    def laws(self) -> tuple[Law, ...]:
+        """The laws of the probes it draws."""
+        if self.declared is None:
+            return get_args(Law)
+        law = self.declared.declaration.probe
+        return () if law is None else (law,)
+
+    def value(self, penalty: str, e: Example, **options: Any) -> Array:
+        """What the implementation says the penalty is."""
+        got = self.backend.value(penalty, *arguments(e, options), **self.settings(options))
+        return np.asarray(got)
+
+    def gradient(self, penalty: str, e: Example, **options: Any) -> Array:
+        """What the implementation would train with."""
+        got = self.backend.gradient(penalty, *arguments(e, options), **self.settings(options))
+        return np.asarray(got)
+
+    def settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the device and dtype under test."""
+        return {"device": self.device, "dtype": self.dtype} | options
+
+
+def arguments(e: Example, options: dict[str, Any]) -> tuple[Any, Array, Array]:
+    """Network, inputs, and labels or targets, whichever the loss takes."""
+    y = e.targets if options.get("loss") == "mean_squared_error" else e.y
+    return e.network, e.x, y
+
+
+def mathematical(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without what says how to call."""
+    return {name: option for name, option in options.items() if name not in SETTINGS}
+
+
+def expected_value(penalty: str, e: Example, **options: Any) -> Array:
+    """What the reference says the penalty is."""
+    given = mathematical(options)
+    return np.asarray(evaluate(penalty, *arguments(e, options), **given))
+
+
+def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
+    """The reference's derivative along a direction of parameters, by complex step."""
+    _, x, y = arguments(e, options)
+    given = mathematical(options)
+
+    def f(network: Any) -> Array:
+        return np.asarray(evaluate(penalty, network, x, y, **given)).sum()
+
+    return directional_derivative(f, e.network, direction)
+
+
+def direction_for(e: Example) -> Array:
+    """A dyadic direction without zeros: sums along it stay exact, and no parameter is left out."""
+    rng = np.random.default_rng(1)
+    size = e.network.parameters().size
+    return rng.integers(1, 32, size) * rng.choice([-0.25, 0.25], size)
+
+
+def same(what: str, got: Any, expected: Any, *, exact: bool, scale: float = 0.0) -> float:
+    """The largest difference, relative to the largest number expected; Broken where too large.
+
+    Parameters
+    ----------
+    what : str
+        Named in the message.
+    exact : bool
+        Up to `FEW_ROUNDINGS`; otherwise up to `LIMIT`.
+    scale : float
+        Size of the terms, where they cancel in the number compared.
+    """
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise Broken(f"{what}: expected shape {expected.shape}, got {got.shape}")
+    difference = float(np.abs(got - expected).max())
+    relative = difference / max(float(np.abs(expected).max()), scale, FLOOR)
+    limit = FEW_ROUNDINGS if exact else LIMIT
+    if not relative <= limit:
+        raise Broken(f"{what}: expected {brief(expected)} (within {limit:.0e}), got {brief(got)}")
+    return relative
+
+
+def brief(a: Array) -> str:
+    """Enough digits to see the difference, few enough entries to read."""
+    text = np.array2string(a, precision=17, threshold=8, edgeitems=3, separator=", ")
+    return " ".join(text.split())
+
+
+def agree(target: Target, penalty: str, e: Example, *, exact: bool, **options: Any) -> float:
+    """Value and parameter gradient of the summed penalty are those of the reference."""
+    options = {"reduction": "sum"} | options
+    value = same(
+        f"{penalty}, value",
+        target.value(penalty, e, **options),
+        expected_value(penalty, e, **options),
+        exact=exact,
+    )
+    return max(value, same_gradient(target, penalty, e, exact=exact, **options))
+
+
+def same_gradient(
+    target: Target, penalty: str, e: Example, *, exact: bool, **options: Any
+) -> float:
+    """The parameter gradient along a direction: one direction checks all of it, almost surely."""
+    direction = direction_for(e)
+    gradient = target.gradient(penalty, e, **options)
+    if gradient.shape != direction.shape:
+        raise Broken(f"{penalty}, gradient: expected {direction.shape}, got {gradient.shape}")
+    return same(
+        f"{penalty}, parameter gradient",
+        gradient @ direction,
+        expected_slope(penalty, e, direction, **options),
+        exact=exact,
+        scale=max(float(np.abs(gradient * direction).max()), FLOOR * np.abs(direction).sum()),
+    )

@@ -1,0 +1,187 @@
+"""S9: the probes drawn are those used, of the law named, and independent.
+
+The only claim that samples: everything else about an estimate is exact (`estimators`). Every test
+gives a p-value; the claim fails where one of N is below α/N. A function that draws its own probes
+shows them up to their sign, so what is tested of it does not depend on signs.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import stats
+
+from gradreg_ref.typing import Law
+from gradreg_verify.claims import law_tests
+from gradreg_verify.claims.comparison import (
+    FLOOR,
+    Target,
+    direction_for,
+    expected_slope,
+    expected_value,
+    same,
+)
+from gradreg_verify.claims.law_tests import Test
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
+
+# One in a million false alarms in all: fixed seeds make the outcome the same in every run.
+ALPHA = 1e-6
+BATCH = 50  # examples in one call of a function whose probes are read out
+
+
+def replay(target: Target, e: Example) -> float:
+    """A seed gives value and gradient at the probes it draws: per example, shared, several."""
+    m = e.probes.shape[1]
+    if m == 1:
+        raise NotHere("one logit")
+    errors = [
+        at_drawn_probes(target, penalty, e, probe, q, shared)
+        for probe in target.laws()
+        for penalty, q, shared in forms(target, m)
+    ]
+    return largest(errors)
+
+
+def forms(target: Target, m: int) -> Iterator[tuple[str, int, bool]]:
+    """Penalty, number of probes, and whether the batch shares them."""
+    if target.declared is not None:
+        d = target.declared.declaration
+        if d.side == "output" and d.num_probes < m:
+            yield d.kind, d.num_probes, d.shared_probe
+        return
+    for penalty in ("spectreg", "jacreg"):
+        for q, shared in ((1, False), (1, True), (m - 1, False)):
+            yield penalty, q, shared
+
+
+def at_drawn_probes(
+    target: Target, penalty: str, e: Example, probe: Law, q: int, shared: bool
+) -> float:
+    """What is drawn from a seed, in the target, against the same probes given to the reference."""
+    n, m, _ = e.probes.shape
+    batch = n if target.declared is not None or not shared else 1
+    r = target.backend.draw(probe, batch, m, q, seed=3, device=target.device)
+    given = {"probes": r, "shared_probe": shared}
+    drawn = {"probe": probe, "num_probes": q, "seed": 3, "shared_probe": shared}
+    what = f"{penalty} of a seed, {probe}"
+    expected = expected_value(penalty, e, **given)
+    error = same(what, target.value(penalty, e, **drawn), expected, exact=False)
+    if probe != target.laws()[0]:  # one law shows whether drawn probes keep the graph
+        return error
+    direction = direction_for(e)
+    slope = target.gradient(penalty, e, **drawn) @ direction
+    expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
+    return max(
+        error, same(f"gradient of {what}", slope, expected, exact=False, scale=FLOOR * scale)
+    )
+
+
+def law(target: Target, e: Example) -> float:
+    """Structure exactly, marginal law and independence by test; the smallest p-value × N."""
+    tests = list(p_values(target, e))
+    if not tests:
+        raise NotTestable("it shows no probes")
+    what, p = min(tests, key=lambda test: test[1])
+    if p * len(tests) <= ALPHA:
+        raise Broken(f"{what} (p = {p:.1e}, the least of {len(tests)} tests)")
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the tests of a verification came to.
+
+    Parameters
+    ----------
+    tests : int
+        N, over all laws and lengths of a probe.
+    least : float
+        min(1, N · the least p-value): below α for a right sampler with chance α.
+    draws : int
+        Probes of each law and length.
+    """
+
+    tests: int
+    least: float
+    draws: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tests} tests of {self.draws} draws, N·p >= {self.least:.2g}; "
+            f"finds a scale off by {self.visible_scale:.1%}"
+        )
+
+    @property
+    def visible_scale(self) -> float:
+        """The error in scale found 999 times in 1000, from the variance of m = 3 coordinates."""
+        deviation = np.sqrt(2 / (3 * self.draws))  # of the mean square of gaussian entries
+        level = stats.norm.isf(ALPHA / (2 * self.tests)) + stats.norm.isf(1e-3)
+        return float(level * deviation / 2)
+
+
+def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
+    """All tests of a target on the lengths of probes that the examples have."""
+    found: list[Test] = []
+    for e in {e.probes.shape[1]: e for e in examples}.values():  # one of each length
+        with suppress(NotTestable):
+            found += p_values(target, e)
+    if not found:
+        return None
+    least = min(p for _, p in found)
+    return Evidence(len(found), min(1.0, len(found) * least), target.draws)
+
+
+def p_values(target: Target, e: Example) -> tuple[Test, ...]:
+    """Every test of every law the target draws."""
+    m = e.probes.shape[1]
+    one = target.declared
+    if one is not None and (one.declaration.kind == "jacreg" or m <= one.declaration.num_probes):
+        raise NotTestable("its probes cannot be read out in full")
+    return tuple(test for probe in target.laws() for test in of_one_law(target, m, probe))
+
+
+@cache
+def of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
+    """The tests of `target.draws` probes of one law."""
+    if target.declared is not None:
+        return tuple(of_read_out(target, m, probe))
+    n = target.draws
+    r = target.backend.draw(probe, n, m, 2, seed=target.seed, device=target.device)
+    law_tests.check(r.shape == (n, m, 2), f"{probe}: expected probes (n, m, q), got {r.shape}")
+    law_tests.exact_structure(r, probe)
+    if probe == "onehot":
+        return tuple(law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m))
+    return (*law_tests.marginal_law(r[:, :, 0], probe), *law_tests.products_vanish(r, probe))
+
+
+def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
+    """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
+    assert target.declared is not None
+    d, rng = target.declared.declaration, np.random.default_rng(target.seed)
+    calls = target.draws // BATCH
+    r = np.concatenate(
+        [
+            target.backend.draw(
+                probe, BATCH, m, d.num_probes, seed=1000 * target.seed + t, device=target.device
+            )
+            for t in range(calls)
+        ]
+    )
+    if d.num_probes > 1:
+        yield from law_tests.several_read_out(r, probe, rng)
+        return
+    law_tests.exact_structure(r, probe)
+    if probe == "onehot":
+        yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
+        return
+    r = r * rng.choice([-1.0, 1.0], (len(r), 1, 1))
+    yield from law_tests.marginal_law(r[:, :, 0], probe)
+    for size in (2, 4):
+        yield from law_tests.coordinates(r[:, :, 0], probe, size)
+    yield law_tests.all_pairs(r[:, :, 0], probe)
+    for lag in (1, 2, BATCH // 2, BATCH):
+        if lag < len(r):
+            yield law_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

@@ -1,0 +1,162 @@
+"""S4–S8: the mean and the variance of SpectReg's estimate.
+
+Exact: an estimate is a quadratic form in its probe, so finite rules (`gradreg_ref.cubature`) give
+its expectation without sampling.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref import cubature
+from gradreg_ref.cubature import Rule, expectation, mean_and_variance
+from gradreg_ref.moments import batch_mean_variance, gram, mean, variance
+from gradreg_ref.typing import Law
+from gradreg_verify.claims.comparison import (
+    Target,
+    direction_for,
+    expected_slope,
+    expected_value,
+    same,
+)
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import NotHere, NotTestable, largest
+
+
+def estimate(target: Target, e: Example) -> Any:
+    """r ↦ the per-example estimates (n,) where every example has the probe r."""
+
+    def f(r: Any) -> Any:
+        probes = np.broadcast_to(np.asarray(r)[None, :, None], (len(e.x), len(r), 1))
+        return target.estimate(e, probes, reduction="none")
+
+    return f
+
+
+# Rules of degree 3 by law; two orthonormal probes or more have no axes of their own.
+DEGREE_3 = {
+    "gaussian": cubature.gaussian_axes,
+    "rademacher": cubature.all_signs,
+    "sphere": cubature.sphere_axes,
+    "orthogonal": cubature.sphere_axes,
+    "onehot": cubature.onehot_classes,
+}
+MOST_SIGNS = 6  # 2^m points
+MOST_LENGTH = 10  # 2m² points
+
+
+def unbiased(target: Target, e: Example) -> float:
+    """E f = ‖J‖²_F by a rule of degree 3 for every law the target draws; the same for ∇_θ."""
+    m = target.length(e)
+    if m > MOST_LENGTH:
+        raise NotHere(f"probes of length {m}")
+    laws = [law for law in target.laws() if law != "rademacher" or m <= MOST_SIGNS]
+    return largest([unbiased_for(target, e, DEGREE_3[law](m)) for law in laws])
+
+
+def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
+    """Mean of value, and of the gradient along a direction, under one rule."""
+    direction = direction_for(e)
+
+    def slope(r: Any) -> Any:
+        probes = np.broadcast_to(np.asarray(r)[None, :, None], (len(e.x), len(r), 1))
+        options = target.sided({"probes": probes, "reduction": "sum"})
+        return target.gradient("spectreg", e, **options) @ direction
+
+    mean = expectation(estimate(target, e), rule)
+    expected = expected_slope("frobreg", e, direction, reduction="sum")
+    slopes = np.array([slope(r) for r in rule.points])
+    return max(
+        same("E spectreg", mean, expected_value("frobreg", e, reduction="none"), exact=False),
+        same(
+            "E ∇ spectreg",
+            rule.weights @ slopes,
+            expected,
+            exact=False,
+            scale=float(np.abs(slopes).max()),
+        ),
+    )
+
+
+def variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
+    """Mean and variance of the estimate under a rule of degree 5 are the closed forms."""
+    got_mean, got_variance = mean_and_variance(estimate(target, e), rule)
+    A = gram(e.J, target.side)
+    return max(
+        same(f"E spectreg, {probe}", got_mean, mean(A), exact=False),
+        same(
+            f"Var spectreg, {probe}",
+            got_variance,
+            variance(A, probe),
+            exact=False,
+            scale=float((mean(A) ** 2).max()),
+        ),
+    )
+
+
+def gaussian(target: Target, e: Example) -> float:
+    """2‖A‖²_F."""
+    if target.length(e) > MOST_LENGTH:
+        raise NotHere(f"probes of length {target.length(e)}")
+    return variance_is(target, e, cubature.stroud_5_2(target.length(e)), "gaussian")
+
+
+MOST_COORDINATES = 8  # 2(nm)² + 1 evaluations
+
+
+def gaussian_batch(target: Target, e: Example) -> float:
+    """Of a batch mean (2/B²) Σ_b ‖A_b‖²_F, by a rule on R^(Bm)."""
+    n, m = len(e.x), target.length(e)
+    if n * m > MOST_COORDINATES:
+        raise NotHere("a rule of too many points")
+
+    def batch_mean(r: Any) -> Any:
+        return target.estimate(e, np.reshape(r, (n, m, 1)), reduction="mean")
+
+    _, got = mean_and_variance(batch_mean, cubature.stroud_5_2(n * m))
+    A = gram(e.J, target.side)
+    scale = float(mean(A).mean() ** 2)
+    return same(
+        "Var of the batch mean", got, batch_mean_variance(A, "gaussian"), exact=False, scale=scale
+    )
+
+
+def rademacher(target: Target, e: Example) -> float:
+    """2(‖A‖²_F − Σ_k A_kk²), by all 2^m signs."""
+    m = target.length(e)
+    if m > MOST_SIGNS:
+        raise NotHere(f"2^{m} signs")
+    return variance_is(target, e, cubature.all_signs(m), "rademacher")
+
+
+def sphere(target: Target, e: Example) -> float:
+    """2m/(m + 2) (‖A‖²_F − (tr A)²/m), by a design of 2m² points."""
+    if target.length(e) > MOST_LENGTH:
+        raise NotHere(f"probes of length {target.length(e)}")
+    return variance_is(target, e, cubature.sphere_degree_5(target.length(e)), "sphere")
+
+
+def averaged(target: Target, e: Example) -> float:
+    """The mean of q probes' estimates."""
+    n, m = len(e.x), target.length(e)
+    q = 4 if target.declared is None else target.declared.declaration.num_probes
+    if q == 1:
+        raise NotTestable("it has one probe")
+    columns = np.random.default_rng(8).integers(-8, 9, (n, m, q)) / 4
+    singles = [target.estimate(e, columns[:, :, j : j + 1], reduction="none") for j in range(q)]
+    together = target.estimate(e, columns, reduction="none")
+    exact = e.exact and q in (1, 4)
+    return same("mean over probes", together, np.mean(singles, axis=0), exact=exact)
+
+
+def orthogonal_frame(target: Target, e: Example) -> float:
+    """m orthogonal probes give ‖J‖²_F."""
+    n, m = len(e.x), target.length(e)
+    rng = np.random.default_rng(2)
+    frame = np.sqrt(m) * np.linalg.qr(rng.standard_normal((n, m, m)))[0]
+    return same(
+        "m orthogonal probes",
+        target.estimate(e, frame, reduction="none"),
+        expected_value("frobreg", e, reduction="none"),
+        exact=False,
+    )

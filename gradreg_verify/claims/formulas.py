@@ -1,0 +1,126 @@
+"""S2, S3, S10–S12, S16–S18: every penalty is its formula, in value and parameter gradient."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.identify import identify
+from gradreg_ref.losses import softmax, softmax_jacobian
+from gradreg_ref.moments import gram
+from gradreg_verify.claims.comparison import (
+    FLOOR,
+    Target,
+    agree,
+    expected_value,
+    same,
+    same_gradient,
+)
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
+
+
+def formula_of(penalty: str) -> Any:
+    """The check that every variant of a penalty agrees with the reference."""
+
+    def check(target: Target, e: Example) -> float:
+        errors = [
+            agree(target, penalty, e, exact=variant.exact, **variant.options)
+            for variant in target.variants(e)
+            if variant.penalty == penalty
+        ]
+        return largest(errors)
+
+    check.__name__, check.__doc__ = f"formula of {penalty}", f"Value and gradient of {penalty}."
+    return check
+
+
+def unit_probes(target: Target, e: Example) -> float:
+    """FrobReg is Σ_k of SpectReg at e_k."""
+    m = e.probes.shape[1]
+    units = np.broadcast_to(np.eye(m), (len(e.x), m, m))
+    rows = target.value("spectreg", e, probes=units, reduction="none") * m
+    return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"), exact=False)
+
+
+def quadratic_form(target: Target, e: Example) -> float:
+    """rᵀAr with A = JJᵀ: read off entry by entry, no constant, no linear part."""
+    one, m = e.rows(slice(0, 1)), target.length(e)
+
+    def f(r: Any) -> float:
+        return float(target.estimate(one, np.asarray(r).reshape(1, m, 1), reduction="sum"))
+
+    form = identify(f, m)
+    A = gram(one.J, target.side)[0]
+    scale = float(np.abs(A).max())
+    return max(
+        same("constant part", form.constant, 0.0, exact=e.exact, scale=scale),
+        same("linear part", form.linear, np.zeros(m), exact=e.exact, scale=scale),
+        same("A", form.A, A, exact=e.exact),
+    )
+
+
+def training_gradient(target: Target, e: Example) -> float:
+    """∇_θ of every penalty along a direction, by complex step on the explicit formula."""
+    errors = [
+        same_gradient(target, v.penalty, e, exact=v.exact, reduction=reduction, **v.options)
+        for v in target.variants(e)
+        for reduction in ("sum", "mean", "none")
+    ]
+    return largest(errors)
+
+
+def in_training_mode(target: Target, e: Example) -> float:
+    """The same gradient when the model is in training mode (and has no batch norm)."""
+    if target.declared is None:
+        raise NotAsked("asked of single functions")
+    if e.batch_norm:
+        raise NotHere("batch norm in training mode is another function")
+    errors = [
+        same_gradient(target, v.penalty, e, exact=v.exact, training=True, **v.options)
+        for v in target.variants(e)
+    ]
+    return largest(errors)
+
+
+def all_classes(target: Target, e: Example) -> float:
+    """Σ_k p_k DB(k) = tr(A S); DB <= 2 λ_max(A)."""
+    m = e.probes.shape[1]
+    if m == 1:
+        raise NotHere("one class")
+    p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
+    by_class = np.stack([per_class(target, e, k) for k in range(m)], axis=1)
+    bound = 2 * np.linalg.eigvalsh(A)[:, -1]
+    if (by_class > bound[:, None] * (1 + 1e-9) + 1e-9).any():
+        raise Broken(f"doubleback: expected at most 2 λ_max(A) = {bound}, got {by_class}")
+    mean, trace = (p * by_class).sum(axis=1), np.einsum("nkl,nlk->n", A, S)
+    cancelling = FLOOR * float(np.einsum("nkl,nlk->n", np.abs(A), np.abs(S)).max())
+    return same("Σ_k p_k DB(k)", mean, trace, exact=False, scale=cancelling)
+
+
+def per_class(target: Target, e: Example, k: int) -> Any:
+    """DoubleBack of every example as if its label were k."""
+    return target.value("doubleback", replace(e, y=np.full(len(e.x), k)), reduction="none")
+
+
+def class_probabilities(target: Target, e: Example) -> float:
+    """Labels may be probabilities (n, k)."""
+    if target.declared is not None or e.probes.shape[1] == 1:
+        raise NotAsked("asked of backends")
+    return agree(target, "doubleback", replace(e, y=softmax(e.targets)), exact=False)
+
+
+def quarter(target: Target, e: Example) -> float:
+    """tr(S A S) <= ‖J‖²_F / 4."""
+    if target.declared is not None and target.declared.declaration.probe is not None:
+        raise NotAsked("a bound of the exact form")
+    values = target.value("jacreg", e, reduction="none")
+    bound = expected_value("frobreg", e, reduction="none") / 4
+    if (values > bound * (1 + 1e-9) + 1e-9).any():
+        raise Broken(f"jacreg: expected at most ‖J‖²_F / 4 = {bound}, got {values}")
+    return 0.0
+
+
+def weight_decay(target: Target, e: Example) -> float:
+    """Σ ‖W‖²_F, value and gradient."""
+    return agree(target, "weight_decay", e, exact=e.exact, reduction="sum")

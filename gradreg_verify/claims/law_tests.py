@@ -1,0 +1,147 @@
+"""What is tested of probes: their structure exactly, their law and independence by p-values."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from gradreg_ref.typing import Array, Law, Rng
+from gradreg_verify.claims.comparison import same
+from gradreg_verify.outcomes import Broken
+
+Test = tuple[str, float]
+
+
+def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
+    """Of q probes known up to a rotation: R Rᵀ, and a random unit combination R c.
+
+    R c follows the law of one probe where that law is rotation invariant in R: for gaussian probes
+    N(0, I), for orthogonal ones uniform on the sphere.
+    """
+    n, m, q = r.shape
+    gram = np.einsum("nkq,nkp->nqp", r, r)
+    total = np.einsum("nqq->n", gram)
+    check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), f"one probe is used {q} times")
+    if probe != "gaussian":
+        same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m), exact=False)
+    if probe == "orthogonal":
+        same("orthogonal: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape), exact=False)
+    R_Rt = np.einsum("nkq,nlq->nkl", r, r)
+    for k, l in combinations(range(m), 2):
+        yield zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
+    if probe not in ("gaussian", "orthogonal"):
+        return
+    one: Law = "gaussian" if probe == "gaussian" else "sphere"
+    c = rng.standard_normal((n, q))
+    combined = np.einsum("nkq,nq->nk", r, c / np.sqrt((c * c).sum(axis=1, keepdims=True)))
+    yield from marginal_law(combined, one)
+    yield all_pairs(combined, probe)
+    yield angles(combined[:-1], combined[1:], one, 1)
+
+
+def exact_structure(r: Array, probe: Law) -> None:
+    """What holds of every probe: its norm, its entries, its orthogonality."""
+    n, m, q = r.shape
+    if probe == "gaussian":
+        return
+    same(f"{probe}: ‖r‖²", (r * r).sum(axis=1), np.full((n, q), m), exact=False)
+    if probe == "rademacher":
+        same("rademacher: |r_k|", np.abs(r), np.ones(r.shape), exact=False)
+    if probe == "onehot":
+        largest = np.sort(np.abs(r), axis=1)[:, :-1]
+        check(bool((largest < 1e-6).all()), "onehot: expected one non-zero entry a probe")
+    if probe == "orthogonal" and q > 1:
+        inner = np.einsum("nk,nk->n", r[:, :, 0], r[:, :, 1])
+        same("orthogonal: r₁·r₂", 1 + inner / m, np.ones(n), exact=False)
+
+
+def marginal_law(r: Array, probe: Law) -> Iterator[Test]:
+    """Kolmogorov–Smirnov or binomial test of every coordinate r[:, k], and the scale."""
+    n, m = r.shape
+    if probe == "gaussian":
+        tail = stats.chi2.cdf((r * r).sum(), r.size)
+        yield f"gaussian: variance {(r * r).mean():.3f}", 2 * min(tail, 1 - tail)
+    for k in range(m):
+        what = f"{probe}: coordinate {k} does not follow the law"
+        if probe == "gaussian":
+            yield what, stats.kstest(r[:, k], "norm").pvalue
+        elif probe == "rademacher":
+            yield what, stats.binomtest(int((r[:, k] > 0).sum()), n).pvalue
+        else:
+            beta = stats.beta(0.5, (m - 1) / 2)
+            yield what, stats.kstest(np.minimum(r[:, k] ** 2 / m, 1), beta.cdf).pvalue
+
+
+def products_vanish(r: Array, probe: Law) -> Iterator[Test]:
+    """Products whose mean is zero where draws are independent and coordinates symmetric."""
+    one = r[:, :, 0]
+    for lag in (1, 2, len(r) // 2):
+        name = f"{probe}: examples {lag} apart are correlated"
+        yield zero_mean(name, (one[:-lag] * one[lag:]).sum(axis=1))
+    for size in (2, 3, 4):
+        yield from coordinates(one, probe, size)
+    yield all_pairs(one, probe)
+    if probe != "orthogonal":
+        products = (r[:, :, 0] * r[:, :, 1]).sum(axis=1)
+        yield zero_mean(f"{probe}: the probes of an example are correlated", products)
+
+
+def coordinates(r: Array, probe: Law, size: int) -> Iterator[Test]:
+    """Products of so many coordinates have mean zero."""
+    for some in combinations(range(r.shape[1]), size):
+        name = f"{probe}: coordinates {some} are correlated"
+        yield zero_mean(name, r[:, some].prod(axis=1))
+
+
+def all_pairs(r: Array, probe: Law) -> Test:
+    """Σ_{i<j} r_i r_j, which sees a small mean in all coordinates where no single pair does."""
+    pairs = (r.sum(axis=1) ** 2 - (r * r).sum(axis=1)) / 2
+    return zero_mean(f"{probe}: coordinates have a mean, or are correlated", pairs)
+
+
+def zero_mean(what: str, products: Array) -> Test:
+    """The normal test of a mean."""
+    z = abs(products.sum()) / np.sqrt((products**2).sum())
+    return what, float(2 * stats.norm.sf(z))
+
+
+def angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
+    """cos² between probes that should be independent: Beta(½, (m−1)/2), or of a count of signs."""
+    m = a.shape[1]
+    dot = np.einsum("nk,nk->n", a, b)
+    what = f"{probe}: examples {lag} apart are not independent"
+    if probe == "rademacher":
+        agreeing = np.rint((m + dot) / 2).astype(int)
+        signless = np.minimum(agreeing, m - agreeing)
+        k = np.arange(m // 2 + 1)
+        law = stats.binom(m, 0.5)
+        expected = law.pmf(k) + np.where(k == m - k, 0, law.pmf(m - k))
+        counts = np.bincount(signless, minlength=len(k))
+        return what, float(stats.chisquare(counts, expected * len(dot)).pvalue)
+    cos2 = dot**2 / ((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    beta = stats.beta(0.5, (m - 1) / 2)
+    return what, float(stats.kstest(np.minimum(cos2, 1), beta.cdf).pvalue)
+
+
+def classes_are_uniform(c: Array, m: int) -> Iterator[Test]:
+    """Chi-square of the classes drawn, and of repeats between examples and between probes."""
+    counts = np.bincount(c[:, 0], minlength=m)
+    yield f"onehot: classes not uniform, {counts}", stats.chisquare(counts).pvalue
+    pairs = {
+        "examples": (c[1:, 0], c[:-1, 0]),
+        "examples two apart": (c[2:, 0], c[:-2, 0]),
+        "the halves of a batch": (c[: len(c) // 2, 0], c[len(c) // 2 :, 0]),
+    }
+    if c.shape[1] > 1:
+        pairs["the probes of an example"] = (c[:, 0], c[:, 1])
+    for what, (a, b) in pairs.items():
+        repeats = int((a == b).sum())
+        p = stats.binomtest(repeats, len(a), 1 / m).pvalue
+        yield f"onehot: {what} are not independent ({repeats / len(a):.2f} repeats)", p
+
+
+def check(holds: bool, message: str) -> None:
+    """Broken, unless it holds."""
+    if not holds:
+        raise Broken(message)

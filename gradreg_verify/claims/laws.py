@@ -1,0 +1,175 @@
+"""S1 and S13: scope, and laws that need no reference."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.networks import Conv2d, Linear, Network
+from gradreg_ref.typing import Array
+from gradreg_verify.claims.comparison import Target, same
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
+
+
+def every_shape(target: Target, e: Example) -> float:
+    """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
+    one = target.declared
+    if one is None:
+        raise NotAsked("asked of single functions")
+    d = one.declaration
+    if d.probe is not None and e.probes.shape[1] <= d.num_probes:
+        raise NotHere("num_probes >= m may be refused")
+    if d.kind in SOFTMAX and e.probes.shape[1] == 1:
+        raise NotHere("one class")
+    options = {"loss": d.loss} if d.kind == "doubleback" else {}
+    value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
+    if not np.isfinite(value).all():
+        raise Broken(f"expected a finite value, got {value}")
+    return 0.0
+
+
+SOFTMAX = ("doubleback", "jacreg", "confidence_penalty")
+
+
+def each_alone(target: Target, e: Example) -> float:
+    """A value of every example alone."""
+    if target.declared is not None and target.declared.declaration.reduction != "none":
+        raise NotTestable("it gives no value an example")
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        each = target.value(penalty, e, reduction="none", **options)
+        alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
+        together = np.concatenate(alone)
+        errors.append(same(f"{penalty} of each example alone", each, together, exact=exact))
+    return largest(errors)
+
+
+def sum_and_mean(target: Target, e: Example) -> float:
+    """Sum and mean are those of the examples alone."""
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        if penalty == "weight_decay":
+            raise NotHere("no batch")
+        alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
+        total, n = np.concatenate(alone).sum(), len(e.x)
+        for reduction, expected in (("sum", total), ("mean", total / n)):
+            got = target.value(penalty, e, reduction=reduction, **options)
+            errors.append(same(f"{penalty}, {reduction}", got, expected, exact=exact))
+    return largest(errors)
+
+
+def single(target: Target, penalty: str, e: Example, b: int, **options: Any) -> Array:
+    """The value of example b in a batch of its own."""
+    row = slice(b, b + 1)
+    if len(options.get("probes", ())) > 1:
+        options["probes"] = options["probes"][row]
+    return target.value(penalty, e.rows(row), reduction="none", **options)
+
+
+def scaled_outputs(target: Target, e: Example) -> float:
+    """Last layer × 2: SpectReg and FrobReg × 4."""
+    *rest, last = e.network.layers
+    doubled = e.with_network((*rest, Linear(2 * last.weight, 2 * last.bias)))  # type: ignore[attr-defined]
+    return times_four(target, e, doubled)
+
+
+def scaled_inputs(target: Target, e: Example) -> float:
+    """First weights × 2 at x / 2: the same logits, J × 2."""
+    first, *rest = e.network.layers
+    if not isinstance(first, Linear | Conv2d):
+        raise NotHere("the first layer has no weights")
+    layers = (replace(first, weight=2 * first.weight), *rest)
+    return times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
+
+
+HOMOGENEOUS = ("frobreg", "spectreg", "onehot")  # R does not depend on the network
+
+
+def times_four(target: Target, e: Example, doubled: Example) -> float:
+    """Penalties of a doubled Jacobian."""
+    errors = [
+        same(
+            f"{penalty} of 2J",
+            target.value(penalty, doubled, **options),
+            4 * target.value(penalty, e, **options),
+            exact=exact,
+        )
+        for penalty, options, exact in target.variants(e)
+        if penalty in HOMOGENEOUS
+    ]
+    if not errors:
+        raise NotAsked(f"a law of {', '.join(HOMOGENEOUS)}")
+    return max(errors)
+
+
+def permuted_batch(target: Target, e: Example) -> float:
+    """Examples in reverse order: values in reverse order."""
+    backwards = e.rows(np.arange(len(e.x))[::-1])
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        there = target.value(penalty, e, reduction="none", **options)
+        back = target.value(penalty, backwards, reduction="none", **reversed_probes(options))
+        errors.append(same(f"{penalty} of the reversed batch", back, there[::-1], exact=exact))
+    return largest(errors)
+
+
+def reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
+    """Per-example options in reverse order."""
+    return {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
+
+
+def permuted_classes(target: Target, e: Example) -> float:
+    """Classes moved up by one, with their labels, targets and probes: nothing changes."""
+    *rest, last = e.network.layers
+    m = e.probes.shape[1]
+    order = (np.arange(m) + 1) % m  # new class k is old class k + 1
+    moved = replace(
+        e.with_network((*rest, Linear(last.weight[order], last.bias[order]))),  # type: ignore[attr-defined]
+        y=(e.y - 1) % m,
+        targets=e.targets[:, order],
+        probes=e.probes[:, order],
+    )
+    errors = []
+    for penalty, options, _ in target.variants(e):
+        new = dict(options)
+        if "probes" in options and options.get("side") != "input":
+            new["probes"] = options["probes"][:, order]
+        there = target.value(penalty, e, **options)
+        errors.append(
+            same(
+                f"{penalty} of permuted classes",
+                target.value(penalty, moved, **new),
+                there,
+                exact=False,
+            )
+        )
+    return largest(errors)
+
+
+def shifted(target: Target, e: Example) -> float:
+    """Adding a constant to all logits changes no penalty."""
+    *rest, last = e.network.layers
+    if not isinstance(last, Linear) or last.bias is None:
+        raise NotHere("the last layer has no bias")
+    moved = e.with_network((*rest, Linear(last.weight, last.bias + 2.0)))
+    errors = [
+        same(
+            f"{penalty} at z + 2",
+            target.value(penalty, moved, **options),
+            target.value(penalty, e, **options),
+            exact=False,
+        )
+        for penalty, options, _ in target.variants(e)
+        if options.get("loss") != "mean_squared_error" and penalty != "weight_decay"
+    ]
+    return largest(errors)
+
+
+def linear_model(target: Target, e: Example) -> float:
+    """FrobReg of x ↦ Wx + b is ‖W‖²_F, its weight decay."""
+    *_, last = e.network.layers
+    weight: Array = last.weight  # type: ignore[attr-defined]
+    x = np.resize(e.x, (len(e.x), weight.shape[1]))
+    got = target.value("frobreg", replace(e, network=Network((last,)), x=x), reduction="mean")
+    return same("FrobReg of a linear model", got, (weight * weight).sum(), exact=False)

@@ -1,0 +1,80 @@
+"""S21, S22: other ways to the same number. Asked of backends that have them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradreg_verify.claims import estimators, formulas
+from gradreg_verify.claims.comparison import (
+    FLOOR,
+    LIMIT,
+    Target,
+    direction_for,
+    expected_slope,
+    expected_value,
+    same,
+)
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
+
+# Of a gradient by differences of ordinary gradients, relative: h² with h = ∛ε is 4e-11, and so are
+# its rounding errors ε/h; one-sided h with h = √ε is 1e-8. Both times the network's own scales.
+DIFFERENCES = {"finite_difference": 1e-6, "one_sided_difference": 1e-3}
+
+
+def input_side(target: Target, e: Example) -> float:
+    """S3–S8 with probes of the inputs: the same mean, and variances with A = JᵀJ."""
+    if "input" not in target.backend.capabilities().sides:
+        raise NotTestable("it has probes of the logits only")
+    mirror = replace(target, probed="input")
+    checks = (formulas.quadratic_form, *ESTIMATES, estimators.averaged, estimators.orthogonal_frame)
+    errors = []
+    for check in checks:
+        try:
+            errors.append(check(mirror, e))
+        except NotHere:
+            continue
+    return largest(errors)
+
+
+ESTIMATES = (estimators.unbiased, estimators.gaussian, estimators.rademacher, estimators.sphere)
+
+
+def differences(target: Target, e: Example) -> float:
+    """Exact values, and gradients to the order of the step, by differences of gradients."""
+    modes = [mode for mode in DIFFERENCES if mode in target.backend.capabilities().modes]
+    if not modes:
+        raise NotTestable("it has no finite differences")
+    return largest(
+        [
+            difference(target, penalty, e, mode, options)
+            for penalty, options, _ in target.variants(e)
+            for mode in modes
+            if penalty not in ("confidence_penalty", "weight_decay")
+        ]
+    )
+
+
+def difference(
+    target: Target, penalty: str, e: Example, mode: str, options: dict[str, Any]
+) -> float:
+    """One penalty's value and slope in one mode, as a share of their limits."""
+    options = {"reduction": "sum"} | options
+    value = same(
+        f"{penalty}, value, {mode}",
+        target.value(penalty, e, mode=mode, **options),
+        expected_value(penalty, e, **options),
+        exact=False,
+    )
+    direction = direction_for(e)
+    gradient = target.gradient(penalty, e, mode=mode, **options)
+    expected = expected_slope(penalty, e, direction, **options)
+    scale = max(np.abs(gradient * direction).max(), FLOOR * np.abs(direction).sum(), abs(expected))
+    share = float(abs(gradient @ direction - expected) / scale) / DIFFERENCES[mode]
+    if not share <= 1:
+        raise Broken(
+            f"{penalty}, parameter gradient, {mode}: expected {float(expected)!r} (within "
+            f"{DIFFERENCES[mode]:.0e}), got {float(gradient @ direction)!r}"
+        )
+    return max(value / LIMIT, share)

@@ -1,0 +1,55 @@
+"""S14: what lower precision loses stays within a derived bound."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.penalties import evaluate
+from gradreg_verify.claims.comparison import Target, arguments, direction_for
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, NotTestable, largest
+from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
+
+
+def precision(target: Target, e: Example) -> float:
+    """Value and gradient in lower precision within what rounding can do."""
+    errors = []
+    if not target.dtypes:
+        raise NotTestable("no lower precision")
+    for dtype in target.dtypes:
+        for penalty, options, _ in target.variants(e):
+            with suppress(Undecided):  # a kink so near that rounding may cross it
+                single = replace(target, dtype=dtype)
+                errors.append(within_rounding(single, penalty, e, **options))
+    return largest(errors)
+
+
+def within_rounding(target: Target, penalty: str, e: Example, **options: Any) -> float:
+    """Value within the running error bound, slope within that of Monte-Carlo arithmetic.
+
+    The larger share of its bound that is used up.
+    """
+    u = UNIT_ROUNDOFF[target.dtype]
+    options = options | {"reduction": "sum"}
+    _, _, y = arguments(e, options)
+    direction = direction_for(e)
+
+    def f(network: Any, x: Any) -> Any:
+        return evaluate(penalty, network, x, y, **options)
+
+    value, radius = value_bound(f, e.network, e.x, u)
+    got = target.value(penalty, e, **options)
+    share = near(f"{penalty} in {target.dtype}", got, value, radius)
+    slope, deviation = slope_bound(f, e.network, e.x, direction, u, np.random.default_rng(5))
+    got = target.gradient(penalty, e, **options) @ direction
+    return max(share, near(f"gradient of {penalty} in {target.dtype}", got, slope, deviation))
+
+
+def near(what: str, got: Any, expected: Any, bound: Any) -> float:
+    """The difference as a share of the bound; Broken where it is more."""
+    difference = abs(float(got) - float(expected))
+    if not difference <= float(bound):
+        raise Broken(f"{what}: expected {float(expected)} ± {float(bound):.1e}, got {float(got)}")
+    return difference / float(bound) if bound else 0.0

@@ -1,0 +1,119 @@
+"""S20: bad input gets an error, never a number."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradreg_verify.claims.comparison import Target, same
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest
+from gradreg_verify.subject.declared import DeclaredPenalty
+
+Attempt = Callable[[Target, Example], Any]
+UNDER_JIT = "; under jit nothing can be raised: give NaN for labels outside [0, m), by jnp.where"
+
+
+def with_first(a: Any, entry: float) -> Any:
+    """The array with another first entry."""
+    a = a.copy()
+    a.flat[0] = entry
+    return a
+
+
+def attempts(e: Example) -> dict[str, Attempt]:
+    """What a backend must refuse, by what is wrong with it."""
+    n, m, _ = e.probes.shape
+    ones = np.ones((n, m, 1))
+    tries: dict[str, Attempt] = {
+        "NaN in x": lambda t, e: t.value("frobreg", replace(e, x=with_first(e.x, np.nan))),
+        "infinity in x": lambda t, e: t.value("frobreg", replace(e, x=with_first(e.x, np.inf))),
+        "integer x": lambda t, e: t.value("frobreg", replace(e, x=np.ones(e.x.shape, int))),
+        "an empty batch": lambda t, e: t.value("frobreg", e.rows(slice(0, 0))),
+        "an unknown reduction": lambda t, e: t.value("frobreg", e, reduction="average"),
+        "an unknown law": lambda t, e: t.value("spectreg", e, probe="uniform", seed=0),
+        "no randomness": lambda t, e: t.value("spectreg", e),
+        "num_probes = 0": lambda t, e: t.value("spectreg", e, num_probes=0, seed=0),
+        "num_probes = m": lambda t, e: t.value("spectreg", e, num_probes=m, seed=0),
+        "probes of m + 1 logits": lambda t, e: t.value(
+            "spectreg", e, probes=np.ones((n, m + 1, 1))
+        ),
+        "probes of n + 1 examples": lambda t, e: t.value(
+            "spectreg", e, probes=np.ones((n + 1, m, 1))
+        ),
+        "probes without their last axis": lambda t, e: t.value("spectreg", e, probes=ones[:, :, 0]),
+        "integer probes": lambda t, e: t.value("spectreg", e, probes=ones.astype(int)),
+        "label m": lambda t, e: t.value("onehot", replace(e, y=np.full(n, m))),
+        "label -1": lambda t, e: t.value("onehot", replace(e, y=np.full(n, -1))),
+        "float labels": lambda t, e: t.value("onehot", replace(e, y=e.y.astype(float))),
+        "labels of shape (n, 1)": lambda t, e: t.value("onehot", replace(e, y=e.y[:, None])),
+        "an unknown loss": lambda t, e: t.value("doubleback", e, loss="hinge"),
+        "targets of shape (n,)": lambda t, e: t.value(
+            "doubleback", replace(e, targets=e.targets[:, 0]), loss="mean_squared_error"
+        ),
+    }
+    if m == 1:
+        tries |= {
+            "cross-entropy of one logit": lambda t, e: t.value("doubleback", e),
+            "softmax of one logit": lambda t, e: t.value("jacreg", e),
+        }
+    return tries
+
+
+def sentences(target: Target, e: Example) -> float:
+    """A backend refuses everything in `attempts`: ValueError or TypeError, with a sentence."""
+    if target.declared is not None:
+        raise NotTestable("other bad inputs: a function need not refuse them")
+    for what, attempt in attempts(e).items():
+        try:
+            got = attempt(target, e)
+        except (ValueError, TypeError) as error:
+            if "expected" not in str(error):
+                raise Broken(
+                    f"{what}: refused without saying what was expected: {error}"
+                ) from error
+        else:
+            raise Broken(f"{what}: expected an error, got {got}")
+    return 0.0
+
+
+def labels_out_of_range(target: Target, e: Example) -> float:
+    """A function may raise for label m, or give NaN, but no number."""
+    d, (n, m, _) = function_of(target).declaration, e.probes.shape
+    labelled = d.kind == "onehot" or (d.kind, d.loss) == ("doubleback", "cross_entropy")
+    if not labelled or (m == 1 and d.kind == "doubleback"):
+        raise NotAsked("it has no labels")
+    try:
+        got = target.value(d.kind, replace(e, y=np.full(n, m)), reduction=d.reduction)
+    except Exception:  # any error is an answer
+        return 0.0
+    if np.isfinite(got).all():
+        framework = target.backend.capabilities().framework
+        remedy = UNDER_JIT if framework.startswith("jax") else ""
+        raise Broken(f"label {m} of {m} classes: expected an error or NaN, got {got}{remedy}")
+    return 0.0
+
+
+def without_grad_mode(target: Target, e: Example) -> float:
+    """Under no_grad the right number or an error, never a silent 0."""
+    one = function_of(target)
+    errors = []
+    for penalty, options, exact in target.variants(e):
+        expected = target.value(penalty, e, **options)
+        try:
+            got = target.value(penalty, e, no_grad=True, **options)
+        except NotTestable:
+            raise
+        except Exception:  # any error is an answer
+            errors.append(0.0)
+            continue
+        errors.append(same(f"{one.declaration.kind} under no_grad", got, expected, exact=exact))
+    return largest(errors)
+
+
+def function_of(target: Target) -> DeclaredPenalty:
+    """The single function under test."""
+    if target.declared is None:
+        raise NotAsked("asked of single functions")
+    return target.declared

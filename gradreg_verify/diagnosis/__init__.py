@@ -1,0 +1,1 @@
+"""What an implementation computes instead, and the smallest network that shows it."""

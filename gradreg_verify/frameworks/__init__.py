@@ -1,0 +1,1 @@
+"""How the judge calls a framework: the protocol, the registry, and each framework's side of it."""

@@ -1,0 +1,91 @@
+"""What a framework contributes to the verification of one function in it.
+
+`gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.registry import Capabilities
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Where a call's randomness comes from.
+
+    Parameters
+    ----------
+    seed : int
+        Of the framework's global generator, or of the generator that is passed in.
+    probes : array, optional
+        Given as the function's argument.
+    feed : tuple of arrays, optional
+        What the framework's random functions return, one array a call.
+    """
+
+    seed: int = 0
+    probes: Array | None = None
+    feed: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A call of a random function of the framework: "normal", "uniform" or "integer"."""
+
+    kind: str
+    values: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what it returned."""
+        return self.values.shape
+
+
+class Harness(Protocol):
+    """A function under test, called in its framework.
+
+    The settings of a call are dtype="float64", device="cpu", training=False (the model's mode) and
+    no_grad=False. What the function does wrong as a function is `Broken`; what it raises is that.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    draws_probes: bool  # where none are given
+
+    def capabilities(self) -> Capabilities:
+        """Those of the framework on this machine."""
+        ...
+
+    def provenance(self) -> dict[str, str]:
+        """Where the function comes from: module, file, hash of its source."""
+        ...
+
+    def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
+        """What the function returns, as it returns it."""
+        ...
+
+    def gradient(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> Array:
+        """∇_θ of the sum of what it returns, flat."""
+        ...
+
+    def two_gradients(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Array, Array]:
+        """Those of two calls in a row, seeded once."""
+        ...
+
+    def draws(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> list[Draw]:
+        """The calls of random functions in one call."""
+        ...
+
+    def side_effects(
+        self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
+    ) -> list[str]:
+        """What a call in training mode leaves changed, in words; `random`: it may draw."""
+        ...

@@ -1,0 +1,142 @@
+"""The JAX backend behind the protocol of `gradreg_verify.frameworks.registry`."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gradreg_jax.confidence_penalty import confidence_penalty
+from gradreg_jax.doubleback import doubleback
+from gradreg_jax.frobreg import frobreg
+from gradreg_jax.jacreg import jacreg
+from gradreg_jax.onehot import onehot
+from gradreg_jax.probes import draw_probes
+from gradreg_jax.spectreg import spectreg
+from gradreg_jax.weight_decay import weight_decay
+
+from gradreg_ref import checks
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array, Law
+from gradreg_verify.frameworks.jax.convert import to_jax
+from gradreg_verify.frameworks.jax.devices import (
+    DTYPES,
+    capabilities,
+    in_precision,
+    placed,
+    to_numpy,
+)
+from gradreg_verify.frameworks.jax.harness import JaxHarness
+from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, Structure, programs
+from gradreg_verify.frameworks.registry import Capabilities, require_device
+from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declared import DeclaredPenalty
+
+# Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
+OWN_LIMIT = 600.0
+DRAWS = ("model", "params", "x", "probes", "key")
+DECLARED: list[tuple[Callable[..., Any], tuple[str, ...], Declaration]] = [
+    (frobreg, ("model", "params", "x"), Declaration("frobreg")),
+    *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
+    (partial(spectreg, mode="forward"), DRAWS, Declaration("spectreg", "gaussian", side="input")),
+    (doubleback, ("model", "params", "x", "y"), Declaration("doubleback")),
+    (jacreg, ("model", "params", "x"), Declaration("jacreg")),
+    (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
+    (onehot, ("model", "params", "x", "y"), Declaration("onehot")),
+    (confidence_penalty, ("logits",), Declaration("confidence_penalty")),
+    (weight_decay, ("params",), Declaration("weight_decay")),
+]
+DRAW = jax.jit(draw_probes, static_argnums=range(4), static_argnames="dtype")
+
+
+class JaxBackend:
+    """JAX, on whatever devices it sees; gradients by `jax.grad` of vector-Jacobian products."""
+
+    name = "jax"
+
+    def capabilities(self) -> Capabilities:
+        """The installed JAX, and the devices it sees."""
+        return capabilities()
+
+    def harness(
+        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
+    ) -> JaxHarness:
+        """One function under test, see `gradreg_verify.frameworks.harness`."""
+        return JaxHarness(
+            function, declaration.arguments, time_limit, random=declaration.probe is not None
+        )
+
+    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
+        """The functions of this package one by one, with what each of them is."""
+        return [
+            DeclaredPenalty(JaxHarness(function, arguments, OWN_LIMIT), declaration, device)
+            for function, arguments, declaration in DECLARED
+        ]
+
+    def value(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """By vector-Jacobian products."""
+        return to_numpy(self.run(0, penalty, network, x, y, **options))
+
+    def gradient(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """By `jax.grad`."""
+        gradients = self.run(1, penalty, network, x, y, **options)
+        return np.concatenate([to_numpy(g).ravel() for g in gradients] or [np.zeros(0)])
+
+    def run(
+        self,
+        which: int,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        seed: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Program `which` of the penalty: its value (0) or its gradient (1)."""
+        checks.choice("penalty", penalty, FUNCTIONS)
+        precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
+        require_device(self, device)
+        if options.pop("side", "output") == "input":
+            options["mode"] = "forward"
+        inputs = in_precision(x, precision)
+        labels = None if y is None else in_precision(y, precision)
+        with placed(device):
+            f, params = to_jax(network, precision)
+            random = {} if seed is None else {"key": jax.random.key(seed)}
+            if "probes" in options:
+                random["probes"] = in_precision(options.pop("probes"), precision)
+            program = programs(Problem(penalty, Structure(network), options))[which]
+            # Op by op a draw is compiled once for all penalties, and is most of their programs.
+            whole = seed is None and ordinary(f, params, inputs, labels, random.get("probes"))
+            with jax.disable_jit(not whole):
+                return program(params, inputs, labels, random)
+
+    def draw(
+        self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
+    ) -> Array:
+        """Probes r[n, k, q] as `value` draws them for that seed, in float64."""
+        require_device(self, device)
+        with placed(device):
+            key = jax.random.key(seed)
+            return to_numpy(DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
+
+
+def ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
+    """Whether no number is one to refuse: compiled code cannot look, and op by op it is refused."""
+    if not all(np.isfinite(a).all() for a in (x, y, probes) if a is not None):
+        return False
+    if y is None or y.dtype.kind == "f" or 0 in y.shape:
+        return y is None or y.dtype.kind == "f"
+    try:
+        _, m = jax.eval_shape(f, params, x).shape
+    except Exception:  # a shape that does not fit: the penalty says which
+        return False
+    return bool(y.min() >= 0 and y.max() < m)

@@ -1,0 +1,62 @@
+"""Where and in what precision: devices and dtypes by their names, arrays there and back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.registry import Capabilities, gibibytes, processor
+
+DTYPES = {
+    "float64": jnp.float64,
+    "float32": jnp.float32,
+    "bfloat16": jnp.bfloat16,
+    "float16": jnp.float16,
+}
+
+
+def capabilities() -> Capabilities:
+    """The installed JAX, and the devices it sees."""
+    return Capabilities(
+        f"jax {jax.__version__}",
+        {name: described(device) for name, device in devices().items()},
+        tuple(DTYPES),
+        ("reverse", "forward"),
+        ("output", "input"),
+    )
+
+
+def devices() -> dict[str, Any]:
+    """Every device by name: "cpu" for the first CPU, else platform and number, as in "gpu:0"."""
+    cpus, others = jax.devices("cpu"), [d for d in jax.devices() if d.platform != "cpu"]
+    return {"cpu": cpus[0]} | {f"{d.platform}:{d.id}": d for d in (*others, *cpus[1:])}
+
+
+def described(device: Any) -> str:
+    """Kind and memory."""
+    if device.platform == "cpu":
+        return processor()
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    return f"{device.device_kind}" + (f", {gibibytes(limit)}" if limit else "")
+
+
+@contextmanager
+def placed(device: str) -> Iterator[None]:
+    """On that device, with float64."""
+    with jax.enable_x64(True), jax.default_device(devices()[device]):
+        yield
+
+
+def in_precision(a: Any, dtype: Any) -> Any:
+    """A copy; of that dtype where it is floating."""
+    a = np.array(a)
+    return a.astype(dtype) if a.dtype.kind == "f" else a
+
+
+def to_numpy(a: Any) -> Array:
+    """A float64 copy on the host."""
+    return np.asarray(a).astype(np.float64)

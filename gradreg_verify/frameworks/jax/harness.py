@@ -1,0 +1,177 @@
+"""One JAX function under test: called on reference networks, compiled, its randomness replaced."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.harness import Draw, Supply
+from gradreg_verify.frameworks.jax.convert import to_jax
+from gradreg_verify.frameworks.jax.devices import (
+    DTYPES,
+    capabilities,
+    in_precision,
+    placed,
+    to_numpy,
+)
+from gradreg_verify.frameworks.jax.programs import Structure
+from gradreg_verify.frameworks.jax.randomness import Randomness
+from gradreg_verify.frameworks.registry import Capabilities
+from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
+from gradreg_verify.subject.watch import time_limit
+
+
+class JaxHarness:
+    """A penalty of JAX functions, as anyone writes it.
+
+    Parameters
+    ----------
+    function : callable
+        Takes what `arguments` says, and "probes" and "key" by keyword.
+    arguments : tuple of str
+        Of "model", "params", "x", "y", "logits"; read off the signature where empty. Without
+        "params" the model is a function of x alone.
+    seconds : float
+        Limit of one call.
+    random : bool
+        Whether it is declared to draw probes: only then is it given "probes" or "key".
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[str, ...] = (),
+        seconds: float = 10.0,
+        random: bool = True,
+    ) -> None:
+        self.function, self.seconds = function, seconds
+        asked = arguments or arguments_of(function)
+        self.arguments = tuple(a for a in asked if random or a not in ("probes", "key"))
+        self.draws_probes = "key" in asked or not required(function, "probes")
+        self.name = name_of(function)
+        self.compiled = lru_cache(maxsize=64)(self.compile)
+
+    def capabilities(self) -> Capabilities:
+        """The installed JAX, and the devices it sees."""
+        return capabilities()
+
+    def provenance(self) -> dict[str, str]:
+        """File and hash of the function's source."""
+        return source_of(self.function)
+
+    def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
+        """What the function returns."""
+        return to_numpy(self.run(0, network, x, y, supply, **settings))
+
+    def gradient(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> Array:
+        """∇_θ of the sum of what it returns."""
+        return self.flat(self.run(1, network, x, y, supply, **settings))
+
+    def two_gradients(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Array, Array]:
+        """Those of two calls in a row, each with its part of one key."""
+        with placed(settings.get("device", "cpu")):
+            keys = jax.random.split(jax.random.key(supply.seed))
+        first, second = (
+            self.flat(self.run(1, network, x, y, supply, key=key, **settings)) for key in keys
+        )
+        return first, second
+
+    def draws(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> list[Draw]:
+        """The calls of random functions in one call, made op by op so that they show."""
+        with Randomness() as watched, jax.disable_jit():
+            self.run(0, network, x, y, supply, **settings)
+        return watched.draws
+
+    def side_effects(
+        self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
+    ) -> list[str]:
+        """None: arrays do not change in JAX, and there is no global random state."""
+        del network, x, y, supply, random, device
+        return []
+
+    def run(
+        self,
+        which: int,
+        network: Network,
+        x: Array,
+        y: Array,
+        supply: Supply,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        training: bool = False,
+        no_grad: bool = False,
+        key: Any = None,
+    ) -> Any:
+        """Its value (0) or gradient (1); whatever it raises becomes `Broken`."""
+        del training  # networks of the reference have no modes
+        if no_grad:
+            raise NotTestable("JAX has no such mode")
+        precision = DTYPES[dtype]
+        with placed(device):
+            _, params = to_jax(network, precision)
+            inputs, labels = in_precision(x, precision), in_precision(y, precision)
+            key = self.key(supply) if key is None else key
+            probes = None if supply.probes is None else in_precision(supply.probes, precision)
+            feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
+            program = self.compiled(Structure(network), feed is not None)[which]
+            try:
+                with time_limit(self.seconds):
+                    got = program(params, inputs, labels, key, probes, feed)
+            except Broken:
+                raise
+            except (Exception, SystemExit) as error:
+                raise Broken(f"raised {type(error).__name__}: {error}") from error
+        if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(got)):
+            raise Broken(f"expected a finite value, got {got!r:.60}")
+        return got
+
+    def compile(self, structure: Structure, fed: bool) -> tuple[Callable[..., Any], ...]:
+        """Value and gradient, compiled once for each network's structure."""
+        del fed  # a part of the key: what is fed is an argument
+        f, _ = to_jax(structure.network)
+
+        def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
+            if feed is None:
+                return self.call(f, params, x, y, key, probes)
+            with Randomness(feed):
+                return self.call(f, params, x, y, key, probes)
+
+        def total(params: Any, *rest: Any) -> Any:
+            return value(params, *rest).sum()
+
+        return jax.jit(value), jax.jit(jax.grad(total))
+
+    def call(self, f: Any, params: Any, x: Any, y: Any, key: Any, probes: Any) -> Any:
+        """The function with its arguments in its own order."""
+        model = f if "params" in self.arguments else lambda x: f(params, x)
+        given = {"model": model, "params": params, "x": x, "y": y}
+        if "logits" in self.arguments:
+            given["logits"] = f(params, x)
+        keywords = {"key": key} if "key" in self.arguments else {}
+        if "probes" in self.arguments and probes is not None:
+            keywords["probes"] = probes
+        got = self.function(*(given[a] for a in self.arguments if a in given), **keywords)
+        if not hasattr(got, "dtype") or not jnp.issubdtype(got.dtype, jnp.floating):
+            raise Broken(f"expected a floating array, got {type(got).__name__} {got!r:.60}")
+        return got
+
+    def key(self, supply: Supply) -> Any:
+        """Of the seed."""
+        return jax.random.key(supply.seed)
+
+    def flat(self, gradients: Any) -> Array:
+        """In the order of the reference."""
+        return np.concatenate([to_numpy(g).ravel() for g in gradients])

@@ -1,0 +1,108 @@
+"""A penalty of a reference network as a compiled program, kept for the next call.
+
+Op by op, JAX compiles every operation for every new shape, which takes longer than the whole
+program at once; and a verification calls the same program with thousands of probes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from gradreg_jax.confidence_penalty import confidence_penalty
+from gradreg_jax.doubleback import doubleback
+from gradreg_jax.frobreg import frobreg
+from gradreg_jax.jacreg import jacreg
+from gradreg_jax.onehot import onehot
+from gradreg_jax.spectreg import spectreg
+from gradreg_jax.weight_decay import weight_decay
+
+from gradreg_ref.networks import Network
+from gradreg_ref.networks.network import Residual
+from gradreg_verify.frameworks.jax.convert import to_jax
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "frobreg": lambda f, params, x, _, **options: frobreg(f, params, x, **options),
+    "spectreg": lambda f, params, x, _, **options: spectreg(f, params, x, **options),
+    "doubleback": doubleback,
+    "jacreg": lambda f, params, x, _, **options: jacreg(f, params, x, **options),
+    "onehot": onehot,
+    "confidence_penalty": lambda f, params, x, _, **options: confidence_penalty(
+        f(params, x), **options
+    ),
+    "weight_decay": lambda _f, params, _x, _y, **_: weight_decay(params),
+}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A network without its parameters: equal to another if their programs are."""
+
+    network: Network = field(compare=False)
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", str(structure(self.network.layers)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A penalty at all that is constant in its program.
+
+    Parameters
+    ----------
+    penalty : str
+        A name of `FUNCTIONS`.
+    structure : Structure
+        Of the network.
+    options : dict
+        Without arrays.
+    """
+
+    penalty: str
+    structure: Structure
+    options: dict[str, Any] = field(compare=False)
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", str(sorted(self.options.items())))
+
+
+def structure(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a network is beside its parameters."""
+    return tuple(
+        structure(layer.body)
+        if isinstance(layer, Residual)
+        else (
+            type(layer).__name__,
+            *(
+                getattr(layer, f.name) is None
+                if f.name in layer.parameter_names
+                else constant(getattr(layer, f.name))
+                for f in fields(layer)
+            ),
+        )
+        for layer in layers
+    )
+
+
+def constant(a: Any) -> Any:
+    """An array by all its bytes; numbers and names as they are."""
+    return (a.shape, a.dtype.str, a.tobytes()) if isinstance(a, np.ndarray) else a
+
+
+@lru_cache(maxsize=256)
+def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled."""
+    f, _ = to_jax(problem.structure.network)
+
+    def value(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
+        function = FUNCTIONS[problem.penalty]
+        return function(f, params, x, y, **random, **problem.options)
+
+    def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
+        return value(params, x, y, random).sum()
+
+    return jax.jit(value), jax.jit(jax.grad(total))

@@ -1,0 +1,66 @@
+"""The random functions of `jax.random`, watched, or answered with numbers of our own."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gradreg_jax.checks import concrete
+
+from gradreg_verify.frameworks.harness import Draw
+
+KINDS = {
+    "normal": "normal",
+    "uniform": "uniform",
+    "randint": "integer",
+    "bernoulli": "integer",
+    "rademacher": "integer",
+}
+
+
+class Randomness:
+    """While it is entered, calls of ``jax.random.normal`` and the like are recorded, or fed.
+
+    A function imported by name (``from jax.random import normal``) is not seen; nor are numbers
+    drawn inside `jit` or `vmap`, which have no values yet.
+
+    Parameters
+    ----------
+    feed : sequence of arrays, optional
+        One for each call, in order.
+    """
+
+    def __init__(self, feed: Sequence[Any] | None = None) -> None:
+        self.draws: list[Draw] = []
+        self.left = None if feed is None else deque(feed)
+        self.real: dict[str, Callable[..., Any]] = {}
+
+    def __enter__(self) -> "Randomness":
+        for name, kind in KINDS.items():
+            self.real[name] = getattr(jax.random, name)
+            setattr(jax.random, name, self.instead(name, kind))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, function in self.real.items():
+            setattr(jax.random, name, function)
+
+    def instead(self, name: str, kind: str) -> Callable[..., Any]:
+        """The function that stands in for that one."""
+
+        def drawn(*args: Any, **keywords: Any) -> Any:
+            got = self.real[name](*args, **keywords)
+            if concrete(got):
+                values = np.asarray(got).astype(np.float64)
+                # Signs as bits, which is how the kit hands integers over.
+                self.draws.append(Draw(kind, (values + 1) / 2 if name == "rademacher" else values))
+            if self.left is None:
+                return got
+            if not self.left or jnp.size(self.left[0]) != got.size:
+                raise ValueError(f"no numbers to feed to a draw of shape {got.shape}")
+            fed = jnp.asarray(self.left.popleft()).reshape(got.shape)
+            return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
+
+        return drawn

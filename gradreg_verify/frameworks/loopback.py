@@ -1,0 +1,81 @@
+"""The reference behind the backend protocol: explicit Jacobians, and gradients by complex step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.complex_step import gradient
+from gradreg_ref.networks import Network
+from gradreg_ref.penalties import PENALTIES, Case, Formula
+from gradreg_ref.probes import draw
+from gradreg_ref.typing import Array, Law
+from gradreg_verify.frameworks.registry import Capabilities, processor, require_device
+
+
+class LoopbackBackend:
+    """The reference itself. In float64, without a framework.
+
+    Parameters
+    ----------
+    formulas : mapping, optional
+        Formulas that stand in for those of the reference: how a wrong one is planted.
+    """
+
+    name = "loopback"
+
+    def __init__(self, formulas: Mapping[str, Formula] | None = None) -> None:
+        self.formulas = {name: row.formula for name, row in PENALTIES.items()} | dict(
+            formulas or {}
+        )
+
+    def capabilities(self) -> Capabilities:
+        """NumPy, on the CPU, in float64; a formula of one's own knows no sides."""
+        mirrored = self.formulas["spectreg"] is PENALTIES["spectreg"].formula
+        return Capabilities(
+            f"numpy {np.__version__}",
+            {"cpu": processor()},
+            ("float64",),
+            ("explicit Jacobian",),
+            ("output", "input") if mirrored else ("output",),
+        )
+
+    def value(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None = None,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        seed: int | None = None,
+        **options: Any,
+    ) -> Array:
+        """The explicit formula."""
+        checks.choice("penalty", penalty, self.formulas)
+        checks.choice("dtype", dtype, self.capabilities().dtypes)
+        require_device(self, device)
+        if seed is not None:
+            # A new generator at every evaluation: all of them see the same probes.
+            options["rng"] = np.random.default_rng(seed)
+        return self.formulas[penalty](Case.at(network, x, y), **options)
+
+    def gradient(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None = None,
+        **options: Any,
+    ) -> Array:
+        """The formula's complex step, one parameter at a time."""
+        return gradient(lambda net: self.value(penalty, net, x, y, **options).sum(), network)
+
+    def draw(
+        self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
+    ) -> Array:
+        """Probes r[n, k, q] as `value` draws them for that seed."""
+        require_device(self, device)
+        return draw(probe, np.random.default_rng(seed), n, m, num_probes)

@@ -1,0 +1,180 @@
+"""What a backend is, and where backends are found.
+
+A backend computes the penalties of `gradreg_ref` for a reference `Network`, by its own means, and
+gives back plain arrays; everything that checks backends needs no more than this. Backends register
+under the entry-point group ``gradreg_verify.backends``, so that a third party can add one.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array, Law
+
+GROUP = "gradreg_verify.backends"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do on this machine.
+
+    Parameters
+    ----------
+    framework : str
+        Name and version.
+    devices : mapping
+        Device name to its description, with its memory.
+    dtypes, modes, sides : tuple of str
+        By name; modes are values of an option ``mode``, sides of the option ``side`` of spectreg.
+    """
+
+    framework: str
+    devices: Mapping[str, str]
+    dtypes: tuple[str, ...]
+    modes: tuple[str, ...]
+    sides: tuple[str, ...] = ("output",)
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """An implementation of the penalties."""
+
+    name: str
+
+    def capabilities(self) -> Capabilities:
+        """What is here."""
+        ...
+
+    def value(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None = None,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        **options: Any,
+    ) -> Array:
+        """Value, () or (n,), of a penalty of `gradreg_ref.penalties.PENALTIES`.
+
+        `options` are those of the reference's function of that name, with NumPy arrays, and `seed`
+        where that has a generator. `y` is used by the penalties that have labels.
+        """
+        ...
+
+    def gradient(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None = None,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        **options: Any,
+    ) -> Array:
+        """∇_θ of the sum of `value`, flat, in the order of `network.parameters()`."""
+        ...
+
+    def draw(
+        self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
+    ) -> Array:
+        """Probes r[n, k, q] as `value` draws them for that seed."""
+        ...
+
+
+class BackendUnavailable(RuntimeError):
+    """A backend whose framework is not installed, or a device that is not there."""
+
+
+def names() -> list[str]:
+    """Registered backends, installed frameworks or not."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def load(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises
+    ------
+    ValueError
+        No such name.
+    BackendUnavailable
+        Its framework is not installed.
+    """
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise ValueError(f"expected a backend among {', '.join(sorted(points))}; got {name!r}")
+    try:
+        backend: Backend = points[name].load()()
+    except ModuleNotFoundError as error:
+        raise BackendUnavailable(
+            f"backend {name!r} needs {error.name}, which is not installed; "
+            f"pip install 'gradreg-ref[{name}]'"
+        ) from error
+    return backend
+
+
+AUTOMATIC = ("torch", "jax")  # in this order; the loopback is no choice to train with
+
+
+def choose(backend: str = "auto", device: str = "auto") -> tuple[Backend, str]:
+    """The backend and device meant; "auto" picks by a rule, and the caller says what was picked.
+
+    A backend is the first of `AUTOMATIC` that is installed; if a device is named, the first that
+    has it. A device is the backend's first accelerator, or the CPU where there is none.
+
+    Raises
+    ------
+    ValueError, BackendUnavailable
+        As `load` and `require_device`; no framework is installed.
+    """
+    if backend == "auto":
+        return automatic(device)
+    chosen = load(backend)
+    if device == "auto":
+        devices = list(chosen.capabilities().devices)
+        device = next((d for d in devices if not d.startswith("cpu")), "cpu")
+    require_device(chosen, device)
+    return chosen, device
+
+
+def automatic(device: str) -> tuple[Backend, str]:
+    """The first of `AUTOMATIC` that can be chosen."""
+    missing = []
+    for name in AUTOMATIC:
+        try:
+            return choose(name, device)
+        except BackendUnavailable as why:
+            missing.append(str(why))
+    raise BackendUnavailable("; ".join(missing))
+
+
+def processor() -> str:
+    """The CPU: cores and memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if unix() else 0
+    return f"{os.cpu_count()} cores" + (f", {gibibytes(memory)}" if memory else "")
+
+
+def unix() -> bool:
+    """Whether the system says how much memory there is."""
+    return "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {})
+
+
+def gibibytes(memory: int) -> str:
+    """As in "139 GiB"."""
+    return f"{memory / 2**30:.0f} GiB"
+
+
+def require_device(backend: Backend, device: str) -> None:
+    """Raise BackendUnavailable, naming what is there, if the device is not."""
+    devices = backend.capabilities().devices
+    if device not in devices:
+        raise BackendUnavailable(
+            f"expected a device of backend {backend.name!r} among {', '.join(devices)}; "
+            f"got {device!r}"
+        )

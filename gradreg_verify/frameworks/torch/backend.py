@@ -1,0 +1,138 @@
+"""The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from gradreg_torch.confidence_penalty import confidence_penalty
+from gradreg_torch.doubleback import doubleback
+from gradreg_torch.frobreg import frobreg
+from gradreg_torch.jacreg import jacreg
+from gradreg_torch.onehot import onehot
+from gradreg_torch.probes import LAWS
+from gradreg_torch.spectreg import spectreg
+from gradreg_torch.weight_decay import weight_decay
+from torch import Tensor, nn
+
+from gradreg_ref import checks
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array, Law
+from gradreg_verify.frameworks.registry import Capabilities, require_device
+from gradreg_verify.frameworks.torch.convert import to_torch
+from gradreg_verify.frameworks.torch.harness import TorchHarness
+from gradreg_verify.frameworks.torch.precisions import DTYPES, capabilities, tensor, to_numpy
+from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declared import DeclaredPenalty
+
+# Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
+OWN_LIMIT = 600.0
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "frobreg": lambda model, x, _, **options: frobreg(model, x, **options),
+    "spectreg": lambda model, x, _, **options: spectreg(model, x, **options),
+    "doubleback": doubleback,
+    "jacreg": lambda model, x, _, **options: jacreg(model, x, **options),
+    "onehot": onehot,
+    "confidence_penalty": lambda model, x, _, **options: confidence_penalty(model(x), **options),
+    "weight_decay": lambda model, _x, _y, **_: weight_decay(model),
+}
+
+DRAWS = ("model", "x", "probes", "generator")
+DECLARED: list[tuple[Callable[..., Tensor], tuple[str, ...], Declaration]] = [
+    (frobreg, ("model", "x"), Declaration("frobreg")),
+    *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
+    (partial(spectreg, mode="forward"), DRAWS, Declaration("spectreg", "gaussian", side="input")),
+    (doubleback, ("model", "x", "y"), Declaration("doubleback")),
+    (jacreg, ("model", "x"), Declaration("jacreg")),
+    (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
+    (onehot, ("model", "x", "y"), Declaration("onehot")),
+    (confidence_penalty, ("logits",), Declaration("confidence_penalty")),
+    (weight_decay, ("model",), Declaration("weight_decay")),
+]
+
+
+class TorchBackend:
+    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode.
+
+    Parameters
+    ----------
+    functions : mapping, optional
+        Functions ``f(model, x, y, **options)`` that stand in for those of this package, by the name
+        of the penalty: how one's own penalty is verified.
+    """
+
+    name = "torch"
+
+    def __init__(self, functions: Mapping[str, Callable[..., Tensor]] | None = None) -> None:
+        self.functions = FUNCTIONS | dict(functions or {})
+
+    def capabilities(self) -> Capabilities:
+        """The installed torch, and the devices it sees."""
+        return capabilities()
+
+    def harness(
+        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
+    ) -> TorchHarness:
+        """One function under test, see `gradreg_verify.frameworks.harness`."""
+        return TorchHarness(
+            function, declaration.arguments, time_limit, random=declaration.probe is not None
+        )
+
+    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
+        """The functions of this package one by one, with what each of them is."""
+        return [
+            DeclaredPenalty(TorchHarness(function, arguments, OWN_LIMIT), declaration, device)
+            for function, arguments, declaration in DECLARED
+        ]
+
+    def value(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """By vector-Jacobian products."""
+        _, value = self.run(penalty, network, x, y, **options)
+        return to_numpy(value)
+
+    def gradient(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """By double backward."""
+        module, value = self.run(penalty, network, x, y, **options)
+        gradients = torch.autograd.grad(
+            value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
+        )
+        return np.concatenate([to_numpy(g).ravel() for g in gradients])
+
+    def run(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        seed: int | None = None,
+        **options: Any,
+    ) -> tuple[nn.Module, Tensor]:
+        """The network as a module, and the penalty's value with its graph."""
+        precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
+        require_device(self, device)
+        module = to_torch(network, dtype=precision, device=device)
+        if "probes" in options:
+            options["probes"] = tensor(options["probes"], dtype, device)
+        if options.pop("side", "output") == "input":
+            options["mode"] = "forward"
+        if seed is not None:
+            options["generator"] = torch.Generator(device).manual_seed(seed)
+        function = self.functions[checks.choice("penalty", penalty, self.functions)]
+        labels = None if y is None else tensor(y, dtype, device)
+        return module, function(module, tensor(x, dtype, device), labels, **options)
+
+    def draw(
+        self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
+    ) -> Array:
+        """Probes r[n, k, q] as `value` draws them for that seed."""
+        require_device(self, device)
+        g = torch.Generator(device).manual_seed(seed)
+        return to_numpy(LAWS[checks.choice("probe", probe, LAWS)](g, n, m, num_probes))

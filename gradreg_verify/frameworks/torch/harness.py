@@ -1,0 +1,194 @@
+"""One torch function under test: called on reference networks, seeded, watched and timed."""
+
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.harness import Draw, Supply
+from gradreg_verify.frameworks.registry import Capabilities
+from gradreg_verify.frameworks.torch.convert import to_torch
+from gradreg_verify.frameworks.torch.precisions import DTYPES, capabilities, tensor, to_numpy
+from gradreg_verify.frameworks.torch.randomness import Randomness, default_dtype, seeded
+from gradreg_verify.frameworks.torch.state import State
+from gradreg_verify.outcomes import Broken
+from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
+from gradreg_verify.subject.watch import time_limit
+
+
+class TorchHarness:
+    """A penalty of torch models, as anyone writes it.
+
+    Parameters
+    ----------
+    function : callable
+        Takes what `arguments` says, and "probes" and "generator" by keyword.
+    arguments : tuple of str
+        Of "model", "x", "y", "logits"; read off the signature where empty.
+    seconds : float
+        Limit of one call.
+    random : bool
+        Whether it is declared to draw probes: only then is it given "probes" or "generator".
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[str, ...] = (),
+        seconds: float = 10.0,
+        random: bool = True,
+    ) -> None:
+        self.function, self.seconds = function, seconds
+        target = function.forward if isinstance(function, nn.Module) else function
+        asked = arguments or arguments_of(target)
+        self.arguments = tuple(a for a in asked if random or a not in ("probes", "generator"))
+        self.draws_probes = "generator" in asked or not required(target, "probes")
+        self.name = name_of(function)
+
+    def capabilities(self) -> Capabilities:
+        """The installed torch, and the devices it sees."""
+        return capabilities()
+
+    def provenance(self) -> dict[str, str]:
+        """File and hash of the function's source."""
+        return source_of(self.function)
+
+    def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
+        """What the function returns."""
+        prepared = self.prepare(network, x, y, **settings)  # making layers draws numbers too
+        with seeded(supply.seed):
+            return to_numpy(self.call(*prepared, supply, **settings))
+
+    def gradient(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> Array:
+        """∇_θ of the sum of what it returns."""
+        prepared = self.prepare(network, x, y, **settings)
+        with seeded(supply.seed):
+            return self.backward(*prepared, supply, **settings)
+
+    def two_gradients(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Array, Array]:
+        """Those of two calls in a row; a generator passed in lives through both."""
+        module, inputs, labels = self.prepare(network, x, y, **settings)
+        settings["generator"] = torch.Generator(inputs.device).manual_seed(supply.seed)
+        with seeded(supply.seed):
+            first = self.backward(module, inputs, labels, supply, **settings)
+            second = self.backward(module, inputs, labels, supply, **settings)
+        return first, second
+
+    def draws(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> list[Draw]:
+        """The calls of random functions in one call."""
+        prepared = self.prepare(network, x, y, **settings)
+        with seeded(supply.seed), Randomness() as watched:
+            self.call(*prepared, supply, **settings)
+        return watched.draws
+
+    def side_effects(
+        self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
+    ) -> list[str]:
+        """What a call in training mode leaves changed, in words."""
+        module, inputs, labels = self.prepare(network, x, y, device=device, training=True)
+        inputs.requires_grad_().grad = torch.ones_like(inputs)
+        for parameter in module.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        with seeded(20261123):  # not a seed that a function would set
+            before = State.of(module, inputs)
+            self.call(module, inputs, labels, supply, device=device)
+            after = State.of(module, inputs)
+        return before.differences(after, random=random)
+
+    def prepare(
+        self,
+        network: Network,
+        x: Array,
+        y: Array,
+        *,
+        dtype: str = "float64",
+        device: str = "cpu",
+        training: bool = False,
+        no_grad: bool = False,
+    ) -> tuple[nn.Module, Tensor, Tensor]:
+        """Model, inputs and labels."""
+        del no_grad
+        module = to_torch(network, dtype=DTYPES[dtype], device=device).train(training)
+        return module, tensor(x, dtype, device), tensor(y, dtype, device)
+
+    def backward(
+        self, module: nn.Module, x: Tensor, y: Tensor, supply: Supply, **settings: Any
+    ) -> Array:
+        """The parameter gradient, flat."""
+        value = self.call(module, x, y, supply, **settings)
+        if not value.requires_grad:
+            raise Broken("the value has no graph (detached, or made without create_graph=True)")
+        with time_limit(self.seconds):
+            gradients = torch.autograd.grad(
+                value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
+            )
+        return np.concatenate([to_numpy(g).ravel() for g in gradients])
+
+    def call(
+        self,
+        module: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        supply: Supply,
+        *,
+        generator: torch.Generator | None = None,
+        no_grad: bool = False,
+        **settings: Any,
+    ) -> Tensor:
+        """The function's value; whatever it raises becomes `Broken`."""
+        dtype, device = settings.get("dtype", "float64"), settings.get("device", "cpu")
+        keywords: dict[str, Any] = {}
+        if "probes" in self.arguments and supply.probes is not None:
+            keywords["probes"] = tensor(supply.probes, dtype, device)
+        if "generator" in self.arguments:
+            new = torch.Generator(x.device).manual_seed(supply.seed)
+            keywords["generator"] = generator or new
+        fed = nullcontext() if supply.feed is None else Randomness(supply.feed)
+        grad = torch.no_grad() if no_grad else nullcontext()
+        try:
+            with (
+                warnings.catch_warnings(),
+                default_dtype(DTYPES[dtype]),
+                time_limit(self.seconds),
+                grad,
+                fed,
+            ):
+                warnings.simplefilter("ignore")
+                got = self.positional(module, x, y)(**keywords)
+        except Broken:
+            raise
+        except (Exception, SystemExit) as error:
+            raise Broken(f"raised {type(error).__name__}: {error}") from error
+        return require_tensor(got)
+
+    def positional(self, module: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Any]:
+        """The function with its arguments in its own order; logits made where it takes them."""
+        given: dict[str, Any] = {"model": module, "x": x, "y": y}
+        if "logits" in self.arguments:
+            given["x"] = x = x if x.requires_grad else x.detach().requires_grad_()
+            given["logits"] = module(x)
+        return partial(self.function, *(given[a] for a in self.arguments if a in given))
+
+
+def require_tensor(got: Any) -> Tensor:
+    """A floating tensor, or what came instead."""
+    if not isinstance(got, Tensor):
+        raise Broken(f"expected a tensor, got {type(got).__name__} {got!r:.60}: it has no gradient")
+    if not got.is_floating_point():
+        raise Broken(f"expected a floating tensor, got {got.dtype}")
+    if not torch.isfinite(got).all():
+        raise Broken(f"expected a finite value, got {got!r:.60}")
+    return got

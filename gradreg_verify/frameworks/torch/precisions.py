@@ -1,0 +1,39 @@
+"""The dtypes of torch by their names, and arrays to tensors and back."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gradreg_torch import checks
+from torch import Tensor
+
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.registry import Capabilities, gibibytes, processor
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def capabilities() -> Capabilities:
+    """The installed torch, and the devices it sees."""
+    devices = {"cpu": processor()}
+    for i in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(i)
+        devices[f"cuda:{i}"] = f"{found.name}, {gibibytes(found.total_memory)}"
+    framework = f"torch {torch.__version__}"
+    return Capabilities(framework, devices, tuple(DTYPES), checks.MODES, ("output", "input"))
+
+
+def tensor(a: Any, dtype: str, device: str) -> Tensor:
+    """A copy on the device; of that dtype where it is floating."""
+    t = torch.from_numpy(np.array(a)).to(device)
+    return t.to(DTYPES[dtype]) if t.is_floating_point() else t
+
+
+def to_numpy(t: Tensor) -> Array:
+    """A float64 copy on the host."""
+    return t.detach().cpu().double().numpy()

@@ -1,0 +1,1 @@
+"""Wrong and right implementations, and the kit's test on them."""

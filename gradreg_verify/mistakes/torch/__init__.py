@@ -1,0 +1,11 @@
+"""Implementations in torch, wrong and right, as people write them: what the kit is tested on.
+
+`WRONG` has a claim for each that it breaks; `RIGHT` is declared truly and must pass. Read them to
+learn what goes wrong: `frobreg`, `spectreg`, `labelled` (DoubleBack, Onehot), `softmax` (JacReg,
+confidence penalty, weight decay), `right`.
+"""
+
+from gradreg_verify.mistakes.torch import frobreg, labelled, right, softmax, spectreg
+from gradreg_verify.mistakes.torch.entries import RIGHT, WRONG, Entry
+
+__all__ = ["RIGHT", "WRONG", "Entry", "frobreg", "labelled", "right", "softmax", "spectreg"]

@@ -1,0 +1,95 @@
+"""What an entry of the catalogue is, and the four lines that most entries share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gradreg_verify.subject.declaration import Declaration
+
+Mistake = Literal["value", "gradient", "sampler", "batch", "shape", "dtype", "conduct"]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An implementation, and what is known of it.
+
+    Parameters
+    ----------
+    function : callable
+        As people write it.
+    declaration : Declaration
+        What it was meant to be.
+    formula : str
+        What it computes.
+    claim : str
+        Id of the claim that it breaks; "" for one that is right.
+    mistake : str
+        What kind of mistake it is; "" for one that is right.
+    seen : str
+        Where.
+    """
+
+    function: Function
+    declaration: Declaration
+    formula: str
+    claim: str = ""
+    mistake: Mistake | Literal[""] = ""
+    seen: str = ""
+
+    def __str__(self) -> str:
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return f"{self.declaration.kind}: {name.replace(chr(95), chr(32))}"
+
+
+WRONG: list[Entry] = []
+RIGHT: list[Entry] = []
+
+
+def wrong(
+    claim: str, mistake: Mistake, formula: str, seen: str, kind: str, **declared: Any
+) -> Callable[[Function], Function]:
+    """Enter a wrong implementation."""
+
+    def enter(function: Function) -> Function:
+        declaration = Declaration(kind, **declared)
+        WRONG.append(Entry(function, declaration, formula, claim, mistake, seen))
+        return function
+
+    return enter
+
+
+def right(formula: str, kind: str, **declared: Any) -> Callable[[Function], Function]:
+    """Enter a right implementation that is written in an unusual way."""
+
+    def enter(function: Function) -> Function:
+        RIGHT.append(Entry(function, Declaration(kind, **declared), formula))
+        return function
+
+    return enter
+
+
+def own(x: Tensor) -> Tensor:
+    """A leaf of its own."""
+    return x.detach().requires_grad_()
+
+
+def vjp(z: Tensor, x: Tensor, r: Tensor, create_graph: bool = True) -> Tensor:
+    """Jᵀr of every example, inputs flattened; r may depend on x, and is not differentiated here."""
+    r = r.to(z.dtype).expand_as(z)
+    (Jt_r,) = torch.autograd.grad(z, x, r, create_graph=create_graph, retain_graph=True)
+    return Jt_r.flatten(1)
+
+
+def rows(z: Tensor, x: Tensor, create_graph: bool = True) -> Tensor:
+    """J[n, k, i], a row at a time."""
+    units = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    return torch.stack([vjp(z, x, unit, create_graph) for unit in units], dim=1)
+
+
+def squares(J: Tensor) -> Tensor:
+    """‖·‖² of every example."""
+    return J.flatten(1).square().sum(1)

@@ -1,0 +1,1 @@
+"""Verdicts as data, and as JSON, Markdown, HTML and BibTeX."""

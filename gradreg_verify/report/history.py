@@ -1,0 +1,60 @@
+"""When a backend was last verified on this machine, and what came of it.
+
+One small file in the user's state folder ($XDG_STATE_HOME, or ~/.local/state), for
+``gradreg backends``. It is a convenience: where it cannot be read or written, nothing is known.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gradreg_verify.report.report import Report
+
+
+def path() -> Path:
+    """Of the file."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "gradreg" / "verified.json"
+
+
+def remember(report: Report) -> None:
+    """Write down the outcome for this backend and device, beside the others."""
+    outcome = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "framework": report.framework,
+        "outcome": report.counts
+        + (f" (fail: {', '.join(report.failed)})" if report.failed else ""),
+    }
+    record = {**known(), key(report.target, report.device): outcome}
+    part = path().with_name(f".verified.{os.getpid()}.part")
+    with suppress(OSError):  # a home that cannot be written to
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        part.replace(path())
+
+
+def last(backend: str, device: str, framework: str) -> str:
+    """In words; the outcome of another version of the framework says so."""
+    found = known().get(key(backend, device))
+    if not isinstance(found, Mapping):
+        return f"never (gradreg verify {backend} --device {device})"
+    said = f"{found.get('date')}: {found.get('outcome')}"
+    other = found.get("framework")
+    return said if other == framework else f"{said}, with {other}: verify again"
+
+
+def key(backend: str, device: str) -> str:
+    """Of one outcome."""
+    return f"{backend} on {device}"
+
+
+def known() -> dict[str, Any]:
+    """All outcomes; none where there is no such file."""
+    with suppress(OSError, ValueError):
+        record = json.loads(path().read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) else {}
+    return {}

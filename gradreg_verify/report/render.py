@@ -1,0 +1,194 @@
+"""A report as JSON, Markdown, HTML or BibTeX: the same facts, and no clock among them.
+
+Two runs with the same seed and versions give the same bytes; `digest` is their name.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gradreg_verify.report.html import to_html
+from gradreg_verify.report.report import Report, counted
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """The report as plain data."""
+    diagnosis = report.diagnosis
+    shown = diagnosis.counterexample if diagnosis else None
+    return {
+        "target": report.target,
+        "declared": report.declared,
+        "tier": report.tier,
+        "device": report.device,
+        "dtypes": ["float64", *report.dtypes],
+        "seed": report.seed,
+        "alpha": report.alpha,
+        "samplers": asdict(report.evidence) if report.evidence else None,
+        "self_test": report.self_test,
+        "provenance": dict(report.provenance),
+        "ok": report.ok,
+        "claims": [
+            {
+                "id": r.claim.id,
+                "sentence": r.claim.sentence,
+                "formula": r.claim.formula,
+                "derivation": f"docs/{r.claim.page}.md",
+                "verdict": r.verdict,
+                "figure": r.figure,
+                "not_checked": list(r.left_out),
+            }
+            for r in report.results
+        ],
+        "diagnosis": diagnosis
+        and {
+            "claim": diagnosis.claim,
+            "computes": diagnosis.computes,
+            "message": shown.message if shown else "",
+            "code": shown.code if shown else "",
+        },
+    }
+
+
+def digest(report: Report) -> str:
+    """SHA-256 of the facts."""
+    return digest_of(facts(report))
+
+
+def digest_of(plain_facts: Mapping[str, Any]) -> str:
+    """SHA-256 of facts as plain data."""
+    text = json.dumps(plain_facts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_json(report: Report) -> str:
+    """All facts, and their digest."""
+    return json.dumps(facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
+
+
+def to_markdown(report: Report) -> str:
+    """A page for a repository or an appendix."""
+    f = facts(report)
+    rows = [
+        f"| {c['id']} | {cell(c['sentence'])} | {c['verdict']} | "
+        + cell("; ".join([c["figure"], *(f"not checked: {n}" for n in c["not_checked"])]))
+        + " |"
+        for c in f["claims"]
+    ]
+    lines = [
+        f"# {f['target']}",
+        "",
+        f"Declared: {f['declared']}. {report.counts}.",
+        "",
+        "| claim | | verdict | figure |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        *(f"- {name}: {value}" for name, value in about(report)),
+    ]
+    if f["diagnosis"]:
+        d = f["diagnosis"]
+        lines += ["", f"{d['claim']} fails. {d['computes']}", "", d["message"], ""]
+        lines += ["```python", d["code"], "```"]
+    return "\n".join(lines) + "\n"
+
+
+def cell(text: str) -> str:
+    """Text in one cell of a Markdown table."""
+    return " ".join(text.replace("|", r"\|").split())
+
+
+def about(report: Report) -> list[tuple[str, str]]:
+    """How far the verdicts reach, and where they are from."""
+    tested = "none" if report.evidence is None else str(report.evidence)
+    return [
+        ("tier", report.tier),
+        ("device", report.device),
+        ("formulas checked in", "float64"),
+        ("rounding checked in", ", ".join(report.dtypes)),
+        ("seed", str(report.seed)),
+        ("chance of a false alarm of a sampler", f"at most {report.alpha:g} a law and length"),
+        ("samplers", tested),
+        ("self-test of the kit", report.self_test),
+        *report.provenance.items(),
+        ("digest", digest(report)),
+    ]
+
+
+def to_bibtex(report: Report) -> str:
+    """An entry that cites the report by its digest."""
+    return bibtex(facts(report))
+
+
+def bibtex(f: Mapping[str, Any]) -> str:
+    """The entry, from facts as plain data."""
+    d, counts = digest_of(f), counted([claim["verdict"] for claim in f["claims"]])
+    return (
+        f"@misc{{gradreg-{d[:12]},\n"
+        f"  title = {{Verification of {{{plain(f['target'])}}}: {counts}}},\n"
+        f"  howpublished = {{{f['provenance'].get('kit', 'gradreg-ref')}, gradreg verify}},\n"
+        f"  note = {{{plain(f['tier'])}; {f['device']}; SHA-256 {d}}}\n"
+        "}\n"
+    )
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The facts of a report in JSON.
+
+    Raises
+    ------
+    ValueError
+        It is no such report, or its digest is not that of its facts.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        said = found.pop("digest")
+        bibtex(found)  # whether all is there that it needs
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"expected a report of gradreg verify in JSON in {path}, got none ({error!r}); "
+            "write one with --report report.json"
+        ) from error
+    if said != digest_of(found):
+        raise ValueError(f"expected {path} as it was written, got facts of another digest")
+    return dict(found)
+
+
+def plain(text: str) -> str:
+    """Without what BibTeX would take for its own."""
+    for special, safe in {"\\": "/", "{": "(", "}": ")", "_": r"\_", "%": r"\%"}.items():
+        text = text.replace(special, safe)
+    return text
+
+
+FORMATS: dict[str, Callable[[Report], str]] = {
+    ".json": lambda report: to_json(report) + "\n",
+    ".md": to_markdown,
+    ".html": lambda report: to_html(facts(report), report.counts, about(report)),
+    ".bib": to_bibtex,
+}
+
+
+def write(report: Report, path: Path) -> None:
+    """The report in the format of the file's ending; all of it or nothing.
+
+    Raises
+    ------
+    ValueError
+        Another ending.
+    """
+    require_format(path)
+    new = path.with_name(path.name + ".new")
+    new.write_text(FORMATS[path.suffix](report), encoding="utf-8")
+    os.replace(new, path)
+
+
+def require_format(path: Path) -> None:
+    """Before anything is run: an ending that is known, in a folder that is there."""
+    if path.suffix not in FORMATS:
+        raise ValueError(f"expected --report to end in {', '.join(FORMATS)}; got {path}")
+    if not path.parent.is_dir():
+        raise ValueError(f"expected the folder {path.parent} of --report to exist")

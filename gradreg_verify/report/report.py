@@ -1,0 +1,124 @@
+"""What came out of a verification: a verdict on every claim, and where the numbers are from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gradreg_verify.claims.draws import Evidence
+from gradreg_verify.claims.ledger import Claim
+from gradreg_verify.diagnosis.diagnose import Diagnosis
+
+Verdict = Literal["PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on one claim.
+
+    Parameters
+    ----------
+    claim : Claim
+        What was checked.
+    verdict : {"PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"}
+        FAIL also where the implementation raised what it should not. WAIVED: it fails, and somebody
+        gave a reason. NOT-APPLICABLE: the claim is about other penalties. NOT-TESTED: no check
+        could be made, which says nothing.
+    figure : str
+        Largest error and number of examples; for a failure where, expected and obtained.
+    error : float, optional
+        The largest error, as a share of its limit.
+    left_out : tuple of str
+        Checks of a claim that could not be made, and why.
+    seconds : float
+        Wall time.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    figure: str
+    error: float | None = None
+    left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        head = f"{self.verdict:14} {self.claim.id:4} {self.claim.sentence:50} {self.figure}"
+        return "\n".join([head, *(f"{'':19}  not checked: {what}" for what in self.left_out)])
+
+
+@dataclass(frozen=True)
+class Report:
+    """Verdicts on all claims for one implementation.
+
+    Parameters
+    ----------
+    target, declared : str
+        Its name, and what it was declared to be.
+    tier : str
+        How far it could be asked.
+    framework, device : str
+        What it ran on.
+    dtypes : tuple of str
+        Formulas are checked in float64; rounding in these.
+    seed : int
+        Of everything sampled.
+    results : tuple of Result
+        In the order of the ledger.
+    diagnosis : Diagnosis, optional
+        Where a claim fails: the smallest network that shows it, and what is computed instead.
+    provenance : mapping
+        File, source hash, versions.
+    alpha : float
+        Chance that a right sampler fails: the total over all tests.
+    evidence : Evidence, optional
+        What the tests of samplers came to.
+    self_test : str
+        The score of the kit's own test, if it was run beside.
+    """
+
+    target: str
+    declared: str
+    tier: str
+    framework: str
+    device: str
+    dtypes: tuple[str, ...]
+    seed: int
+    results: tuple[Result, ...]
+    diagnosis: Diagnosis | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.0
+    evidence: Evidence | None = None
+    self_test: str = "not run"
+
+    @property
+    def ok(self) -> bool:
+        """Whether no claim fails, and at least one was checked."""
+        verdicts = {result.verdict for result in self.results}
+        return "FAIL" not in verdicts and "PASS" in verdicts
+
+    @property
+    def failed(self) -> list[str]:
+        """Ids of the claims that fail."""
+        return [result.claim.id for result in self.results if result.verdict == "FAIL"]
+
+    @property
+    def counts(self) -> str:
+        """How many claims hold, fail, are waived, could not be tested, do not apply."""
+        return counted([result.verdict for result in self.results])
+
+    def __str__(self) -> str:
+        lines = [f"{self.target}: {self.declared}", f"{self.tier}; {self.framework}, {self.device}"]
+        lines += [str(r) for r in self.results if r.verdict != "NOT-APPLICABLE"]
+        lines += [self.counts]
+        return "\n".join(lines + ([str(self.diagnosis)] if self.diagnosis else []))
+
+
+def counted(verdicts: Sequence[str]) -> str:
+    """Of each verdict how many, in words."""
+    said = {
+        "PASS": "hold",
+        "FAIL": "fail",
+        "WAIVED": "waived",
+        "NOT-TESTED": "not tested",
+        "NOT-APPLICABLE": "not applicable",
+    }
+    return ", ".join(f"{verdicts.count(v)} {what}" for v, what in said.items() if v in verdicts)

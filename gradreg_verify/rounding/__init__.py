@@ -1,0 +1,21 @@
+"""How far a computation in low precision may be off: derived from the formulas, never chosen.
+
+`value_bound` runs the reference on numbers that carry an error bound, `gradient_bound` (along one
+direction `slope_bound`) on numbers with random rounding errors. The formulas are the same ones.
+"""
+
+from gradreg_verify.rounding.bounded import Bounded, Undecided
+from gradreg_verify.rounding.bounds import UNIT_ROUNDOFF, gradient_bound, slope_bound, value_bound
+from gradreg_verify.rounding.perturbed import Perturbed
+from gradreg_verify.rounding.rules import TRANSCENDENTAL
+
+__all__ = [
+    "TRANSCENDENTAL",
+    "UNIT_ROUNDOFF",
+    "Bounded",
+    "Perturbed",
+    "Undecided",
+    "gradient_bound",
+    "slope_bound",
+    "value_bound",
+]

@@ -1,0 +1,90 @@
+"""What the reference asks of an array, beside NumPy's functions of it.
+
+A duck array carries more than a number through the *same* formulas: its error bound
+(`rounding.bounded`) or a random rounding error (`rounding.perturbed`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from gradreg_ref.typing import Array
+
+
+class Duck(NDArrayOperatorsMixin, ABC):
+    """An array with something beside its `value`; what operations do is up to the subclass."""
+
+    value: Array
+
+    @abstractmethod
+    def moved(self, move: Callable[[Array], Array]) -> Self:
+        """The same entries elsewhere: moving them rounds nothing."""
+
+    @abstractmethod
+    def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:
+        """An elementwise function, `numpy.where` or `numpy.einsum` of arrays and duck arrays."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if method != "__call__" or options:
+            raise unknown(f"{ufunc.__name__}.{method} with {options or 'no options'}")
+        return self.computed(ufunc, *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        if options or function not in (np.broadcast_to, np.einsum, np.where):
+            raise unknown(f"numpy.{function.__name__} with {options or 'no options'}")
+        if function is np.broadcast_to:
+            return self.moved(lambda a: np.broadcast_to(a, args[1]))
+        return self.computed(function, *args)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the value."""
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        """Of the value."""
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.value.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the value."""
+        return self.value.dtype
+
+    @property
+    def real(self) -> Self:
+        """Real part of every entry."""
+        return self.moved(np.real)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, index: Any) -> Self:
+        return self.moved(lambda a: a[index])
+
+    def reshape(self, *shape: int) -> Self:
+        """As of an array."""
+        return self.moved(lambda a: a.reshape(*shape))
+
+    def transpose(self, *axes: int) -> Self:
+        """As of an array."""
+        return self.moved(lambda a: a.transpose(*axes))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.value!r})"
+
+
+def unknown(what: str) -> TypeError:
+    """For an operation without a rule: never a silent conversion to a plain array."""
+    return TypeError(
+        f"expected an operation with a rounding rule, got {what}; "
+        "write it with +, −, ×, /, einsum, where and functions of the table, or add its rule"
+    )

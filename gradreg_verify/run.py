@@ -1,0 +1,208 @@
+"""Running the claims on an implementation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from gradreg_ref import checks
+from gradreg_verify.claims.comparison import LIMIT, Target
+from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
+from gradreg_verify.claims.laws import every_shape
+from gradreg_verify.claims.ledger import BY_ID, CLAIMS, Claim
+from gradreg_verify.diagnosis.diagnose import diagnose
+from gradreg_verify.examples import Example, bundled
+from gradreg_verify.frameworks.registry import Backend
+from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable
+from gradreg_verify.report.provenance import provenance
+from gradreg_verify.report.report import Report, Result
+from gradreg_verify.subject.handover import TIERS
+from gradreg_verify.subject.target import target_of
+
+Progress = Callable[[Result], None]
+
+
+def verify(
+    implementation: Backend | Callable[..., Any],
+    kind: str | None = None,
+    *,
+    framework: str = "torch",
+    device: str = "cpu",
+    dtypes: tuple[str, ...] | None = None,
+    seed: int = 4,
+    profile: str = "ci",
+    time_limit: float = 10.0,
+    waivers: Mapping[str, str] | None = None,
+    progress: Progress = lambda _: None,
+    **declared: Any,
+) -> Report:
+    """Run every claim on the bundled examples; deterministic for a given seed.
+
+    Parameters
+    ----------
+    implementation : Backend or callable
+        From `frameworks.registry.load`, or anything that has its methods; or one penalty, a
+        function of ``(model, x)``, ``(model, x, y)``, ``(x, logits)``, … in a framework.
+    kind, declared
+        What the function is meant to compute: the parameters of `declaration.Declaration`, here or
+        by its decorator `declare`.
+    framework : str
+        The backend whose models the function takes.
+    device, dtypes
+        Where it runs; formulas are checked in float64, rounding in `dtypes`, which are those of
+        ("float32",) that the framework has.
+    seed : int
+        Of everything that is sampled.
+    profile : {"ci", "long"}
+        "long" draws more probes, and checks on as many random examples again, of that seed.
+    time_limit : float
+        Seconds that one call of a function may take.
+    waivers : mapping, optional
+        Claim id to the reason why its failure is accepted.
+    progress : callable
+        Called with every result as it comes.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        No declaration, or one that contradicts itself; an unknown claim in `waivers`.
+    BackendUnavailable
+        The framework or the device is not there.
+    """
+    target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
+    draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
+    target = replace(target, draws=draws, dtypes=dtypes_of(target, dtypes))
+    examples = [e for s in (0, *range(seed, seed + more)) for e in bundled(s)]
+    results = tuple(run_all(target, examples, waivers or {}, progress))
+    broken = [r for r in results if r.verdict == "FAIL"]
+    one = target.declared
+    return Report(
+        target=target.backend.name,
+        declared="all penalties" if one is None else str(one.declaration),
+        tier=tier_of(target),
+        framework=target.backend.capabilities().framework,
+        device=device,
+        dtypes=target.dtypes,
+        seed=seed,
+        results=results,
+        diagnosis=diagnose(target, broken[0].claim) if broken and one is not None else None,
+        provenance=provenance(target),
+        alpha=ALPHA,
+        evidence=evidence_of(target, examples, results),
+    )
+
+
+# Draws of each law, and how many sets of random examples beside the bundled ones.
+PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
+
+
+def evidence_of(
+    target: Target, examples: list[Example], results: tuple[Result, ...]
+) -> Evidence | None:
+    """What the tests came to, where they were run to their end."""
+    passed = any(r.claim.id == "S9" and r.verdict == "PASS" for r in results)
+    return evidence(target, filter(BY_ID["S9"].applies, examples)) if passed else None
+
+
+def tier_of(target: Target) -> str:
+    """How far it could be asked, in words."""
+    one = target.declared
+    return TIERS["argument"] if one is None else TIERS[one.probes.tier]
+
+
+def dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The lower precisions to check."""
+    here = [d for d in target.backend.capabilities().dtypes if d != "float64"]
+    if asked is None:
+        return tuple(d for d in ("float32",) if d in here)
+    return tuple(checks.choice("dtypes", d, here) for d in asked)
+
+
+def run_all(
+    target: Target, examples: list[Example], waivers: Mapping[str, str], progress: Progress
+) -> list[Result]:
+    """All claims, in order; once nothing can be asked any more, the rest is NOT-TESTED."""
+    for claim_id in waivers:
+        checks.choice("waivers", claim_id, BY_ID)
+    no_answer = preflight(target)  # then the first claim says so
+    over = ""
+    results: list[Result] = []
+    for claim in CLAIMS:
+        start = perf_counter()
+        if target.declared is not None and not claim.about(target.declared.declaration):
+            result = Result(claim, "NOT-APPLICABLE", "")
+        elif over:
+            result = Result(claim, "NOT-TESTED", over)
+        elif claim.id == "S14" and (wrong := [r.claim.id for r in results if r.verdict == "FAIL"]):
+            result = Result(claim, "NOT-TESTED", f"no formula to compare with: see {wrong[0]}")
+        else:
+            try:
+                if no_answer is not None:
+                    raise no_answer
+                result = run(claim, target, examples)
+            except Broken as broken:
+                result = Result(claim, "FAIL", str(broken))
+                if no_answer is not None or isinstance(broken, Hung):
+                    over = f"see {claim.id}"
+        if result.verdict == "FAIL" and claim.id in waivers:
+            figure = f"{waivers[claim.id]} ({result.figure})"
+            result = replace(result, verdict="WAIVED", figure=figure)
+        results.append(replace(result, seconds=perf_counter() - start))
+        progress(results[-1])
+    return results
+
+
+def preflight(target: Target) -> Broken | None:
+    """One plain call: what is wrong with the answer, if it is no answer at all."""
+    if target.declared is None:
+        return None
+    try:
+        every_shape(target, next(bundled()))
+    except Broken as broken:
+        return broken
+    except NotTestable:
+        return None
+    return None
+
+
+def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
+    """One claim on all examples it applies to; `Broken` at the first that breaks it."""
+    largest, shown_on = 0.0, 0
+    left_out: list[str] = []
+    for check in claim.checks:
+        made, missed, reason = 0, 0, "no example shows it"
+        for e in filter(claim.applies, examples):
+            try:
+                largest = max(largest, check(target, e))
+                made += 1
+            except NotAsked:
+                reason = ""
+                break
+            except NotHere as why:
+                reason = reason if missed else str(why)
+            except NotTestable as why:
+                missed, reason = missed + 1, str(why)
+            except Hung:
+                raise
+            except Broken as broken:
+                raise Broken(f"{e}: {broken}") from broken
+            except Exception as error:  # whatever a backend under test raises
+                raise Broken(f"{e}: raised {type(error).__name__}: {error}") from error
+        shown_on = max(shown_on, made)
+        if reason and (missed or not made):
+            where = f" on {missed} of {made + missed} examples" if made else ""
+            left_out.append(f"{check.__name__.replace('_', ' ')}{where} ({reason})")
+    if not shown_on:
+        return Result(claim, "NOT-TESTED", "; ".join(left_out))
+    if claim.id in ("S14", "S22"):  # limits of their own
+        share, what = largest, f"{largest:.0%} of the bound"
+    else:
+        share, what = largest / LIMIT, f"{largest:.1e} of {LIMIT:g}"
+    figure = f"{what} on {shown_on} examples"
+    if claim.id == "S9" and (tested := evidence(target, filter(claim.applies, examples))):
+        figure += f"; {tested}"
+    return Result(claim, "PASS", figure, share, tuple(left_out))

@@ -1,0 +1,181 @@
+"""One function under test, behind the backend protocol: scale, reduction and probes translated.
+
+The checks ask it what they ask a backend, and get the penalty without its declared scale. What a
+function cannot be asked, because it has one reduction and draws its own probes, is `NotTestable`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array
+from gradreg_verify.examples import Example, Variant, all_variants
+from gradreg_verify.frameworks.harness import Harness
+from gradreg_verify.frameworks.registry import Capabilities
+from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
+from gradreg_verify.subject import interception
+from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.handover import Handover
+
+SETTINGS = ("dtype", "device", "training", "no_grad")
+
+
+class DeclaredPenalty:
+    """A function and its declaration.
+
+    Parameters
+    ----------
+    harness : Harness
+        The function in its framework.
+    declaration : Declaration
+        What its values are translated by.
+    device : str
+        Where probes are read out: a seed draws other ones on another device.
+    """
+
+    def __init__(self, harness: Harness, declaration: Declaration, device: str = "cpu") -> None:
+        self.harness, self.declaration, self.device = harness, declaration, device
+        self.name = harness.name
+        self.probes = Handover(harness, declaration, device)
+
+    def capabilities(self) -> Capabilities:
+        """Those of the framework."""
+        return self.harness.capabilities()
+
+    def value(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """The penalty as if it had no scale, with the reduction and the probes asked for."""
+        d, n = self.declaration, len(x)
+        reduction = options.get("reduction", "mean")
+        if reduction == "none" and d.reduction != "none" and n > 1:
+            rows = self.rows("value", penalty, network, x, y, options)
+            return np.concatenate(list(rows))
+        got = self.call("value", penalty, network, x, y, **options)
+        expected = (n,) if d.reduction == "none" else ()
+        if got.shape != expected:
+            raise Broken(f"expected a value of shape {expected}, got {got.shape}")
+        if d.reduction == "none":
+            return got if reduction == "none" else got.sum() * self.factor(reduction, n)
+        total = got * self.factor(reduction, n)
+        return total[None] if reduction == "none" else total
+
+    def gradient(
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
+    ) -> Array:
+        """The gradient of the sum of `value`."""
+        got = self.call("gradient", penalty, network, x, y, **options)
+        return got * self.factor(options.get("reduction", "mean"), len(x))
+
+    def factor(self, reduction: str, n: int) -> float:
+        """From the declared reduction to the one asked for."""
+        if reduction == self.declaration.reduction or self.declaration.kind == "weight_decay":
+            return 1.0
+        return (n if self.declaration.reduction == "mean" else 1) / (
+            n if reduction == "mean" else 1
+        )
+
+    def rows(
+        self, what: str, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
+    ) -> Iterator[Array]:
+        """Every example in a batch of its own."""
+        if "seed" in options:
+            raise NotTestable("the probes of one example of a batch cannot be drawn alone")
+        for b in range(len(x)):
+            row = slice(b, b + 1)
+            probes = options.get("probes")
+            own = {} if probes is None or len(probes) == 1 else {"probes": probes[row]}
+            y_row = None if y is None else y[row]
+            yield getattr(self, what)(penalty, network, x[row], y_row, **(options | own))
+
+    def call(
+        self,
+        what: str,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Any,
+        *,
+        reduction: str = "mean",
+        probes: Array | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Array:
+        """What the function gives at these probes, without its scale."""
+        del reduction  # the caller's: the function has its own
+        settings = self.require(penalty, options)
+        if self.probes.tier == "seeded" and settings.get("dtype", "float64") != "float64":
+            raise NotTestable("a seed draws other probes in another dtype")
+        supply = (
+            self.probes.of_seed(seed, network, x)
+            if probes is None
+            else self.probes.supply(probes, len(x))
+        )
+        function = getattr(self.harness, what)
+        return np.asarray(function(network, x, y, supply, **settings)) / self.declaration.scale
+
+    def require(self, penalty: str, options: dict[str, Any]) -> dict[str, Any]:
+        """The settings among the options; NotTestable where others are not those declared."""
+        d = self.declaration
+        if penalty != d.kind:
+            raise NotAsked(f"only {d.kind} is under test")
+        settings = {k: v for k, v in options.items() if k in SETTINGS}
+        if d.kind == "doubleback" and options.get("loss", "cross_entropy") != d.loss:
+            raise NotTestable(f"its loss is {d.loss}")
+        declared = {
+            "loss": d.loss,
+            "probe": d.probe,
+            "num_probes": d.num_probes,
+            "shared_probe": d.shared_probe,
+            "side": d.side,
+        }
+        for name in options.keys() - settings.keys():
+            if options[name] != declared.get(name):
+                raise NotTestable(f"{name}={options[name]!r} is not what is declared")
+        return settings
+
+    def draw(
+        self, probe: str, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
+    ) -> Array:
+        """Probes as drawn for that seed, as far as they can be read out."""
+        d = self.declaration
+        if (probe, num_probes, device) != (d.probe, d.num_probes, self.device):
+            raise NotTestable(f"it draws {d.num_probes} {d.probe} probe(s) on {self.device}")
+        return self.probes.draw(n, m, seed)
+
+    def variants(self, e: Example) -> Iterator[Variant]:
+        """Of all variants at an example the one declared."""
+        d, m = self.declaration, e.probes.shape[1]
+        if d.kind == "weight_decay":
+            yield Variant(d.kind, {}, e.exact)
+        for variant in all_variants(e):
+            declared_loss = variant.options.get("loss", "cross_entropy") == d.loss
+            if variant.penalty != d.kind or not declared_loss:
+                continue
+            if (d.probe is None) == ("probes" not in variant.options):
+                if d.probe is None:
+                    yield variant
+                elif self.probes.tier == "argument" or m > d.num_probes:
+                    yield from self.at_probes(e, variant.exact)
+
+    def at_probes(self, e: Example, exact: bool) -> Iterator[Variant]:
+        """The variant at probes that the function can have."""
+        d, (n, m, _) = self.declaration, e.probes.shape
+        options: dict[str, Any] = {"shared_probe": True} if d.shared_probe else {}
+        if d.side == "input":
+            options["side"] = "input"
+        if self.probes.tier == "seeded":
+            if d.side == "input":
+                return
+            r = self.probes.draw(n, m, seed=11)
+            yield Variant(d.kind, options | {"probes": r}, False)
+            return
+        length = e.x[0].size if d.side == "input" else m
+        rng = np.random.default_rng(7)
+        r = rng.integers(-8, 9, (1 if d.shared_probe else n, length, d.num_probes)) / 4
+        law = str(d.probe)
+        dyadic = law in ("gaussian", "rademacher") and d.num_probes in (1, 4)
+        options["probes"] = interception.realise(law, r)
+        yield Variant(d.kind, options, exact and dyadic)

@@ -1,0 +1,161 @@
+"""How a function comes to have chosen probes: given, fed, or drawn from a seed and read out."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from gradreg_ref.networks import Network
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.harness import Harness, Supply
+from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.subject import interception, readout
+from gradreg_verify.subject.declaration import Declaration
+
+TIERS = {
+    "argument": "probes as an argument",
+    "intercepted": "intercepted randomness",
+    "seeded": "black box: probes read out, seeds replayed",
+    "deterministic": "black box: no randomness declared",
+}
+
+
+class Handover:
+    """The probes of a function.
+
+    Parameters
+    ----------
+    harness, declaration, device
+        As in `DeclaredPenalty`.
+    """
+
+    def __init__(self, harness: Harness, declaration: Declaration, device: str) -> None:
+        self.harness, self.declaration, self.device = harness, declaration, device
+        self.layouts: dict[tuple[int, ...], interception.Layout | None] = {}
+        self.seeds: dict[bytes, int] = {}
+
+    @cached_property
+    def tier(self) -> str:
+        """How far this function can be asked; a key of `TIERS`."""
+        d = self.declaration
+        if d.probe is None:
+            return "deterministic"
+        length = d.num_probes + (4 if d.side == "input" else 2)
+        if self.layout(2, length) is None:
+            return "seeded"
+        return "argument" if "probes" in self.harness.arguments else "intercepted"
+
+    def layout(self, n: int, length: int) -> interception.Layout | None:
+        """How probes (n, length, q) are handed over; None where no way was found."""
+        if (n, length) not in self.layouts:
+            self.layouts[n, length] = self.find_layout(n, length)
+        return self.layouts[n, length]
+
+    def find_layout(self, n: int, length: int) -> interception.Layout | None:
+        """The first layout with which the probes wanted are the probes read out."""
+        d = self.declaration
+        m = length - n if d.side == "input" else length  # the part of a probe that is read out
+        shape = (1 if d.shared_probe else n, length, d.num_probes)
+        if m < 1:
+            return None
+        r = self.telling_probes(shape, m)
+        expected = np.broadcast_to(moments(d.kind, r[:, :m]), (n, m, m))
+        try:
+            candidates = list(self.candidates(n, m, shape))
+        except Broken:
+            return None
+        for layout in candidates:
+            try:
+                found = self.read(n, m, self.handed(layout(r)))
+            except Exception:  # a layout that does not fit may raise anything
+                continue
+            scale = float((found * expected).sum() / max((expected**2).sum(), 1e-300))
+            if np.abs(found - scale * expected).max() <= readout.LIMIT * scale * length:
+                return layout
+        return None
+
+    def telling_probes(self, shape: tuple[int, ...], m: int) -> Array:
+        """Probes that can be told apart from their read-out (JacReg does not see equal signs)."""
+        d, rng = self.declaration, np.random.default_rng(6)
+        for _ in range(100):
+            r = interception.realise(str(d.probe), rng.standard_normal(shape))
+            if moments(d.kind, r[:, :m]).any():
+                break
+        return r
+
+    def candidates(self, n: int, m: int, shape: tuple[int, ...]) -> Iterator[interception.Layout]:
+        """Layouts for this function: shapes of its argument, or of its draws."""
+        if "probes" in self.harness.arguments:
+            yield from interception.argument_layouts(shape)
+            return
+        network, x = readout.network(n, m)
+        draws = self.harness.draws(network, x, np.zeros(n, int), Supply(), device=self.device)
+        yield from interception.layouts(str(self.declaration.probe), draws, shape)
+
+    def handed(self, arrays: tuple[Array, ...]) -> Supply:
+        """The supply that hands these over."""
+        if "probes" in self.harness.arguments:
+            return Supply(probes=arrays[0])
+        return Supply(feed=arrays)
+
+    def of_seed(self, seed: int, network: Network, x: Array) -> Supply:
+        """A seed, or probes of that seed for a function that must be given some."""
+        d = self.declaration
+        if d.probe is None or self.harness.draws_probes:
+            return Supply(seed)
+        length = x[0].size if d.side == "input" else network.forward(x).shape[1]
+        shape = (1 if d.shared_probe else len(x), length, d.num_probes)
+        r = np.random.default_rng(seed).standard_normal(shape)
+        return self.supply(interception.realise(d.probe, r), len(x))
+
+    def supply(self, probes: Array, n: int) -> Supply:
+        """How the function comes to have these probes in a batch of n."""
+        d = self.declaration
+        if probes.tobytes() in self.seeds:
+            return Supply(self.seeds[probes.tobytes()])
+        if self.tier == "seeded":
+            raise NotTestable("it draws its own probes, and none can be given to it")
+        if d.shared_probe and len(probes) > 1:
+            if np.ptp(probes, axis=0).max() > 0:
+                raise NotTestable("it has one probe for the whole batch")
+            probes = probes[:1]
+        if probes.shape[2] == 1 < d.num_probes:
+            probes = np.repeat(probes, d.num_probes, axis=2)
+        if probes.shape[2] != d.num_probes:
+            raise NotTestable(f"it has {d.num_probes} probe(s)")
+        law = str(d.probe)
+        if self.tier == "intercepted" and not np.allclose(
+            interception.realise(law, probes), probes
+        ):
+            raise NotTestable(f"it can be fed {law} probes only")
+        layout = self.layout(n, probes.shape[1])
+        if layout is None:
+            raise NotTestable(f"no way was found to hand over probes {probes.shape}")
+        return self.handed(layout(probes))
+
+    def read(self, n: int, m: int, supply: Supply) -> Array:
+        """(1/q) Σ_j r_j r_jᵀ of every example, read out, without the declared scale."""
+        network, x = readout.network(n, m)
+        gradient = self.harness.gradient(network, x, np.zeros(n, int), supply, device=self.device)
+        to_sum = n if self.declaration.reduction == "mean" else 1
+        total = gradient * (to_sum / self.declaration.scale)
+        return readout.second_moments(total, n, m)
+
+    def draw(self, n: int, m: int, seed: int) -> Array:
+        """Probes as drawn for that seed, up to signs (and a rotation for q > 1)."""
+        d = self.declaration
+        if not self.harness.draws_probes:
+            raise NotTestable("it draws no probes: they are given to it")
+        r = readout.probes(self.read(n, m, Supply(seed)), d.num_probes)
+        if d.kind == "jacreg":
+            r = m * r  # S takes the mean off, and so did the read-out: S r is the same
+        r = r[:1] if d.shared_probe else r
+        self.seeds[r.tobytes()] = seed
+        return r
+
+
+def moments(kind: str, r: Array) -> Array:
+    """(1/q) Σ_j r_j r_jᵀ as the read-out shows it: of S r at equal logits in JacReg."""
+    if kind == "jacreg":
+        r = (r - r.mean(axis=1, keepdims=True)) / r.shape[1]
+    return np.einsum("nkq,nlq->nkl", r, r) / r.shape[2]

@@ -1,0 +1,97 @@
+"""Feeding chosen probes to code that draws its own, through the framework's random functions.
+
+A probe (or the normal numbers, bits or classes that it is made from) is drawn by one call for all
+of r[n, k, q], or by q calls, in some order of the axes. Which one is found by trying: the probes
+wanted must be the probes read out.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import permutations
+
+import numpy as np
+
+from gradreg_ref.typing import Array
+from gradreg_verify.frameworks.harness import Draw
+
+Layout = Callable[[Array], tuple[Array, ...]]
+
+
+def realise(probe: str, r: Array) -> Array:
+    """The probes of a law nearest to r[n, k, q] in spirit: its signs, its direction, …"""
+    m = r.shape[1]
+    if probe == "rademacher":
+        return np.where(r >= 0, 1.0, -1.0)
+    if probe == "onehot":
+        return np.sqrt(m) * np.eye(m)[np.abs(r).argmax(axis=1)].transpose(0, 2, 1)
+    nonzero = np.where((r != 0).any(axis=1, keepdims=True), r, np.eye(m)[None, :, :1])
+    if probe == "sphere":
+        return np.sqrt(m) * nonzero / np.sqrt((nonzero * nonzero).sum(axis=1, keepdims=True))
+    if probe == "orthogonal":
+        gram = np.einsum("nkq,nkp->nqp", r, r)
+        if np.allclose(gram, m * np.eye(r.shape[2])):
+            return r
+        tilted = nonzero + np.eye(m)[None, :, : r.shape[2]] / 8  # columns may be parallel
+        return np.sqrt(m) * np.linalg.qr(tilted)[0]
+    return r
+
+
+def raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
+    """What a random function of that kind must return for the probes r to come out."""
+    if kind == "normal":
+        return r  # normalised, or its signs taken, it gives r again
+    if probe == "rademacher":
+        bits = (r + 1) / 2
+        return bits if kind == "integer" else 0.25 + bits / 2
+    if probe == "onehot" and kind == "integer":
+        return np.abs(r).argmax(axis=1)[:, None, :]
+    return None
+
+
+def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[Layout]:
+    """Every way in which these calls may make up probes of that shape (n, k, q)."""
+    if not draws or len({draw.kind for draw in draws}) != 1:
+        return
+    raw = raw_numbers(probe, draws[0].kind, realise(probe, np.ones(shape)))
+    if raw is None:
+        return
+    sizes = [draw.values.size for draw in draws]
+    for order in permutations(range(3)):
+        first = raw.shape[order[0]]
+        if sizes == [raw.size]:
+            yield one_call(probe, draws, order)
+        elif sizes == [raw.size // first] * first:
+            yield call_each(probe, draws, order)
+
+
+def one_call(probe: str, draws: list[Draw], order: tuple[int, ...]) -> Layout:
+    """All probes in one call, their axes in that order."""
+
+    def feed(r: Array) -> tuple[Array, ...]:
+        raw = raw_numbers(probe, draws[0].kind, r)
+        return (np.asarray(raw).transpose(order).reshape(draws[0].shape),)
+
+    return feed
+
+
+def call_each(probe: str, draws: list[Draw], order: tuple[int, ...]) -> Layout:
+    """A call for every entry of the first axis of that order."""
+
+    def feed(r: Array) -> tuple[Array, ...]:
+        raw = np.asarray(raw_numbers(probe, draws[0].kind, r)).transpose(order)
+        return tuple(part.reshape(draw.shape) for part, draw in zip(raw, draws, strict=True))
+
+    return feed
+
+
+def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
+    """Every shape in which a function may want its argument: axes in any order, or without q."""
+    for order in permutations(range(3)):
+        yield partial(transposed, order)
+    if shape[2] == 1:
+        yield lambda r: (r[:, :, 0],)
+
+
+def transposed(order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+    """r with its axes in that order."""
+    return (r.transpose(order),)

@@ -1,0 +1,62 @@
+"""Reading the probes off a penalty that does not show them.
+
+The network below has, at example b, the Jacobian [I 0] and weights W_b of its own. Its input is
+(u, s) with u = 0; s opens the b-th block of ReLUs by a saturated step, so that no derivative goes
+through s:
+
+    g_c = relu(s_c) − relu(s_c − 1)      (1 at s_c = 3, 0 at s_c = −1, slope 0 at both)
+    z   = Σ_c relu(W_c u + K g_c − K/2)   with W_c = I.
+
+The penalty Σ_b (1/q) Σ_j ‖Jᵀr_bj‖² then has the gradient (2/q) Σ_j r_bj r_bjᵀ in W_b: the probes,
+up to the sign (and for q > 1 a rotation) which no penalty depends on. Probes of the inputs show
+their part in u. As u = 0 no logit depends on W, and all are equal: in JacReg the softmax only takes
+the mean off r and divides by m.
+"""
+
+import numpy as np
+
+from gradreg_ref.networks import Activation, Linear, Network
+from gradreg_ref.typing import Array
+from gradreg_verify.outcomes import Broken
+
+K = 4.0
+LIMIT = 1e-9
+
+
+def network(n: int, m: int) -> tuple[Network, Array]:
+    """The network with n blocks of m logits, and its inputs (n, m + n)."""
+    u, s = np.eye(m, m + n), np.eye(n, m + n, k=m)
+    split = Linear(np.concatenate([u, s, s]), np.repeat([2.0, 0.0, -1.0], [m, n, n]))
+    steps = np.block([[np.eye(m), np.zeros((m, 2 * n))], [np.zeros((n, m)), np.eye(n), -np.eye(n)]])
+    join = Linear(steps, np.repeat([-2.0, 0.0], [m, n]))  # (u, g): u is 0 again
+    gate = K * np.repeat(np.eye(n), m, axis=0)
+    blocks = Linear(
+        np.concatenate([np.tile(np.eye(m), (n, 1)), gate], axis=1), np.full(n * m, -K / 2)
+    )
+    add = Linear(np.tile(np.eye(m), (1, n)), np.zeros(m))
+    x = np.concatenate([np.zeros((n, m)), 4 * np.eye(n) - 1], axis=1)
+    return Network((split, Activation("relu"), join, blocks, Activation("relu"), add)), x
+
+
+def second_moments(gradient: Array, n: int, m: int) -> Array:
+    """(1/q) Σ_j r_j r_jᵀ of every example, (n, m, m), from the gradient of the batch *sum*."""
+    before = (m + 2 * n) * (m + n + 1) + (m + n) * (m + 2 * n + 1)  # split and join
+    blocks = gradient[before : before + n * m * (m + n)].reshape(n, m, m + n)[:, :, :m] / 2
+    asymmetry = np.abs(blocks - blocks.transpose(0, 2, 1)).max()
+    if not asymmetry <= LIMIT * max(float(np.abs(blocks).max()), 1.0):
+        raise Broken("its gradient is not that of a quadratic form: rrᵀ as read out is asymmetric")
+    return blocks
+
+
+def probes(moments: Array, q: int) -> Array:
+    """R (n, m, q) with R Rᵀ / q the matrices read out: as good as the probes themselves."""
+    m = moments.shape[1]
+    eigenvalues, vectors = np.linalg.eigh(q * moments)  # in rising order
+    largest = max(float(eigenvalues.max()), 1.0)
+    if (eigenvalues < -LIMIT * largest).any():
+        raise Broken("its gradient is not that of a sum of squares: rrᵀ has negative eigenvalues")
+    if (eigenvalues[:, : max(m - q, 0)] > LIMIT * largest).any():
+        raise Broken(f"expected {q} probe(s) an example, read out more")
+    roots = np.sqrt(np.clip(eigenvalues, 0, None))
+    R = (vectors * roots[:, None, :])[:, :, ::-1][:, :, :q]
+    return np.concatenate([R, np.zeros((len(R), m, max(0, q - m)))], axis=2)
