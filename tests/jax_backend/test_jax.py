@@ -8,6 +8,7 @@ import pytest
 
 import gradreg_ref as ref
 from gradreg_verify import BY_ID, Target, bundled
+from gradreg_verify.frameworks.jax import from_jax, to_jax
 from gradreg_verify.frameworks.jax.backend import JaxBackend
 
 pytestmark = pytest.mark.xdist_group("jax")
@@ -103,15 +104,15 @@ def test_weight_decay_passes_over_scalars():
 @pytest.mark.parametrize("e", list(bundled()), ids=str)
 def test_a_network_there_and_back(e):
     with jax.enable_x64(True):
-        _, params = gj.to_jax(e.network)
-        back = gj.from_jax(e.network, params)
-        doubled = gj.from_jax(e.network, [2 * a for a in params])
+        _, params = to_jax(e.network)
+        back = from_jax(e.network, params)
+        doubled = from_jax(e.network, [2 * a for a in params])
     theta = e.network.parameters()
     np.testing.assert_array_equal(back.parameters(), theta)
     np.testing.assert_array_equal(doubled.parameters(), 2 * theta)
     np.testing.assert_array_equal(back.forward(e.x), e.network.forward(e.x))
     with pytest.raises(ValueError, match="expected params with shapes"):
-        gj.from_jax(e.network, params[::-1])
+        from_jax(e.network, params[::-1])
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

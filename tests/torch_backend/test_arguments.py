@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gradreg_ref import networks as ref
+from gradreg_verify.frameworks.torch import from_torch, to_torch
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = torch.tensor([0, 2, 1, 0])
@@ -172,7 +173,7 @@ def test_options_in_a_row():
 )
 def test_layers_there_and_back(layer, x):
     network = ref.Network((layer,))
-    module = gt.to_torch(network)
+    module = to_torch(network)
     flat = torch.from_numpy(x)
     np.testing.assert_allclose(
         module(flat).detach().numpy().reshape(len(x), -1), network.forward(x), rtol=1e-13
@@ -180,7 +181,7 @@ def test_layers_there_and_back(layer, x):
     assert len(list(module.parameters())) == len(
         [a for a in layer.parameter_names if getattr(layer, a) is not None]
     )
-    np.testing.assert_array_equal(gt.from_torch(module).forward(x), network.forward(x))
+    np.testing.assert_array_equal(from_torch(module).forward(x), network.forward(x))
     if isinstance(module[0], nn.Linear):
         assert module[0].out_features == len(layer.weight)
 
@@ -195,11 +196,11 @@ def test_layers_there_and_back(layer, x):
 )
 def test_layers_the_reference_does_not_have(module, message):
     with pytest.raises(ValueError, match=message):
-        gt.from_torch(module)
+        from_torch(module)
 
 
 def test_hooks_are_named():
     module = nn.Linear(3, 3)
     module.register_forward_hook(lambda *_: None)
     with pytest.raises(TypeError, match="got one with hooks"):
-        gt.from_torch(module)
+        from_torch(module)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from gradreg_verify.frameworks.torch import from_torch
+
 
 def mlp(device="cpu", dtype=torch.float64):
     torch.manual_seed(0)
@@ -134,7 +136,7 @@ def test_train_and_eval_mode_are_respected():
     in_training = gt.spectreg(model, x, generator=rng())
     in_evaluation = gt.spectreg(model.eval(), x, generator=rng())
     assert not torch.isclose(in_training, in_evaluation)
-    reference = gt.from_torch(model).jacobian(x.numpy())
+    reference = from_torch(model).jacobian(x.numpy())
     assert abs(gt.frobreg(model, x).item() - (reference**2).sum() / len(x)) < 1e-12
 
 
