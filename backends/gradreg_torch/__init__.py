@@ -4,20 +4,21 @@ The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)
 ``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
 """
 
+from gradreg_torch._engine import MODES
 from gradreg_torch.confidence_penalty import confidence_penalty
-from gradreg_torch.distributed import rank_generator
 from gradreg_torch.doubleback import DoubleBack, doubleback
 from gradreg_torch.frobreg import FrobReg, frobreg
 from gradreg_torch.jacreg import JacReg, jacreg
 from gradreg_torch.objective import Objective, objective
 from gradreg_torch.onehot import Onehot, onehot
 from gradreg_torch.penalty import Penalty
-from gradreg_torch.probes import draw_probes
+from gradreg_torch.probes import draw_probes, rank_generator
 from gradreg_torch.schedules import Constant, Linear
 from gradreg_torch.spectreg import SpectReg, spectreg
 from gradreg_torch.weight_decay import weight_decay
 
 __all__ = [
+    "MODES",
     "Constant",
     "DoubleBack",
     "FrobReg",

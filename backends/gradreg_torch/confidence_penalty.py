@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from gradreg_torch import checks
-from gradreg_torch.sums import at_least_single, reduce
+from gradreg_torch import _arguments
+from gradreg_torch._engine import checks
+from gradreg_torch._engine.sums import at_least_single, reduce
 
 
 def confidence_penalty(
@@ -41,7 +42,7 @@ def confidence_penalty(
     if not isinstance(logits, Tensor):
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
     checks.differentiable_input("logits", logits)
-    checks.more_than_one_class(checks.rows_of_logits(logits))
+    _arguments.more_than_one_class(_arguments.rows_of_logits(logits))
     if logits.device.type == "cpu" if check_values is None else check_values:
         checks.finite({"logits": logits}, logits, None)
     log_p = torch.log_softmax(at_least_single(logits), dim=1)

@@ -1,14 +1,26 @@
 """DoubleBack: the squared input gradient of the loss, a projection of the logits Jacobian."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
 
 from torch import Tensor
 
-from gradreg_torch import checks
-from gradreg_torch.contraction import contract, reduce
-from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
+from gradreg_torch._engine import Contraction, Inputs, ModelOrLogits, Options, Side, evaluate
 from gradreg_torch.losses import Loss, loss_gradient
 from gradreg_torch.penalty import Penalty
+
+
+@dataclass(frozen=True)
+class LossGradient(Contraction):
+    """R = ∂L/∂z, one column, never detached."""
+
+    y: Tensor
+    loss: Loss = "cross_entropy"
+    forward_mode: ClassVar[bool] = False
+
+    def columns(self, side: Side) -> Tensor:
+        """R[n, k, 1]."""
+        return loss_gradient(side.z, self.y, self.loss, side.reads)[:, :, None]
 
 
 def doubleback(
@@ -17,11 +29,7 @@ def doubleback(
     y: Tensor,
     *,
     loss: Loss = "cross_entropy",
-    mode: str = "auto",
-    batchnorm: str = "batch",
-    wrt: Wrt = None,
-    reduction: str = "mean",
-    check_values: bool | None = None,
+    **options: Unpack[Options],
 ) -> Tensor:
     """‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
 
@@ -29,8 +37,8 @@ def doubleback(
 
     Parameters
     ----------
-    model, x, mode, batchnorm, wrt, reduction, check_values
-        As in `frobreg`; there is no forward mode.
+    model, x, options
+        As in `frobreg`; there is no forward mode, and chunk_size changes nothing.
     y : Tensor
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
         outputs for mean_squared_error.
@@ -57,18 +65,13 @@ def doubleback(
     Drucker, LeCun, "Improving generalization performance using double backpropagation" (1992);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), DoubleBack.
     """
-    checks.not_forward(mode)
-    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
-        R = loss_gradient(f, y, loss)[:, :, None]
-        values = contract(f, R)
-    return reduce(f, values, reduction)
+    return evaluate(model, x, LossGradient(y, loss), **options).penalty
 
 
 class DoubleBack(Penalty):
     """`doubleback` with its options kept: ``DoubleBack()(model, x, y)``."""
 
-    function = staticmethod(doubleback)
-    takes_labels = True
+    R = LossGradient
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
         """The gradient that is penalised is that of the loss that is trained."""

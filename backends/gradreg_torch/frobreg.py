@@ -1,23 +1,14 @@
 """FrobReg: the exact squared Frobenius norm of the logits Jacobian."""
 
+from typing import Unpack
+
 from torch import Tensor
 
-from gradreg_torch.contraction import contract, identity, reduce
-from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
+from gradreg_torch._engine import Identity, Inputs, ModelOrLogits, Options, evaluate
 from gradreg_torch.penalty import Penalty
 
 
-def frobreg(
-    model: ModelOrLogits,
-    x: Inputs,
-    *,
-    mode: str = "auto",
-    batchnorm: str = "batch",
-    wrt: Wrt = None,
-    reduction: str = "mean",
-    chunk_size: int | None = None,
-    check_values: bool | None = None,
-) -> Tensor:
+def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tensor:
     """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
 
     In forward mode it is ‖JV‖²_F with V = I: i Jacobian-vector products, the cheaper where i < m.
@@ -28,6 +19,9 @@ def frobreg(
         The network, or the logits it gave for this x (which then must require grad).
     x : Tensor (n, …), or tuple or dict of Tensors
         Inputs, passed as ``model(x)``, ``model(*x)`` or ``model(**x)``.
+
+    Other Parameters
+    ----------------
     mode : {"auto", "reverse", "forward", "finite_difference", "one_sided_difference"}
         How products with J are computed (docs/modes.md). "auto" is reverse mode; where the model
         cannot be differentiated twice, finite differences, with a warning.
@@ -64,12 +58,10 @@ def frobreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
     """
-    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
-        values = contract(f, identity(f), chunk_size)
-    return reduce(f, values, reduction)
+    return evaluate(model, x, Identity(), **options).penalty
 
 
 class FrobReg(Penalty):
     """`frobreg` with its options kept: ``FrobReg(chunk_size=4)(model, x)``."""
 
-    function = staticmethod(frobreg)
+    R = Identity

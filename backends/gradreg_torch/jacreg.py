@@ -1,14 +1,74 @@
 """JacReg: the squared Frobenius norm of the Jacobian of the class probabilities."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from gradreg_torch import checks, forward
-from gradreg_torch.contraction import contract, identity, reduce
-from gradreg_torch.forward_pass import ForwardPass, Inputs, ModelOrLogits, Wrt, forward_pass
+from gradreg_torch import _arguments
+from gradreg_torch._engine import (
+    Identity,
+    Inputs,
+    ModelOrLogits,
+    Options,
+    Side,
+    evaluate,
+)
+from gradreg_torch._engine.sums import at_least_single
 from gradreg_torch.penalty import Penalty
-from gradreg_torch.probes import batch_probes
-from gradreg_torch.sums import at_least_single, sum_of_squares
+from gradreg_torch.probes import Probes
+
+
+@dataclass(frozen=True)
+class SoftmaxJacobian(Probes):
+    """R = S = ∂p/∂z, or S [r₁ … r_q] / √q; S is never detached."""
+
+    num_probes: int | None = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.exact and (self.generator is not None or self.shared_probe):
+            raise ValueError(
+                "shared_probe and generator belong to the projected form, which needs "
+                "num_probes >= 1; got num_probes=None"
+            )
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of S is contracted."""
+        return self.probes is None and self.num_probes is None
+
+    @property
+    def same_for_all(self) -> bool:  # type: ignore[override]
+        """The exact form has I for all examples, the projected form may share its probes."""
+        return self.exact or self.shared_probe
+
+    @property
+    def averaged(self) -> bool:  # type: ignore[override]
+        """Whether the columns are probes."""
+        return not self.exact
+
+    def columns(self, side: Side) -> Tensor:
+        """I, or the probes; `factor` multiplies them by S."""
+        return Identity().columns(side) if self.exact else super().columns(side)
+
+    def factor(self, output: Tensor) -> Callable[[Tensor], Tensor]:
+        """r ↦ S r = p∘(r − ⟨p, r⟩), S = diag(p) − ppᵀ, without S itself.
+
+        S 1 = 0, so r_c is taken off first, c the likeliest class: then ⟨p, r⟩ has no large term,
+        and nothing cancels where p is nearly onehot.
+        """
+        z = at_least_single(_arguments.rows_of_logits(output))
+        _arguments.more_than_one_class(z)
+        p, c = z.softmax(dim=1), z.argmax(dim=1)[:, None]
+
+        def S(columns: Tensor) -> Tensor:
+            r = at_least_single(columns)
+            r = r - r.gather(2, c.expand(r.shape[0], -1, 1))
+            return p * (r - (p * r).sum(dim=2, keepdim=True))
+
+        return S
 
 
 def jacreg(
@@ -20,12 +80,7 @@ def jacreg(
     num_probes: int | None = None,
     shared_probe: bool = False,
     generator: torch.Generator | None = None,
-    mode: str = "auto",
-    batchnorm: str = "batch",
-    wrt: Wrt = None,
-    reduction: str = "mean",
-    chunk_size: int | None = None,
-    check_values: bool | None = None,
+    **options: Unpack[Options],
 ) -> Tensor:
     """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
 
@@ -35,7 +90,7 @@ def jacreg(
 
     Parameters
     ----------
-    model, x, mode, batchnorm, wrt, reduction, chunk_size, check_values
+    model, x, options
         As in `frobreg`; the model returns *logits* (n, k), not probabilities.
     probes, probe, shared_probe, generator
         As in `spectreg`, for the projected form.
@@ -61,33 +116,11 @@ def jacreg(
     Sokolić, Giryes, Sapiro, Rodrigues, "Robust large margin deep neural networks" (2016);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), JacReg.
     """
-    if probes is None and num_probes is None and (generator is not None or shared_probe):
-        raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
-    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
-        if probes is None and num_probes is None:
-            r, q = identity(f), 1
-        else:
-            q = 1 if num_probes is None else num_probes
-            r = batch_probes(f, probes, probe, q, shared_probe, generator)
-            q = r.shape[2]
-        if f.mode == "forward":
-            J_V = forward.jvp(f, r, chunk_size)
-            values = sum_of_squares(torch.einsum("nkl,qnl->qnk", softmax_jacobian(f), J_V)) / q
-        else:
-            S_r = torch.einsum("nkl,nlq->nkq", softmax_jacobian(f), at_least_single(r))
-            values = contract(f, S_r, chunk_size) / q
-    return reduce(f, values, reduction)
-
-
-def softmax_jacobian(f: ForwardPass) -> Tensor:
-    """S = ∂p/∂z = diag(p) − p pᵀ, shape (n, k, l). Symmetric, and its rows sum to zero."""
-    z = checks.rows_of_logits(f.output)
-    checks.more_than_one_class(z)
-    p = at_least_single(z).softmax(dim=1)
-    return torch.diag_embed(p) - torch.einsum("nk,nl->nkl", p, p)
+    R = SoftmaxJacobian(probes, probe, num_probes, shared_probe, generator)
+    return evaluate(model, x, R, **options).penalty
 
 
 class JacReg(Penalty):
     """`jacreg` with its options kept: ``JacReg()(model, x)``."""
 
-    function = staticmethod(jacreg)
+    R = SoftmaxJacobian

@@ -5,18 +5,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradreg_torch import checks
-from gradreg_torch.forward_pass import ForwardPass
-from gradreg_torch.sums import at_least_single
+from gradreg_torch import _arguments
+from gradreg_torch._engine import checks
+from gradreg_torch._engine.checks import LossFunction
+from gradreg_torch._engine.sums import at_least_single
 
-Loss = str | checks.LossFunction
+Loss = str | LossFunction
 
 
 def target_probabilities(y: Any, z: Tensor, reads: bool) -> Tensor:
     """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
-    checks.same_device("y", y, z)
+    _arguments.same_device("y", y, z)
     if y.ndim != 2:
-        return torch.nn.functional.one_hot(checks.labels(y, z, reads), z.shape[1]).to(z.dtype)
+        return torch.nn.functional.one_hot(_arguments.labels(y, z, reads), z.shape[1]).to(z.dtype)
     if y.shape != z.shape:
         raise ValueError(
             f"expected y with shape ({z.shape[0]},) or {tuple(z.shape)}, got {tuple(y.shape)}"
@@ -30,7 +31,7 @@ def target_probabilities(y: Any, z: Tensor, reads: bool) -> Tensor:
 
 def targets(y: Any, z: Tensor) -> Tensor:
     """Regression targets of the shape of the outputs z (n, …)."""
-    checks.same_device("y", y, z)
+    _arguments.same_device("y", y, z)
     if y.shape != z.shape:
         raise ValueError(
             f"expected y with shape {tuple(z.shape)} like the outputs, got {tuple(y.shape)}; "
@@ -41,34 +42,34 @@ def targets(y: Any, z: Tensor) -> Tensor:
     return y
 
 
-def cross_entropy(f: ForwardPass, y: Any) -> Tensor:
+def cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
     """L = −Σ_k y_k log p_k of every example, (n,)."""
-    z = checks.rows_of_logits(f.output)
-    checks.more_than_one_class(z)
-    checks.same_device("y", y, z)
-    if y.ndim != 2:
-        y = checks.labels(y, z, f.check_values)
-    else:
-        y = target_probabilities(y, z, f.check_values)
+    z = _arguments.rows_of_logits(output)
+    _arguments.more_than_one_class(z)
+    _arguments.same_device("y", y, z)
+    y = _arguments.labels(y, z, reads) if y.ndim != 2 else target_probabilities(y, z, reads)
     return torch.nn.functional.cross_entropy(z, y, reduction="none")
 
 
-def cross_entropy_gradient(f: ForwardPass, y: Any) -> Tensor:
+def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
-    z = checks.rows_of_logits(f.output)
-    checks.more_than_one_class(z)
-    y = at_least_single(target_probabilities(y, z, f.check_values))
+    z = _arguments.rows_of_logits(output)
+    _arguments.more_than_one_class(z)
+    y = at_least_single(target_probabilities(y, z, reads))
     return at_least_single(z).softmax(dim=1) * y.sum(dim=1, keepdim=True) - y
 
 
-def mean_squared_error(f: ForwardPass, y: Any) -> Tensor:
+def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:
     """L = (1/m) Σ_k (z_k − y_k)² of every example, (n,). No ½: the mean over outputs."""
-    return (f.output - targets(y, f.output)).reshape(f.logits.shape).square().mean(dim=1)
+    del reads
+    return flat(output - targets(y, output)).square().mean(dim=1)
 
 
-def mean_squared_error_gradient(f: ForwardPass, y: Any) -> Tensor:
+def mean_squared_error_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = 2 (z − y) / m; shape (n, k)."""
-    return 2 * (f.output - targets(y, f.output)).reshape(f.logits.shape) / f.logits.shape[1]
+    del reads
+    residual = flat(output - targets(y, output))
+    return 2 * residual / residual.shape[1]
 
 
 LOSSES = {
@@ -77,32 +78,36 @@ LOSSES = {
 }
 
 
-def loss_gradient(f: ForwardPass, y: Any, loss: Loss) -> Tensor:
+def flat(output: Tensor) -> Tensor:
+    """Outputs (n, …) as (n, m)."""
+    return output.reshape(output.shape[0], -1)
+
+
+def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """∂L/∂z (n, k) of a loss by name, or of any loss (outputs, y) ↦ (n,) by differentiation."""
     if callable(loss):
-        return loss_derivative(f, y, loss).reshape(f.logits.shape)
-    return LOSSES[checks.choice("loss", loss, LOSSES)][1](f, y)
+        return flat(loss_derivative(output, y, loss))
+    return LOSSES[checks.choice("loss", loss, LOSSES)][1](output, y, reads)
 
 
-def loss_derivative(f: ForwardPass, y: Any, loss: checks.LossFunction) -> Tensor:
+def loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
     if torch.compiler.is_compiling():  # where autograd.grad is refused
-        return torch.func.grad(total)(f.output, y, loss)
-    (R,) = torch.autograd.grad(total(f.output, y, loss), f.output, create_graph=True)
+        return torch.func.grad(total)(output, y, loss)
+    (R,) = torch.autograd.grad(total(output, y, loss), output, create_graph=True)
     return R
 
 
-def total(output: Tensor, y: Any, loss: checks.LossFunction) -> Tensor:
+def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
     """Σ L over the batch: one example's loss depends on its outputs alone."""
-    return checks.per_example_loss(loss(output, y), output).sum()
+    return _arguments.per_example_loss(loss(output, y), output).sum()
 
 
-def training_loss(f: ForwardPass, y: Any, loss: Loss) -> Tensor:
+def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """The batch mean of a loss by name, or the scalar of any loss (outputs, y) ↦ ()."""
     if not callable(loss):
-        value = LOSSES[checks.choice("loss", loss, LOSSES)][0](f, y).mean()
-    else:
-        value = loss(f.output, y)
-        if not isinstance(value, Tensor) or value.ndim != 0:
-            raise ValueError("expected the training loss to be a scalar; take its batch mean")
-    return value if f.create_graph else value.detach()
+        return LOSSES[checks.choice("loss", loss, LOSSES)][0](output, y, reads).mean()
+    value = loss(output, y)
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        raise ValueError("expected the training loss to be a scalar; take its batch mean")
+    return value

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gradreg_torch import checks
-from gradreg_torch.forward_pass import ForwardPass, Inputs, Wrt, forward_pass, on_cpu
-from gradreg_torch.inputs import by_name
+from gradreg_torch import _arguments
+from gradreg_torch._engine import checks
+from gradreg_torch._engine.batch_norm import uses_batch_statistics
+from gradreg_torch._engine.call import reads_values
+from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of
+from gradreg_torch._engine.model import Model
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
-from gradreg_torch.running import Model
 
 
 class Objective(NamedTuple):
@@ -78,70 +79,45 @@ def objective(
             "one here and add the others to the loss: frobreg(model, x), say"
         )
     options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
-    own = {"wrt": wrt, "check_values": check_values}
+    options |= {"wrt": wrt, "check_values": check_values}
+    reads = reads_values(by_name(x), check_values)
     if unlabelled is not None:
-        checks.no_labels(penalty)
-        f = plain_pass(model, x, check_values)
-        penalised = penalty(model, unlabelled, **own, **options)
-    elif not (torch.is_grad_enabled() and penalty.training) or statistics_of_its_own(
-        model, penalty
-    ):
-        f = plain_pass(model, x, check_values)
-        penalised = penalty(model, x, y, **own, **options)
+        _arguments.no_labels(penalty)
+        output = plain_pass(model, x, reads)
+        penalised = penalty(model, unlabelled, **options)
+    elif not penalty.in_training() or (
+        penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
+    ):  # the loss then has a pass of its own
+        output = plain_pass(model, x, reads)
+        penalised = penalty(model, x, y, **options)
     elif not penalty.due():
-        f, penalised = plain_pass(model, x, check_values), penalty.zero(x)
+        output, penalised = plain_pass(model, x, reads), penalty.zero(x)
     elif penalty.fraction < 1:
-        f, penalised = in_part(model, x, y, penalty, options, wrt, check_values)
+        output, penalised = in_part(model, x, y, penalty, options)
     else:
-        with forward_pass(model, x, wrt, check_values, **way(penalty)) as f:
-            # First the penalty: in forward mode its products and the logits are one pass.
-            penalised = penalty.every * penalty.value(f, x, y, **options)
-    return Objective(training_loss(f, y, loss), penalised, f.output)
+        value, output = penalty.evaluated(model, x, y, update_statistics=True, **options)
+        penalised = penalty.every * value
+    return Objective(training_loss(output, y, loss, reads), penalised, output)
 
 
-def way(penalty: Penalty) -> dict[str, Any]:
-    """How the pass is made that loss and penalty share."""
-    mode, policy = (
-        penalty.options.get(k, d) for k, d in (("mode", "auto"), ("batchnorm", "batch"))
-    )
-    return {"mode": mode, "batchnorm": policy, "update_statistics": True}
-
-
-def plain_pass(model: Callable[..., Tensor], x: Inputs, check_values: bool | None) -> ForwardPass:
-    """A pass without input gradients: no dearer than any step's."""
+def plain_pass(model: Callable[..., Tensor], x: Inputs, reads: bool) -> Tensor:
+    """The output of a pass without input gradients: no dearer than any step's."""
     inputs = by_name(x)
-    reads = (
-        on_cpu(inputs) if check_values is None else check_values
-    ) and not torch.compiler.is_compiling()
-    f = ForwardPass(None, inputs, "reverse", torch.is_grad_enabled(), reads, True)
-    f.accept(Model(model, x)(inputs), grad=False)
-    return f
-
-
-def statistics_of_its_own(model: Callable[..., Tensor], penalty: Penalty) -> bool:
-    """Whether the penalty is of batch norm in another mode than the loss, or may be."""
-    if penalty.options.get("batchnorm") != "eval":
-        return False
-    return not isinstance(model, nn.Module) or any(
-        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-        for part in model.modules()
-    )
+    output = Model(model, x)(inputs)
+    checks.output(output, first_of(inputs).shape[0], grad=False)
+    if reads:
+        checks.finite(inputs, output, model)
+    plain: Tensor = output
+    return plain
 
 
 def in_part(
-    model: Callable[..., Tensor],
-    x: Inputs,
-    y: Tensor,
-    penalty: Penalty,
-    options: dict[str, Any],
-    wrt: Wrt,
-    check_values: bool | None,
-) -> tuple[ForwardPass, Tensor]:
-    """The pass of the whole batch, in two parts, and the penalty of the first."""
+    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """The output of the whole batch, in two passes, and the penalty of the part drawn."""
     part = penalty.subset(x)
-    settings = way(penalty) | {"batchnorm": "error"}
-    with forward_pass(model, part.x, wrt, check_values, **settings) as f:
-        penalised = penalty.of_part(f, part, y, **options)
+    # In each pass batch norm would have statistics of its own.
+    options["batchnorm"] = "error"
+    value, output = penalty.of_part(model, part, y, update_statistics=True, **options)
     rest = Model(model, x)(by_name(part.others)) if len(part.rest) else None
-    f.evaluated = part.whole(f.output, rest)
-    return f, penalised
+    return part.whole(output, rest), value

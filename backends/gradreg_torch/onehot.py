@@ -1,25 +1,38 @@
 """Onehot: the squared input gradient of one logit, that of the true class."""
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import ClassVar, Unpack
 
-from gradreg_torch import checks
-from gradreg_torch.contraction import contract, reduce
-from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from gradreg_torch import _arguments
+from gradreg_torch._engine import (
+    Contraction,
+    Inputs,
+    ModelOrLogits,
+    Options,
+    Side,
+    evaluate,
+)
 from gradreg_torch.penalty import Penalty
 
 
-def onehot(
-    model: ModelOrLogits,
-    x: Inputs,
-    y: Tensor,
-    *,
-    mode: str = "auto",
-    batchnorm: str = "batch",
-    wrt: Wrt = None,
-    reduction: str = "mean",
-    check_values: bool | None = None,
-) -> Tensor:
+@dataclass(frozen=True)
+class Label(Contraction):
+    """R = e_y, one column."""
+
+    y: Tensor
+    forward_mode: ClassVar[bool] = False
+
+    def columns(self, side: Side) -> Tensor:
+        """R[n, k, 1]."""
+        z = _arguments.rows_of_logits(side.z)
+        e_y = one_hot(_arguments.labels(self.y, z, side.reads), z.shape[1])
+        return e_y.to(z.dtype)[:, :, None]
+
+
+def onehot(model: ModelOrLogits, x: Inputs, y: Tensor, **options: Unpack[Options]) -> Tensor:
     """‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
 
     *Random onehot*, √m·e_c with c uniform on all m classes, is a law of probes:
@@ -27,7 +40,7 @@ def onehot(
 
     Parameters
     ----------
-    model, x, mode, batchnorm, wrt, reduction, check_values
+    model, x, options
         As in `frobreg`; there is no forward mode; the model returns logits (n, k).
     y : Tensor (n,)
         Labels in [0, m), of an integer dtype.
@@ -50,16 +63,10 @@ def onehot(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), Onehot and Random onehot.
     """
-    checks.not_forward(mode)
-    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
-        z = checks.rows_of_logits(f.output)
-        e_y = torch.nn.functional.one_hot(checks.labels(y, z, f.check_values), z.shape[1])
-        values = contract(f, e_y.to(z.dtype)[:, :, None])
-    return reduce(f, values, reduction)
+    return evaluate(model, x, Label(y), **options).penalty
 
 
 class Onehot(Penalty):
     """`onehot` with its options kept: ``Onehot()(model, x, y)``."""
 
-    function = staticmethod(onehot)
-    takes_labels = True
+    R = Label

@@ -1,16 +1,24 @@
 """The base of the `nn.Module` twins: a function of this package with its options kept."""
 
-import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch import checks
-from gradreg_torch.forward_pass import ForwardPass, Inputs, ModelOrLogits
-from gradreg_torch.subset import Subset
-from gradreg_torch.sums import at_least_single
+from gradreg_torch import _arguments
+from gradreg_torch._engine import (
+    Contraction,
+    Evaluated,
+    Inputs,
+    ModelOrLogits,
+    Options,
+    checks,
+    evaluate,
+)
+from gradreg_torch._engine.sums import at_least_single
+from gradreg_torch._subset import Subset
 
 
 class Penalty(nn.Module):
@@ -40,14 +48,14 @@ class Penalty(nn.Module):
     bit.
     """
 
-    function: ClassVar[Callable[..., Tensor]]
-    takes_labels: ClassVar[bool] = False
-    names: ClassVar[tuple[str, ...]]
+    R: ClassVar[Callable[..., Contraction]]
+    takes_labels: ClassVar[bool]
+    own_options: ClassVar[frozenset[str]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        known = inspect.signature(cls.function).parameters.values()
-        cls.names = tuple(p.name for p in known if p.kind is p.KEYWORD_ONLY)
+        names = {field.name for field in fields(cls.R)}  # type: ignore[arg-type]
+        cls.takes_labels, cls.own_options = "y" in names, frozenset(names - {"y"})
 
     def __init__(
         self,
@@ -58,18 +66,13 @@ class Penalty(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        for name in options:
-            if name not in self.names:
-                known = sorted({"every", "fraction", "generator", *self.names})
-                raise TypeError(
-                    f"expected options of {type(self).__name__} among {', '.join(known)}; "
-                    f"got {name!r}"
-                )
-        self.every, self.fraction = checks.count("every", every), checks.fraction(fraction)
+        known = {"every", "fraction", "generator", *self.own_options, *Options.__annotations__}
+        checks.option_names(type(self).__name__, options, known)
+        self.every, self.fraction = checks.count("every", every), _arguments.fraction(fraction)
         self.generator, self.step = generator, 0
-        draws = generator is not None and "generator" in self.names
+        draws = generator is not None and "generator" in self.own_options
         self.options = options | ({"generator": generator} if draws else {})
-        checks.fraction_of_what(self.fraction, generator, options.get("reduction"))
+        _arguments.fraction_of_what(self.fraction, generator, options.get("reduction"))
         if generator is not None and not draws and self.fraction == 1:
             raise TypeError(f"expected {type(self).__name__} without generator: it draws nothing")
 
@@ -78,19 +81,22 @@ class Penalty(nn.Module):
     ) -> Tensor:
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
         if not self.in_training():
-            return self.value(model, x, y, **options)
+            return self.evaluated(model, x, y, **options).penalty
         if not self.due():
             return self.zero(x)
         if self.fraction == 1:
-            return self.every * self.value(model, x, y, **options)
-        checks.model_for_fraction(model)
-        part = self.subset(x)
-        return self.of_part(model, part, y, **options)
+            return self.every * self.evaluated(model, x, y, **options).penalty
+        _arguments.model_for_fraction(model)
+        return self.of_part(model, self.subset(x), y, **options).penalty
 
-    def value(self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any) -> Tensor:
-        """The function, whatever `every` and `fraction` are."""
-        labels = (y,) if self.takes_labels else ()
-        return type(self).function(model, x, *labels, **(self.options | options))
+    def evaluated(
+        self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any
+    ) -> Evaluated:
+        """The function's value, whatever `every` and `fraction` are, and the model's output."""
+        options = self.options | options
+        own = {name: options.pop(name) for name in self.own_options & options.keys()}
+        R = self.R(y, **own) if self.takes_labels else self.R(**own)
+        return evaluate(model, x, R, **options)
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
@@ -120,14 +126,16 @@ class Penalty(nn.Module):
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any
-    ) -> Tensor:
-        """The penalty of the examples of a subset, scaled to the batch."""
-        if self.options.get("batchnorm", "batch") == "batch" and not isinstance(model, ForwardPass):
+    ) -> Evaluated:
+        """The penalty of the examples of a subset, scaled to the batch, and their output."""
+        if self.options.get("batchnorm", "batch") == "batch":
             options["batchnorm"] = "error"  # of a part of the batch it would be another number
         if options.get("probes") is not None and not self.options.get("shared_probe"):
             options["probes"] = options["probes"][part.rows]
-        value = self.value(model, part.x, None if y is None else y[part.rows], **options)
-        return self.every * (part.scale if self.options.get("reduction") == "sum" else 1) * value
+        labels = None if y is None else y[part.rows]
+        value, output = self.evaluated(model, part.x, labels, **options)
+        scale = part.scale if self.options.get("reduction") == "sum" else 1
+        return Evaluated(self.every * scale * value, output)
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
         """Options that follow from the loss that is trained with; none, mostly."""

@@ -1,14 +1,16 @@
 """Laws of probes r with E[r rᵀ] = I, drawn on the device; the table of `gradreg_ref.probes`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from math import sqrt
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gradreg_torch import checks
-from gradreg_torch.contraction import side
-from gradreg_torch.forward_pass import ForwardPass
+from gradreg_torch import _arguments
+from gradreg_torch._engine import Contraction, Side, checks, distributed
 
 Draw = Callable[[torch.Generator, int, int, int], Tensor]
 
@@ -84,29 +86,63 @@ def draw_probes(
     return LAWS[probe](generator, n, m, num_probes).to(dtype)
 
 
-def batch_probes(
-    f: ForwardPass,
-    probes: Tensor | None,
-    probe: str,
-    num_probes: int,
-    shared_probe: bool,
-    generator: torch.Generator | None,
-) -> Tensor:
-    """The probes r[n, k, q] of a batch, of m = k coordinates: those given, checked, or new."""
-    if shared_probe:
-        f.same_for_all()
-    m = side(f)
-    z = f.example if f.mode == "forward" else f.logits
-    n = z.shape[0]
-    if probes is not None:
-        r = checks.probes(probes, z, m, shared_probe)
-    else:
-        checks.choice("probe", probe, LAWS)
-        if checks.count("num_probes", num_probes) >= m:
+@dataclass(frozen=True)
+class Probes(Contraction):
+    """R = [r₁ … r_q] / √q of the probes given, checked, or of new ones (V in forward mode)."""
+
+    averaged: ClassVar[bool] = True  # type: ignore[misc]
+
+    probes: Tensor | None = None
+    probe: str = "gaussian"
+    num_probes: int = 1
+    shared_probe: bool = False
+    generator: torch.Generator | None = None
+
+    @property
+    def same_for_all(self) -> bool:  # type: ignore[override]
+        """Whether the batch shares its probes."""
+        return self.shared_probe
+
+    def columns(self, side: Side) -> Tensor:
+        """The probes r[n, k, q]."""
+        r = self.drawn(side) if self.probes is None else self.given(side)
+        return r.expand(side.n, -1, -1)
+
+    def given(self, side: Side) -> Tensor:
+        """The probes that were passed."""
+        return _arguments.probes(self.probes, side.like, side.size, self.shared_probe)
+
+    def drawn(self, side: Side) -> Tensor:
+        """New probes of the law."""
+        checks.choice("probe", self.probe, LAWS)
+        if checks.count("num_probes", self.num_probes) >= side.size:
             raise ValueError(
-                f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "
-                "value at the same cost and without noise; use frobreg (or jacreg without probes)"
+                f"expected num_probes < m = {side.size}, got {self.num_probes}: m products give "
+                "the exact value at the same cost and without noise; use frobreg (or jacreg "
+                "without probes)"
             )
-        g = checks.generator(generator, z)
-        r = LAWS[probe](g, 1 if shared_probe else n, m, num_probes).to(z.dtype)
-    return r.expand(n, m, r.shape[2])
+        g, n = _arguments.generator(self.generator, side.like), 1 if self.shared_probe else side.n
+        return LAWS[self.probe](g, n, side.size, self.num_probes).to(side.like.dtype)
+
+
+def rank_generator(
+    seed: int, device: torch.device | str = "cpu", rank: int | None = None
+) -> torch.Generator:
+    """A generator of this rank: one seed, independent probes on every rank.
+
+    Parameters
+    ----------
+    seed : int
+        The same on every rank, >= 0.
+    device : torch.device or str
+        Where probes are drawn: that of the logits.
+    rank : int, optional
+        By default that of the process group, 0 where there is none.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"expected seed to be a whole number >= 0, got {seed!r}")
+    if rank is None:
+        rank = torch.distributed.get_rank() if distributed.parallel() else 0
+    # Hashed, as neighbouring seeds of some generators start alike.
+    mixed = int.from_bytes(sha256(f"{seed} {rank}".encode()).digest()[:8], "big")
+    return torch.Generator(device).manual_seed(mixed % 2**63)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import isfinite
 
-from gradreg_torch import checks
+from gradreg_torch._engine import checks
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """SpectReg: a random projection of the logits Jacobian, an unbiased estimate of FrobReg."""
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
-from gradreg_torch.contraction import contract, reduce
-from gradreg_torch.forward_pass import Inputs, ModelOrLogits, Wrt, forward_pass
+from gradreg_torch._engine import Inputs, ModelOrLogits, Options, evaluate
 from gradreg_torch.penalty import Penalty
-from gradreg_torch.probes import batch_probes
+from gradreg_torch.probes import Probes
 
 
 def spectreg(
@@ -18,12 +19,7 @@ def spectreg(
     num_probes: int = 1,
     shared_probe: bool = False,
     generator: torch.Generator | None = None,
-    mode: str = "auto",
-    batchnorm: str = "batch",
-    wrt: Wrt = None,
-    reduction: str = "mean",
-    chunk_size: int | None = None,
-    check_values: bool | None = None,
+    **options: Unpack[Options],
 ) -> Tensor:
     """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
 
@@ -32,7 +28,7 @@ def spectreg(
 
     Parameters
     ----------
-    model, x, mode, batchnorm, wrt, reduction, chunk_size, check_values
+    model, x, options
         As in `frobreg`.
     probes : Tensor (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits, of the dtype
@@ -67,13 +63,11 @@ def spectreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
-    with forward_pass(model, x, wrt, check_values, mode=mode, batchnorm=batchnorm) as f:
-        r = batch_probes(f, probes, probe, num_probes, shared_probe, generator)
-        values = contract(f, r, chunk_size) / r.shape[2]
-    return reduce(f, values, reduction)
+    R = Probes(probes, probe, num_probes, shared_probe, generator)
+    return evaluate(model, x, R, **options).penalty
 
 
 class SpectReg(Penalty):
     """`spectreg` with its options kept: ``SpectReg(generator=g)(model, x)``."""
 
-    function = staticmethod(spectreg)
+    R = Probes

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch import checks
-from gradreg_torch.sums import at_least_single
+from gradreg_torch._engine import checks
+from gradreg_torch._engine.sums import at_least_single
 
 
 def weight_decay(model: nn.Module) -> Tensor:

@@ -6,6 +6,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 import torch.nn.functional as F
+from gradreg_torch import _engine
 from torch import nn
 from torch_backend import layers
 
@@ -43,15 +44,15 @@ TORCH_S_OWN = {
 @pytest.mark.parametrize("name", ["layer norm", "batch norm, training", "instance norm"])
 def test_torch_s_own_kernels_are_silently_wrong_in_forward_mode(name, monkeypatch):
     """Why they are decomposed, and that the table would show it."""
-    monkeypatch.setattr(gt.normalisation, "FORMULAS", TORCH_S_OWN)
-    monkeypatch.setattr(gt.graph, "WRONG_IN_FORWARD_MODE", ("no such node",))
+    monkeypatch.setattr(_engine.normalisation, "FORMULAS", TORCH_S_OWN)
+    monkeypatch.setattr(_engine.graph, "WRONG_IN_FORWARD_MODE", ("no such node",))
     said = layers.outcome(layers.CASES[name], "forward")
     assert said.startswith(("WRONG", "refused: expected a model that torch.func.jvp can run"))
 
 
 @pytest.mark.parametrize("name", ["layer norm", "instance norm"])
 def test_a_kernel_that_gets_past_the_formulas_is_refused(name, monkeypatch):
-    monkeypatch.setattr(gt.normalisation, "FORMULAS", {})
+    monkeypatch.setattr(_engine.normalisation, "FORMULAS", {})
     with pytest.raises(ValueError, match="whose forward mode is silently wrong"):
         layers.penalty(*layers.made(layers.CASES[name]), "forward")
 
@@ -88,5 +89,5 @@ def test_finite_differences_do_not_cross_kinks():
 
 
 def test_crossed_kinks_would_be_seen(monkeypatch):
-    monkeypatch.setattr(gt.forward_pass, "kinks", lambda found: set())
+    monkeypatch.setattr(_engine.linearised, "kinks", lambda found: set())
     assert (gradient("finite_difference") - gradient("reverse")).norm() > 1

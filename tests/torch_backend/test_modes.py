@@ -6,7 +6,9 @@ import warnings
 import gradreg_torch as gt
 import pytest
 import torch
-from gradreg_torch import finite_difference
+from gradreg_torch._engine import differences
+from gradreg_torch._engine.differences import Differences
+from gradreg_torch._engine.forward import Forward
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import CheckpointError, checkpoint
@@ -69,7 +71,7 @@ def test_the_order_of_the_bias(mode, order, monkeypatch):
     model, errors = mlp(), []
     exact = gradient(gt.spectreg(model, X, probes=R, mode="reverse"), model)
     for h in (2.0**-7, 2.0**-8):
-        monkeypatch.setattr(finite_difference, "step", lambda f, h=h: torch.full((6,), h).double())
+        monkeypatch.setattr(differences, "step", lambda *_, h=h: torch.full((6,), h).double())
         near = gradient(gt.spectreg(model, X, probes=R, mode=mode), model)
         errors.append((near - exact).norm())
     assert (errors[0] / errors[1]).item() == pytest.approx(2**order, rel=0.02)
@@ -297,9 +299,9 @@ def test_warnings_come_from_auto_only():
 
 def test_a_wrong_forward_mode_turns_s21_red(monkeypatch):
     """Planted: half of the inputs' products."""
-    right = gt.forward.one_pass
+    right = Forward.one_pass
     monkeypatch.setattr(
-        gt.forward, "one_pass", lambda f, v: (lambda z, J_V, b: (z, J_V / 2, b))(*right(f, v))
+        Forward, "one_pass", lambda f, v: (lambda z, J_V, b: (z, J_V / 2, b))(*right(f, v))
     )
     with pytest.raises(Broken, match="expected"):
         BY_ID["S21"].check(Target(TorchBackend()), next(iter(bundled())))
@@ -308,8 +310,8 @@ def test_a_wrong_forward_mode_turns_s21_red(monkeypatch):
 @pytest.mark.parametrize("factor", [0.5, 1.001])
 def test_a_wrong_difference_turns_s22_red(factor, monkeypatch):
     """Planted: a quotient of another step than was taken. The value stays exact."""
-    right = finite_difference.r_J_v
-    monkeypatch.setattr(finite_difference, "r_J_v", lambda *a: factor * right(*a))
+    right = Differences.r_J_v
+    monkeypatch.setattr(Differences, "r_J_v", lambda *a: factor * right(*a))
     with pytest.raises(Broken, match="parameter gradient, finite_difference: expected"):
         BY_ID["S22"].check(Target(TorchBackend()), next(iter(bundled())))
 

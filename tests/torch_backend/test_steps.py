@@ -8,7 +8,7 @@ import gradreg_torch as gt
 import numpy as np
 import pytest
 import torch
-from gradreg_torch.subset import Subset, taken
+from gradreg_torch._subset import Subset, taken
 from torch import nn
 
 from gradreg_ref import moments

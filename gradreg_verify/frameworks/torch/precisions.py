@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gradreg_torch import checks
+from gradreg_torch import MODES
 from torch import Tensor
 
 from gradreg_ref.typing import Array
@@ -25,7 +25,7 @@ def capabilities() -> Capabilities:
         found = torch.cuda.get_device_properties(i)
         devices[f"cuda:{i}"] = f"{found.name}, {gibibytes(found.total_memory)}"
     framework = f"torch {torch.__version__}"
-    return Capabilities(framework, devices, tuple(DTYPES), checks.MODES, ("output", "input"))
+    return Capabilities(framework, devices, tuple(DTYPES), MODES, ("output", "input"))
 
 
 def tensor(a: Any, dtype: str, device: str) -> Tensor:

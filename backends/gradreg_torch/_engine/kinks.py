@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradreg_torch.graph import saved_tensor_hooks
+from gradreg_torch._engine.graph import saved_tensor_hooks
 
 PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_),

@@ -1,4 +1,4 @@
-"""How a penalty runs the user's model: in its form, on copies of its buffers, and once more."""
+"""How a penalty runs the user's model: in its form, on copies of its buffers, and repeatedly."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gradreg_torch.inputs import Inputs, Named, by_name, in_form
-from gradreg_torch.normalisation import Decomposed, RunningStatistics
+from gradreg_torch._engine.batch_norm import RunningStatistics
+from gradreg_torch._engine.inputs import Inputs, Named, by_name, first_of, in_form
+from gradreg_torch._engine.normalisation import Decomposed
 
 Buffers = dict[str, Tensor]
 Random = tuple[Tensor, Tensor | None]
@@ -70,6 +71,20 @@ class Model:
 def copied(buffers: Buffers | None) -> Buffers | None:
     """Copies, as a pass moves them."""
     return None if buffers is None else {name: b.clone() for name, b in buffers.items()}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Buffers and random state before a pass: passes beside it start from the same."""
+
+    buffers: Buffers | None
+    random: Random | None
+
+    @classmethod
+    def of(cls, model: Model, inputs: Named, mode: str) -> "Snapshot":
+        """Taken before the first pass. No pass follows one in reverse mode."""
+        random = None if mode == "reverse" else random_state(first_of(inputs))
+        return cls(model.buffers(), random)
 
 
 def in_training(model: Any) -> bool:

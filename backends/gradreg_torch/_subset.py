@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradreg_torch.inputs import Inputs, by_name
+from gradreg_torch._engine.inputs import Inputs, by_name
 
 
 @dataclass(frozen=True)

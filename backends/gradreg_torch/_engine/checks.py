@@ -41,9 +41,13 @@ def differentiable_input(name: str | int, x: Any) -> None:
         )
 
 
-def one_batch(inputs: dict[str | int, Tensor]) -> None:
-    """Differentiated inputs of equally many examples."""
-    shapes = {name: tuple(x.shape) for name, x in inputs.items()}
+def inputs(named: dict[str | int, Tensor], mode: str) -> None:
+    """Differentiable inputs of equally many examples, in a precision that the mode can use."""
+    for name, tensor in named.items():
+        differentiable_input(name, tensor)
+        if "difference" in mode and tensor.dtype in HALF:
+            raise TypeError(half(tensor.dtype))
+    shapes = {name: tuple(x.shape) for name, x in named.items()}
     if len({shape[0] for shape in shapes.values()}) > 1:
         raise ValueError(f"expected inputs of one batch size, got shapes {shapes}")
 
@@ -147,96 +151,6 @@ def finite_value(values: Tensor) -> None:
         )
 
 
-def rows_of_logits(z: Tensor) -> Tensor:
-    """Logits (n, k), one class axis, where a penalty needs classes."""
-    if z.ndim != 2:
-        raise ValueError(
-            f"expected logits with shape (n, k), got {tuple(z.shape)}; a class axis is needed "
-            "here: reshape the model's output, one row an example; for an output at every pixel or "
-            "token pass the loss as a function, loss=torch.nn.functional.cross_entropy"
-        )
-    return z
-
-
-def more_than_one_class(z: Tensor) -> None:
-    """A softmax over one class is the constant 1: the user meant something else."""
-    if z.shape[1] == 1:
-        raise ValueError(
-            "expected at least 2 logits, got m = 1: softmax of one logit is always 1; "
-            "for a binary problem return the two logits (0, z)"
-        )
-
-
-def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
-    """Class labels (n,) in [0, m), of an integer dtype, on the device of the logits."""
-    n, m = z.shape
-    same_device("y", y, z)
-    if y.shape != (n,):
-        raise ValueError(
-            f"expected labels with shape ({n},), got {tuple(y.shape)}; one class index an example"
-        )
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
-    if reads and (y.min() < 0 or y.max() >= m):
-        raise ValueError(
-            f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
-            "classes count from 0"
-        )
-    return y.long()
-
-
-def same_device(name: str, a: Any, z: Tensor) -> None:
-    """A tensor on the device of the logits: nothing is ever moved silently."""
-    if not isinstance(a, Tensor):
-        raise TypeError(f"expected {name} to be a tensor, got {type(a).__name__}")
-    if a.device != z.device:
-        raise ValueError(
-            f"expected {name} on {z.device} like the logits, got {a.device}; "
-            f"move it with {name}.to(logits.device)"
-        )
-
-
-def probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
-    """Probes r[n, k, q], k < m, like the tensor z they probe; r[1, k, q] if shared."""
-    same_device("probes", r, z)
-    if not torch.compiler.is_compiling() and r.is_inference():
-        raise ValueError("expected probes made outside inference mode; pass probes.clone()")
-    n = 1 if shared else z.shape[0]
-    if r.ndim != 3 or tuple(r.shape[:2]) != (n, m) or r.shape[2] == 0:
-        hint = (
-            "for one set of probes for the whole batch pass shared_probe=True"
-            if r.ndim == 3 and r.shape[0] == 1 and not shared
-            else "for one probe an example pass probes[:, :, None]"
-        )
-        raise ValueError(f"expected probes with shape ({n}, {m}, q), got {tuple(r.shape)}; {hint}")
-    if r.dtype != z.dtype:
-        raise TypeError(
-            f"expected probes of dtype {z.dtype} like the logits, got {r.dtype}; "
-            "convert them with probes.to(logits.dtype)"
-        )
-    return r
-
-
-def generator(g: Any, z: Tensor) -> torch.Generator:
-    """Randomness is an argument, never global state."""
-    if torch.compiler.is_compiling():
-        raise ValueError(
-            "expected probes drawn outside the compiled step, which no generator can enter; pass "
-            "objective(..., probes=draw_probes(...))"
-        )
-    if not isinstance(g, torch.Generator):
-        raise TypeError(
-            f"expected generator=torch.Generator({str(z.device)!r}).manual_seed(seed), got {g!r}; "
-            "randomness is always passed in (or pass probes= themselves)"
-        )
-    if g.device.type != z.device.type:
-        raise ValueError(
-            f"expected a generator on {z.device} like the logits, got one on {g.device}; "
-            f"make it with torch.Generator({str(z.device)!r})"
-        )
-    return g
-
-
 def count(name: str, value: Any) -> int:
     """A positive whole number."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -252,53 +166,18 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     return value
 
 
-def per_example_loss(values: Any, z: Tensor) -> Tensor:
-    """Losses (n,): one an example, not their mean, computed from the outputs."""
-    n = z.shape[0]
-    if isinstance(values, Tensor) and not values.requires_grad:
-        raise ValueError("expected a loss that depends on the outputs, got one without a graph")
-    if not isinstance(values, Tensor) or values.shape != (n,):
-        came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(
-            f"expected per-example losses with shape ({n},), got {came}; pass reduction='none' "
-            "to the loss: the loss of a batch mean makes DoubleBack 1/B² of itself"
-        )
-    return values
+def option_names(owner: str, options: Iterable[str], known: Iterable[str]) -> None:
+    """Options that their owner has."""
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"expected options of {owner} among {', '.join(sorted(known))}; got {name!r}"
+            )
 
 
-def fraction(value: Any) -> float:
-    """In (0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise ValueError(f"expected fraction in (0, 1], got {value!r}")
-    return value
-
-
-def fraction_of_what(value: float, generator: Any, reduction: Any) -> None:
-    """A part is drawn, and has no values for the others."""
-    if value < 1 and generator is None:
-        raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
-    if value < 1 and reduction == "none":
-        raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
-
-
-def model_for_fraction(model: Any) -> None:
-    """Of logits the graph of the whole batch is there, and nothing is saved."""
-    if isinstance(model, Tensor):
-        raise ValueError("expected a model with fraction, got logits; pass the model, or objective")
-
-
-def no_labels(penalty: Any) -> None:
-    """Unlabelled inputs have none."""
-    if penalty.takes_labels:
-        raise ValueError(
-            f"expected a penalty without labels for unlabelled inputs, got {penalty}; "
-            "for example SpectReg, JacReg or FrobReg"
-        )
-
-
-def not_forward(mode: Any) -> None:
+def mode_of(R: Any, mode: str) -> None:
     """DoubleBack and Onehot are one vector-Jacobian product, or i Jacobian-vector products."""
-    if mode == "forward":
+    if mode == "forward" and not R.forward_mode:
         raise ValueError(
             "expected mode='reverse' or 'finite_difference', got 'forward': one gradient would "
             "take a product for every input coordinate"
@@ -331,7 +210,5 @@ def half(dtype: torch.dtype) -> str:
     )
 
 
-MODES = ("auto", "reverse", "forward", "finite_difference", "one_sided_difference")
-BATCHNORM = ("batch", "eval", "error")
-REDUCTIONS = ("none", "mean", "sum")
+HALF = (torch.float16, torch.bfloat16)
 LossFunction = Callable[[Tensor, Tensor], Tensor]

@@ -7,34 +7,10 @@ differences, and reverse mode where parameters stay unsharded.
 
 import sys
 import warnings
-from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-
-def rank_generator(
-    seed: int, device: torch.device | str = "cpu", rank: int | None = None
-) -> torch.Generator:
-    """A generator of this rank: one seed, independent probes on every rank.
-
-    Parameters
-    ----------
-    seed : int
-        The same on every rank, >= 0.
-    device : torch.device or str
-        Where probes are drawn: that of the logits.
-    rank : int, optional
-        By default that of the process group, 0 where there is none.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"expected seed to be a whole number >= 0, got {seed!r}")
-    if rank is None:
-        rank = torch.distributed.get_rank() if parallel() else 0
-    # Hashed, as neighbouring seeds of some generators start alike.
-    mixed = int.from_bytes(sha256(f"{seed} {rank}".encode()).digest()[:8], "big")
-    return torch.Generator(device).manual_seed(mixed % 2**63)
 
 
 def parallel() -> bool:

@@ -23,8 +23,12 @@ NO_DOUBLE_BACKWARD = {
     "MiopenRnnBackward0": "a MIOpen recurrent layer",
     "CompiledFunctionBackward": "a part compiled by torch.compile",
 }
-BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
-WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
+WRONG_IN_FORWARD_MODE = (
+    "NativeLayerNorm",
+    "NativeBatchNorm",
+    "CudnnBatchNorm",
+    "MiopenBatchNorm",
+)
 NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
 REMEDIES = {
     "a cuDNN recurrent layer": "torch.backends.cudnn.flags(enabled=False)",
@@ -48,16 +52,6 @@ def nodes(t: Tensor) -> list[Any]:
 def names_of(found: list[Any]) -> set[str]:
     """Their names."""
     return {node.name() for node in found}
-
-
-def couples_examples(found: list[Any]) -> bool:
-    """Whether there is batch norm over more than one example, with the statistics of the batch."""
-    return any(
-        node.name().startswith(BATCH_NORM)
-        and getattr(node, "_saved_training", False)
-        and node._saved_input.shape[0] > 1  # instance norm is batch norm of one example
-        for node in found
-    )
 
 
 def without_double_backward(names: set[str]) -> list[str]:

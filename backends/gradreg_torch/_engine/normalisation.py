@@ -1,4 +1,4 @@
-"""Normalisation layers as elementary formulas, and what batch norm in training mode does.
+"""Normalisation layers as elementary formulas.
 
 torch 2.13 differentiates the kernels of layer norm, instance norm and training batch norm wrongly
 in forward mode, without a word: right value, wrong parameter gradient. In the formulas below every
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradreg_torch.graph import saved_tensor_hooks
-from gradreg_torch.sums import at_least_single
+from gradreg_torch._engine.batch_norm import REFUSING, refusal
+from gradreg_torch._engine.graph import saved_tensor_hooks
+from gradreg_torch._engine.sums import at_least_single
 
 
 def standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +70,7 @@ def batch_norm(
         y = (x - running_mean.reshape(channels)) * scale
         return affine(y, weight, bias, channels)
     if policy in REFUSING and x.shape[0] > 1:
-        raise ValueError(couples(policy))
+        raise ValueError(refusal(policy))
     y, mean, var = standardised(x, (0, *range(2, x.ndim)), eps)
     count = x.numel() // x.shape[1]
     move(running_mean, mean, momentum)
@@ -118,7 +119,7 @@ class Decomposed(TorchFunctionMode):
     Parameters
     ----------
     policy : {"batch", "eval", "error", "own R"}
-        What batch norm in training mode does; see `couples`.
+        What batch norm in training mode does; see `batch_norm`.
     """
 
     def __init__(self, policy: str) -> None:
@@ -136,55 +137,3 @@ class Decomposed(TorchFunctionMode):
         if func is F.batch_norm:
             kwargs = {**kwargs, "policy": self.policy}
         return FORMULAS.get(func, func)(*args, **kwargs)
-
-
-class RunningStatistics(TorchFunctionMode):
-    """Inside it batch norm in training mode uses its running statistics: batchnorm="eval".
-
-    Every example is then a function of itself alone.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Batch norm with ``training=False``."""
-        kwargs = dict(kwargs or {})
-        if func is F.batch_norm:
-            args, kwargs = self.fixed(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def fixed(
-        self, x: Tensor, running_mean: Any, running_var: Any, *rest: Any, **options: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """The arguments of batch norm in evaluation mode."""
-        names = ("weight", "bias", "training", "momentum", "eps")
-        options |= dict(zip(names, rest, strict=False))
-        if options.get("training"):
-            if running_mean is None:
-                raise ValueError(couples("eval"))
-            options["training"] = False
-        return (x, running_mean, running_var), options
-
-
-# What refuses it: OWN_R is "batch" for an R that is one for all examples, LOGITS "eval" too late.
-OWN_R, LOGITS = "own R", "of logits"
-REFUSING = ("error", OWN_R, LOGITS)
-
-
-def couples(policy: str) -> str:
-    """What to do about batch norm in training mode."""
-    if policy == LOGITS:
-        return (
-            "expected the model itself with batchnorm='eval', got logits that batch norm in "
-            "training mode has been applied to already; pass the model in their place"
-        )
-    if policy == OWN_R:
-        return (
-            "expected examples that do not see each other, as R is the same for all of them "
-            "(frobreg, exact jacreg, shared_probe=True), got batch norm in training mode: added up "
-            "over the batch their derivatives cancel, behind a last batch norm to zero; pass "
-            "batchnorm='eval', or use spectreg (or jacreg with num_probes=1), which draws for each"
-        )
-    return (
-        f"expected a function of every example alone (batchnorm={policy!r}), got batch norm in "
-        "training mode, which couples the examples of a batch; pass batchnorm='batch' for the "
-        "derivative of the whole batch, or batchnorm='eval' to use running statistics where kept"
-    )

@@ -66,6 +66,11 @@ def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]
     return tuple(tensors.values()), {}
 
 
+def first_of(inputs: Named) -> Tensor:
+    """One of the inputs, for batch size, dtype and device."""
+    return next(iter(inputs.values()))
+
+
 def width(inputs: Named) -> int:
     """i: input coordinates of one example, over all differentiated inputs."""
     return sum(t[0].numel() for t in inputs.values())

@@ -1,11 +1,9 @@
 """Squares, sums and means: in float32 where the network computes in float16 or bfloat16."""
 
-import torch
 from torch import Tensor
 
-from gradreg_torch import checks
-
-HALF = (torch.float16, torch.bfloat16)
+from gradreg_torch._engine import checks
+from gradreg_torch._engine.checks import HALF
 
 
 def at_least_single(t: Tensor) -> Tensor:
@@ -21,7 +19,7 @@ def sum_of_squares(products: Tensor) -> Tensor:
 
 def reduce(values: Tensor, reduction: str) -> Tensor:
     """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
-    checks.choice("reduction", reduction, checks.REDUCTIONS)
+    checks.choice("reduction", reduction, ("none", "mean", "sum"))
     if reduction == "none":
         return values
     return values.sum() if reduction == "sum" else values.mean()

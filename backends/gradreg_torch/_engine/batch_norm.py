@@ -1,0 +1,102 @@
+"""Batch norm in training mode, which couples the examples of a batch: found, fixed, or refused.
+
+docs/modes.md has the definition of each policy, the proof that derivatives cancel, and an example.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gradreg_torch._engine import graph
+
+# The user's policies, and two of ours: OWN_R is "batch" for an R that is one for all examples,
+# OF_LOGITS is "eval" where the model has run already.
+POLICIES = ("batch", "eval", "error")
+OWN_R, OF_LOGITS = "own R", "of logits"
+REFUSING = ("error", OWN_R, OF_LOGITS)
+NODES = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
+
+
+def policy_for(batchnorm: str, *, same_for_all: bool, of_logits: bool) -> str:
+    """The policy that follows from the user's, from R, and from what was passed as the model."""
+    if of_logits and batchnorm == "eval":
+        return OF_LOGITS
+    return OWN_R if same_for_all and batchnorm == "batch" else batchnorm
+
+
+def couples(found: list[Any]) -> bool:
+    """Whether a graph has batch norm over several examples with the statistics of the batch."""
+    return any(
+        node.name().startswith(NODES)
+        and getattr(node, "_saved_training", False)
+        and node._saved_input.shape[0] > 1  # instance norm is batch norm of one example
+        for node in found
+    )
+
+
+def require_no_coupling(output: Tensor, policy: str) -> None:
+    """Raise ValueError where the policy refuses the batch norm that made this output."""
+    # Inside torch.compile there is no graph to look at: there the formulas refuse.
+    if policy not in REFUSING or torch.compiler.is_compiling():
+        return
+    if couples(graph.nodes(output)):
+        raise ValueError(refusal(policy))
+
+
+def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:
+    """Whether a model has batch norm in training mode; a plain callable may have."""
+    return not isinstance(model, nn.Module) or any(
+        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
+        for part in model.modules()
+    )
+
+
+class RunningStatistics(TorchFunctionMode):
+    """Inside it batch norm in training mode uses its running statistics: batchnorm="eval".
+
+    Every example is then a function of itself alone.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Batch norm with ``training=False``."""
+        kwargs = dict(kwargs or {})
+        if func is F.batch_norm:
+            args, kwargs = self.fixed(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def fixed(
+        self, x: Tensor, running_mean: Any, running_var: Any, *rest: Any, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The arguments of batch norm in evaluation mode."""
+        names = ("weight", "bias", "training", "momentum", "eps")
+        options |= dict(zip(names, rest, strict=False))
+        if options.get("training"):
+            if running_mean is None:
+                raise ValueError(refusal("eval"))
+            options["training"] = False
+        return (x, running_mean, running_var), options
+
+
+def refusal(policy: str) -> str:
+    """What to do about batch norm in training mode."""
+    if policy == OF_LOGITS:
+        return (
+            "expected the model itself with batchnorm='eval', got logits that batch norm in "
+            "training mode has been applied to already; pass the model in their place"
+        )
+    if policy == OWN_R:
+        return (
+            "expected examples that do not see each other, as R is the same for all of them "
+            "(frobreg, exact jacreg, shared_probe=True), got batch norm in training mode: added up "
+            "over the batch their derivatives cancel, behind a last batch norm to zero; pass "
+            "batchnorm='eval', or use spectreg (or jacreg with num_probes=1), which draws for each"
+        )
+    return (
+        f"expected a function of every example alone (batchnorm={policy!r}), got batch norm in "
+        "training mode, which couples the examples of a batch; pass batchnorm='batch' for the "
+        "derivative of the whole batch, or batchnorm='eval' to use running statistics where kept"
+    )

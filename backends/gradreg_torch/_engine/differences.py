@@ -1,0 +1,138 @@
+"""Finite differences: value exact, gradient a difference of ordinary gradients; no double backward.
+
+With v = Jᵀr, u = v/‖v‖ and h along it,
+
+    ∇_θ ‖Jᵀr‖² = 2‖v‖ ∇_θ ⟨r, J u⟩,    J u ≈ (z(x + hu) − z(x − hu)) / 2h + O(h²),
+
+(one-sided: (z(x + hu) − z(x)) / h + O(h), a pass less), so ‖v‖² comes from one vector-Jacobian
+product without a graph, and its gradient from a surrogate that autograd differentiates once,
+2‖v‖ ⟨r(θ), z(x + hu; θ) − z(x − hu; θ)⟩ / 2h. It runs wherever a forward and a backward pass do.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine import checks, graph
+from gradreg_torch._engine.contraction import Contraction
+from gradreg_torch._engine.inputs import Named, first_of
+from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
+from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visible
+from gradreg_torch._engine.reverse import Reverse
+from gradreg_torch._engine.sums import at_least_single, sum_of_squares
+
+POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
+
+
+@dataclass(frozen=True)
+class Differences:
+    """A pass that can be repeated beside x.
+
+    Parameters
+    ----------
+    at_x : Reverse
+        The pass at x.
+    model : Model
+        What runs again.
+    before : Snapshot
+        Buffers and random state before the pass, from which the passes beside it start too.
+    mode : {"finite_difference", "one_sided_difference"}
+        Two-sided or one-sided.
+    coupled, kinked : bool
+        Whether batch norm couples the examples; whether there are ReLUs or the like.
+    """
+
+    at_x: Reverse
+    model: Model
+    before: Snapshot
+    mode: str
+    coupled: bool
+    kinked: bool
+
+    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+        """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
+        del chunk_size
+        output, inputs = self.at_x.output, self.at_x.inputs
+        columns = R.factor(output)(R.columns(self.at_x.side).permute(2, 0, 1)).to(output.dtype)
+        pieces = Pieces() if self.kinked else None
+        if pieces is not None:
+            with torch.no_grad():
+                self.again(inputs, pieces)
+        squares = torch.stack([self.column(r, pieces) for r in columns]).sum(dim=0)
+        return R.total(squares, columns.shape[0]), output
+
+    def column(self, r: Tensor, pieces: Pieces | None) -> Tensor:
+        """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]."""
+        inputs = self.at_x.inputs
+        v = torch.autograd.grad(
+            self.at_x.logits,
+            list(inputs.values()),
+            r.detach(),
+            retain_graph=True,
+            allow_unused=True,
+        )
+        checks.reached(inputs, v)
+        square = torch.stack([sum_of_squares(t[None]) for t in v]).sum(dim=0)
+        surrogate = 2 * self.r_J_v(r, v, square.sqrt(), pieces)
+        return square + (surrogate - surrogate.detach())
+
+    def r_J_v(
+        self, r: Tensor, v: tuple[Tensor, ...], length: Tensor, pieces: Pieces | None
+    ) -> Tensor:
+        """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths."""
+        h = step(self.at_x.inputs, self.mode)
+        if self.coupled:  # one step for the batch, as J v is then a product with all of v
+            length, h = length.max().expand_as(length), h.mean().expand_as(h)
+        scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
+        if self.mode == "one_sided_difference":
+            difference = self.beside(v, scale, pieces) - at_least_single(self.at_x.logits)
+        else:
+            difference = (self.beside(v, scale, pieces) - self.beside(v, -scale, pieces)) / 2
+        return length * (at_least_single(r) * difference).sum(dim=1) / h
+
+    def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
+        """z(x + scale · v), on the pieces where x is."""
+        moved: Named = {
+            name: x + (scale.reshape(-1, *[1] * (x.ndim - 1)) * t.detach()).to(x.dtype)
+            for (name, x), t in zip(self.at_x.inputs.items(), v, strict=True)
+        }
+        logits = self.again(moved, pieces and pieces.repeat())
+        if pieces is not None and pieces.left:
+            raise ValueError(NOT_THE_SAME)
+        if pieces is not None and (left := kinks(graph.nodes(logits))):
+            raise ValueError(
+                f"expected kinks that finite differences can hold open, got "
+                f"{', '.join(sorted(left))}: a jump of the gradient divided by the step swamps it; "
+                "pass mode='reverse'"
+            )
+        return logits
+
+    def again(self, inputs: Named, pieces: Pieces | None) -> Tensor:
+        """The logits at other inputs: dropout masks and buffers as in the pass at x.
+
+        Without autocast: a difference of float16 or bfloat16 logits drowns in rounding.
+        """
+        x = first_of(inputs)
+        assert self.before.random is not None
+        with (
+            replayed(self.before.random, x),
+            torch.autocast(x.device.type, enabled=False),
+            visible(self.model.function),
+            pieces or nullcontext(),
+        ):
+            copies = {name: t.clone() for name, t in inputs.items()}
+            output = self.model(copies, copied(self.before.buffers))
+        if output.dtype in checks.HALF:
+            raise TypeError(checks.half(output.dtype))
+        return at_least_single(output.reshape(output.shape[0], -1))
+
+
+def step(inputs: Named, mode: str) -> Tensor:
+    """h (n,): ∛ε, or √ε one-sided, of √(‖x‖ · rms x), between one coordinate's size and all's."""
+    singles = [at_least_single(t.detach()) for t in inputs.values()]
+    size = sum(t[0].numel() for t in singles)
+    norm = torch.stack([sum_of_squares(t[None]) for t in singles]).sum(dim=0).sqrt()
+    scale = torch.where(norm > 0, norm / size**0.25, 1)
+    return torch.finfo(singles[0].dtype).eps ** POWER[mode] * scale

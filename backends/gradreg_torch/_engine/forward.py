@@ -1,0 +1,102 @@
+"""Forward mode: J v by Jacobian-vector products, the mirror image. Exact.
+
+With probes V of the *inputs*, E[v vᵀ] = I_i, ‖JV‖²_F has the mean ‖J‖²_F too, and for gaussian
+probes the same variance. No double backward is needed.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine import graph
+from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.inputs import Named, first_of, unflat, width
+from gradreg_torch._engine.model import Buffers, Model, random_state, replayed
+from gradreg_torch._engine.sums import sum_of_squares
+
+Accept = Callable[[Any, Buffers], Tensor]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A pass that waits for its columns: one pass gives the output and J v.
+
+    Parameters
+    ----------
+    model : Model
+        What runs.
+    inputs : dict of Tensors (n, …)
+        What J is taken with respect to.
+    accept : callable
+        Checks the output of the first pass, and keeps the buffers that moved where they shall.
+    reads : bool
+        Whether checks may read values.
+    """
+
+    model: Model
+    inputs: Named
+    accept: Accept
+    reads: bool
+
+    @property
+    def side(self) -> Side:
+        """The side of the inputs."""
+        x = first_of(self.inputs)
+        return Side(x.shape[0], width(self.inputs), like=x, reads=self.reads)
+
+    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+        """‖JV‖²_F (or ‖SJV‖²_F) of every example, (n,), and the output."""
+        output, J_V = self.jvp(R.columns(self.side), chunk_size)
+        squares = sum_of_squares(R.factor(output)(J_V))
+        return R.total(squares, J_V.shape[0]), output
+
+    def jvp(self, V: Tensor, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+        """The output, and J v (q, n, k) for columns V[n, i, q], `chunk_size` columns a pass.
+
+        Passes after the first repeat its dropout masks and move no buffers.
+        """
+        x, columns = first_of(self.inputs), V.permute(2, 0, 1)
+        random = None if torch.compiler.is_compiling() else random_state(x)
+        size = columns.shape[0] if chunk_size is None else chunk_size
+        first, *others = torch.split(columns, size)
+        output, J_V, moved = self.one_pass(first)
+        output = self.accept(output, moved)
+        if not torch.compiler.is_compiling():
+            graph.require_right_forward_mode(graph.names_of(graph.nodes(output) + graph.nodes(J_V)))
+        products = [J_V]
+        for chunk in others:
+            with nullcontext() if random is None else replayed(random, x):
+                products.append(self.one_pass(chunk)[1])
+        return output, torch.cat(products)
+
+    def one_pass(self, columns: Tensor) -> tuple[Tensor, Tensor, Buffers]:
+        """Output, J v (q, n, k) for columns (q, n, i), and buffers that moved."""
+        dtype = first_of(self.inputs).dtype
+        tangents = tuple(t.to(dtype) for t in unflat(columns, self.inputs))
+        run = partial(self.model.pure, list(self.inputs))
+        product = partial(_at, run, tuple(self.inputs.values()))
+        try:
+            if columns.shape[0] == 1:
+                output, J_v, moved = product(*(t[0] for t in tangents))
+            else:
+                own: Any = (None, 0, None)  # only J v differs from column to column
+                batched = torch.func.vmap(product, out_dims=own, randomness="same")
+                output, J_v, moved = batched(*tangents)
+        except (RuntimeError, NotImplementedError) as error:
+            raise ValueError(
+                "expected a model that torch.func.jvp can run, got "
+                f"{str(error).splitlines()[0]}; pass mode='auto'"
+            ) from error
+        return output, J_v.reshape(columns.shape[0], columns.shape[1], -1), moved
+
+
+def _at(
+    run: Callable[..., Any], x: tuple[Tensor, ...], *v: Tensor
+) -> tuple[Tensor, Tensor, Buffers]:
+    """Output, J v and moved buffers of a pure run at x, for one v."""
+    return cast("tuple[Tensor, Tensor, Buffers]", torch.func.jvp(run, x, v, has_aux=True))

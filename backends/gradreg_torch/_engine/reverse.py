@@ -1,0 +1,99 @@
+"""Reverse mode: Jᵀr by vector-Jacobian products, the gradient by double backward. Exact."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine import checks
+from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.inputs import Named
+from gradreg_torch._engine.model import Buffers, Model, math_attention
+from gradreg_torch._engine.sums import sum_of_squares
+
+Pullback = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """A pass whose graph leads from the output back to the inputs.
+
+    Parameters
+    ----------
+    output : Tensor (n, …)
+        What the model returned.
+    inputs : dict of Tensors (n, …)
+        What J is taken with respect to.
+    create_graph : bool
+        Whether the penalty will be differentiated.
+    reads : bool
+        Whether checks may read values.
+    pullback : callable, optional
+        Inside `torch.compile`: `torch.func.vjp` of the model, which compiles where a double
+        backward does not.
+    """
+
+    output: Tensor
+    inputs: Named
+    create_graph: bool
+    reads: bool
+    pullback: Pullback | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """The output as z (n, m): all axes but the batch flattened."""
+        return self.output.reshape(self.output.shape[0], -1)
+
+    @property
+    def side(self) -> Side:
+        """The side of the logits."""
+        z = self.logits
+        return Side(z.shape[0], z.shape[1], like=z, reads=self.reads, output=self.output)
+
+    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+        """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
+        columns = R.columns(self.side).permute(2, 0, 1)
+        # On the CPU a loop is the faster way too: larger products only leave the cache.
+        one_by_one = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+        size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
+        S = R.factor(self.output)
+        products = [Jt_R for rs in torch.split(columns, size) for Jt_R in self.vjp(S(rs))]
+        squares = torch.stack([sum_of_squares(Jt_R) for Jt_R in products]).sum(dim=0)
+        return R.total(squares, columns.shape[0]), self.output
+
+    def vjp(self, rs: Tensor) -> tuple[Tensor, ...]:
+        """Jᵀr for columns rs[q, n, k]; for every input a tensor (q, n, …)."""
+        batched = rs.shape[0] > 1
+        rs = rs.to(self.output.dtype).reshape(-1, *self.output.shape)
+        if self.pullback is not None:
+            products = torch.func.vmap(self.pullback)(rs) if batched else self.pullback(rs[0])
+        else:
+            products = self.gradients(rs if batched else rs[0], batched)
+        return products if batched else tuple(p[None] for p in products)
+
+    def gradients(self, r: Tensor, batched: bool) -> tuple[Tensor, ...]:
+        """The same by `torch.autograd.grad`."""
+        if self.create_graph and not r.requires_grad:
+            # torch then notices a function that cannot be differentiated twice.
+            r = r.detach().requires_grad_()
+        with math_attention():  # as in the pass: a checkpointed block is computed again here
+            products = torch.autograd.grad(
+                self.output,
+                list(self.inputs.values()),
+                r,
+                create_graph=self.create_graph,
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=batched,
+            )
+        checks.reached(self.inputs, products)
+        return products
+
+
+def functional_pass(model: Model, inputs: Named) -> tuple[Tensor, Pullback, Buffers]:
+    """Output, pullback and moved buffers by `torch.func.vjp`, inside `torch.compile`."""
+    run = partial(model.pure, list(inputs))
+    output, pullback, moved = torch.func.vjp(run, *inputs.values(), has_aux=True)  # type: ignore[misc]
+    return output, pullback, moved
