@@ -59,47 +59,6 @@ def same_device(name: str, a: Any, z: Tensor) -> None:
         )
 
 
-def probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
-    """Probes r[n, k, q], k < m, like the tensor z they probe; r[1, k, q] if shared."""
-    same_device("probes", r, z)
-    if not torch.compiler.is_compiling() and r.is_inference():
-        raise ValueError("expected probes made outside inference mode; pass probes.clone()")
-    n = 1 if shared else z.shape[0]
-    if r.ndim != 3 or tuple(r.shape[:2]) != (n, m) or r.shape[2] == 0:
-        hint = (
-            "for one set of probes for the whole batch pass shared_probe=True"
-            if r.ndim == 3 and r.shape[0] == 1 and not shared
-            else "for one probe an example pass probes[:, :, None]"
-        )
-        raise ValueError(f"expected probes with shape ({n}, {m}, q), got {tuple(r.shape)}; {hint}")
-    if r.dtype != z.dtype:
-        raise TypeError(
-            f"expected probes of dtype {z.dtype} like the logits, got {r.dtype}; "
-            "convert them with probes.to(logits.dtype)"
-        )
-    return r
-
-
-def generator(g: Any, z: Tensor) -> torch.Generator:
-    """Randomness is an argument, never global state."""
-    if torch.compiler.is_compiling():
-        raise ValueError(
-            "expected probes drawn outside the compiled step, which no generator can enter; pass "
-            "objective(..., probes=draw_probes(...))"
-        )
-    if not isinstance(g, torch.Generator):
-        raise TypeError(
-            f"expected generator=torch.Generator({str(z.device)!r}).manual_seed(seed), got {g!r}; "
-            "randomness is always passed in (or pass probes= themselves)"
-        )
-    if g.device.type != z.device.type:
-        raise ValueError(
-            f"expected a generator on {z.device} like the logits, got one on {g.device}; "
-            f"make it with torch.Generator({str(z.device)!r})"
-        )
-    return g
-
-
 def per_example_loss(values: Any, z: Tensor) -> Tensor:
     """Losses (n,): one an example, not their mean, computed from the outputs."""
     n = z.shape[0]

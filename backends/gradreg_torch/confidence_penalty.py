@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import checks
+from gradreg_torch._engine.inputs import require_differentiable
+from gradreg_torch._engine.model import require_finite
 from gradreg_torch._engine.sums import at_least_single, reduce
 
 
@@ -41,9 +42,9 @@ def confidence_penalty(
     """
     if not isinstance(logits, Tensor):
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
-    checks.differentiable_input("logits", logits)
+    require_differentiable("logits", logits)
     _arguments.more_than_one_class(_arguments.rows_of_logits(logits))
     if logits.device.type == "cpu" if check_values is None else check_values:
-        checks.finite({"logits": logits}, logits, None)
+        require_finite("input", {"logits": logits})
     log_p = torch.log_softmax(at_least_single(logits), dim=1)
     return reduce((log_p.exp() * log_p).sum(dim=1), reduction)

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import checks
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
 from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of
-from gradreg_torch._engine.model import Model
+from gradreg_torch._engine.model import Model, require_finite_pass, require_output
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
 
@@ -104,9 +103,9 @@ def plain_pass(model: Callable[..., Tensor], x: Inputs, reads: bool) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
     inputs = by_name(x)
     output = Model(model, x)(inputs)
-    checks.output(output, first_of(inputs).shape[0], grad=False)
+    require_output(output, first_of(inputs).shape[0], grad=False)
     if reads:
-        checks.finite(inputs, output, model)
+        require_finite_pass(inputs, output, model)
     plain: Tensor = output
     return plain
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from math import sqrt
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from gradreg_torch import _arguments
+from gradreg_torch._arguments import same_device
 from gradreg_torch._engine import Contraction, Side, checks, distributed
 
 Draw = Callable[[torch.Generator, int, int, int], Tensor]
@@ -110,19 +110,63 @@ class Probes(Contraction):
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""
-        return _arguments.probes(self.probes, side.like, side.size, self.shared_probe)
+        return _require_probes(self.probes, side.like, side.size, self.shared_probe)
 
     def drawn(self, side: Side) -> Tensor:
         """New probes of the law."""
-        checks.choice("probe", self.probe, LAWS)
-        if checks.count("num_probes", self.num_probes) >= side.size:
+        if self.probe not in LAWS:
+            checks.choice("probe", self.probe, LAWS)
+        if type(self.num_probes) is not int or self.num_probes < 1:
+            checks.count("num_probes", self.num_probes)
+        if self.num_probes >= side.size:
             raise ValueError(
                 f"expected num_probes < m = {side.size}, got {self.num_probes}: m products give "
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
-        g, n = _arguments.generator(self.generator, side.like), 1 if self.shared_probe else side.n
+        g, n = _require_generator(self.generator, side.like), 1 if self.shared_probe else side.n
         return LAWS[self.probe](g, n, side.size, self.num_probes).to(side.like.dtype)
+
+
+def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
+    """Probes r[n, k, q], k < m, like the tensor z they probe; r[1, k, q] if shared."""
+    same_device("probes", r, z)
+    if not torch.compiler.is_compiling() and r.is_inference():
+        raise ValueError("expected probes made outside inference mode; pass probes.clone()")
+    n = 1 if shared else z.shape[0]
+    if r.ndim != 3 or tuple(r.shape[:2]) != (n, m) or r.shape[2] == 0:
+        hint = (
+            "for one set of probes for the whole batch pass shared_probe=True"
+            if r.ndim == 3 and r.shape[0] == 1 and not shared
+            else "for one probe an example pass probes[:, :, None]"
+        )
+        raise ValueError(f"expected probes with shape ({n}, {m}, q), got {tuple(r.shape)}; {hint}")
+    if r.dtype != z.dtype:
+        raise TypeError(
+            f"expected probes of dtype {z.dtype} like the logits, got {r.dtype}; "
+            "convert them with probes.to(logits.dtype)"
+        )
+    return r
+
+
+def _require_generator(g: Any, z: Tensor) -> torch.Generator:
+    """Randomness is an argument, never global state."""
+    if torch.compiler.is_compiling():
+        raise ValueError(
+            "expected probes drawn outside the compiled step, which no generator can enter; pass "
+            "objective(..., probes=draw_probes(...))"
+        )
+    if not isinstance(g, torch.Generator):
+        raise TypeError(
+            f"expected generator=torch.Generator({str(z.device)!r}).manual_seed(seed), got {g!r}; "
+            "randomness is always passed in (or pass probes= themselves)"
+        )
+    if g.device.type != z.device.type:
+        raise ValueError(
+            f"expected a generator on {z.device} like the logits, got one on {g.device}; "
+            f"make it with torch.Generator({str(z.device)!r})"
+        )
+    return g
 
 
 def rank_generator(

@@ -1,6 +1,6 @@
 """How ‖JᵀR‖²_F is computed: one call of `evaluate` is one pass through the user's model.
 
-`call` checks what the user passed. `linearised` runs the model and decides once how products with J
+`call` checks what the user passed. `evaluate` runs the model and decides once how products with J
 are computed: `reverse`, `forward` or `differences`. The other files are what these three need.
 """
 

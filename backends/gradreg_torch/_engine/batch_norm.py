@@ -18,32 +18,12 @@ from gradreg_torch._engine import graph
 POLICIES = ("batch", "eval", "error")
 OWN_R, OF_LOGITS = "own R", "of logits"
 REFUSING = ("error", OWN_R, OF_LOGITS)
-NODES = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
-
-
-def policy_for(batchnorm: str, *, same_for_all: bool, of_logits: bool) -> str:
-    """The policy that follows from the user's, from R, and from what was passed as the model."""
-    if of_logits and batchnorm == "eval":
-        return OF_LOGITS
-    return OWN_R if same_for_all and batchnorm == "batch" else batchnorm
-
-
-def couples(found: list[Any]) -> bool:
-    """Whether a graph has batch norm over several examples with the statistics of the batch."""
-    return any(
-        node.name().startswith(NODES)
-        and getattr(node, "_saved_training", False)
-        and node._saved_input.shape[0] > 1  # instance norm is batch norm of one example
-        for node in found
-    )
 
 
 def require_no_coupling(output: Tensor, policy: str) -> None:
     """Raise ValueError where the policy refuses the batch norm that made this output."""
     # Inside torch.compile there is no graph to look at: there the formulas refuse.
-    if policy not in REFUSING or torch.compiler.is_compiling():
-        return
-    if couples(graph.nodes(output)):
+    if not torch.compiler.is_compiling() and graph.couples_examples(graph.nodes(output)):
         raise ValueError(refusal(policy))
 
 

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradreg_torch._engine import batch_norm, checks
 from gradreg_torch._engine.contraction import Contraction
-from gradreg_torch._engine.inputs import (
-    Inputs,
-    Named,
-    Wrt,
-    by_name,
-    computed,
-    first_of,
-    own,
-    select,
+from gradreg_torch._engine.inputs import Inputs, Named, Wrt, first_of, leaves, own
+from gradreg_torch._engine.model import (
+    Buffers,
+    Model,
+    require_finite_pass,
+    require_output,
+    require_trainable,
 )
-from gradreg_torch._engine.model import Buffers, Model
 
 MODES = ("auto", "reverse", "forward", "finite_difference", "one_sided_difference")
+REDUCTIONS = ("none", "mean", "sum")
 ModelOrLogits: TypeAlias = Callable[..., Tensor] | Tensor
 
 
@@ -46,7 +44,7 @@ class Call:
         The user's model, or the logits that it returned.
     inputs : dict of Tensors (n, …)
         The leaves with respect to which J is taken, by name or position.
-    mode, reduction
+    mode, reduction, chunk_size
         As asked for.
     policy : str
         What happens to batch norm in training mode, see `batch_norm`.
@@ -62,6 +60,7 @@ class Call:
     inputs: Named
     mode: str
     reduction: str
+    chunk_size: int | None
     policy: str
     create_graph: bool
     reads: bool
@@ -69,22 +68,23 @@ class Call:
 
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
         """The model's output, checked; buffers that moved in a pure pass are kept."""
-        checks.output(output, first_of(self.inputs).shape[0], grad=True)
-        batch_norm.require_no_coupling(output, self.policy)
+        require_output(output, first_of(self.inputs).shape[0], grad=True)
+        if self.policy in batch_norm.REFUSING:
+            batch_norm.require_no_coupling(output, self.policy)
         function = None if isinstance(self.model, Tensor) else self.model.function
         if self.reads:
-            checks.finite(self.inputs, output, function)
+            require_finite_pass(self.inputs, output, function)
         if moved and self.update_statistics and not isinstance(self.model, Tensor):
             self.model.keep(moved)
-        checked: Tensor = output
-        return checked
+        accepted: Tensor = output
+        return accepted
 
 
 def checked(
     model: ModelOrLogits,
     x: Inputs,
     R: Contraction,
-    update_statistics: bool = False,
+    update_statistics: bool,
     *,
     mode: str = "auto",
     batchnorm: str = "batch",
@@ -94,32 +94,62 @@ def checked(
     check_values: bool | None = None,
 ) -> Call:
     """The call, or an error that says what to pass instead."""
-    checks.choice("mode", mode, MODES)
-    checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
-    checks.choice("reduction", reduction, ("none", "mean", "sum"))
+    create_graph = torch.is_grad_enabled()
+    if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "expected grad mode or no_grad, got inference mode, which records no graph; "
+            "evaluate penalties under torch.no_grad() instead"
+        )
+    if batchnorm not in batch_norm.POLICIES:
+        checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
+    if reduction not in REDUCTIONS:
+        checks.choice("reduction", reduction, REDUCTIONS)
     if chunk_size is not None:
         checks.count("chunk_size", chunk_size)
-    checks.mode_of(R, mode)
-    checks.not_in_inference_mode()
-    create_graph, of_logits = torch.is_grad_enabled(), isinstance(model, Tensor)
-    inputs = select(by_name(x), wrt)
-    checks.inputs(inputs, mode)
-    policy = batch_norm.policy_for(batchnorm, same_for_all=R.same_for_all, of_logits=of_logits)
+    inputs = leaves(x, wrt)
+    if mode != "auto":
+        require_mode(mode, model, R, inputs)
+    policy = batch_norm.OWN_R if R.same_for_all and batchnorm == "batch" else batchnorm
     run: Model | Tensor
     if isinstance(model, Tensor):
         checks.graph_reaches(model, inputs)
-        checks.mode_of_logits(mode)
+        policy = batch_norm.OF_LOGITS if batchnorm == "eval" else policy
         run = model
     else:
         checks.is_callable(model)
-        if create_graph and not any(computed(t) for t in inputs.values()):
-            checks.trainable(model)
-        checks.mode_that_compiles(mode)
+        if create_graph and isinstance(model, nn.Module) and model.training:
+            require_trainable(model, inputs)
         with torch.enable_grad():
             inputs = {name: own(tensor) for name, tensor in inputs.items()}
         run = Model(model, x, policy)
     reads = reads_values(inputs, check_values)
-    return Call(run, inputs, mode, reduction, policy, create_graph, reads, update_statistics)
+    return Call(
+        run, inputs, mode, reduction, chunk_size, policy, create_graph, reads, update_statistics
+    )
+
+
+def require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named) -> None:
+    """Raise ValueError or TypeError unless the mode fits model, R and inputs."""
+    checks.choice("mode", mode, MODES)
+    if mode == "forward" and not R.forward_mode:
+        # One vector-Jacobian product would take a Jacobian-vector product for every coordinate.
+        raise ValueError(
+            "expected mode='reverse' or 'finite_difference', got 'forward': one gradient would "
+            "take a product for every input coordinate"
+        )
+    if isinstance(model, Tensor) and mode != "reverse":
+        raise ValueError(
+            f"expected mode='reverse' where logits are passed, got {mode!r}, which runs the model "
+            "itself; pass the model in place of logits"
+        )
+    if "difference" in mode and torch.compiler.is_compiling():
+        raise ValueError(
+            f"expected mode='reverse' or 'forward' in a compiled step, got {mode!r}; "
+            "or leave the penalty out of what is compiled"
+        )
+    for tensor in inputs.values():
+        if "difference" in mode and tensor.dtype in checks.HALF:
+            raise TypeError(checks.half(tensor.dtype))
 
 
 def reads_values(inputs: Named, check_values: bool | None) -> bool:

@@ -38,7 +38,7 @@ class Side:
     @property
     def z(self) -> Tensor:
         """The model's output, for an R that depends on it."""
-        assert self.output is not None, "an R that depends on the logits has no forward mode"
+        assert self.output is not None  # an R that depends on the logits has no forward mode
         return self.output
 
 
@@ -48,19 +48,12 @@ class Contraction:
     same_for_all: bool = False  # one R for all examples
     averaged: bool = False  # R = [r₁ … r_q] / √q: columns are the r, and their squares are averaged
     forward_mode: ClassVar[bool] = True  # columns may also be V, of the inputs
+    # For a penalty of S J: from the output to r ↦ S r, columns (q, n, k) to (q, n, k).
+    factor: Callable[[Tensor], Callable[[Tensor], Tensor]] | None = None
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q], or V[n, i, q] in forward mode."""
         raise NotImplementedError
-
-    def total(self, squares: Tensor, q: int) -> Tensor:
-        """‖JᵀR‖²_F from Σ_q ‖Jᵀr_q‖²."""
-        return squares / q if self.averaged else squares
-
-    def factor(self, output: Tensor) -> Callable[[Tensor], Tensor]:
-        """r ↦ S r, columns (q, n, k) to (q, n, k), for a penalty of S J. Here S = I."""
-        del output
-        return lambda columns: columns
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visible
-from gradreg_torch._engine.reverse import Reverse
-from gradreg_torch._engine.sums import at_least_single, sum_of_squares
+from gradreg_torch._engine.reverse import Reverse, sum_of_squares
+from gradreg_torch._engine.sums import at_least_single
 
 POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
 
@@ -55,13 +55,15 @@ class Differences:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
         del chunk_size
         output, inputs = self.at_x.output, self.at_x.inputs
-        columns = R.factor(output)(R.columns(self.at_x.side).permute(2, 0, 1)).to(output.dtype)
+        S = None if R.factor is None else R.factor(output)
+        columns = R.columns(self.at_x.side).permute(2, 0, 1)
+        columns = (columns if S is None else S(columns)).to(output.dtype)
         pieces = Pieces() if self.kinked else None
         if pieces is not None:
             with torch.no_grad():
                 self.again(inputs, pieces)
         squares = torch.stack([self.column(r, pieces) for r in columns]).sum(dim=0)
-        return R.total(squares, columns.shape[0]), output
+        return squares / columns.shape[0] if R.averaged else squares, output
 
     def column(self, r: Tensor, pieces: Pieces | None) -> Tensor:
         """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]."""

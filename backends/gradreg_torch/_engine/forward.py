@@ -17,7 +17,7 @@ from gradreg_torch._engine import graph
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.inputs import Named, first_of, unflat, width
 from gradreg_torch._engine.model import Buffers, Model, random_state, replayed
-from gradreg_torch._engine.sums import sum_of_squares
+from gradreg_torch._engine.reverse import sum_of_squares
 
 Accept = Callable[[Any, Buffers], Tensor]
 
@@ -52,8 +52,9 @@ class Forward:
     def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
         """‖JV‖²_F (or ‖SJV‖²_F) of every example, (n,), and the output."""
         output, J_V = self.jvp(R.columns(self.side), chunk_size)
-        squares = sum_of_squares(R.factor(output)(J_V))
-        return R.total(squares, J_V.shape[0]), output
+        S = None if R.factor is None else R.factor(output)
+        squares = sum_of_squares(J_V if S is None else S(J_V))
+        return squares / J_V.shape[0] if R.averaged else squares, output
 
     def jvp(self, V: Tensor, chunk_size: int | None) -> tuple[Tensor, Tensor]:
         """The output, and J v (q, n, k) for columns V[n, i, q], `chunk_size` columns a pass.
@@ -67,7 +68,8 @@ class Forward:
         output, J_V, moved = self.one_pass(first)
         output = self.accept(output, moved)
         if not torch.compiler.is_compiling():
-            graph.require_right_forward_mode(graph.names_of(graph.nodes(output) + graph.nodes(J_V)))
+            found = graph.nodes(output) + graph.nodes(J_V)
+            graph.require_right_forward_mode({node.name() for node in found})
         products = [J_V]
         for chunk in others:
             with nullcontext() if random is None else replayed(random, x):

@@ -23,12 +23,8 @@ NO_DOUBLE_BACKWARD = {
     "MiopenRnnBackward0": "a MIOpen recurrent layer",
     "CompiledFunctionBackward": "a part compiled by torch.compile",
 }
-WRONG_IN_FORWARD_MODE = (
-    "NativeLayerNorm",
-    "NativeBatchNorm",
-    "CudnnBatchNorm",
-    "MiopenBatchNorm",
-)
+BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
+WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
 NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
 REMEDIES = {
     "a cuDNN recurrent layer": "torch.backends.cudnn.flags(enabled=False)",
@@ -49,9 +45,14 @@ def nodes(t: Tensor) -> list[Any]:
     return list(seen)
 
 
-def names_of(found: list[Any]) -> set[str]:
-    """Their names."""
-    return {node.name() for node in found}
+def couples_examples(found: list[Any]) -> bool:
+    """Whether a graph has batch norm over several examples with the statistics of the batch."""
+    return any(
+        node.name().startswith(BATCH_NORM)
+        and getattr(node, "_saved_training", False)
+        and node._saved_input.shape[0] > 1  # instance norm is batch norm of one example
+        for node in found
+    )
 
 
 def without_double_backward(names: set[str]) -> list[str]:
@@ -64,7 +65,8 @@ def without_double_backward(names: set[str]) -> list[str]:
 
 def require_right_forward_mode(names: set[str]) -> None:
     """No kernel whose forward-mode gradient is wrong got past the formulas."""
-    require_double_backward(names)
+    for operation in without_double_backward(names):
+        raise ValueError(no_double_backward(operation))
     if any("NotImplemented" in name for name in names):
         raise ValueError(
             "expected operations whose forward mode can be differentiated, got one that torch "
@@ -87,15 +89,14 @@ def require_input_gradient(names: set[str]) -> None:
         )
 
 
-def require_double_backward(names: set[str]) -> None:
-    """For mode "reverse": every operation can be differentiated twice."""
-    for operation in without_double_backward(names):
-        remedy = REMEDIES.get(operation)
-        raise ValueError(
-            f"expected a model that can be differentiated twice, got {operation}, which torch "
-            "cannot; pass the model with mode='finite_difference'"
-            + (f", or use {remedy}" if remedy else "")
-        )
+def no_double_backward(operation: str) -> str:
+    """What to do about an operation that cannot be differentiated twice."""
+    remedy = REMEDIES.get(operation)
+    return (
+        f"expected a model that can be differentiated twice, got {operation}, which torch "
+        "cannot; pass the model with mode='finite_difference'"
+        + (f", or use {remedy}" if remedy else "")
+    )
 
 
 def saved_tensor_hooks() -> Any:

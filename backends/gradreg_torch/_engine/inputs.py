@@ -47,6 +47,39 @@ def computed(x: Tensor) -> bool:
     return x.requires_grad and not x.is_leaf
 
 
+def leaves(x: Inputs, wrt: Wrt) -> Named:
+    """The inputs to differentiate, by name or position, each fit for that."""
+    single = isinstance(x, Tensor) and wrt is None
+    named: Named = {0: x} if single else select(by_name(x), wrt)  # type: ignore[dict-item]
+    for name, tensor in named.items():
+        require_differentiable(name, tensor)
+    if len(named) > 1 and len({tensor.shape[0] for tensor in named.values()}) > 1:
+        shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
+        raise ValueError(f"expected inputs of one batch size, got shapes {shapes}")
+    return named
+
+
+def require_differentiable(name: str | int, x: Any) -> None:
+    """Raise unless x is a tensor (n, …), n >= 1, of a real floating dtype."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"expected input {name!r} to be a tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
+            ".float(), and for token models differentiate the embeddings"
+        )
+    if not torch.compiler.is_compiling() and x.is_inference():
+        raise ValueError(
+            f"expected input {name!r} outside inference mode, got an inference tensor; "
+            "pass x.clone(), made outside torch.inference_mode()"
+        )
+    if x.ndim < 2 or 0 in x.shape:
+        hint = "skip empty batches" if x.ndim > 1 else "one example is x[None], scalars x[:, None]"
+        raise ValueError(
+            f"expected input {name!r} with shape (n, ...) and n >= 1, got {tuple(x.shape)}; {hint}"
+        )
+
+
 def own(x: Tensor) -> Tensor:
     """A leaf of our own, so that x and x.grad stay untouched.
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine.batch_norm import RunningStatistics
-from gradreg_torch._engine.inputs import Inputs, Named, by_name, first_of, in_form
+from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
 Buffers = dict[str, Tensor]
@@ -38,7 +39,10 @@ class Model:
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
-        args, kwargs = in_form(self.x, by_name(self.x) | inputs)
+        args: tuple[Any, ...] = tuple(inputs.values())
+        kwargs: dict[str, Any] = {}
+        if not isinstance(self.x, Tensor):
+            args, kwargs = in_form(self.x, by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if buffers is None or not isinstance(self.function, nn.Module):
                 return self.function(*args, **kwargs)
@@ -46,9 +50,10 @@ class Model:
 
     def buffers(self) -> Buffers | None:
         """Copies of the buffers of a model in training mode; they move in a pass."""
-        if not isinstance(self.function, nn.Module) or not in_training(self.function):
+        model = self.function
+        if not isinstance(model, nn.Module) or not any(m.training for m in model.modules()):
             return None
-        return {name: b.clone() for name, b in self.function.named_buffers()}
+        return {name: b.clone() for name, b in model.named_buffers()}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -57,7 +62,7 @@ class Model:
         gradients without a word, and they move statistics in place, which `torch.func` refuses.
         """
         buffers = self.buffers() or {}
-        with Decomposed(self.batchnorm), math_attention():
+        with Decomposed(self.batchnorm), sdpa_kernel(SDPBackend.MATH):
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
 
     def keep(self, buffers: Buffers) -> None:
@@ -79,17 +84,6 @@ class Snapshot:
 
     buffers: Buffers | None
     random: Random | None
-
-    @classmethod
-    def of(cls, model: Model, inputs: Named, mode: str) -> "Snapshot":
-        """Taken before the first pass. No pass follows one in reverse mode."""
-        random = None if mode == "reverse" else random_state(first_of(inputs))
-        return cls(model.buffers(), random)
-
-
-def in_training(model: Any) -> bool:
-    """Whether any part of the model is in training mode; a plain callable may be."""
-    return not isinstance(model, nn.Module) or any(m.training for m in model.modules())
 
 
 def random_state(x: Tensor) -> Random:
@@ -117,22 +111,80 @@ def set_random_state(state: Random, x: Tensor) -> None:
         torch.cuda.set_rng_state(cuda, x.device)
 
 
-def compiled(model: Any) -> bool:
-    """Whether the user has compiled the model, or a part of it."""
-    if not isinstance(model, nn.Module):
-        return hasattr(model, "_torchdynamo_orig_callable")
-    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
-    return dynamo is not None and any(
-        part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
-        for part in model.modules()
-    )
-
-
 def visible(model: Any) -> AbstractContextManager[Any]:
-    """Compiled parts run uncompiled: they cannot be differentiated twice, nor seen into."""
-    return torch.compiler.set_stance("force_eager") if compiled(model) else nullcontext()
+    """A context in which compiled parts run uncompiled.
+
+    A compiled part cannot be differentiated twice, and its graph does not show what it does.
+    """
+    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
+    if dynamo is None:
+        return nullcontext()
+    if isinstance(model, nn.Module):
+        compiled = any(
+            part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
+            for part in model.modules()
+        )
+    else:
+        compiled = hasattr(model, "_torchdynamo_orig_callable")
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
-def math_attention() -> AbstractContextManager[Any]:
-    """The one attention kernel that can be differentiated twice."""
-    return sdpa_kernel(SDPBackend.MATH)
+def require_trainable(model: nn.Module, inputs: dict[str | int, Tensor]) -> None:
+    """A model in training mode has something to train, or its inputs have (embeddings, say)."""
+    if any(x.requires_grad and not x.is_leaf for x in inputs.values()):
+        return
+    trained = any(p.requires_grad for p in model.parameters())  # the first one mostly is
+    if not trained and next(model.parameters(), None) is not None:
+        raise ValueError(
+            "expected a trainable model in training mode, got one whose parameters are all frozen: "
+            "the penalty would train nothing; call model.eval() to measure it, "
+            "or model.requires_grad_() to train it"
+        )
+
+
+def require_output(z: Any, n: int, *, grad: bool) -> None:
+    """A tensor (n, …) of a real floating dtype, that depends on the inputs."""
+    if not isinstance(z, Tensor):
+        raise TypeError(
+            f"expected the model to return a tensor of logits, got {type(z).__name__}; "
+            "wrap it, for example lambda x: model(x).logits"
+        )
+    if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+        raise ValueError(
+            f"expected logits with shape ({n}, ...), one row an example, got {tuple(z.shape)}; "
+            "return the logits, not a loss"
+        )
+    if not z.is_floating_point():
+        raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}")
+    if grad and not z.requires_grad:
+        raise ValueError(
+            "expected logits that depend on x, got logits that require no grad; "
+            "look for detach(), no_grad or a rounding in the model"
+        )
+
+
+def require_finite_pass(inputs: dict[str | int, Tensor], z: Tensor, model: Any) -> None:
+    """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
+    if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
+        return  # a sum is not finite where a term is not, and rarely otherwise
+    require_finite("input", inputs)
+    if not all_finite(z):
+        require_finite("parameter", named_parameters(model))
+        require_finite("output", {"logits": z})
+
+
+def named_parameters(model: Any) -> dict[str | int, Tensor]:
+    """Of a module; a plain callable keeps its own to itself."""
+    return dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
+
+
+def require_finite(kind: str, tensors: dict[str | int, Tensor]) -> None:
+    """An error that names the first that is not."""
+    for name, tensor in tensors.items():
+        if not all_finite(tensor):
+            raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
+
+
+def all_finite(t: Tensor) -> bool:
+    """Whether every entry is finite."""
+    return bool(torch.isfinite(t).all())

@@ -6,12 +6,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.inputs import Named
-from gradreg_torch._engine.model import Buffers, Model, math_attention
-from gradreg_torch._engine.sums import sum_of_squares
+from gradreg_torch._engine.model import Buffers, Model
 
 Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -58,10 +58,13 @@ class Reverse:
         # On the CPU a loop is the faster way too: larger products only leave the cache.
         one_by_one = columns.device.type == "cpu" and not torch.compiler.is_compiling()
         size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
-        S = R.factor(self.output)
-        products = [Jt_R for rs in torch.split(columns, size) for Jt_R in self.vjp(S(rs))]
-        squares = torch.stack([sum_of_squares(Jt_R) for Jt_R in products]).sum(dim=0)
-        return R.total(squares, columns.shape[0]), self.output
+        S = None if R.factor is None else R.factor(self.output)
+        squares = []
+        for rs in torch.split(columns, size):
+            products = self.vjp(rs if S is None else S(rs))
+            squares += [sum_of_squares(Jt_R) for Jt_R in products]
+        total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
+        return total / columns.shape[0] if R.averaged else total, self.output
 
     def vjp(self, rs: Tensor) -> tuple[Tensor, ...]:
         """Jᵀr for columns rs[q, n, k]; for every input a tensor (q, n, …)."""
@@ -78,7 +81,9 @@ class Reverse:
         if self.create_graph and not r.requires_grad:
             # torch then notices a function that cannot be differentiated twice.
             r = r.detach().requires_grad_()
-        with math_attention():  # as in the pass: a checkpointed block is computed again here
+        with sdpa_kernel(
+            SDPBackend.MATH
+        ):  # as in the pass: a checkpointed block is computed again here
             products = torch.autograd.grad(
                 self.output,
                 list(self.inputs.values()),
@@ -88,7 +93,8 @@ class Reverse:
                 allow_unused=True,
                 is_grads_batched=batched,
             )
-        checks.reached(self.inputs, products)
+        if None in products:
+            checks.reached(self.inputs, products)
         return products
 
 
@@ -97,3 +103,9 @@ def functional_pass(model: Model, inputs: Named) -> tuple[Tensor, Pullback, Buff
     run = partial(model.pure, list(inputs))
     output, pullback, moved = torch.func.vjp(run, *inputs.values(), has_aux=True)  # type: ignore[misc]
     return output, pullback, moved
+
+
+def sum_of_squares(products: Tensor) -> Tensor:
+    """Σ over probes and coordinates: (q, n, …) to (n,)."""
+    products = products.float() if products.dtype in checks.HALF else products
+    return products.reshape(*products.shape[:2], -1).square().sum(dim=2).sum(dim=0)

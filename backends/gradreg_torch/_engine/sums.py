@@ -11,12 +11,6 @@ def at_least_single(t: Tensor) -> Tensor:
     return t.float() if t.dtype in HALF else t
 
 
-def sum_of_squares(products: Tensor) -> Tensor:
-    """Σ over probes and coordinates: (q, n, …) to (n,)."""
-    products = at_least_single(products)
-    return products.reshape(*products.shape[:2], -1).square().sum(dim=2).sum(dim=0)
-
-
 def reduce(values: Tensor, reduction: str) -> Tensor:
     """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
     checks.choice("reduction", reduction, ("none", "mean", "sum"))
