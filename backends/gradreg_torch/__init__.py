@@ -4,7 +4,7 @@ The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)
 ``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
 """
 
-from gradreg_torch._engine import MODES
+from gradreg_torch._engine import BATCHNORM, MODES
 from gradreg_torch.confidence_penalty import confidence_penalty
 from gradreg_torch.doubleback import DoubleBack, doubleback
 from gradreg_torch.frobreg import FrobReg, frobreg
@@ -18,6 +18,7 @@ from gradreg_torch.spectreg import SpectReg, spectreg
 from gradreg_torch.weight_decay import weight_decay
 
 __all__ = [
+    "BATCHNORM",
     "MODES",
     "Constant",
     "DoubleBack",

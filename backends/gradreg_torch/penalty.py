@@ -50,12 +50,14 @@ class Penalty(nn.Module):
 
     R: ClassVar[Callable[..., Contraction]]
     takes_labels: ClassVar[bool]
-    own_options: ClassVar[frozenset[str]]
+    names: ClassVar[frozenset[str]]  # of all options
+    _own: ClassVar[frozenset[str]]  # of those that R takes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         names = {field.name for field in fields(cls.R)}  # type: ignore[arg-type]
-        cls.takes_labels, cls.own_options = "y" in names, frozenset(names - {"y"})
+        cls.takes_labels, cls._own = "y" in names, frozenset(names - {"y"})
+        cls.names = cls._own | Options.__annotations__.keys()
 
     def __init__(
         self,
@@ -66,11 +68,11 @@ class Penalty(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        known = {"every", "fraction", "generator", *self.own_options, *Options.__annotations__}
+        known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
         self.every, self.fraction = checks.count("every", every), _arguments.fraction(fraction)
         self.generator, self.step = generator, 0
-        draws = generator is not None and "generator" in self.own_options
+        draws = generator is not None and "generator" in self._own
         self.options = options | ({"generator": generator} if draws else {})
         _arguments.fraction_of_what(self.fraction, generator, options.get("reduction"))
         if generator is not None and not draws and self.fraction == 1:
@@ -94,7 +96,7 @@ class Penalty(nn.Module):
     ) -> Evaluated:
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
         options = self.options | options
-        own = {name: options.pop(name) for name in self.own_options & options.keys()}
+        own = {name: options.pop(name) for name in self._own & options.keys()}
         R = self.R(y, **own) if self.takes_labels else self.R(**own)
         return evaluate(model, x, R, **options)
 

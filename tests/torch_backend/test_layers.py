@@ -89,5 +89,5 @@ def test_finite_differences_do_not_cross_kinks():
 
 
 def test_crossed_kinks_would_be_seen(monkeypatch):
-    monkeypatch.setattr(_engine.evaluate, "kinks", lambda found: set())
+    monkeypatch.setattr(_engine.evaluation, "kinks", lambda found: set())
     assert (gradient("finite_difference") - gradient("reverse")).norm() > 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gradreg_torch as gt
-from gradreg_torch import checks as torch_checks
+import torch
 from gradreg_torch.probes import LAWS
 
 from gradreg_experiments.data import DATA_SETS
@@ -26,7 +26,7 @@ PENALTIES: dict[str, type[gt.Penalty]] = {
 }
 # What the run itself decides, or no file can hold.
 OWN = {"probes", "generator", "wrt", "reduction", "check_values", "loss"}
-NAMES = {"probe": tuple(LAWS), "mode": torch_checks.MODES, "batchnorm": torch_checks.BATCHNORM}
+NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
 COUNTS = ("every", "num_probes", "chunk_size")
 TOO_LARGE = 1 << 63  # for a whole number
 
@@ -192,7 +192,7 @@ def require_option(name: str, value: Any) -> None:
     if name in NAMES:
         checks.choice(name, value, NAMES[name])
     elif name == "fraction":
-        torch_checks.fraction(value)
+        gt.FrobReg(fraction=value, generator=torch.Generator())  # refuses what is no fraction
     elif name == "shared_probe":
         require_type(name, value, bool)
     elif name in COUNTS and value is not None:
