@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from math import isfinite
 from typing import NamedTuple, Protocol, Unpack
 
 import torch
@@ -51,7 +52,7 @@ def evaluate(
         if isinstance(model, nn.parallel.DistributedDataParallel):
             values = distributed.reaching_all(model, values)
     total = values.sum()
-    if call.reads and not torch.isfinite(total.detach()):
+    if call.reads and not isfinite(total.detach()):
         checks.finite_value(values)
     if call.reduction == "none":
         penalty = values

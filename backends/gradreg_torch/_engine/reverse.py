@@ -93,7 +93,7 @@ class Reverse:
                 allow_unused=True,
                 is_grads_batched=batched,
             )
-        if None in products:
+        if any(product is None for product in products):
             checks.reached(self.inputs, products)
         return products
 
