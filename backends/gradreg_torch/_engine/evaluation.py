@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gradreg_torch._engine import checks, distributed, graph
+from gradreg_torch._engine import batch_norm_twice, checks, distributed, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.differences import Differences
@@ -87,7 +87,9 @@ def eager(call: Call, mode: str) -> Linearised:
     copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
     twice = call.create_graph and mode in ("reverse", "auto")
     kernel = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
-    with visible(call.model.function), kernel:
+    closed = twice and batch_norm_twice.has_batch_norm(call.model.function)
+    norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
+    with visible(call.model.function), kernel, norm:
         own = None if call.update_statistics else copied(before.buffers)
         output = call.accept(call.model(copies, own))
     at_x = Reverse(output, call.inputs, call.create_graph, call.reads)

@@ -23,6 +23,7 @@ NO_DOUBLE_BACKWARD = {
     "MiopenRnnBackward0": "a MIOpen recurrent layer",
     "CompiledFunctionBackward": "a part compiled by torch.compile",
 }
+CLOSED_FORM = "ClosedFormBatchNorm"  # of `batch_norm_twice`
 BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
 NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
@@ -48,11 +49,17 @@ def nodes(t: Tensor) -> list[Any]:
 def couples_examples(found: list[Any]) -> bool:
     """Whether a graph has batch norm over several examples with the statistics of the batch."""
     return any(
-        node.name().startswith(BATCH_NORM)
-        and getattr(node, "_saved_training", False)
-        and node._saved_input.shape[0] > 1  # instance norm is batch norm of one example
+        _examples_of_batch_norm(node) > 1  # instance norm is batch norm of one example
         for node in found
+        if node.name().startswith((*BATCH_NORM, CLOSED_FORM))
     )
+
+
+def _examples_of_batch_norm(node: Any) -> int:
+    """How many examples a node of batch norm in training mode couples; 0 in evaluation mode."""
+    if node.name().startswith(CLOSED_FORM):
+        return int(node.examples)
+    return int(node._saved_input.shape[0]) if getattr(node, "_saved_training", False) else 0
 
 
 def without_double_backward(names: set[str]) -> list[str]:
