@@ -36,7 +36,8 @@ def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tens
         Over the batch; "none" returns one value an example.
     chunk_size : int, optional
         How many of the m products are computed at once (by vmap); 1 is a plain loop. None is a loop
-        on the CPU, and all of them on an accelerator or compiled. The graphs of all m are kept.
+        on the CPU, and all of them on an accelerator or compiled. Beyond 20 chunks the backward
+        pass computes the graphs of the products again, which bounds memory for half the time more.
     check_values : bool, optional
         Whether to look for NaN, infinity and labels out of range; None is on the CPU only.
 

@@ -313,3 +313,19 @@ def test_half_precision_squares_in_float32(dtype):
     value = gt.frobreg(lambda x: x @ weight, x)
     assert value.dtype == torch.float32
     assert value == 360000
+
+
+@pytest.mark.parametrize("name", ["frobreg", "jacreg"])
+def test_graphs_that_are_computed_again_give_the_same_numbers(name, monkeypatch):
+    """Many products keep no graphs: backward computes them again, bit for bit."""
+    model, (x, _) = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5)).double(), batch()
+    found = []
+    for most in (100, 2):
+        monkeypatch.setattr(gt._engine.reverse, "MOST_GRAPHS", most)
+        value = getattr(gt, name)(model, x)
+        gradients = torch.autograd.grad(
+            value, list(model.parameters()), materialize_grads=True, allow_unused=True
+        )
+        found.append([value, *gradients])
+    for kept, again in zip(*found, strict=True):
+        assert torch.equal(kept, again)

@@ -7,12 +7,15 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.model import Buffers, Model
 
+# Products whose graphs are kept until the backward pass.
+MOST_GRAPHS = 20
 Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 
 
@@ -59,12 +62,20 @@ class Reverse:
         one_by_one = columns.device.type == "cpu" and not torch.compiler.is_compiling()
         size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
         S = None if R.factor is None else R.factor(self.output)
-        squares = []
-        for rs in torch.split(columns, size):
-            products = self.vjp(rs if S is None else S(rs))
-            squares += [sum_of_squares(Jt_R) for Jt_R in products]
+        chunks = torch.split(columns, size)
+        # The graphs of many products do not fit into memory: backward computes them again.
+        again = len(chunks) > MOST_GRAPHS and self.create_graph and self.pullback is None
+        squares = [
+            checkpoint(self.squares, rs, S, use_reentrant=False) if again else self.squares(rs, S)
+            for rs in chunks
+        ]
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
         return total / columns.shape[0] if R.averaged else total, self.output
+
+    def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
+        products = [sum_of_squares(Jt_R) for Jt_R in self.vjp(rs if S is None else S(rs))]
+        return products[0] if len(products) == 1 else torch.stack(products).sum(dim=0)
 
     def vjp(self, rs: Tensor) -> tuple[Tensor, ...]:
         """Jᵀr for columns rs[q, n, k]; for every input a tensor (q, n, …)."""
