@@ -9,7 +9,7 @@ from gradreg_ref import checks
 from gradreg_verify.claims.comparison import LIMIT, Target
 from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
-from gradreg_verify.claims.ledger import BY_ID, CLAIMS, Claim
+from gradreg_verify.claims.ledger import BY_ID, CLAIMS, Claim, claim_of
 from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.frameworks.registry import Backend
@@ -104,8 +104,8 @@ def evidence_of(
     target: Target, examples: list[Example], results: tuple[Result, ...]
 ) -> Evidence | None:
     """What the tests came to, where they were run to their end."""
-    passed = any(r.claim.id == "S9" and r.verdict == "PASS" for r in results)
-    return evidence(target, filter(BY_ID["S9"].applies, examples)) if passed else None
+    passed = any(r.claim.id == "probe-law" and r.verdict == "PASS" for r in results)
+    return evidence(target, filter(BY_ID["probe-law"].applies, examples)) if passed else None
 
 
 def tier_of(target: Target) -> str:
@@ -126,8 +126,7 @@ def run_all(
     target: Target, examples: list[Example], waivers: Mapping[str, str], progress: Progress
 ) -> list[Result]:
     """All claims, in order; once nothing can be asked any more, the rest is NOT-TESTED."""
-    for claim_id in waivers:
-        checks.choice("waivers", claim_id, BY_ID)
+    waivers = {claim_of(name).id: reason for name, reason in waivers.items()}
     no_answer = preflight(target)  # then the first claim says so
     over = ""
     results: list[Result] = []
@@ -137,7 +136,9 @@ def run_all(
             result = Result(claim, "NOT-APPLICABLE", "")
         elif over:
             result = Result(claim, "NOT-TESTED", over)
-        elif claim.id == "S14" and (wrong := [r.claim.id for r in results if r.verdict == "FAIL"]):
+        elif claim.id == "rounding-bounded" and (
+            wrong := [r.claim.id for r in results if r.verdict == "FAIL"]
+        ):
             result = Result(claim, "NOT-TESTED", f"no formula to compare with: see {wrong[0]}")
         else:
             try:
@@ -198,11 +199,11 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
             left_out.append(f"{check.__name__.replace('_', ' ')}{where} ({reason})")
     if not shown_on:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
-    if claim.id in ("S14", "S22"):  # limits of their own
+    if claim.id in ("rounding-bounded", "finite-differences"):  # limits of their own
         share, what = largest, f"{largest:.0%} of the bound"
     else:
         share, what = largest / LIMIT, f"{largest:.1e} of {LIMIT:g}"
     figure = f"{what} on {shown_on} examples"
-    if claim.id == "S9" and (tested := evidence(target, filter(claim.applies, examples))):
+    if claim.id == "probe-law" and (tested := evidence(target, filter(claim.applies, examples))):
         figure += f"; {tested}"
     return Result(claim, "PASS", figure, share, tuple(left_out))

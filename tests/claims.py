@@ -1,7 +1,7 @@
 """How a test module states which claims its subject answers for.
 
-``test_claims = holds("S2")`` checks them on every backend, on networks that Hypothesis draws and on
-the awkward ones below. `gradreg_verify` runs the same checks on bundled networks.
+``test_claims = holds("frobreg-formula")`` checks them on every backend, on networks that Hypothesis
+draws and on the awkward ones below. `gradreg_verify` runs the same checks on bundled networks.
 """
 
 import numpy as np

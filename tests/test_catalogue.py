@@ -1,4 +1,4 @@
-"""S15: every wrong implementation turns the claim that it breaks red, and no right one does."""
+"""Every wrong implementation turns the claim that it breaks red, and no right one does."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,22 @@ def check_on_all_examples(claim, backend):
 
 
 def test_every_claim_is_broken_by_something():
-    """By name in this catalogue, in a test below, or (S19, S21, S22) in those of torch."""
+    """By name in this catalogue, in a test below, or in those of torch."""
     named = {wrong.claim for wrong in (*WRONG, *WRONG_SAMPLERS)}
-    assert named | {"S5", "S6", "S7", "S13", "S14", "S19", "S20", "S21", "S22"} == set(BY_ID)
+    assert named | {
+        "gaussian-variance",
+        "rademacher-variance",
+        "sphere-variance",
+        "metamorphic-laws",
+        "rounding-bounded",
+        "repeatable",
+        "bad-input-refused",
+        "input-side-probes",
+        "finite-differences",
+    } == set(BY_ID)
 
 
-@pytest.mark.parametrize("claim", ["S5", "S6", "S7"])
+@pytest.mark.parametrize("claim", ["gaussian-variance", "rademacher-variance", "sphere-variance"])
 def test_variance_claims_see_a_wrong_scale(claim):
     wrong = next(w for w in WRONG if str(w) == "spectreg: half of it")
     with pytest.raises(Broken):
@@ -43,13 +53,13 @@ def test_variance_claims_see_a_wrong_scale(claim):
 def test_permutations_see_an_asymmetry(name):
     wrong = next(w for w in WRONG if str(w) == name)
     with pytest.raises(Broken, match="permuted classes"):
-        check_on_all_examples("S13", wrong.backend())
+        check_on_all_examples("metamorphic-laws", wrong.backend())
 
 
 def test_refusals_see_an_implementation_that_accepts_anything():
     careless = LoopbackBackend({"onehot": lambda c, **_: c.J.sum()})
     with pytest.raises(Broken, match="expected an error"):
-        BY_ID["S20"].check(Target(careless), EXAMPLES[0])
+        BY_ID["bad-input-refused"].check(Target(careless), EXAMPLES[0])
 
 
 RIGHT = {
@@ -81,7 +91,7 @@ def late_detach(penalty):
 @pytest.mark.parametrize("penalty", ["frobreg", "spectreg", "doubleback", "jacreg"])
 def test_a_mean_without_a_graph_is_seen(penalty):
     with pytest.raises(Broken, match="parameter gradient"):
-        check_on_all_examples("S10", LoopbackBackend({penalty: late_detach(penalty)}))
+        check_on_all_examples("training-gradient", LoopbackBackend({penalty: late_detach(penalty)}))
 
 
 def by_seed(factor=1, detach=False):
@@ -97,7 +107,7 @@ def by_seed(factor=1, detach=False):
 @pytest.mark.parametrize("wrong", [by_seed(factor=2), by_seed(detach=True)])
 def test_a_mistake_at_drawn_probes_is_seen(wrong):
     with pytest.raises(Broken, match="of a seed"):
-        check_on_all_examples("S9", LoopbackBackend({"spectreg": wrong}))
+        check_on_all_examples("probe-law", LoopbackBackend({"spectreg": wrong}))
 
 
 def overflowing(c, *, reduction="mean", **options):
@@ -109,7 +119,7 @@ def overflowing(c, *, reduction="mean", **options):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_softmax_that_overflows_is_seen():
     report = verify(LoopbackBackend({"confidence_penalty": overflowing}))
-    assert "S17" in report.failed
+    assert "confidence-penalty-formula" in report.failed
 
 
 def flipped(c, *, probes=None, **options):
@@ -144,4 +154,7 @@ def test_an_implementation_that_raises_fails_and_does_not_take_the_kit_down():
 
     report = verify(LoopbackBackend({"jacreg": broken}))
     assert not report.ok
-    assert "ZeroDivisionError: oops" in {r.claim.id: r for r in report.results}["S12"].figure
+    assert (
+        "ZeroDivisionError: oops"
+        in {r.claim.id: r for r in report.results}["jacreg-formula"].figure
+    )

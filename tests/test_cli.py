@@ -60,7 +60,7 @@ def test_verify_fails(capsys, monkeypatch):
     wrong = LoopbackBackend({"onehot": lambda c, **_: c.J.sum()})
     monkeypatch.setattr(cli.verify, "choose", lambda *_: (wrong, "cpu"))
     assert cli.main(["verify", "loopback"]) == 1
-    assert "FAIL           S16" in capsys.readouterr().out
+    assert "FAIL           onehot-formula" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

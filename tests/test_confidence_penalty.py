@@ -6,7 +6,7 @@ from claims import holds
 
 from gradreg_ref import confidence_penalty
 
-test_claims = holds("S17")
+test_claims = holds("confidence-penalty-formula")
 
 
 def test_between_minus_log_m_and_zero():

@@ -11,7 +11,7 @@ from gradreg_ref.losses import LOSSES, cross_entropy, softmax
 from gradreg_verify.claims.comparison import same
 from gradreg_verify.strategies import example as examples
 
-test_claims = holds("S11")
+test_claims = holds("doubleback-formula")
 
 STEP = 2.0**-200
 

@@ -6,7 +6,7 @@ from claims import holds
 
 from gradreg_ref import frobreg
 
-test_claims = holds("S2")
+test_claims = holds("frobreg-formula")
 
 
 def test_value_by_hand():

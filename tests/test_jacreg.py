@@ -10,7 +10,7 @@ from gradreg_ref.losses import softmax
 from gradreg_verify.claims.comparison import same
 from gradreg_verify.strategies import example as examples
 
-test_claims = holds("S12")
+test_claims = holds("jacreg-formula")
 
 STEP = 2.0**-200
 

@@ -6,7 +6,7 @@ from claims import holds
 
 from gradreg_ref import frobreg, onehot, spectreg
 
-test_claims = holds("S16")
+test_claims = holds("onehot-formula")
 
 J = np.random.default_rng(0).integers(-4, 5, (2, 3, 4)) / 4
 

@@ -201,7 +201,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def unverified(monkeypatch):
     """The claims have tests of their own."""
-    result = SimpleNamespace(claim=SimpleNamespace(id="S1"), verdict="PASS")
+    result = SimpleNamespace(claim=SimpleNamespace(id="values-per-example"), verdict="PASS")
     report = SimpleNamespace(results=[result], ok=True, failed=[])
     monkeypatch.setattr(run, "verified", lambda device, console: report)
     return report
@@ -215,7 +215,7 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
     assert "digits is not of the paper" in said
     record = json.loads((tmp_path / "weight-decay.json").read_text(encoding="utf-8"))
     assert [row["seeds"] for row in record["rows"]] == [[1, 2]] * 10
-    assert record["verification"] == {"S1": "PASS"}
+    assert record["verification"] == {"values-per-example": "PASS"}
     (made,) = record["runs"]
     assert made["runs"] == 20
     assert made["versions"]["torch"] == torch.__version__
@@ -285,9 +285,9 @@ def test_another_width_of_the_residual_net(tmp_path, monkeypatch):
 
 
 def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):
-    unverified.ok, unverified.failed = False, ["S4"]
+    unverified.ok, unverified.failed = False, ["spectreg-unbiased"]
     assert main(["reproduce", "train-size", "--out", str(tmp_path)]) == 1
-    assert "failed, as shown above: S4" in capsys.readouterr().out
+    assert "failed, as shown above: spectreg-unbiased" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,15 @@ from claims import holds
 from gradreg_ref import frobreg, spectreg
 from gradreg_ref.probes import draw
 
-test_claims = holds("S3", "S4", "S5", "S6", "S7", "S8", "S9")
+test_claims = holds(
+    "spectreg-quadratic-form",
+    "spectreg-unbiased",
+    "gaussian-variance",
+    "rademacher-variance",
+    "sphere-variance",
+    "probes-averaged",
+    "probe-law",
+)
 
 RNG = np.random.default_rng(0)
 J = RNG.standard_normal((2, 3, 5))

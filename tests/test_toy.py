@@ -249,7 +249,7 @@ def console():
 
 def stub(monkeypatch, verdict):
     """Verification takes half a minute, and has tests of its own."""
-    claim = replace(BY_ID["S1"], sentence="JᵀR [is] contracted")
+    claim = replace(BY_ID["values-per-example"], sentence="JᵀR [is] contracted")
     result = Result(claim, verdict, "1e-16 [of] 1e-9", seconds=0.1)
 
     def verify(backend, *, device, progress):
@@ -278,7 +278,7 @@ def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, consol
     record = json.loads((out / "toy.json").read_text())
     assert record["command"] == "gradreg quickstart --device cpu --seeds 2 --iterations 4"
     assert record["seeds"] == [1, 2]
-    assert record["verification"] == {"S1": "PASS"}
+    assert record["verification"] == {"values-per-example": "PASS"}
     assert record["versions"]["torch"] == torch.__version__
     assert str(tmp_path) not in (out / "toy.json").read_text()
     text = console.file.getvalue()
@@ -298,7 +298,9 @@ def test_quickstart_does_not_train_where_a_claim_fails(tmp_path, monkeypatch, co
     stub(monkeypatch, "FAIL")
     monkeypatch.setattr(quickstart, "sweep", never)
     assert quickstart.run(out=tmp_path, console=console) == 1
-    assert "Not trained: failed on cpu, as shown above: S1." in console.file.getvalue()
+    assert (
+        "Not trained: failed on cpu, as shown above: values-per-example." in console.file.getvalue()
+    )
     assert list(tmp_path.iterdir()) == []
 
 

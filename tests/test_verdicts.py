@@ -32,7 +32,7 @@ def table(found):
     by_id = [{claim["id"]: claim for claim in report["claims"]} for report in found.values()]
     for claim in BY_ID:
         cells = [cell(claims[claim]) for claims in by_id]
-        lines.append(f"| [{claim}](#{claim.lower()}) | {' | '.join(cells)} |")
+        lines.append(f"| [{claim}](#{claim}) | {' | '.join(cells)} |")
     made = [
         f"- `gradreg verify {name} --report docs/verdicts/{name}.json`: {versions(report)}."
         for name, report in found.items()

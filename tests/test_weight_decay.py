@@ -7,7 +7,7 @@ from claims import holds
 from gradreg_ref import frobreg, weight_decay
 from gradreg_ref.networks import BatchNorm, Linear, Network, Residual
 
-test_claims = holds("S18")
+test_claims = holds("weight-decay-formula")
 
 
 def test_frobreg_of_a_linear_model_is_weight_decay():

@@ -36,7 +36,7 @@ class Target:
     device, dtype : str
         Where, and in what, it is called.
     dtypes : tuple of str
-        The lower precisions whose rounding S14 bounds.
+        The lower precisions whose rounding is bounded.
     seed, draws : int
         Of everything that is sampled, and how many probes of a law.
     probed : {"output", "input"}, optional

@@ -1,4 +1,4 @@
-"""S19: a call can be repeated and leaves nothing behind. Asked of functions, one by one."""
+"""A call can be repeated and leaves nothing behind. Asked of functions, one by one."""
 
 from collections.abc import Iterator
 
@@ -61,7 +61,7 @@ def nothing_left_behind(target: Target, e: Example) -> float:
 
 
 def fresh_probes(target: Target, e: Example) -> float:
-    """S9: two calls in a row draw different probes, for every example."""
+    """Two calls in a row draw different probes, for every example."""
     n, m, compared = 8, max(e.probes.shape[1], 3), []
     for one in target.functions():
         d = one.declaration

@@ -1,4 +1,4 @@
-"""S9: the probes drawn are those used, of the law named, and independent.
+"""The probes drawn are those used, of the law named, and independent.
 
 The only claim that samples: everything else about an estimate is exact (`estimators`). Every test
 gives a p-value; the claim fails where one of N is below α/N. A function that draws its own probes

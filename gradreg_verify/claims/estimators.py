@@ -1,4 +1,4 @@
-"""S4–S8: the mean and the variance of SpectReg's estimate.
+"""The mean and the variance of SpectReg's estimate.
 
 Exact: an estimate is a quadratic form in its probe, so finite rules (`gradreg_ref.cubature`) give
 its expectation without sampling.

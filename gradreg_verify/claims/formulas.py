@@ -1,4 +1,4 @@
-"""S2, S3, S10–S12, S16–S18: every penalty is its formula, in value and parameter gradient."""
+"""Every penalty is its formula, in value and parameter gradient."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""S1 and S13: scope, and laws that need no reference."""
+"""Values per example, and laws that need no reference."""
 
 from dataclasses import replace
 from typing import Any

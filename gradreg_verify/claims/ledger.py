@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law
 from gradreg_verify.claims import (
@@ -72,7 +73,9 @@ class Claim:
     Parameters
     ----------
     id : str
-        Under which docs, tests and reports name it.
+        The claim's name in docs, tests and reports.
+    alias : str
+        Its number in proofs and in reports of earlier versions.
     sentence, formula : str
         What is claimed, in words and in signs.
     page : str
@@ -86,6 +89,7 @@ class Claim:
     """
 
     id: str
+    alias: str
     sentence: str
     formula: str
     page: str
@@ -112,6 +116,7 @@ PER_EXAMPLE = tuple(kind for kind in PENALTIES if kind != "weight_decay")
 
 CLAIMS = (
     Claim(
+        "values-per-example",
         "S1",
         "values are per example; sum and mean are theirs",
         "∂P_b/∂x_c = 0 for b ≠ c",
@@ -120,6 +125,7 @@ CLAIMS = (
         on(*PER_EXAMPLE),
     ),
     Claim(
+        "frobreg-formula",
         "S2",
         "FrobReg is ‖J‖²_F",
         "‖J‖²_F = Σ_k ‖Jᵀe_k‖²",
@@ -128,6 +134,7 @@ CLAIMS = (
         on("frobreg"),
     ),
     Claim(
+        "spectreg-quadratic-form",
         "S3",
         "SpectReg is rᵀAr, A = JJᵀ, and nothing else",
         "(1/q) Σ_j r_jᵀ A r_j, A = JJᵀ",
@@ -136,6 +143,7 @@ CLAIMS = (
         on("spectreg"),
     ),
     Claim(
+        "spectreg-unbiased",
         "S4",
         "E SpectReg = ‖J‖²_F, in value and gradient",
         "E rᵀAr = tr A",
@@ -144,6 +152,7 @@ CLAIMS = (
         on("spectreg"),
     ),
     Claim(
+        "gaussian-variance",
         "S5",
         "variance for gaussian probes",
         "Var = 2‖A‖²_F",
@@ -152,6 +161,7 @@ CLAIMS = (
         with_law("gaussian"),
     ),
     Claim(
+        "rademacher-variance",
         "S6",
         "variance for signs",
         "Var = 2(‖A‖²_F − Σ_k A_kk²)",
@@ -160,6 +170,7 @@ CLAIMS = (
         with_law("rademacher"),
     ),
     Claim(
+        "sphere-variance",
         "S7",
         "variance on the sphere",
         "Var = 2m/(m+2) · (‖A‖²_F − (tr A)²/m)",
@@ -168,6 +179,7 @@ CLAIMS = (
         with_law("sphere"),
     ),
     Claim(
+        "probes-averaged",
         "S8",
         "q probes are averaged; m orthogonal ones are exact",
         "(1/q) Σ_j r_jᵀ A r_j",
@@ -176,6 +188,7 @@ CLAIMS = (
         lambda d: d.kind == "spectreg" and d.num_probes > 1,
     ),
     Claim(
+        "probe-law",
         "S9",
         "probes: law, scale, independence, seed",
         "E rrᵀ = I",
@@ -185,6 +198,7 @@ CLAIMS = (
         many_classes,
     ),
     Claim(
+        "training-gradient",
         "S10",
         "∇_θ is the gradient of the formula",
         "∇_θ P",
@@ -192,6 +206,7 @@ CLAIMS = (
         (formulas.training_gradient, formulas.in_training_mode),
     ),
     Claim(
+        "doubleback-formula",
         "S11",
         "DoubleBack is ‖Jᵀ(p − y)‖², p not detached",
         "‖Jᵀ(p − y)‖²",
@@ -204,6 +219,7 @@ CLAIMS = (
         on("doubleback"),
     ),
     Claim(
+        "jacreg-formula",
         "S12",
         "JacReg is ‖SJ‖²_F, p not detached",
         "‖SJ‖²_F, S = diag p − ppᵀ",
@@ -213,6 +229,7 @@ CLAIMS = (
         classes,
     ),
     Claim(
+        "metamorphic-laws",
         "S13",
         "scalings, permutations, shifts, linear model",
         "P(2J) = 4 P(J), …",
@@ -228,6 +245,7 @@ CLAIMS = (
         on(*PER_EXAMPLE),
     ),
     Claim(
+        "rounding-bounded",
         "S14",
         "lower precision loses no more than it must",
         "|P̂ − P| ≤ bound",
@@ -235,6 +253,7 @@ CLAIMS = (
         (precision.precision,),
     ),
     Claim(
+        "onehot-formula",
         "S16",
         "Onehot is ‖Jᵀe_y‖²",
         "‖Jᵀe_y‖²",
@@ -243,6 +262,7 @@ CLAIMS = (
         on("onehot"),
     ),
     Claim(
+        "confidence-penalty-formula",
         "S17",
         "the confidence penalty is Σ p log p",
         "Σ_k p_k log p_k",
@@ -252,6 +272,7 @@ CLAIMS = (
         classes,
     ),
     Claim(
+        "weight-decay-formula",
         "S18",
         "weight decay is Σ ‖W‖²_F",
         "Σ ‖W‖²_F",
@@ -260,6 +281,7 @@ CLAIMS = (
         on("weight_decay"),
     ),
     Claim(
+        "repeatable",
         "S19",
         "a call can be repeated, and leaves nothing behind",
         "P(seed) = P(seed)",
@@ -267,6 +289,7 @@ CLAIMS = (
         (conduct.repeatable, conduct.nothing_left_behind),
     ),
     Claim(
+        "bad-input-refused",
         "S20",
         "bad input gets an error, never a number",
         "",
@@ -274,6 +297,7 @@ CLAIMS = (
         (refusals.sentences, refusals.labels_out_of_range, refusals.without_grad_mode),
     ),
     Claim(
+        "input-side-probes",
         "S21",
         "probes of the inputs: the same mean, the variance of JᵀJ",
         "E ‖JV‖²_F = ‖J‖²_F",
@@ -282,6 +306,7 @@ CLAIMS = (
         no_function,
     ),
     Claim(
+        "finite-differences",
         "S22",
         "finite differences: exact value, gradient to O(h²), one-sided O(h)",
         "2‖v‖ ∇⟨r, z(x + hu) − z(x − hu)⟩ / 2h",
@@ -291,8 +316,17 @@ CLAIMS = (
     ),
 )
 BY_ID = {claim.id: claim for claim in CLAIMS}
+_BY_ALIAS = {claim.alias: claim for claim in CLAIMS}
 
 
-def claim_of(claim_id: str) -> Claim:
-    """The claim of that id."""
-    return BY_ID[claim_id]
+def claim_of(name: str) -> Claim:
+    """The claim of that id or alias.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if name in _BY_ALIAS:
+        return _BY_ALIAS[name]
+    return BY_ID[checks.choice("a claim", name, BY_ID)]

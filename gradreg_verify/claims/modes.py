@@ -1,4 +1,4 @@
-"""S21, S22: other ways to the same number. Asked of backends that have them."""
+"""Other ways to the same number: probes of the inputs, finite differences."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ DIFFERENCES = {"finite_difference": 1e-6, "one_sided_difference": 1e-3}
 
 
 def input_side(target: Target, e: Example) -> float:
-    """S3–S8 with probes of the inputs: the same mean, and variances with A = JᵀJ."""
+    """SpectReg's claims with probes of the inputs: the same mean, and variances with A = JᵀJ."""
     if "input" not in target.backend.capabilities().sides:
         raise NotTestable("it has probes of the logits only")
     mirror = replace(target, probed="input")

@@ -1,4 +1,4 @@
-"""S14: what lower precision loses stays within a derived bound."""
+"""What lower precision loses stays within a derived bound."""
 
 from contextlib import suppress
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""S20: bad input gets an error, never a number."""
+"""Bad input gets an error, never a number."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -74,7 +74,7 @@ class Observed:
 def diagnose(target: Target, claim: Claim) -> Diagnosis:
     """Of a function for which the claim fails."""
     assert target.declared is not None
-    about_a_formula = claim.id not in ("S14", "S19", "S20")
+    about_a_formula = claim.id not in ("rounding-bounded", "repeatable", "bad-input-refused")
     seen = list(observations(target.declared)) if about_a_formula else []
     computes = computed(seen, target.declared.declaration)
     return Diagnosis(claim.id, computes, smallest(target, claim))

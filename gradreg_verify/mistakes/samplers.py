@@ -1,4 +1,4 @@
-"""Wrong laws of probes: what S9 must see."""
+"""Wrong laws of probes: what the claim `probe-law` must see."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class WrongSampler:
     name: str
     probe: str
     sampler: Sampler
-    claim: str = "S9"
+    claim: str = "probe-law"
 
     def backend(self) -> LoopbackBackend:
         """The reference with this one law wrong."""

@@ -1,4 +1,4 @@
-"""S15: the kit tested on itself. Every wrong implementation is flagged, no right one is."""
+"""The kit tested on itself. Every wrong implementation is flagged, no right one is."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -63,7 +63,7 @@ def formulas_and_samplers() -> Iterator[Trial]:
         start = perf_counter()
         figure = flagged(wrong.claim, Target(wrong.backend()))
         seconds = perf_counter() - start
-        mistake = "sampler" if wrong.claim == "S9" else "value"
+        mistake = "sampler" if wrong.claim == "probe-law" else "value"
         yield Trial(str(wrong), mistake, wrong.claim, wrong.name, "", bool(figure), figure, seconds)
 
 
@@ -108,7 +108,7 @@ def flagged(claim: str, target: Target) -> str:
     """What the claim says of a target; "" if it holds or cannot be checked."""
     no_answer = preflight(target)
     if no_answer is not None:
-        return str(no_answer) if claim == "S1" else ""
+        return str(no_answer) if claim == "values-per-example" else ""
     try:
         run(BY_ID[claim], target, list(bundled()))
     except Broken as broken:

@@ -34,6 +34,7 @@ def facts(report: Report) -> dict[str, Any]:
         "claims": [
             {
                 "id": r.claim.id,
+                "alias": r.claim.alias,
                 "sentence": r.claim.sentence,
                 "formula": r.claim.formula,
                 "derivation": f"docs/{r.claim.page}.md",

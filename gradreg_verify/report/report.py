@@ -41,8 +41,8 @@ class Result:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        head = f"{self.verdict:14} {self.claim.id:4} {self.claim.sentence:50} {self.figure}"
-        return "\n".join([head, *(f"{'':19}  not checked: {what}" for what in self.left_out)])
+        head = f"{self.verdict:14} {self.claim.id:26} {self.claim.sentence:50} {self.figure}"
+        return "\n".join([head, *(f"{'':41}  not checked: {what}" for what in self.left_out)])
 
 
 @dataclass(frozen=True)

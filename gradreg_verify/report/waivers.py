@@ -1,10 +1,9 @@
-"""Failures that somebody accepts: a TOML file with lines ``S9 = "the reason"`` in [waivers]."""
+"""Failures that somebody accepts: TOML, lines ``probe-law = "the reason"`` in [waivers]."""
 
 import tomllib
 from pathlib import Path
 
-from gradreg_ref import checks
-from gradreg_verify.claims.ledger import BY_ID
+from gradreg_verify.claims.ledger import claim_of
 
 
 def read(path: Path) -> dict[str, str]:
@@ -20,9 +19,11 @@ def read(path: Path) -> dict[str, str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"expected TOML in {path}: {error}") from error
     if not isinstance(table, dict):
-        raise ValueError(f"expected a table [waivers] in {path}, with lines like S9 = 'reason'")
+        raise ValueError(
+            f"expected a table [waivers] in {path}, with lines like probe-law = 'reason'"
+        )
     for claim, reason in table.items():
-        checks.choice("a waiver's claim", claim, BY_ID)
+        claim_of(claim)
         if not isinstance(reason, str) or not reason.strip():
             raise ValueError(f"expected a reason for waiving {claim} in {path}, got {reason!r}")
     return table

@@ -66,7 +66,7 @@ def test_rows_that_are_no_probabilities(row):
 def test_s20_holds_of_the_functions_themselves(penalty):
     one = target_of(PENALTIES[penalty], penalty, "jax", "cpu", 4, 60.0, {})
     examples = [e for e in bundled() if e.probes.shape[1] > 1][::3]
-    assert [BY_ID["S20"].check(one, e) for e in examples] == [0.0] * len(examples)
+    assert [BY_ID["bad-input-refused"].check(one, e) for e in examples] == [0.0] * len(examples)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

@@ -75,9 +75,9 @@ def test_a_right_one_holds_as_far_as_it_can_be_asked(function, probe, tier):
     one = target(function, "spectreg", probe=probe)
     assert one.declared.probes.tier == tier
     e = list(bundled())[2]
-    BY_ID["S1"].check(one, e)
-    BY_ID["S10"].check(one, e)
-    BY_ID["S19"].check(one, e)
+    BY_ID["values-per-example"].check(one, e)
+    BY_ID["training-gradient"].check(one, e)
+    BY_ID["repeatable"].check(one, e)
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_a_right_one_holds_as_far_as_it_can_be_asked(function, probe, tier):
 )
 def test_probes_that_are_always_the_same(function, message):
     with pytest.raises(Broken, match=message):
-        BY_ID["S9"].checks[-1](target(function, "spectreg"), list(bundled())[2])
+        BY_ID["probe-law"].checks[-1](target(function, "spectreg"), list(bundled())[2])
 
 
 def test_what_is_wrong_is_said():
     report = verify(detached, "doubleback", framework="jax")
-    assert report.failed[0] == "S10"
+    assert report.failed[0] == "training-gradient"
     assert "DoubleBack with p detached" in report.diagnosis.computes
 
 
 def test_a_function_of_no_arrays_is_broken():
     with pytest.raises(Broken, match="expected a floating array, got float"):
-        BY_ID["S2"].check(target(lambda f, params, x: 1.0, "frobreg"), next(bundled()))
+        BY_ID["frobreg-formula"].check(target(lambda f, params, x: 1.0, "frobreg"), next(bundled()))
 
 
 def taken_for_zero(f, params, x, y):
@@ -108,10 +108,10 @@ def taken_for_zero(f, params, x, y):
 
 def test_what_to_do_about_labels_under_jit_is_said():
     with pytest.raises(Broken, match=r"expected an error or NaN, got .*give NaN .* by jnp.where"):
-        BY_ID["S20"].check(target(taken_for_zero, "onehot"), next(bundled()))
+        BY_ID["bad-input-refused"].check(target(taken_for_zero, "onehot"), next(bundled()))
 
 
 def test_what_a_function_is_not_asked_to_refuse_is_said():
-    result = run(BY_ID["S20"], target(gj.onehot, "onehot"), list(bundled())[:1])
+    result = run(BY_ID["bad-input-refused"], target(gj.onehot, "onehot"), list(bundled())[:1])
     assert result.verdict == "PASS"
     assert any("a function need not refuse them" in what for what in result.left_out)

@@ -304,7 +304,7 @@ def test_a_wrong_forward_mode_turns_s21_red(monkeypatch):
         Forward, "one_pass", lambda f, v: (lambda z, J_V, b: (z, J_V / 2, b))(*right(f, v))
     )
     with pytest.raises(Broken, match="expected"):
-        BY_ID["S21"].check(Target(TorchBackend()), next(iter(bundled())))
+        BY_ID["input-side-probes"].check(Target(TorchBackend()), next(iter(bundled())))
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.001])
@@ -313,7 +313,7 @@ def test_a_wrong_difference_turns_s22_red(factor, monkeypatch):
     right = Differences.r_J_v
     monkeypatch.setattr(Differences, "r_J_v", lambda *a: factor * right(*a))
     with pytest.raises(Broken, match="parameter gradient, finite_difference: expected"):
-        BY_ID["S22"].check(Target(TorchBackend()), next(iter(bundled())))
+        BY_ID["finite-differences"].check(Target(TorchBackend()), next(iter(bundled())))
 
 
 class Attention(nn.Module):

@@ -72,21 +72,30 @@ def test_tier_is_as_far_as_the_function_allows(function, declared, tier):
     report = verify(function, **declared)
     assert report.tier.startswith(tier)
     assert report.ok
-    assert verdicts(report)["S2" if declared["kind"] == "spectreg" else "S3"] == "NOT-APPLICABLE"
+    assert (
+        verdicts(report)[
+            "frobreg-formula" if declared["kind"] == "spectreg" else "spectreg-quadratic-form"
+        ]
+        == "NOT-APPLICABLE"
+    )
 
 
 def test_what_a_black_box_cannot_be_asked_is_not_tested_and_says_why():
     report = verify(right.probes_by_numpy, "spectreg")
-    assert verdicts(report)["S4"] == verdicts(report)["S5"] == "NOT-TESTED"
-    S4 = next(r for r in report.results if r.claim.id == "S4")
-    assert "none can be given to it" in S4.figure
-    assert verdicts(report)["S3"] == verdicts(report)["S9"] == "PASS"
+    assert (
+        verdicts(report)["spectreg-unbiased"]
+        == verdicts(report)["gaussian-variance"]
+        == "NOT-TESTED"
+    )
+    unbiased = next(r for r in report.results if r.claim.id == "spectreg-unbiased")
+    assert "none can be given to it" in unbiased.figure
+    assert verdicts(report)["spectreg-quadratic-form"] == verdicts(report)["probe-law"] == "PASS"
 
 
 def test_a_module_with_a_generator_of_its_own_is_not_repeatable():
     module = SpectReg(generator=torch.Generator().manual_seed(0))
     report = verify(module, "spectreg", arguments=("model", "x"))
-    assert verdicts(report)["S19"] == "FAIL"
+    assert verdicts(report)["repeatable"] == "FAIL"
 
 
 def test_nothing_of_the_caller_s_is_changed():
@@ -147,26 +156,37 @@ def test_the_counterexample_is_small_and_runs_as_it_is_printed():
 
 def test_assert_conforms():
     assert_conforms(right.JacobianPenalty(), "frobreg", scale=0.5)
-    with pytest.raises(AssertionError, match=r"S2 fails. It computes ½ × the batch mean"):
+    with pytest.raises(
+        AssertionError, match=r"frobreg-formula fails. It computes ½ × the batch mean"
+    ):
         assert_conforms(right.JacobianPenalty(), "frobreg")
 
 
 def test_a_waived_failure_is_waived_with_its_reason():
-    reasons = dict.fromkeys(["S1", "S2", "S10", "S13", "S14"], "we like halves")
+    reasons = dict.fromkeys(
+        [
+            "values-per-example",
+            "frobreg-formula",
+            "training-gradient",
+            "metamorphic-laws",
+            "rounding-bounded",
+        ],
+        "we like halves",
+    )
     report = verify(wrong_frobreg.a_hidden_half, "frobreg", waivers=reasons)
-    assert verdicts(report)["S2"] == "WAIVED"
+    assert verdicts(report)["frobreg-formula"] == "WAIVED"
     assert report.ok
-    figure = next(r.figure for r in report.results if r.claim.id == "S2")
+    figure = next(r.figure for r in report.results if r.claim.id == "frobreg-formula")
     assert figure.startswith("we like halves (")
-    with pytest.raises(ValueError, match="expected waivers to be one of S1"):
+    with pytest.raises(ValueError, match="expected a claim to be one of values-per-example"):
         verify(frobreg, "frobreg", waivers={"S99": "no such claim"})
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("S1 = 'x'", r"expected a table \[waivers\]"),
-        ("[waivers]\nS77 = 'x'", "expected a waiver's claim to be one of S1"),
+        ("repeatable = 'x'", r"expected a table \[waivers\]"),
+        ("[waivers]\nS77 = 'x'", "expected a claim to be one of values-per-example"),
         ("[waivers]\nS1 = ''", "expected a reason for waiving S1"),
         ("[waivers", "expected TOML"),
     ],
@@ -254,7 +274,7 @@ def test_a_function_that_dies_or_hangs_is_reported(file, name, message, capsys):
     assert cli.main(argv) == 1
     out = capsys.readouterr().out
     assert message in out
-    assert "NOT-TESTED     S2   FrobReg is ‖J‖²_F" in out
+    assert "NOT-TESTED     frobreg-formula            FrobReg is ‖J‖²_F" in out
 
 
 @pytest.mark.parametrize(
@@ -357,4 +377,4 @@ def test_the_scale_that_is_said_to_be_found_is_found():
         return v.flatten(1).square().sum(1).mean()
 
     report = verify(scaled, "spectreg")
-    assert verdicts(report)["S9"] == "FAIL"
+    assert verdicts(report)["probe-law"] == "FAIL"

@@ -88,16 +88,16 @@ def one_draw_for_all(model, x, y, *, shared_probe=False, **options):
 
 
 MISTAKES = [
-    ("S10", "spectreg", no_create_graph),
-    ("S8", "spectreg", one_probe_of_two),
-    ("S9", "spectreg", one_draw_for_all),
-    ("S1", "doubleback", batch_mean_loss),
-    ("S11", "doubleback", detached_probabilities),
-    ("S12", "jacreg", log_probabilities),
-    ("S12", "jacreg", probabilities_without_graph),
-    ("S2", "frobreg", gradient_of_the_sum),
-    ("S2", "frobreg", norm_over_the_last_axis),
-    ("S2", "frobreg", ten_classes),
+    ("training-gradient", "spectreg", no_create_graph),
+    ("probes-averaged", "spectreg", one_probe_of_two),
+    ("probe-law", "spectreg", one_draw_for_all),
+    ("values-per-example", "doubleback", batch_mean_loss),
+    ("doubleback-formula", "doubleback", detached_probabilities),
+    ("jacreg-formula", "jacreg", log_probabilities),
+    ("jacreg-formula", "jacreg", probabilities_without_graph),
+    ("frobreg-formula", "frobreg", gradient_of_the_sum),
+    ("frobreg-formula", "frobreg", norm_over_the_last_axis),
+    ("frobreg-formula", "frobreg", ten_classes),
 ]
 
 

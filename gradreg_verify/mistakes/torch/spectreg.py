@@ -8,49 +8,70 @@ from torch import Tensor, nn
 from gradreg_verify.mistakes.torch.entries import own, rows, squares, vjp, wrong
 
 
-@wrong("S3", "value", "½‖Jᵀr‖²", "facebookresearch/jacobian_regularizer", "spectreg")
+@wrong(
+    "spectreg-quadratic-form",
+    "value",
+    "½‖Jᵀr‖²",
+    "facebookresearch/jacobian_regularizer",
+    "spectreg",
+)
 def a_hidden_half(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, torch.randn_like(z))).mean() / 2
 
 
-@wrong("S3", "value", "‖Jᵀr‖", "the norm, not its square", "spectreg")
+@wrong("spectreg-quadratic-form", "value", "‖Jᵀr‖", "the norm, not its square", "spectreg")
 def the_norm_itself(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return (squares(vjp(z, x, torch.randn_like(z))) + 1e-300).sqrt().mean()
 
 
-@wrong("S3", "value", "‖(∂p/∂x)ᵀr‖²", "models that end in a softmax", "spectreg")
+@wrong(
+    "spectreg-quadratic-form", "value", "‖(∂p/∂x)ᵀr‖²", "models that end in a softmax", "spectreg"
+)
 def of_probabilities(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     p = model(x).softmax(1)
     return squares(vjp(p, x, torch.randn_like(p))).mean()
 
 
-@wrong("S3", "value", "‖(∂ log p/∂x)ᵀr‖²", "models that end in a log-softmax", "spectreg")
+@wrong(
+    "spectreg-quadratic-form",
+    "value",
+    "‖(∂ log p/∂x)ᵀr‖²",
+    "models that end in a log-softmax",
+    "spectreg",
+)
 def of_log_probabilities(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     p = model(x).log_softmax(1)
     return squares(vjp(p, x, torch.randn_like(p))).mean()
 
 
-@wrong("S9", "sampler", "‖Jᵀ1‖²", "the probe forgotten", "spectreg")
+@wrong("probe-law", "sampler", "‖Jᵀ1‖²", "the probe forgotten", "spectreg")
 def without_a_probe(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, 1 + 0 * torch.randn_like(z))).mean()
 
 
-@wrong("S4", "value", "(1/m)‖Jᵀr‖²", "(z * r).mean(1) for the sum", "spectreg")
+@wrong("spectreg-unbiased", "value", "(1/m)‖Jᵀr‖²", "(z * r).mean(1) for the sum", "spectreg")
 def projection_by_a_mean(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, torch.randn_like(z))).mean() / z.shape[1]
 
 
-@wrong("S4", "sampler", "‖Jᵀu‖², ‖u‖ = 1", "a sphere without its m", "spectreg", probe="sphere")
+@wrong(
+    "spectreg-unbiased",
+    "sampler",
+    "‖Jᵀu‖², ‖u‖ = 1",
+    "a sphere without its m",
+    "spectreg",
+    probe="sphere",
+)
 def sphere_of_radius_one(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -58,7 +79,14 @@ def sphere_of_radius_one(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, r / r.norm(dim=1, keepdim=True))).mean()
 
 
-@wrong("S4", "sampler", "√m ‖Jᵀu‖²", "√m outside of the square", "spectreg", probe="sphere")
+@wrong(
+    "spectreg-unbiased",
+    "sampler",
+    "√m ‖Jᵀu‖²",
+    "√m outside of the square",
+    "spectreg",
+    probe="sphere",
+)
 def sphere_scaled_by_root_m(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -67,7 +95,9 @@ def sphere_scaled_by_root_m(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, u)).mean() * sqrt(z.shape[1])
 
 
-@wrong("S5", "sampler", "0.81 ‖Jᵀr‖²", "gaussians of standard deviation 0.9", "spectreg")
+@wrong(
+    "gaussian-variance", "sampler", "0.81 ‖Jᵀr‖²", "gaussians of standard deviation 0.9", "spectreg"
+)
 def gaussians_too_narrow(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -75,7 +105,12 @@ def gaussians_too_narrow(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @wrong(
-    "S6", "sampler", "signs ±½", "randint(0, 2) − ½ for its double", "spectreg", probe="rademacher"
+    "rademacher-variance",
+    "sampler",
+    "signs ±½",
+    "randint(0, 2) − ½ for its double",
+    "spectreg",
+    probe="rademacher",
 )
 def half_signs(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
@@ -84,7 +119,12 @@ def half_signs(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @wrong(
-    "S7", "sampler", "(m/2)‖Jᵀu‖²", "½ of the definition, undeclared", "spectreg", probe="sphere"
+    "sphere-variance",
+    "sampler",
+    "(m/2)‖Jᵀu‖²",
+    "½ of the definition, undeclared",
+    "spectreg",
+    probe="sphere",
 )
 def half_on_the_sphere(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
@@ -94,21 +134,34 @@ def half_on_the_sphere(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, u)).mean() * z.shape[1] / 2
 
 
-@wrong("S3", "sampler", "½(‖Jᵀr‖² + ‖J‖²_F)", "a control variate, half subtracted", "spectreg")
+@wrong(
+    "spectreg-quadratic-form",
+    "sampler",
+    "½(‖Jᵀr‖² + ‖J‖²_F)",
+    "a control variate, half subtracted",
+    "spectreg",
+)
 def half_exact(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return (squares(vjp(z, x, torch.randn_like(z))) + squares(rows(z, x))).mean() / 2
 
 
-@wrong("S8", "sampler", "Σ_j ‖Jᵀr_j‖²", "the division by q forgotten", "spectreg", num_probes=2)
+@wrong(
+    "probes-averaged",
+    "sampler",
+    "Σ_j ‖Jᵀr_j‖²",
+    "the division by q forgotten",
+    "spectreg",
+    num_probes=2,
+)
 def probes_summed(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return sum((squares(vjp(z, x, torch.randn_like(z))) for _ in range(2)), z.new_zeros(())).mean()
 
 
-@wrong("S9", "sampler", "‖Jᵀr₁‖²", "drawn once, before the loop", "spectreg", num_probes=2)
+@wrong("probe-law", "sampler", "‖Jᵀr₁‖²", "drawn once, before the loop", "spectreg", num_probes=2)
 def one_probe_used_twice(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -116,14 +169,14 @@ def one_probe_used_twice(model: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([squares(vjp(z, x, r)) for _ in range(2)]).mean()
 
 
-@wrong("S9", "sampler", "r uniform on [−√3, √3]", "rand for randn", "spectreg")
+@wrong("probe-law", "sampler", "r uniform on [−√3, √3]", "rand for randn", "spectreg")
 def uniform_probes(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, sqrt(12) * (torch.rand_like(z) - 0.5))).mean()
 
 
-@wrong("S9", "sampler", "r in {0, 1}", "bits for signs", "spectreg", probe="rademacher")
+@wrong("probe-law", "sampler", "r in {0, 1}", "bits for signs", "spectreg", probe="rademacher")
 def bits_for_signs(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -131,7 +184,12 @@ def bits_for_signs(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @wrong(
-    "S9", "sampler", "signs, + with chance 0.6", "a threshold off", "spectreg", probe="rademacher"
+    "probe-law",
+    "sampler",
+    "signs, + with chance 0.6",
+    "a threshold off",
+    "spectreg",
+    probe="rademacher",
 )
 def biased_signs(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
@@ -139,7 +197,7 @@ def biased_signs(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, (torch.rand_like(z) - 0.4).sign())).mean()
 
 
-@wrong("S9", "sampler", "gaussian r", "declared rademacher", "spectreg", probe="rademacher")
+@wrong("probe-law", "sampler", "gaussian r", "declared rademacher", "spectreg", probe="rademacher")
 def gaussian_for_signs(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -147,7 +205,12 @@ def gaussian_for_signs(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @wrong(
-    "S9", "sampler", "r normalised over the batch", "dim=0 for dim=1", "spectreg", probe="sphere"
+    "probe-law",
+    "sampler",
+    "r normalised over the batch",
+    "dim=0 for dim=1",
+    "spectreg",
+    probe="sphere",
 )
 def normalised_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
@@ -156,14 +219,14 @@ def normalised_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, sqrt(len(z)) * r / r.norm(dim=0, keepdim=True))).mean()
 
 
-@wrong("S9", "sampler", "one r for the batch", "randn(m), not declared shared", "spectreg")
+@wrong("probe-law", "sampler", "one r for the batch", "randn(m), not declared shared", "spectreg")
 def one_probe_for_the_batch(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, torch.randn_like(z[:1]))).mean()
 
 
-@wrong("S9", "sampler", "the same r in every call", "a seed set in every step", "spectreg")
+@wrong("probe-law", "sampler", "the same r in every call", "a seed set in every step", "spectreg")
 def seeded_in_every_call(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -172,7 +235,9 @@ def seeded_in_every_call(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, r)).mean()
 
 
-@wrong("S9", "sampler", "√m e_c, c < m − 1", "the authors' scripts", "spectreg", probe="onehot")
+@wrong(
+    "probe-law", "sampler", "√m e_c, c < m − 1", "the authors' scripts", "spectreg", probe="onehot"
+)
 def the_last_class_never_drawn(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -181,42 +246,54 @@ def the_last_class_never_drawn(model: nn.Module, x: Tensor) -> Tensor:
     return squares(vjp(z, x, sqrt(m) * nn.functional.one_hot(c, m))).mean()
 
 
-@wrong("S9", "dtype", "signs of a float rounded to 2 digits", "coarse uniforms", "spectreg")
+@wrong("probe-law", "dtype", "signs of a float rounded to 2 digits", "coarse uniforms", "spectreg")
 def coarse_gaussians(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, (2 * torch.randn_like(z)).round() / 2)).mean()
 
 
-@wrong("S1", "batch", "(1/B²) Σ_b ‖J_bᵀr_b‖²", "(z * r).sum(1).mean() differentiated", "spectreg")
+@wrong(
+    "values-per-example",
+    "batch",
+    "(1/B²) Σ_b ‖J_bᵀr_b‖²",
+    "(z * r).sum(1).mean() differentiated",
+    "spectreg",
+)
 def derivative_of_a_batch_mean(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, torch.randn_like(z) / len(z))).sum()
 
 
-@wrong("S1", "batch", "‖Σ_b J_bᵀr_b‖² / B", "gradients summed, then squared", "spectreg")
+@wrong(
+    "values-per-example",
+    "batch",
+    "‖Σ_b J_bᵀr_b‖² / B",
+    "gradients summed, then squared",
+    "spectreg",
+)
 def gradient_summed_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return vjp(z, x, torch.randn_like(z)).sum(0).square().sum() / len(z)
 
 
-@wrong("S1", "shape", "raises for m ≠ 10", "randn(B, 10)", "spectreg")
+@wrong("values-per-example", "shape", "raises for m ≠ 10", "randn(B, 10)", "spectreg")
 def probes_for_ten_classes(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, torch.randn(len(z), 10, dtype=z.dtype, device=z.device))).mean()
 
 
-@wrong("S10", "gradient", "‖Jᵀr‖², ∇ = 0", "create_graph forgotten", "spectreg")
+@wrong("training-gradient", "gradient", "‖Jᵀr‖², ∇ = 0", "create_graph forgotten", "spectreg")
 def no_create_graph(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     return squares(vjp(z, x, torch.randn_like(z), create_graph=False)).mean()
 
 
-@wrong("S10", "gradient", "½∇‖Jᵀr‖²", "v·v.detach()", "spectreg")
+@wrong("training-gradient", "gradient", "½∇‖Jᵀr‖²", "v·v.detach()", "spectreg")
 def one_factor_detached(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
@@ -224,7 +301,7 @@ def one_factor_detached(model: nn.Module, x: Tensor) -> Tensor:
     return (v * v.detach()).sum(1).mean()
 
 
-@wrong("S19", "conduct", "other probes each time", "a generator of its own", "spectreg")
+@wrong("repeatable", "conduct", "other probes each time", "a generator of its own", "spectreg")
 def a_generator_of_its_own(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
