@@ -63,8 +63,15 @@ def test_randomness_is_passed_in(options, message):
         ({"probes": np.ones((2, 3, 1)), "shared_probe": True}, r"shape \(1, 3, q\)"),
         ({"probes": np.ones((2, 3, 0))}, r"got \(2, 3, 0\)"),
         ({"probes": np.full((2, 3, 1), np.inf)}, "expected probes finite"),
+        ({"probes": J[:, :, :1], "probe": "gaussian"}, "expected probes alone, got probe beside"),
+        ({"probes": J[:, :, :1], "num_probes": 1}, "expected probes alone, got num_probes beside"),
+        (
+            {"probes": J[:, :, :1], "rng": np.random.default_rng(0), "probe": "sphere"},
+            "got probe and rng beside them, .*leave out the one or the other",
+        ),
     ],
 )
 def test_refuses(options, message):
+    rng = {} if "probes" in options else {"rng": np.random.default_rng(0)}
     with pytest.raises(ValueError, match=message):
-        spectreg(J, **({"rng": np.random.default_rng(0)} | options))
+        spectreg(J, **rng, **options)
