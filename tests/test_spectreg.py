@@ -2,15 +2,26 @@
 
 import numpy as np
 import pytest
-from claims import holds
+from claims import COMPILED, holds
 
 from gradreg_ref import frobreg, spectreg
 from gradreg_ref.probes import draw
+from gradreg_verify import BY_ID, bundled
 
-test_claims = holds("S3", "S4", "S5", "S6", "S7", "S8", "S9")
+test_claims = holds("S3", "S4", "S5", "S6", "S7", "S8")
 
 RNG = np.random.default_rng(0)
 J = RNG.standard_normal((2, 3, 5))
+
+# Probes are drawn for n examples of m logits, whatever the network: one example of each (n, m).
+DRAWN = {e.probes.shape[:2]: e for e in bundled() if e.probes.shape[1] > 2}
+
+
+def test_the_probes_of_a_seed_are_those_used(target):
+    """S9; where every shape is compiled anew, on one of them."""
+    assert set(DRAWN) == {(1, 3), (2, 3), (2, 4), (2, 10), (5, 4)}
+    for shape in [(2, 4)] if target.backend.name in COMPILED else DRAWN:
+        BY_ID["S9"].check(target, DRAWN[shape])
 
 
 def test_input_side_is_the_output_side_of_the_transpose():
