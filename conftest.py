@@ -1,4 +1,4 @@
-"""The Python blocks of README and docs run as tests, one namespace a document."""
+"""README and docs run as tests, one namespace a document; which tests share a worker."""
 
 from importlib.util import find_spec
 
@@ -25,7 +25,11 @@ def pytest_report_header():
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """A document's blocks build on one another: one worker runs them all (--dist loadgroup)."""
+    """Keep together what shares a namespace or compiled programs (--dist loadgroup).
+
+    A document's blocks build on one another. A group of tests is one of its own module: a worker
+    forgets compiled programs after each, and groups that are small are shared out evenly.
+    """
     for item in items:
-        if item.path.suffix == ".md":
+        if item.path.suffix == ".md" or item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))

@@ -23,7 +23,18 @@ def tests(session):
     """Every law on every backend, the examples of README and docs; arguments go to pytest."""
     session.install(TORCH, *JAX, *TESTS)
     session.install("-e", ".[experiments]")
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs, env=ONE_THREAD)
+    workers = ("-n", "2", "--dist", "loadgroup", "--durations=10")
+    session.run("pytest", *workers, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def explore(session):
+    """The laws on 2000 fresh examples each, for hours; a failure prints how to see it again."""
+    session.install(TORCH, *JAX, *TESTS)
+    session.install("-e", ".[experiments]")
+    workers = ("-n", "2", "--dist", "loadgroup", "--durations=10", "-m", "hypothesis")
+    env = {**ONE_THREAD, "HYPOTHESIS_PROFILE": "long"}
+    session.run("pytest", *workers, *session.posargs, env=env)
 
 
 @nox.session

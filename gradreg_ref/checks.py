@@ -1,8 +1,8 @@
 """What the reference accepts; everything else gets a sentence that says what to do.
 
-Values may be complex: the reference is evaluated at complex parameters to differentiate it
-(`gradreg_ref.complex_step`). Objects that behave like arrays pass too: they may carry a rounding
-error with them.
+Numbers are real. Only a complex step (`gradreg_ref.complex_step`) makes them complex, and its
+imaginary parts are far below rounding. An object with NumPy's two array protocols passes as it is:
+it may carry a rounding error beside its value.
 """
 
 from collections.abc import Iterable
@@ -12,21 +12,57 @@ import numpy as np
 
 from gradreg_ref.typing import Array
 
+# The largest imaginary part of a complex step, relative to the real parts: it changes no digit.
+INFINITESIMAL = 2.0**-100
 
-def as_array(a: Any) -> Array:
-    """Lists become arrays; arrays, and anything that behaves like one, stay as they are."""
-    return a if hasattr(a, "__array_ufunc__") else np.asarray(a)
+
+def as_array(name: str, a: Any) -> Array:
+    """An array of numbers: lists and subclasses of arrays become plain arrays."""
+    if _masked(a):
+        raise TypeError(
+            f"expected {name} without a mask, got a masked array: a formula would count what the "
+            "mask hides; leave those examples out, or fill them with .filled(value)"
+        )
+    if hasattr(a, "__array_ufunc__") and hasattr(a, "__array_function__"):
+        a = np.asarray(a) if isinstance(a, np.ndarray) else a
+    else:
+        try:
+            a = np.asarray(a)
+        except Exception as error:
+            raise TypeError(
+                f"expected {name} as an array of numbers, got {type(a).__name__}: {error}"
+            ) from error
+    if a.dtype.kind not in "biufc":
+        raise TypeError(
+            f"expected {name} as an array of numbers, got dtype {a.dtype}; "
+            "make one with numpy.array(..., dtype=float)"
+        )
+    return a
+
+
+def _masked(a: Any) -> bool:
+    """Whether a, or an entry of a list of lists, hides some of its numbers."""
+    if isinstance(a, list | tuple):
+        return any(_masked(entry) for entry in a)
+    return isinstance(a, np.ma.MaskedArray)
 
 
 def floating(name: str, a: Any) -> Array:
-    """A finite array of a floating or complex dtype."""
-    a = as_array(a)
+    """A finite array of a floating dtype; a complex one only with infinitesimal imaginary parts."""
+    a = as_array(name, a)
     if a.dtype.kind not in "fc":
         raise TypeError(
             f"expected {name} of a floating dtype, got {a.dtype}; convert it with .astype(float)"
         )
     if not np.all(np.isfinite(a)):
         raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
+    if a.dtype.kind == "c" and isinstance(a, np.ndarray):
+        largest = max(1.0, np.abs(a.real).max(initial=0.0))
+        if np.abs(a.imag).max(initial=0.0) > INFINITESIMAL * largest:
+            raise TypeError(
+                f"expected {name} real, got {a.dtype} with imaginary parts; pass real and "
+                "imaginary parts as two real coordinates (derivatives: gradreg_ref.complex_step)"
+            )
     return a
 
 
@@ -66,7 +102,7 @@ def more_than_one_class(m: int) -> None:
 
 def labels(y: Any, n: int, m: int) -> Array:
     """Class labels `y[n]`, integers in [0, m)."""
-    y = as_array(y)
+    y = as_array("labels", y)
     if y.shape != (n,):
         raise ValueError(
             f"expected labels with shape ({n},), got {y.shape}; one class index an example"
@@ -107,6 +143,28 @@ def count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
     return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"expected {name} to be True or False, got {value!r}")
+    return bool(value)
+
+
+def number(name: str, value: Any) -> float:
+    """A finite real number."""
+    real = isinstance(value, (int, float, np.integer, np.floating))
+    if isinstance(value, bool) or not real or not np.isfinite(value):
+        raise ValueError(f"expected {name} to be a finite number, got {value!r}")
+    return float(value)
+
+
+def no_overflow(values: Any) -> Any:
+    """Finite numbers of a penalty, whose inputs were finite."""
+    if not np.all(np.isfinite(values)):
+        raise ValueError("expected a finite penalty, got an overflow; scale the network down")
+    return values
 
 
 def generator(rng: Any) -> np.random.Generator:

@@ -4,7 +4,7 @@
 penalty        R[n, k, q]
 =============  =====================================================================
 frobreg        I, the m × m identity (so JᵀR = Jᵀ)
-spectreg       q probes r / √q with E[r rᵀ] = I
+spectreg       r / √q, the columns of r being q probes with E[r rᵀ] = I
 doubleback     ∂L/∂z, for cross-entropy p − onehot(y)
 jacreg         ∂p/∂z = diag(p) − p pᵀ, or that times a probe
 onehot         e_y
@@ -17,6 +17,8 @@ import numpy as np
 
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Reduction
+
+__all__ = ["contract", "reduce"]
 
 
 def contract(J: Array, R: Array) -> Array:
@@ -34,16 +36,45 @@ def contract(J: Array, R: Array) -> Array:
     array (n,)
         A sum of squares: no ½, no mean, no square root. Real for real arguments; for complex ones
         the analytic continuation (z·z, not z·z̄), which is what a complex step differentiates.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not fit, or arrays of something else than numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> J = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> contract(J, np.array([[[1.0], [-1.0]]])).tolist()  # (1 − 3)² + (2 − 4)²
+    [8.0]
     """
+    J, R = checks.as_array("J", J), checks.as_array("R", R)
+    if J.ndim != 3 or R.ndim != 3 or J.shape[:2] != R.shape[:2]:
+        raise ValueError(
+            f"expected J with shape (n, k, i) and R with shape (n, k, q), got {J.shape} and "
+            f"{R.shape}; for one example pass J[None] and R[None]"
+        )
     Jt_R = np.einsum("nki,nkq->niq", J, R)
     return np.einsum("niq,niq->n", Jt_R, Jt_R)
 
 
 def reduce(values: Array, reduction: Reduction) -> Array:
-    """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
+    """Per-example values (n,) as they are ("none"), their mean or their sum over the batch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No values, or not of shape (n,); not finite; an unknown reduction.
+    """
     checks.choice("reduction", reduction, ("none", "mean", "sum"))
-    if not np.all(np.isfinite(values)):
-        raise ValueError("expected a finite penalty, got an overflow; scale the network down")
+    values = checks.as_array("values", values)
+    if values.ndim != 1 or values.shape[0] == 0:
+        raise ValueError(
+            f"expected one value an example, shape (n,) with n >= 1, got {values.shape}; "
+            "skip empty batches"
+        )
+    checks.no_overflow(values)
     if reduction == "none":
         return values
     total = values.sum()

@@ -1,28 +1,32 @@
-"""What other implementations compute, as a multiple of the batch mean that stands here.
+"""Penalties as other implementations compute them: a factor times the batch mean of ours.
 
-λ carries over by these factors and by nothing else. Every row is held against its formula, written
-out on explicit Jacobians, in tests/test_conventions.py.
+λ carries over by this factor and by nothing else. A test computes every formula of the table from
+explicit Jacobians and compares it with its factor (``tests/test_conventions.py``).
 """
 
 from dataclasses import dataclass
 
 from gradreg_ref import checks
 
+__all__ = ["CONVENTIONS", "Convention", "equal_lam"]
+
 
 @dataclass(frozen=True)
 class Convention:
-    """Theirs = scale · n^a · i^b · (1/n) Σ_b P_b, for the penalty P of that name here.
+    """Theirs = scale · n^a · i^b · (1/n) Σ_b P_b, where P_b is our penalty of one example.
 
     Parameters
     ----------
     penalty : str
-        What it is a multiple of.
+        The name of P in this package.
     formula : str
-        Theirs, for n examples and i input coordinates; J_b is the Jacobian of one.
-    scale, n_power, i_power
-        Of the factor: its number, a and b.
+        Their formula, for n examples with i input coordinates; J_b is the Jacobian of one example.
     source : str
-        Where it is from.
+        Who computes it.
+    scale : float
+        The number in the factor.
+    n_power, i_power : int
+        The exponents a and b in the factor.
     """
 
     penalty: str
@@ -32,9 +36,33 @@ class Convention:
     n_power: int = 0
     i_power: int = 0
 
-    def factor(self, n: int, i: int) -> float:
-        """Theirs over the batch mean."""
-        return self.scale * n**self.n_power * i**self.i_power
+    def factor(self, n: int | None = None, i: int | None = None) -> float:
+        """scale · n^a · i^b, from the n and i that the factor has.
+
+        Parameters
+        ----------
+        n, i : int, optional
+            Examples in a batch, and input coordinates. What has the exponent 0 may be left out.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            A number below 1, or one that is needed and missing.
+        """
+        value = self.scale
+        for name, size, power in (
+            ("n, the examples in a batch", n, self.n_power),
+            ("i, the input coordinates", i, self.i_power),
+        ):
+            if size is not None:
+                value *= checks.count(name[0], size) ** power
+            elif power:
+                raise ValueError(f"expected {name}, for {self.formula}, got none")
+        return value
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -101,16 +129,16 @@ CONVENTIONS: dict[str, Convention] = {
 
 
 def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | None = None) -> float:
-    """λ · factor: the λ that gives here what `lam` gives there.
+    """The λ that gives here what `lam` gives there: lam · factor.
 
     Parameters
     ----------
     convention : str
         A name of `CONVENTIONS`.
     lam : float
-        Theirs.
-    n, i : int
-        Examples in a batch, input coordinates; where the factor has them.
+        Their λ.
+    n, i : int, optional
+        Examples in a batch, and input coordinates; needed where the factor has them.
 
     Returns
     -------
@@ -119,7 +147,8 @@ def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | Non
     Raises
     ------
     ValueError
-        An unknown convention, a number below 1, or one that is needed and missing.
+        An unknown convention; a λ that is no finite number; a number below 1, or one that is
+        needed and missing.
 
     Examples
     --------
@@ -129,9 +158,4 @@ def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | Non
     0.5
     """
     known = CONVENTIONS[checks.choice("a convention", convention, CONVENTIONS)]
-    if n is None and known.n_power:
-        raise ValueError(f"expected n, the examples in a batch, for {convention}, got none")
-    if i is None and known.i_power:
-        raise ValueError(f"expected i, the input coordinates, for {convention}, got none")
-    sizes = {"n": 1 if n is None else n, "i": 1 if i is None else i}
-    return lam * known.factor(**{name: checks.count(name, value) for name, value in sizes.items()})
+    return checks.number("lam", lam) * known.factor(n, i)

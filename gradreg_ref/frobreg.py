@@ -39,5 +39,6 @@ def frobreg(J: Array, *, reduction: Reduction = "mean") -> Array:
     30.0
     """
     J = checks.jacobian(J)
-    R = np.eye(J.shape[1])[None]
-    return reduce(contract(J, np.broadcast_to(R, (J.shape[0], *R.shape[1:]))), reduction)
+    n, m, _ = J.shape
+    R = np.broadcast_to(np.eye(m), (n, m, m))
+    return reduce(contract(J, R), reduction)

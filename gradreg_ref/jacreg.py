@@ -5,7 +5,7 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.contraction import contract, reduce
 from gradreg_ref.losses import softmax_jacobian
-from gradreg_ref.probes import batch_probes
+from gradreg_ref.probes import columns
 from gradreg_ref.typing import Array, Law, Reduction, Rng
 
 
@@ -14,7 +14,7 @@ def jacreg(
     logits: Array,
     *,
     probes: Array | None = None,
-    probe: Law = "gaussian",
+    probe: Law | None = None,
     num_probes: int | None = None,
     shared_probe: bool = False,
     rng: Rng | None = None,
@@ -31,11 +31,12 @@ def jacreg(
     logits : array (n, k)
         z, at the same inputs; p = softmax(z).
     probes : array (n, k, q), optional
-        Probes for the projected form; without them they are drawn, if num_probes says how many.
+        Probes for the projected form.
+    num_probes : int, optional
+        How many probes to draw. Without this and without `probes` the exact form is computed, and
+        the options of probes are refused.
     probe, shared_probe, rng
         As in `spectreg`.
-    num_probes : int, optional
-        None, the default, is the exact form.
     reduction : {"mean", "sum", "none"}
         Over the batch.
 
@@ -47,7 +48,7 @@ def jacreg(
     Raises
     ------
     ValueError, TypeError
-        Wrong shape or dtype; one logit; num_probes >= m.
+        Wrong shape or dtype; one logit; num_probes >= m; options of probes without probes.
 
     References
     ----------
@@ -65,12 +66,10 @@ def jacreg(
     z = checks.logits(logits, like=J)
     n, m = z.shape
     checks.more_than_one_class(m)
-    if probes is None and num_probes is None and (rng is not None or shared_probe):
+    R = softmax_jacobian(z)
+    if probes is not None or num_probes is not None:
+        r = columns(n, m, probes, probe, num_probes, shared_probe, rng)
+        R = np.einsum("nkl,nlq->nkq", R, r)
+    elif probe is not None or rng is not None or checks.flag("shared_probe", shared_probe):
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
-    S = softmax_jacobian(z)
-    if probes is None and num_probes is None:
-        return reduce(contract(J, S), reduction)
-    q = 1 if num_probes is None else num_probes
-    r = batch_probes(n, m, probes, probe, q, shared_probe, rng)
-    S_r = np.einsum("nkl,nlq->nkq", S, r)
-    return reduce(contract(J, S_r) / r.shape[2], reduction)
+    return reduce(contract(J, R), reduction)

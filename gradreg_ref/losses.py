@@ -10,17 +10,42 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Loss
 
+__all__ = [
+    "LOSSES",
+    "cross_entropy",
+    "cross_entropy_gradient",
+    "log_softmax",
+    "loss_gradient",
+    "mean_squared_error",
+    "mean_squared_error_gradient",
+    "softmax",
+    "softmax_jacobian",
+    "target_probabilities",
+]
+
 
 def softmax(z: Array) -> Array:
     """p_k = exp(z_k) / Σ_l exp(z_l), shifted by max_k z_k so that nothing overflows."""
-    e = np.exp(z - z.real.max(axis=1, keepdims=True))
+    e = np.exp(_shifted(z))
     return e / e.sum(axis=1, keepdims=True)
 
 
 def log_softmax(z: Array) -> Array:
     """log p_k = z_k − log Σ_l exp(z_l), shifted by max_k z_k."""
-    shifted = z - z.real.max(axis=1, keepdims=True)
+    shifted = _shifted(z)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _shifted(z: Array) -> Array:
+    """z_k − max_l z_l, at most 0: softmax is the same at any shift."""
+    try:
+        with np.errstate(over="raise"):
+            return z - z.real.max(axis=1, keepdims=True)
+    except FloatingPointError as error:
+        raise ValueError(
+            f"expected logits whose differences are finite in {z.dtype}, got an overflow; "
+            "scale the network down"
+        ) from error
 
 
 def softmax_jacobian(z: Array) -> Array:
@@ -32,7 +57,7 @@ def softmax_jacobian(z: Array) -> Array:
 
 def target_probabilities(y: Any, n: int, m: int) -> Array:
     """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
-    y = checks.as_array(y)
+    y = checks.as_array("y", y)
     if y.ndim != 2:
         return np.eye(m)[checks.labels(y, n, m)]
     y = checks.floating("y", y)
@@ -43,7 +68,7 @@ def target_probabilities(y: Any, n: int, m: int) -> Array:
     return y
 
 
-def targets(y: Any, n: int, m: int) -> Array:
+def _targets(y: Any, n: int, m: int) -> Array:
     """Regression targets (n, m), of the shape of the outputs."""
     y = checks.floating("y", y)
     if y.shape != (n, m):
@@ -71,14 +96,14 @@ def cross_entropy_gradient(z: Array, y: Any) -> Array:
 def mean_squared_error(z: Array, y: Any) -> Array:
     """L = (1/m) Σ_k (z_k − y_k)² of every example, (n,). No ½: the mean over outputs."""
     z = checks.logits(z)
-    residual = z - targets(y, *z.shape)
+    residual = z - _targets(y, *z.shape)
     return np.einsum("nk,nk->n", residual, residual) / z.shape[1]
 
 
 def mean_squared_error_gradient(z: Array, y: Any) -> Array:
     """∂L/∂z = 2 (z − y) / m; shape (n, k)."""
     z = checks.logits(z)
-    return 2 * (z - targets(y, *z.shape)) / z.shape[1]
+    return 2 * (z - _targets(y, *z.shape)) / z.shape[1]
 
 
 LOSSES = {

@@ -26,9 +26,23 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Side
 
+__all__ = ["batch_mean_variance", "fraction_variance", "gram", "mean", "variance"]
+
 
 def gram(J: Array, side: Side = "output") -> Array:
-    """J Jᵀ (n, k, l) of the output side, JᵀJ (n, i, j) of the input side."""
+    """J Jᵀ, or JᵀJ for probes of the inputs: the A of every example.
+
+    Parameters
+    ----------
+    J : array (n, k, i)
+        Jacobian of the logits with respect to the inputs.
+    side : {"output", "input"}
+        The side of the probes.
+
+    Returns
+    -------
+    array (n, k, l) or (n, i, j)
+    """
     J = checks.jacobian(J)
     if checks.choice("side", side, ("output", "input")) == "input":
         J = J.transpose(0, 2, 1)
@@ -36,8 +50,18 @@ def gram(J: Array, side: Side = "output") -> Array:
 
 
 def mean(A: Array) -> Array:
-    """E f = tr A, (…,), for every law: E rᵀAr = Σ_kl A_kl E r_k r_l = Σ_k A_kk."""
-    return np.einsum("...kk->...", symmetric(A))
+    """E f = tr A for every law, as E rᵀAr = Σ_kl A_kl E r_k r_l = Σ_k A_kk.
+
+    Parameters
+    ----------
+    A : array (…, k, l)
+        What the probes are contracted with, see `gram`.
+
+    Returns
+    -------
+    array (…,)
+    """
+    return np.einsum("...kk->...", _symmetric(A))
 
 
 def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
@@ -56,15 +80,20 @@ def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
     -------
     array (…,)
 
+    Raises
+    ------
+    ValueError, TypeError
+        A not of square matrices, an unknown law, a number of probes that the law does not allow.
+
     Examples
     --------
     >>> import numpy as np
     >>> float(variance(np.eye(3), "gaussian")), float(variance(np.eye(3), "rademacher"))
     (6.0, 0.0)
     """
-    A, q = symmetric(A), checks.count("num_probes", num_probes)
-    checks.choice("probe", probe, VARIANCES)
-    return VARIANCES[probe](A, q)
+    A, q = _symmetric(A), checks.count("num_probes", num_probes)
+    checks.choice("probe", probe, _VARIANCES)
+    return _VARIANCES[probe](A, q)
 
 
 def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float:
@@ -78,6 +107,15 @@ def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float
         Examples drawn, 1 <= k <= n.
     variances : array (n,), optional
         Of every example's own estimate, by its probes; 0 for an exact penalty.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes other than (n,), or k not between 1 and n.
 
     References
     ----------
@@ -94,7 +132,12 @@ def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float
     if P.ndim != 1 or k > n:
         raise ValueError(f"expected P with shape (n,) and k <= n, got {P.shape} and k = {k}")
     spread = P.var(ddof=1) if n > 1 else 0.0
-    noise = 0.0 if variances is None else float(np.mean(variances))
+    noise = 0.0
+    if variances is not None:
+        v = checks.floating("variances", variances)
+        if v.shape != P.shape:
+            raise ValueError(f"expected variances with shape {P.shape} like P, got {v.shape}")
+        noise = v.mean()
     return float((1 - k / n) * spread / k + noise / k)
 
 
@@ -118,32 +161,38 @@ def batch_mean_variance(
     Returns
     -------
     array ()
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `variance`; A of one matrix; a shared_probe that is neither True nor False.
     """
-    if np.ndim(A) != 3:
-        raise ValueError(f"expected A with shape (n, k, l), got {np.shape(A)}; see moments.gram")
+    A = _symmetric(A)
+    if A.ndim != 3:
+        raise ValueError(f"expected A with shape (n, k, l), got {A.shape}; see moments.gram")
     B = A.shape[0]
-    if shared_probe:
+    if checks.flag("shared_probe", shared_probe):
         return variance(A.sum(axis=0), probe, num_probes) / B**2
     return variance(A, probe, num_probes).sum() / B**2
 
 
-def gaussian_variance(A: Array, q: int) -> Array:
+def _gaussian(A: Array, q: int) -> Array:
     """2 ‖A‖²_F / q.  Isserlis: E r_i r_j r_k r_l = δ_ij δ_kl + δ_ik δ_jl + δ_il δ_jk."""
-    return 2 * squares(A) / q
+    return 2 * _squares(A) / q
 
 
-def rademacher_variance(A: Array, q: int) -> Array:
+def _rademacher(A: Array, q: int) -> Array:
     """2 (‖A‖²_F − Σ_i A_ii²) / q.  f − tr A = 2 Σ_{i<j} A_ij r_i r_j, uncorrelated products."""
-    return 2 * (squares(A) - diagonal_squares(A)) / q
+    return 2 * (_squares(A) - _diagonal_squares(A)) / q
 
 
-def sphere_variance(A: Array, q: int) -> Array:
+def _sphere(A: Array, q: int) -> Array:
     """2m/(m+2) (‖A‖²_F − (tr A)²/m) / q.  Isserlis times m/(m+2), as E ‖g‖⁴ = m(m+2)."""
     m = A.shape[-1]
-    return 2 * m / (m + 2) * anisotropy(A) / q
+    return 2 * m / (m + 2) * _anisotropy(A) / q
 
 
-def orthogonal_variance(A: Array, q: int) -> Array:
+def _orthogonal(A: Array, q: int) -> Array:
     """2m(m−q)/(q(m+2)(m−1)) (‖A‖²_F − (tr A)²/m); 0 for q = m.
 
     Each column has the sphere's variance V. The sum over all m columns is constant, so two have
@@ -152,41 +201,41 @@ def orthogonal_variance(A: Array, q: int) -> Array:
     m = A.shape[-1]
     if q > m:
         raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    return 2 * m * (m - q) / (q * (m + 2) * max(m - 1, 1)) * anisotropy(A)
+    return 2 * m * (m - q) / (q * (m + 2) * max(m - 1, 1)) * _anisotropy(A)
 
 
-def onehot_variance(A: Array, q: int) -> Array:
+def _onehot(A: Array, q: int) -> Array:
     """(m Σ_i A_ii² − (tr A)²) / q.  f = m A_cc: E f² = (1/m) Σ_c m² A_cc²."""
-    return (A.shape[-1] * diagonal_squares(A) - mean(A) ** 2) / q
+    return (A.shape[-1] * _diagonal_squares(A) - mean(A) ** 2) / q
 
 
-VARIANCES: dict[str, Callable[[Array, int], Array]] = {
-    "gaussian": gaussian_variance,
-    "rademacher": rademacher_variance,
-    "sphere": sphere_variance,
-    "orthogonal": orthogonal_variance,
-    "onehot": onehot_variance,
+_VARIANCES: dict[str, Callable[[Array, int], Array]] = {
+    "gaussian": _gaussian,
+    "rademacher": _rademacher,
+    "sphere": _sphere,
+    "orthogonal": _orthogonal,
+    "onehot": _onehot,
 }
 
 
-def anisotropy(A: Array) -> Array:
+def _anisotropy(A: Array) -> Array:
     """‖A‖²_F − (tr A)²/m = ‖A − (tr A / m) I‖²_F, written as the second: nothing cancels."""
     m = A.shape[-1]
-    return squares(A - (mean(A) / m)[..., None, None] * np.eye(m))
+    return _squares(A - (mean(A) / m)[..., None, None] * np.eye(m))
 
 
-def squares(A: Array) -> Array:
+def _squares(A: Array) -> Array:
     """‖A‖²_F = Σ_kl A_kl²."""
     return np.einsum("...kl,...kl->...", A, A)
 
 
-def diagonal_squares(A: Array) -> Array:
+def _diagonal_squares(A: Array) -> Array:
     """Σ_i A_ii²."""
     d = np.einsum("...kk->...k", A)
     return np.einsum("...k,...k->...", d, d)
 
 
-def symmetric(A: Array) -> Array:
+def _symmetric(A: Array) -> Array:
     """½ (A + Aᵀ) of matrices (…, k, k), checked."""
     A = checks.floating("A", A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2] or 0 in A.shape:

@@ -19,6 +19,8 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Rng
 
+__all__ = ["LAWS", "columns", "draw", "gaussian", "onehot", "orthogonal", "rademacher", "sphere"]
+
 
 def gaussian(rng: Rng, n: int, m: int, q: int) -> Array:
     """N(0, I): independent standard normal entries."""
@@ -61,28 +63,68 @@ LAWS: dict[str, Callable[[Rng, int, int, int], Array]] = {
 
 
 def draw(probe: Law, rng: Rng | None, n: int, m: int, num_probes: int = 1) -> Array:
-    """Probes r[n, k, q] of the law named; not divided by √q."""
+    """Draw probes r[n, k, q] of a law; they are not divided by √q.
+
+    Parameters
+    ----------
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+        The law of r, see the table above.
+    rng : numpy.random.Generator
+        Where they come from. It moves on.
+    n, m : int
+        Examples, and the length of a probe.
+    num_probes : int
+        q, the probes of one example. "orthogonal" needs q <= m.
+
+    Returns
+    -------
+    array (n, m, q)
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown law, a number below 1, more orthogonal probes than m, no generator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> draw("rademacher", np.random.default_rng(0), 2, 3).shape
+    (2, 3, 1)
+    """
     checks.choice("probe", probe, LAWS)
-    return LAWS[probe](checks.generator(rng), n, m, checks.count("num_probes", num_probes))
+    for name, value in (("n", n), ("m", m), ("num_probes", num_probes)):
+        checks.count(name, value)
+    return LAWS[probe](checks.generator(rng), n, m, num_probes)
 
 
-def batch_probes(
+def columns(
     n: int,
     m: int,
     probes: Array | None,
-    probe: Law,
-    num_probes: int,
+    probe: Law | None,
+    num_probes: int | None,
     shared_probe: bool,
     rng: Rng | None,
 ) -> Array:
-    """The probes of a batch, r[n, k, q]: those given, checked, or new ones."""
-    if probes is not None:
-        r = checks.probes(probes, n, m, shared_probe)
-    else:
-        if checks.count("num_probes", num_probes) >= m:
+    """R[n, k, q] = r/√q of a batch: of the probes given, or of new ones; one set if shared."""
+    shared = checks.flag("shared_probe", shared_probe)
+    if probes is None:
+        q = checks.count("num_probes", 1 if num_probes is None else num_probes)
+        if q >= m:
             raise ValueError(
-                f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "
+                f"expected num_probes < m = {m}, got {q}: m products give the exact "
                 "value at the same cost and without noise; use frobreg (or jacreg without probes)"
             )
-        r = draw(probe, rng, 1 if shared_probe else n, m, num_probes)
-    return np.broadcast_to(r, (n, m, r.shape[2])) if shared_probe else r
+        law: Law = "gaussian" if probe is None else probe
+        r = draw(law, rng, 1 if shared else n, m, q)
+    else:
+        drawing = {"probe": probe, "num_probes": num_probes, "rng": rng}
+        ignored = [name for name, value in drawing.items() if value is not None]
+        if ignored:
+            raise ValueError(
+                f"expected probes alone, got {' and '.join(ignored)} beside them, which only say "
+                "how to draw probes; leave out the one or the other"
+            )
+        r = checks.probes(probes, n, m, shared)
+    q = r.shape[2]
+    return np.broadcast_to(r / q**0.5, (n, m, q))

@@ -2,7 +2,7 @@
 
 from gradreg_ref import checks
 from gradreg_ref.contraction import contract, reduce
-from gradreg_ref.probes import batch_probes
+from gradreg_ref.probes import columns
 from gradreg_ref.typing import Array, Law, Reduction, Rng, Side
 
 
@@ -10,8 +10,8 @@ def spectreg(
     J: Array,
     *,
     probes: Array | None = None,
-    probe: Law = "gaussian",
-    num_probes: int = 1,
+    probe: Law | None = None,
+    num_probes: int | None = None,
     shared_probe: bool = False,
     rng: Rng | None = None,
     side: Side = "output",
@@ -25,16 +25,18 @@ def spectreg(
         Jacobian of the logits with respect to the inputs.
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q). Without them they are drawn from `probe`.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
-        Law of r; gaussian is the paper's. "onehot" is Random onehot: √m·e_c, c uniform.
-    num_probes : int
-        q. Must be below m: with m probes FrobReg costs the same and has no noise.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
+        Law of the r to draw; without it gaussian, the paper's. "onehot" is Random onehot: √m·e_c,
+        c uniform.
+    num_probes : int, optional
+        q, how many to draw; without it 1. Must be below m: with m probes FrobReg costs the same and
+        has no noise.
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
         The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
         never below that of independent ones.
     rng : numpy.random.Generator
-        Needed where probes are drawn.
+        Needed where probes are drawn. Beside `probes`, these three are refused.
     side : {"output", "input"}
         "input" is the mirror image ‖JV‖²_F: the same mean, probes of length i.
     reduction : {"mean", "sum", "none"}
@@ -48,7 +50,7 @@ def spectreg(
     Raises
     ------
     ValueError, TypeError
-        Wrong shape, dtype or name; num_probes >= m; neither probes nor rng.
+        Wrong shape, dtype or name; num_probes >= m; neither probes nor rng, or both.
 
     References
     ----------
@@ -65,5 +67,5 @@ def spectreg(
     if checks.choice("side", side, ("output", "input")) == "input":
         J = J.transpose(0, 2, 1)
     n, m, _ = J.shape
-    r = batch_probes(n, m, probes, probe, num_probes, shared_probe, rng)
-    return reduce(contract(J, r) / r.shape[2], reduction)
+    R = columns(n, m, probes, probe, num_probes, shared_probe, rng)
+    return reduce(contract(J, R), reduction)

@@ -25,7 +25,7 @@ def weight_decay(weights: Iterable[Array]) -> Array:
     Raises
     ------
     ValueError, TypeError
-        No weights, or not floating, or not finite.
+        No weights, or not floating, or not finite; a sum of squares that overflows.
 
     References
     ----------
@@ -37,7 +37,12 @@ def weight_decay(weights: Iterable[Array]) -> Array:
     >>> float(weight_decay([np.array([[1.0, 2.0]]), np.array([[3.0]])]))
     14.0
     """
+    if not isinstance(weights, Iterable):
+        raise TypeError(
+            f"expected weights as a list of arrays, got {type(weights).__name__}; "
+            "of a network pass network.weights()"
+        )
     squares = [(W * W).sum() for W in (checks.floating("weights", W) for W in weights)]
     if not squares:
         raise ValueError("expected at least one weight array, got none; pass network.weights()")
-    return sum(squares[1:], start=squares[0])
+    return checks.no_overflow(sum(squares[1:], start=squares[0]))

@@ -1,6 +1,9 @@
-"""Hypothesis profiles, and the backends that every claim is checked on."""
+"""Hypothesis profiles, the backends that every claim is checked on, and memory."""
 
 import os
+import resource
+import sys
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import HealthCheck, Phase, settings
 
 from gradreg_verify import Target
 from gradreg_verify.frameworks.registry import BackendUnavailable, load, names
+
+START, USED = pytest.StashKey(), pytest.StashKey()
 
 collect_ignore = (
     []
@@ -27,13 +32,13 @@ collect_ignore += [] if find_spec("jax") else ["jax_backend"]
 collect_ignore += ["jax_backend/devices.py", "user.py", "browser.py"]
 collect_ignore += [] if find_spec("torch") and find_spec("optax") else ["test_agreement.py"]
 
-# Deterministic in CI; HYPOTHESIS_PROFILE=long explores with fresh seeds.
+# "ci" is the same in every run, and has few examples: 10 of them, "mutation", turn 99 % of the
+# changes of the reference red. "long" looks for more with fresh seeds (`nox -s explore`).
 common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **common)
-settings.register_profile("long", max_examples=2000, **common)
-settings.register_profile(
-    "mutation", max_examples=10, derandomize=True, database=None, phases=[Phase.generate], **common
-)
+same = {"derandomize": True, "database": None, **common}
+settings.register_profile("ci", max_examples=20, **same)
+settings.register_profile("long", max_examples=2000, print_blob=True, **common)
+settings.register_profile("mutation", max_examples=10, phases=[Phase.generate], **same)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
@@ -43,6 +48,49 @@ def no_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_programs_left():
+    """What one module compiled, no other module needs: a worker's memory stays that of a module."""
+    yield
+    if jax := sys.modules.get("jax"):
+        jax.clear_caches()
+    if dynamo := sys.modules.get("torch._dynamo"):
+        dynamo.reset()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is read
+def pytest_collection_modifyitems(items):
+    """A claim is checked on examples of Hypothesis, which Hypothesis itself cannot see."""
+    for item in items:
+        if "target" in getattr(item, "fixturenames", ()):
+            item.add_marker("hypothesis")
+
+
+def pytest_sessionstart(session):
+    session.config.stash[START] = time.monotonic()
+
+
+def pytest_sessionfinish(session):
+    """How long this process took and the most memory it had, for the last lines of the report."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
+    took = time.monotonic() - session.config.stash[START]
+    said = f"{took:.0f} s, {peak:.1f} GB at most"
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["used"] = said
+    else:
+        session.config.stash.setdefault(USED, {})["this process"] = said
+
+
+def pytest_testnodedown(node):
+    if "used" in getattr(node, "workeroutput", {}):
+        node.config.stash.setdefault(USED, {})[node.gateway.id] = node.workeroutput["used"]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for process, said in config.stash.get(USED, {}).items():
+        terminalreporter.write_line(f"{process}: {said}")
 
 
 def targets():
@@ -59,7 +107,7 @@ def targets():
             if device.startswith("cpu:"):
                 continue  # a part of the same processor
             target, group = Target(backend, device, dtypes=lower), pytest.mark.xdist_group(name)
-            marks = group if name == "jax" else ()  # its programs are compiled once a worker
+            marks = group if name == "jax" else ()  # its programs are compiled once a module
             yield pytest.param(target, id=f"{name}-{device}", marks=marks)
 
 

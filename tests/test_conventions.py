@@ -88,10 +88,15 @@ def test_what_cannot_be_is_a_sentence():
         equal_lam("facebook", 0.1, n=1, i=3)
     with pytest.raises(ValueError, match="expected n to be a whole number >= 1, got 0"):
         equal_lam("paper", 0.1, n=0, i=3)
-    with pytest.raises(ValueError, match="expected n, the examples in a batch, for sum, got none"):
+    with pytest.raises(ValueError, match=r"expected n, the examples in a batch, for Σ_b .*none"):
         equal_lam("sum", 0.1)
-    with pytest.raises(ValueError, match="expected i, the input coordinates, for torchdeq"):
+    with pytest.raises(ValueError, match="expected i, the input coordinates, for 1/"):
         equal_lam("torchdeq", 0.1, n=5)
+    for lam in ("0.1", None, float("nan"), float("inf"), 1j, True):
+        with pytest.raises(ValueError, match="expected lam to be a finite number"):
+            equal_lam("paper", lam)
+    with pytest.raises(ValueError, match="expected i to be a whole number >= 1, got 0"):
+        CONVENTIONS["torchdeq"].factor(1, 0)
 
 
 FACTORS = {1.0: "1", 0.5: "½", 5.0: "n", 1 / 5: "1/n", 1 / 25: "1/n²", 1 / 7: "1/i"}

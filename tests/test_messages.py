@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gradreg_ref as ref
-from gradreg_ref import checks, cubature, losses, moments, probes
+from gradreg_ref import checks, losses, moments, probes
 from gradreg_ref.identify import identify
 from gradreg_ref.networks import Linear, Network
 from gradreg_verify.rounding import gradient_bound
@@ -33,10 +33,6 @@ MESSAGES = {
         lambda: moments.variance(np.eye(2), "gaussian", 0),
     ],
     "expected loss to be one of cross_entropy": [lambda: losses.loss_gradient(z, z, "hinge")],
-    "expected copies to be a whole number": [
-        lambda: cubature.product(cubature.gaussian_axes(2), 0)
-    ],
-    "expected q to be a whole number": [lambda: cubature.orthogonal_frames(2, 0)],
     "expected m to be a whole number": [lambda: identify(lambda r: 0.0, 0)],
     "expected J ": [lambda: ref.frobreg(J.astype(int))],
     "expected logits ": [lambda: ref.confidence_penalty(z.astype(int))],
@@ -56,7 +52,7 @@ MESSAGES = {
     "expected x ": [lambda: Network(()).forward(np.ones((2, 2), int))],
     "expected y ": [
         lambda: losses.target_probabilities(np.ones((2, 3), int), 2, 3),
-        lambda: losses.targets(np.ones((2, 3), int), 2, 3),
+        lambda: losses.mean_squared_error(z, np.ones((2, 3), int)),
     ],
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gradreg_ref.probes import LAWS, batch_probes, draw
+from gradreg_ref.probes import LAWS, columns, draw
 
 N, ALPHA = 400_000, 1e-9
 SHAPES = [(1, 1, 1), (1, 3, 1), (2, 1, 1), (5, 3, 2), (2, 4, 4), (3, 10, 5)]
@@ -197,13 +197,27 @@ def test_norms_and_orthogonality_to_rounding(m):
 
 def test_shared_probes_are_one_set_seen_by_every_example():
     rng = np.random.default_rng(0)
-    r = batch_probes(4, 3, None, "gaussian", 2, True, rng)
-    assert r.shape == (4, 3, 2)
-    assert (r == r[:1]).all()
-    r = batch_probes(4, 3, None, "gaussian", 2, False, rng)
-    assert len(np.unique(r[:, 0, 0])) == 4
-    given = np.ones((1, 3, 2))
-    assert np.array_equal(batch_probes(4, 3, given, "gaussian", 1, True, None), np.ones((4, 3, 2)))
+    R = columns(4, 3, None, None, 2, True, rng)
+    assert R.shape == (4, 3, 2)
+    assert (R[:1] == R).all()
+    R = columns(4, 3, None, None, 2, False, rng)
+    assert len(np.unique(R[:, 0, 0])) == 4
+    given = np.ones((1, 3, 4))
+    assert np.array_equal(columns(4, 3, given, None, None, True, None), np.full((4, 3, 4), 0.5))
+
+
+def test_one_gaussian_probe_over_the_root_of_their_number():
+    """What is not said: the law and the number. R = r/√q, exactly so for q = 1 and q = 4."""
+    rng = np.random.default_rng
+    assert np.array_equal(
+        columns(2, 5, None, None, None, False, rng(0)), draw("gaussian", rng(0), 2, 5)
+    )
+    for q, root in ((1, 1.0), (2, np.sqrt(2)), (3, np.sqrt(3)), (4, 2.0)):
+        r = draw("sphere", rng(0), 2, 5, q)
+        assert np.array_equal(columns(2, 5, None, "sphere", q, False, rng(0)), r / root)
+        assert np.array_equal(columns(2, 5, r, None, None, False, None), r / root)
+    single = np.ones((2, 5, 2), np.float32)
+    assert columns(2, 5, single, None, None, False, None).dtype == np.float32
 
 
 @pytest.mark.parametrize("num_probes", [0, -1, True, 1.5, None])
@@ -222,15 +236,18 @@ def test_bad_arguments_say_what_to_do():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="expected probe to be one of gaussian"):
         draw("normal", rng, 1, 3)
+    for n, m, named in ((0, 3, "n"), (1, 2.5, "m")):
+        with pytest.raises(ValueError, match=f"expected {named} to be a whole number"):
+            draw("gaussian", rng, n, m)
     with pytest.raises(ValueError, match="num_probes <= 3"):
         draw("orthogonal", rng, 1, 3, 4)
     for q in (3, 4):
         with pytest.raises(ValueError, match="use frobreg"):
-            batch_probes(2, 3, None, "gaussian", q, False, rng)
+            columns(2, 3, None, "gaussian", q, False, rng)
     for shape, hint in (((1, 3, 1), "shared_probe=True"), ((2, 3), "None"), ((2, 4, 1), "got")):
         with pytest.raises(ValueError, match=hint):
-            batch_probes(2, 3, np.ones(shape), "gaussian", 1, False, None)
+            columns(2, 3, np.ones(shape), None, None, False, None)
     with pytest.raises(TypeError, match="astype"):
-        batch_probes(2, 3, np.ones((2, 3, 1), int), "gaussian", 1, False, None)
+        columns(2, 3, np.ones((2, 3, 1), int), None, None, False, None)
     with pytest.raises(ValueError, match="finite"):
-        batch_probes(2, 3, np.full((2, 3, 1), np.nan), "gaussian", 1, False, None)
+        columns(2, 3, np.full((2, 3, 1), np.nan), None, None, False, None)

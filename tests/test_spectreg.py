@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from claims import holds
+from claims import COMPILED, holds
 
 from gradreg_ref import frobreg, spectreg
 from gradreg_ref.probes import draw
+from gradreg_verify import BY_ID, bundled
 
 test_claims = holds(
     "spectreg-quadratic-form",
@@ -14,11 +15,20 @@ test_claims = holds(
     "rademacher-variance",
     "sphere-variance",
     "probes-averaged",
-    "probe-law",
 )
 
 RNG = np.random.default_rng(0)
 J = RNG.standard_normal((2, 3, 5))
+
+# Probes are drawn for n examples of m logits, whatever the network: one example of each (n, m).
+DRAWN = {e.probes.shape[:2]: e for e in bundled() if e.probes.shape[1] > 2}
+
+
+def test_the_probes_of_a_seed_are_those_used(target):
+    """S9; where every shape is compiled anew, on one of them."""
+    assert set(DRAWN) == {(1, 3), (2, 3), (2, 4), (2, 10), (5, 4)}
+    for shape in [(2, 4)] if target.backend.name in COMPILED else DRAWN:
+        BY_ID["probe-law"].check(target, DRAWN[shape])
 
 
 def test_input_side_is_the_output_side_of_the_transpose():
@@ -71,8 +81,15 @@ def test_randomness_is_passed_in(options, message):
         ({"probes": np.ones((2, 3, 1)), "shared_probe": True}, r"shape \(1, 3, q\)"),
         ({"probes": np.ones((2, 3, 0))}, r"got \(2, 3, 0\)"),
         ({"probes": np.full((2, 3, 1), np.inf)}, "expected probes finite"),
+        ({"probes": J[:, :, :1], "probe": "gaussian"}, "expected probes alone, got probe beside"),
+        ({"probes": J[:, :, :1], "num_probes": 1}, "expected probes alone, got num_probes beside"),
+        (
+            {"probes": J[:, :, :1], "rng": np.random.default_rng(0), "probe": "sphere"},
+            "got probe and rng beside them, .*leave out the one or the other",
+        ),
     ],
 )
 def test_refuses(options, message):
+    rng = {} if "probes" in options else {"rng": np.random.default_rng(0)}
     with pytest.raises(ValueError, match=message):
-        spectreg(J, **({"rng": np.random.default_rng(0)} | options))
+        spectreg(J, **rng, **options)

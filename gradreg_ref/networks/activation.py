@@ -13,23 +13,25 @@ from scipy.special import erf
 from gradreg_ref.networks.linear import diagonal
 from gradreg_ref.typing import Array
 
+__all__ = ["TABLE", "Activation"]
 
-def sigmoid(z: Array) -> Array:
+
+def _sigmoid(z: Array) -> Array:
     """1 / (1 + exp(−z))."""
     return 1 / (1 + np.exp(-z))
 
 
-def normal_cdf(z: Array) -> Array:
+def _normal_cdf(z: Array) -> Array:
     """Φ(z) = (1 + erf(z/√2)) / 2."""
     return (1 + erf(z / np.sqrt(2))) / 2
 
 
-def normal_pdf(z: Array) -> Array:
+def _normal_pdf(z: Array) -> Array:
     """φ(z) = exp(−z²/2) / √(2π)."""
     return np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
 
 
-def softplus(z: Array) -> Array:
+def _softplus(z: Array) -> Array:
     """log(1 + exp(z)), written as max(z, 0) + log(1 + exp(−|z|)) so that nothing overflows."""
     positive = z.real > 0
     return np.where(positive, z, 0) + np.log(1 + np.exp(np.where(positive, -z, z)))
@@ -38,11 +40,11 @@ def softplus(z: Array) -> Array:
 TABLE: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "relu": (lambda z: np.where(z.real > 0, z, 0), lambda z: np.where(z.real > 0, 1.0, 0.0)),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) * np.tanh(z)),
-    "softplus": (softplus, sigmoid),
-    "gelu": (lambda z: z * normal_cdf(z), lambda z: normal_cdf(z) + z * normal_pdf(z)),
+    "softplus": (_softplus, _sigmoid),
+    "gelu": (lambda z: z * _normal_cdf(z), lambda z: _normal_cdf(z) + z * _normal_pdf(z)),
     "silu": (
-        lambda z: z * sigmoid(z),
-        lambda z: sigmoid(z) * (1 + z * (1 - sigmoid(z))),
+        lambda z: z * _sigmoid(z),
+        lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z))),
     ),
     "square": (lambda z: z * z, lambda z: 2 * z),
 }

@@ -22,6 +22,7 @@ class Linear:
 
     def forward(self, x: Array) -> Array:
         """Value (n, o)."""
+        _expect("Linear", self.weight.shape[1], x)
         y = np.einsum("oi,ni->no", self.weight, x)
         return y if self.bias is None else y + self.bias
 
@@ -52,12 +53,13 @@ class Conv2d:
 
     def forward(self, x: Array) -> Array:
         """Value (n, o, s, t) at x (n, c, u, v)."""
+        _expect("Conv2d", self.weight.shape[1], x)
         y = np.einsum("ostcuv,ncuv->nost", self.matrix(*x.shape[2:]), x)
         return y if self.bias is None else y + self.bias[:, None, None]
 
     def derivative(self, x: Array) -> Array:
         """D = T with outputs and inputs flattened."""
-        return repeat_flat(self.matrix(*x.shape[2:]), x.shape[0])
+        return _repeat_flat(self.matrix(*x.shape[2:]), x.shape[0])
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class AvgPool2d:
 
     def derivative(self, x: Array) -> Array:
         """D = T, flattened."""
-        return repeat_flat(self.matrix(*x.shape[1:]), x.shape[0])
+        return _repeat_flat(self.matrix(*x.shape[1:]), x.shape[0])
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class BatchNorm:
 
     def forward(self, x: Array) -> Array:
         """Value, of the shape of x (n, c, …)."""
+        _expect("BatchNorm", self.weight.shape[0], x)
         scale, c = self.scale(), (slice(None),) + (None,) * (x.ndim - 2)
         return scale[c] * (x - self.mean[c]) + self.bias[c]
 
@@ -145,6 +148,15 @@ class Flatten:
         return diagonal(np.ones((x.shape[0], prod(x.shape[1:]))))
 
 
+def _expect(layer: str, channels: int, x: Array) -> None:
+    """Inputs of that many channels: einsum would repeat a single one as often as it takes."""
+    if x.shape[1] != channels:
+        raise ValueError(
+            f"expected {layer} inputs with shape (n, {channels}, ...), got {x.shape}; "
+            "give the layer weights of that width"
+        )
+
+
 def placement(length: int, size: int, stride: int, padding: int) -> Array:
     """P[a, s, u] = 1 where tap a of output s reads input u = stride·s + a − padding."""
     outputs = (length + 2 * padding - size) // stride + 1
@@ -159,7 +171,7 @@ def diagonal(d: Array) -> Array:
     return d[:, :, None] * np.eye(d.shape[1])
 
 
-def repeat_flat(T: Array, n: int) -> Array:
+def _repeat_flat(T: Array, n: int) -> Array:
     """A map T[o…, i…] with equally many output and input axes, as D[n, o, i]."""
     half = T.ndim // 2
     flat = T.reshape(1, prod(T.shape[:half]), prod(T.shape[half:]))

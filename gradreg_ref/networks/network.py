@@ -28,7 +28,7 @@ class Layer(Protocol):
         ...
 
 
-def chain(layers: tuple[Layer, ...], x: Array) -> tuple[Array, Array]:
+def _chain(layers: tuple[Layer, ...], x: Array) -> tuple[Array, Array]:
     """Value and Jacobian of layers in a row: J ← D J, from J = I."""
     J = diagonal(np.ones((x.shape[0], x.reshape(x.shape[0], -1).shape[1])))
     for layer in layers:
@@ -56,7 +56,7 @@ class Residual:
 
     def derivative(self, x: Array) -> Array:
         """D = I + D_f."""
-        _, D = chain(self.body, x)
+        _, D = _chain(self.body, x)
         return D + np.eye(D.shape[2])
 
 
@@ -72,16 +72,19 @@ class Network:
 
     layers: tuple[Layer, ...]
 
+    def __post_init__(self) -> None:
+        _check_arrays(self.layers)
+
     def forward(self, x: Array) -> Array:
         """Logits (n, k)."""
-        x = batch(x)
+        x = _batch(x)
         for layer in self.layers:
             x = layer.forward(x)
         return x.reshape(x.shape[0], -1)
 
     def jacobian(self, x: Array) -> Array:
         """J[n, k, i] = ∂z[n, k]/∂x[n, i], inputs flattened."""
-        _, J = chain(self.layers, batch(x))
+        _, J = _chain(self.layers, _batch(x))
         return J
 
     def parameters(self) -> Array:
@@ -100,11 +103,20 @@ class Network:
             start += a.size
             return theta[start - a.size : start].reshape(a.shape)
 
-        return Network(map_parameters(self.layers, take))
+        return Network(_map_parameters(self.layers, take))
 
     def weights(self) -> list[Array]:
         """Weight matrices and filters: what weight decay acts on; no biases, no scales."""
         return [a for a in trained(self.layers) if a.ndim >= 2]
+
+
+def _check_arrays(layers: tuple[Layer, ...]) -> None:
+    """Weights, statistics and masks are arrays of numbers that hide none of them."""
+    for layer in layers:
+        _check_arrays(getattr(layer, "body", ()))
+        for name, value in getattr(layer, "__dict__", {}).items():
+            if isinstance(value, np.ndarray):
+                checks.as_array(f"{type(layer).__name__}.{name}", value)
 
 
 def trained(layers: tuple[Layer, ...]) -> list[Array]:
@@ -115,16 +127,16 @@ def trained(layers: tuple[Layer, ...]) -> list[Array]:
         found.append(a)
         return a
 
-    map_parameters(layers, keep)
+    _map_parameters(layers, keep)
     return found
 
 
-def map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> tuple[Layer, ...]:
+def _map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> tuple[Layer, ...]:
     """The layers with every trained array replaced by f of it, in order."""
 
     def mapped(layer: Layer) -> Layer:
         if isinstance(layer, Residual):
-            return Residual(map_parameters(layer.body, f))
+            return Residual(_map_parameters(layer.body, f))
         fields = {name: getattr(layer, name) for name in layer.parameter_names}
         new = {name: f(a) for name, a in fields.items() if a is not None}
         return replace(layer, **new)  # type: ignore[type-var]  # every layer is a dataclass
@@ -132,7 +144,7 @@ def map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> tu
     return tuple(mapped(layer) for layer in layers)
 
 
-def batch(x: Array) -> Array:
+def _batch(x: Array) -> Array:
     """Inputs (n, …): at least one example, floating, finite."""
     x = checks.floating("x", x)
     if x.ndim < 2 or 0 in x.shape:

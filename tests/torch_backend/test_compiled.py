@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 def encoder():
     layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
-    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    return nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
 
 
 NETWORKS = {
