@@ -4,7 +4,7 @@ Every backend has the same names: ``gradreg_torch.<name>`` and ``gradreg_jax.<na
 row called `name`, and ``docs/<name>.md`` derives it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,6 +72,10 @@ class Penalty:
         Whether R is made of random probes.
     constant_R : bool
         Whether R does not depend on the parameters θ. An R that does is never detached.
+    given_R : bool
+        Whether the user passes R, so that a name alone does not say what is computed.
+    forms : tuple of mappings
+        Options by which the penalty has another formula. Checks exercise each of them.
     """
 
     name: str
@@ -82,6 +86,12 @@ class Penalty:
     softmax: bool = False
     probes: Literal["never", "optional", "always"] = "never"
     constant_R: bool = True
+    given_R: bool = False
+    forms: tuple[Mapping[str, Any], ...] = ({},)
+
+    def needs_classes(self, options: Mapping[str, Any]) -> bool:
+        """Whether the formula has a softmax, which needs two logits or more."""
+        return self.softmax and options.get("loss", "cross_entropy") == "cross_entropy"
 
 
 _ROWS = (
@@ -94,6 +104,7 @@ _ROWS = (
         labels=True,
         softmax=True,
         constant_R=False,
+        forms=({"loss": "mean_squared_error"}, {}),
     ),
     Penalty(
         "jacreg",

@@ -24,6 +24,7 @@ from gradreg_ref.networks import (
     Network,
     Residual,
 )
+from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Rng
 
 Draw = Callable[[tuple[int, ...]], Array]
@@ -187,16 +188,17 @@ class Variant(NamedTuple):
 
 
 def all_variants(e: Example) -> Iterator[Variant]:
-    """Every penalty with every formula it has."""
-    yield Variant("frobreg", {}, e.exact)
-    yield Variant("spectreg", {"probes": e.probes}, e.exact)
-    yield Variant("onehot", {}, e.exact)
-    yield Variant("doubleback", {"loss": "mean_squared_error"}, exact_mse(e))
-    if e.probes.shape[1] > 1:
-        yield Variant("doubleback", {}, False)
-        yield Variant("jacreg", {}, False)
-        yield Variant("jacreg", {"probes": e.probes}, False)
-        yield Variant("confidence_penalty", {}, False)
+    """Every penalty with every formula it has, by the table of penalties."""
+    for row in PENALTIES.values():
+        for form in row.forms:
+            softmax = row.needs_classes(form)
+            if row.of == "weights" or (softmax and e.probes.shape[1] == 1):
+                continue
+            exact = exact_mse(e) if form.get("loss") else e.exact and not softmax
+            if row.probes != "always":
+                yield Variant(row.name, dict(form), exact)
+            if row.probes != "never":
+                yield Variant(row.name, {**form, "probes": e.probes}, exact)
 
 
 def exact_mse(e: Example) -> bool:

@@ -81,10 +81,7 @@ class Target:
 
     def functions(self) -> list[DeclaredPenalty]:
         """The functions that can be called one by one."""
-        if self.declared is not None:
-            return [self.declared]
-        known = getattr(self.backend, "functions_declared", None)
-        return [] if known is None else known(self.device)
+        return self.backend.functions_declared(self.device)
 
     def laws(self) -> tuple[Law, ...]:
         """The laws of the probes it draws."""

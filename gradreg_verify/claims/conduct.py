@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradreg_ref.penalties import PENALTIES
 from gradreg_verify.claims.comparison import Target, arguments, same
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
@@ -20,9 +21,7 @@ def functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
         raise NotAsked("this backend shows no functions")
     for one in known:
         d = one.declaration
-        softmax = d.kind in ("jacreg", "confidence_penalty") or (
-            d.kind == "doubleback" and d.loss == "cross_entropy"
-        )
+        softmax = PENALTIES[d.kind].needs_classes({"loss": d.loss})
         if not (softmax and m == 1) and not (d.probe is not None and m <= d.num_probes):
             yield one
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.networks import Conv2d, Linear, Network
+from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import Target, same
 from gradreg_verify.examples import Example
@@ -20,16 +21,13 @@ def every_shape(target: Target, e: Example) -> float:
     d = one.declaration
     if d.probe is not None and e.probes.shape[1] <= d.num_probes:
         raise NotHere("num_probes >= m may be refused")
-    if d.kind in SOFTMAX and e.probes.shape[1] == 1:
+    if PENALTIES[d.kind].softmax and e.probes.shape[1] == 1:
         raise NotHere("one class")
-    options = {"loss": d.loss} if d.kind == "doubleback" else {}
+    options = d.loss_option
     value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
     if not np.isfinite(value).all():
         raise Broken(f"expected a finite value, got {value}")
     return 0.0
-
-
-SOFTMAX = ("doubleback", "jacreg", "confidence_penalty")
 
 
 def each_alone(target: Target, e: Example) -> float:
@@ -49,7 +47,7 @@ def sum_and_mean(target: Target, e: Example) -> float:
     """Sum and mean are those of the examples alone."""
     errors = []
     for penalty, options, exact in target.variants(e):
-        if penalty == "weight_decay":
+        if PENALTIES[penalty].of == "weights":
             raise NotHere("no batch")
         alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
         total, n = np.concatenate(alone).sum(), len(e.x)
@@ -83,7 +81,10 @@ def scaled_inputs(target: Target, e: Example) -> float:
     return times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
 
 
-HOMOGENEOUS = ("frobreg", "spectreg", "onehot")  # R does not depend on the network
+# Of degree 2 in J: R does not depend on the network.
+HOMOGENEOUS = tuple(
+    row.name for row in PENALTIES.values() if row.of == "jacobian" and row.constant_R
+)
 
 
 def times_four(target: Target, e: Example, doubled: Example) -> float:
@@ -161,7 +162,7 @@ def shifted(target: Target, e: Example) -> float:
             exact=False,
         )
         for penalty, options, _ in target.variants(e)
-        if options.get("loss") != "mean_squared_error" and penalty != "weight_decay"
+        if options.get("loss") != "mean_squared_error" and PENALTIES[penalty].of != "weights"
     ]
     return largest(errors)
 

@@ -112,7 +112,7 @@ class Claim:
         return max(errors)
 
 
-PER_EXAMPLE = tuple(kind for kind in PENALTIES if kind != "weight_decay")
+PER_EXAMPLE = tuple(row.name for row in PENALTIES.values() if row.of != "weights")
 
 CLAIMS = (
     Claim(

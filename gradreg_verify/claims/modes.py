@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gradreg_ref.penalties import PENALTIES
 from gradreg_verify.claims import estimators, formulas
 from gradreg_verify.claims.comparison import (
     FLOOR,
@@ -51,7 +52,7 @@ def differences(target: Target, e: Example) -> float:
             difference(target, penalty, e, mode, options)
             for penalty, options, _ in target.variants(e)
             for mode in modes
-            if penalty not in ("confidence_penalty", "weight_decay")
+            if PENALTIES[penalty].of == "jacobian"
         ]
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradreg_ref.penalties import PENALTIES
 from gradreg_verify.claims.comparison import Target, same
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest
@@ -81,8 +82,9 @@ def sentences(target: Target, e: Example) -> float:
 def labels_out_of_range(target: Target, e: Example) -> float:
     """A function may raise for label m, or give NaN, but no number."""
     d, (n, m, _) = function_of(target).declaration, e.probes.shape
-    labelled = d.kind == "onehot" or (d.kind, d.loss) == ("doubleback", "cross_entropy")
-    if not labelled or (m == 1 and d.kind == "doubleback"):
+    softmax = PENALTIES[d.kind].needs_classes({"loss": d.loss})
+    labelled = PENALTIES[d.kind].labels and d.loss == "cross_entropy"
+    if not labelled or (m == 1 and softmax):
         raise NotAsked("it has no labels")
     try:
         got = target.value(d.kind, replace(e, y=np.full(n, m)), reduction=d.reduction)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.complex_step import directional_derivative
-from gradreg_ref.penalties import Case
+from gradreg_ref.penalties import PENALTIES, Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import Target, arguments, direction_for
 from gradreg_verify.claims.ledger import Claim
@@ -129,9 +129,6 @@ def probes_of(one: DeclaredPenalty, e: Example, supply: Supply) -> Array | None:
 OF_WEIGHTS = ("Σ‖W", "Σ‖θ")  # which no batch has a part in
 
 
-# What squares are called, by kind.
-NAMES = {"frobreg": "FrobReg", "spectreg": "SpectReg", "doubleback": "DoubleBack"}
-NAMES |= {"jacreg": "JacReg", "onehot": "Onehot"}
 AS_DECLARED = "Its formula is the one declared: what is wrong is elsewhere."
 
 
@@ -173,7 +170,7 @@ def is_declared(factor: Factor, name: str, declared: Declaration) -> bool:
     """Whether a variant that fits is the penalty that was declared."""
     power = {"mean": -1, "sum": 0, "none": 0}[declared.reduction]
     same_factor = factor[1:] == (power, 0, 0) and abs(factor[0] / declared.scale - 1) < SAME
-    return same_factor and name.startswith(f"{NAMES.get(declared.kind)}, ")
+    return same_factor and name.startswith(f"{PENALTIES[declared.kind].title}, ")
 
 
 def about_the_gradient(seen: list[Observed], f: Any, factor: Factor) -> str:

@@ -79,3 +79,8 @@ class LoopbackBackend:
         """Probes r[n, k, q] as `value` draws them for that seed."""
         require_device(self, device)
         return draw(probe, np.random.default_rng(seed), n, m, num_probes)
+
+    def functions_declared(self, device: str) -> list[Any]:
+        """None: a formula on an explicit Jacobian takes no model."""
+        require_device(self, device)
+        return []

@@ -86,6 +86,10 @@ class Backend(Protocol):
         """Probes r[n, k, q] as `value` draws them for that seed."""
         ...
 
+    def functions_declared(self, device: str) -> list[Any]:
+        """The backend's functions, each a `DeclaredPenalty`; empty where it has no functions."""
+        ...
+
 
 class BackendUnavailable(RuntimeError):
     """A backend whose framework is not installed, or a device that is not there."""

@@ -10,7 +10,7 @@ from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 
 F = TypeVar("F", bound=Callable[..., Any])
-RANDOM = ("spectreg", "jacreg")
+KINDS = tuple(row.name for row in PENALTIES.values() if not row.given_R)
 ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
 
 
@@ -58,18 +58,18 @@ class Declaration:
     arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.choice("kind", self.kind, PENALTIES)
+        checks.choice("kind", self.kind, KINDS)
         checks.choice("side", self.side, get_args(Side))
         checks.choice("reduction", self.reduction, get_args(Reduction))
         checks.choice("loss", self.loss, get_args(Loss))
         checks.count("num_probes", self.num_probes)
         for name in self.arguments:
             checks.choice("arguments", name, ARGUMENTS)
-        if self.kind == "spectreg" and self.probe is None:
+        if PENALTIES[self.kind].probes == "always" and self.probe is None:
             object.__setattr__(self, "probe", "gaussian")
         if self.probe is not None:
             checks.choice("probe", self.probe, get_args(Law))
-            if self.kind not in RANDOM:
+            if PENALTIES[self.kind].probes == "never":
                 raise ValueError(f"expected no probe= for {self.kind}, which draws none")
         if self.side == "input" and self.kind != "spectreg":
             raise ValueError(f"expected side='output' for {self.kind}; 'input' is for spectreg")
@@ -77,6 +77,11 @@ class Declaration:
             raise ValueError(f"expected probe= with num_probes or shared_probe, kind {self.kind}")
         if not isfinite(self.scale) or self.scale == 0:
             raise ValueError(f"expected scale to be finite and not 0, got {self.scale}")
+
+    @property
+    def loss_option(self) -> dict[str, Any]:
+        """The loss as an option, where the penalty has one."""
+        return {"loss": self.loss} if len(PENALTIES[self.kind].forms) > 1 else {}
 
     def __str__(self) -> str:
         factor = "" if self.scale == 1 else f"{self.scale:g} × "
@@ -88,7 +93,7 @@ class Declaration:
             probes = f", {count}{shared}{self.probe} probes" + (
                 " of the inputs" if self.side == "input" else ""
             )
-        loss = f", {self.loss}" if self.kind == "doubleback" else ""
+        loss = f", {self.loss}" if self.loss_option else ""
         return f"{factor}{batch[self.reduction]} of {self.kind}{probes}{loss}"
 
 

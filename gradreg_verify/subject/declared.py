@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.networks import Network
+from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example, Variant, all_variants
 from gradreg_verify.frameworks.harness import Harness
@@ -71,7 +72,10 @@ class DeclaredPenalty:
 
     def factor(self, reduction: str, n: int) -> float:
         """From the declared reduction to the one asked for."""
-        if reduction == self.declaration.reduction or self.declaration.kind == "weight_decay":
+        if (
+            reduction == self.declaration.reduction
+            or PENALTIES[self.declaration.kind].of == "weights"
+        ):
             return 1.0
         return (n if self.declaration.reduction == "mean" else 1) / (
             n if reduction == "mean" else 1
@@ -122,7 +126,7 @@ class DeclaredPenalty:
         if penalty != d.kind:
             raise NotAsked(f"only {d.kind} is under test")
         settings = {k: v for k, v in options.items() if k in SETTINGS}
-        if d.kind == "doubleback" and options.get("loss", "cross_entropy") != d.loss:
+        if d.loss_option and options.get("loss", "cross_entropy") != d.loss:
             raise NotTestable(f"its loss is {d.loss}")
         declared = {
             "loss": d.loss,
@@ -145,10 +149,15 @@ class DeclaredPenalty:
             raise NotTestable(f"it draws {d.num_probes} {d.probe} probe(s) on {self.device}")
         return self.probes.draw(n, m, seed)
 
+    def functions_declared(self, device: str) -> list["DeclaredPenalty"]:
+        """The function itself."""
+        del device
+        return [self]
+
     def variants(self, e: Example) -> Iterator[Variant]:
         """Of all variants at an example the one declared."""
         d, m = self.declaration, e.probes.shape[1]
-        if d.kind == "weight_decay":
+        if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)
         for variant in all_variants(e):
             declared_loss = variant.options.get("loss", "cross_entropy") == d.loss

@@ -33,7 +33,7 @@ def train(course: Course, *, nudge: float = 0.0, rng: Rng | None = None) -> Traj
         loss = LOSSES[course.loss](module(inputs), labels)
         penalty = FUNCTIONS[course.penalty](module, inputs, labels, **options)
         optimiser.zero_grad()
-        (loss + course.lam * penalty).backward()  # type: ignore[no-untyped-call]
+        (loss + course.lam * penalty).backward()
         optimiser.step()
         points.append((loss.item(), penalty.item(), parameters(module)))
     return trajectory(points)

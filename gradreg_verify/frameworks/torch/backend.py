@@ -1,24 +1,18 @@
 """The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, get_args
+from typing import Any
 
+import gradreg_torch
 import numpy as np
 import torch
-from gradreg_torch.confidence_penalty import confidence_penalty
-from gradreg_torch.doubleback import doubleback
-from gradreg_torch.frobreg import frobreg
-from gradreg_torch.jacreg import jacreg
-from gradreg_torch.onehot import onehot
 from gradreg_torch.probes import LAWS
-from gradreg_torch.spectreg import spectreg
-from gradreg_torch.weight_decay import weight_decay
 from torch import Tensor, nn
 
 from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
+from gradreg_verify.frameworks.base import declared_by, functions_of
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
@@ -28,28 +22,8 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 # Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
 OWN_LIMIT = 600.0
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "frobreg": lambda model, x, _, **options: frobreg(model, x, **options),
-    "spectreg": lambda model, x, _, **options: spectreg(model, x, **options),
-    "doubleback": doubleback,
-    "jacreg": lambda model, x, _, **options: jacreg(model, x, **options),
-    "onehot": onehot,
-    "confidence_penalty": lambda model, x, _, **options: confidence_penalty(model(x), **options),
-    "weight_decay": lambda model, _x, _y, **_: weight_decay(model),
-}
-
-DRAWS = ("model", "x", "probes", "generator")
-DECLARED: list[tuple[Callable[..., Tensor], tuple[str, ...], Declaration]] = [
-    (frobreg, ("model", "x"), Declaration("frobreg")),
-    *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
-    (partial(spectreg, mode="forward"), DRAWS, Declaration("spectreg", "gaussian", side="input")),
-    (doubleback, ("model", "x", "y"), Declaration("doubleback")),
-    (jacreg, ("model", "x"), Declaration("jacreg")),
-    (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
-    (onehot, ("model", "x", "y"), Declaration("onehot")),
-    (confidence_penalty, ("logits",), Declaration("confidence_penalty")),
-    (weight_decay, ("model",), Declaration("weight_decay")),
-]
+FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
+DECLARED = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
 
 
 class TorchBackend:

@@ -1,0 +1,76 @@
+"""What the frameworks share: a backend's functions, found and called by the table of penalties."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import Any, get_args
+
+from gradreg_ref.penalties import PENALTIES, Penalty
+from gradreg_ref.typing import Law
+from gradreg_verify.subject.declaration import Declaration
+
+Declared = tuple[Callable[..., Any], tuple[str, ...], Declaration]
+
+
+def functions_of(
+    package: ModuleType, logits: Callable[..., Any], weights: Callable[..., Any]
+) -> dict[str, Callable[..., Any]]:
+    """Every penalty of a package as a function ``f(*model, x, y, **options)``, by name.
+
+    Parameters
+    ----------
+    package : module
+        Has a function of each row's name.
+    logits : callable
+        ``logits(*model, x)``, for penalties of the logits.
+    weights : callable
+        ``weights(*model)``, what a penalty of the weights takes.
+    """
+
+    def call(row: Penalty, *arguments: Any, **options: Any) -> Any:
+        *model, x, y = arguments
+        function = getattr(package, row.name)
+        if row.of == "weights":
+            return function(weights(*model))
+        if row.of == "logits":
+            return function(logits(*model, x), **options)
+        labels = {"y": y} if row.labels else {}
+        return function(*model, x, **labels, **options)
+
+    return {name: partial(call, row) for name, row in PENALTIES.items()}
+
+
+def declared_by(
+    package: ModuleType, model: tuple[str, ...], draws: tuple[str, str], weights: str
+) -> Iterator[Declared]:
+    """Every function of a package, with its arguments and what it is declared to compute.
+
+    Parameters
+    ----------
+    package : module
+        As in `functions_of`.
+    model, draws : tuple of str
+        The arguments that are the model, and those by which probes come in.
+    weights : str
+        The argument of a penalty of the weights.
+    """
+    for row in PENALTIES.values():
+        function = getattr(package, row.name)
+        arguments = (*model, "x", "y") if row.labels else (*model, "x")
+        if row.given_R:
+            continue
+        if row.of == "weights":
+            arguments = (weights,)
+        elif row.of == "logits":
+            arguments = ("logits",)
+        if row.probes == "always":
+            for law in get_args(Law):
+                declaration = Declaration(row.name, law)
+                yield partial(function, probe=law), (*arguments, *draws), declaration
+            mirrored = Declaration(row.name, "gaussian", side="input")
+            yield partial(function, mode="forward"), (*arguments, *draws), mirrored
+            continue
+        yield function, arguments, Declaration(row.name)
+        if row.probes == "optional":
+            projected = Declaration(row.name, "gaussian")
+            yield partial(function, num_probes=1), (*arguments, *draws), projected
