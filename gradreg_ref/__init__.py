@@ -5,7 +5,8 @@ Every penalty is one contraction ‖JᵀR‖²_F of the logits Jacobian J[n, k, 
 """
 
 from gradreg_ref.confidence_penalty import confidence_penalty
-from gradreg_ref.contraction import contract, reduce
+from gradreg_ref.contract import contract
+from gradreg_ref.contraction import reduce
 from gradreg_ref.doubleback import doubleback
 from gradreg_ref.frobreg import frobreg
 from gradreg_ref.jacreg import jacreg

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gradreg_ref.confidence_penalty import confidence_penalty
+from gradreg_ref.contract import contract
 from gradreg_ref.doubleback import doubleback
 from gradreg_ref.frobreg import frobreg
 from gradreg_ref.jacreg import jacreg
@@ -94,6 +95,17 @@ class Penalty:
         return self.softmax and options.get("loss", "cross_entropy") == "cross_entropy"
 
 
+def _squares(z: Any, y: Any) -> Any:
+    """An R that depends on the logits, in terms that every framework has: z², one column."""
+    del y
+    return (z * z)[:, :, None]
+
+
+def _labels(z: Any, y: Any) -> Any:
+    """An R that depends on the labels too: y z, one column."""
+    return (z * y[:, None])[:, :, None]
+
+
 _ROWS = (
     Penalty("frobreg", "FrobReg", lambda c, **o: frobreg(c.J, **o)),
     Penalty("spectreg", "SpectReg", lambda c, **o: spectreg(c.J, **o), probes="always"),
@@ -113,6 +125,15 @@ _ROWS = (
         softmax=True,
         probes="optional",
         constant_R=False,
+    ),
+    Penalty(
+        "contract",
+        "Contract",
+        lambda c, R, **o: contract(c.J, R, c.y, logits=c.z, **o),
+        labels=True,
+        constant_R=False,
+        given_R=True,
+        forms=({"R": _squares}, {"R": _labels}),
     ),
     Penalty("onehot", "Onehot", lambda c, **o: onehot(c.J, c.y, **o), labels=True),
     Penalty(

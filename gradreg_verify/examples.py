@@ -194,7 +194,7 @@ def all_variants(e: Example) -> Iterator[Variant]:
             softmax = row.needs_classes(form)
             if row.of == "weights" or (softmax and e.probes.shape[1] == 1):
                 continue
-            exact = exact_mse(e) if form.get("loss") else e.exact and not softmax
+            exact = exact_mse(e) if form.get("loss") else e.exact and row.constant_R
             if row.probes != "always":
                 yield Variant(row.name, dict(form), exact)
             if row.probes != "never":

@@ -5,6 +5,7 @@ is kept of them. Under `jit`, `grad` and `vmap` like any function; randomness is
 """
 
 from gradreg_jax.confidence_penalty import confidence_penalty
+from gradreg_jax.contract import contract
 from gradreg_jax.doubleback import doubleback
 from gradreg_jax.frobreg import frobreg
 from gradreg_jax.jacreg import jacreg
@@ -15,6 +16,7 @@ from gradreg_jax.weight_decay import weight_decay
 
 __all__ = [
     "confidence_penalty",
+    "contract",
     "doubleback",
     "draw_probes",
     "frobreg",

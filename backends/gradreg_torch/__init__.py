@@ -6,6 +6,7 @@ The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)
 
 from gradreg_torch._engine import BATCHNORM, MODES
 from gradreg_torch.confidence_penalty import confidence_penalty
+from gradreg_torch.contract import Contract, contract
 from gradreg_torch.doubleback import DoubleBack, doubleback
 from gradreg_torch.frobreg import FrobReg, frobreg
 from gradreg_torch.jacreg import JacReg, jacreg
@@ -21,6 +22,7 @@ __all__ = [
     "BATCHNORM",
     "MODES",
     "Constant",
+    "Contract",
     "DoubleBack",
     "FrobReg",
     "JacReg",
@@ -30,6 +32,7 @@ __all__ = [
     "Penalty",
     "SpectReg",
     "confidence_penalty",
+    "contract",
     "doubleback",
     "draw_probes",
     "frobreg",

@@ -253,6 +253,15 @@ CLAIMS = (
         (precision.precision,),
     ),
     Claim(
+        "contract-formula",
+        "S23",
+        "Contract is ‖JᵀR‖²_F for the R given, never detached",
+        "Σ_iq (Σ_k J_ki R_kq)²",
+        "contract",
+        (formulas.formula_of("contract"),),
+        on("contract"),
+    ),
+    Claim(
         "onehot-formula",
         "S16",
         "Onehot is ‖Jᵀe_y‖²",

@@ -1,0 +1,92 @@
+"""Contract: the squared norm of JᵀR for an R of the user's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
+
+from torch import Tensor
+
+from gradreg_torch._arguments import same_device
+from gradreg_torch._engine import Contraction, Inputs, ModelOrLogits, Options, Side, evaluate
+from gradreg_torch.penalty import Penalty
+
+Columns = Tensor | Callable[[Tensor, Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Given(Contraction):
+    """R as the user gives it, or computes it from (logits, y); never detached."""
+
+    y: Any
+    R: Columns
+    forward_mode: ClassVar[bool] = False
+
+    @property
+    def same_for_all(self) -> bool:  # type: ignore[override]
+        """Whether a constant R is one and the same for all examples."""
+        return isinstance(self.R, Tensor) and self.R.ndim == 3 and self.R.stride(0) == 0
+
+    def columns(self, side: Side) -> Tensor:
+        """R[n, k, q]."""
+        z = side.z
+        R = self.R(z, self.y) if callable(self.R) else self.R
+        same_device("R", R, z)
+        if R.ndim != 3 or tuple(R.shape[:2]) != (side.n, side.size) or R.shape[2] == 0:
+            raise ValueError(
+                f"expected R with shape ({side.n}, {side.size}, q), got {tuple(R.shape)}; for one "
+                "column an example pass R[:, :, None]"
+            )
+        if not R.is_floating_point():
+            raise TypeError(f"expected R of a floating dtype, got {R.dtype}; convert with .float()")
+        return R
+
+
+def contract(
+    model: ModelOrLogits, x: Inputs, R: Columns, y: Any = None, **options: Unpack[Options]
+) -> Tensor:
+    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for an R that is given: q vector-Jacobian products.
+
+    Every gradient penalty of this package is this number with its own R. An R that depends on the
+    parameters through the logits takes part in the gradient: it is never detached.
+
+    Parameters
+    ----------
+    model, x, options
+        As in `frobreg`; there is no forward mode.
+    R : Tensor (n, k, q), or callable
+        The columns, k over the flattened logits. A callable returns them from (logits, y), the
+        logits in the shape that the model returns.
+    y : optional
+        Labels or targets, for a callable R.
+
+    Returns
+    -------
+    Tensor () or (n,)
+        No ½, and no division by q. In float32 for a float16 or bfloat16 network.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        R of another shape or dtype. Every message says what to do.
+
+    See Also
+    --------
+    gradreg_ref.contract : the same number from an explicit Jacobian.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gradreg_torch import contract
+    >>> model = torch.nn.Linear(3, 2, bias=False)
+    >>> x, ones = torch.ones(4, 3), torch.ones(4, 2, 1)
+    >>> value = contract(model, x, ones)  # the squared gradient of the sum of the logits
+    >>> torch.allclose(value, model.weight.sum(0).square().sum())
+    True
+    """
+    return evaluate(model, x, Given(y, R), **options).penalty
+
+
+class Contract(Penalty):
+    """`contract` with its options kept: ``Contract(R=lambda z, y: …)(model, x, y)``."""
+
+    R = Given

@@ -1,0 +1,68 @@
+"""Contract: the squared norm of JᵀR for an R of the user's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref import checks
+from gradreg_ref.contraction import contract as squared_norm
+from gradreg_ref.contraction import reduce
+from gradreg_ref.typing import Array, Reduction
+
+
+def contract(
+    J: Array,
+    R: Array | Callable[[Array, Any], Array],
+    y: Any = None,
+    *,
+    logits: Array | None = None,
+    reduction: Reduction = "mean",
+) -> Array:
+    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for an R that is given.
+
+    Every gradient penalty of this package is this number with its own R. An R that depends on the
+    parameters through the logits takes part in the gradient: it is never detached.
+
+    Parameters
+    ----------
+    J : array (n, k, i)
+        Jacobian of the logits with respect to the inputs.
+    R : array (n, k, q), or callable
+        The columns; a callable returns them from (logits, y).
+    y : array, optional
+        Labels or targets, for a callable R.
+    logits : array (n, k), optional
+        The logits at the same inputs, for a callable R.
+    reduction : {"mean", "sum", "none"}
+        Over the batch.
+
+    Returns
+    -------
+    array () or (n,)
+        No ½, and no division by q.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Wrong shape or dtype; a callable R without logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> J = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> float(contract(J, np.array([[[1.0], [-1.0]]])))  # the difference of two logits
+    8.0
+    """
+    J = checks.jacobian(J)
+    if callable(R):
+        if logits is None:
+            raise ValueError("a callable R needs logits=, the logits at the same inputs")
+        R = R(checks.logits(logits, like=J), y)
+    R = checks.floating("R", R)
+    if R.ndim != 3 or R.shape[:2] != J.shape[:2] or R.shape[2] == 0:
+        raise ValueError(
+            f"expected R with shape ({J.shape[0]}, {J.shape[1]}, q), got {np.shape(R)}; for one "
+            "column an example pass R[:, :, None]"
+        )
+    return reduce(squared_norm(J, R), reduction)
