@@ -9,6 +9,7 @@ gaussian     2 ‖A‖²_F / q                                  Isserlis
 rademacher   2 (‖A‖²_F − Σ_i A_ii²) / q                    r_i² = 1: the diagonal has no noise
 sphere       2m/(m+2) · D / q                              E r_i²r_j² = m/(m+2) · (1 + 2δ_ij)
 orthogonal   2m(m−q) / (q(m+2)(m−1)) · D                   columns repel: covariance −Var/(m−1)
+frames       that of orthogonal, for one example          see `batch_mean_variance` for a batch
 onehot       (m Σ_i A_ii² − (tr A)²) / q                   f = m A_cc
 ===========  ============================================  =======================================
 
@@ -26,7 +27,14 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Side
 
-__all__ = ["batch_mean_variance", "fraction_variance", "gram", "mean", "variance"]
+__all__ = [
+    "batch_mean_variance",
+    "fraction_variance",
+    "gram",
+    "group_variance",
+    "mean",
+    "variance",
+]
 
 
 def gram(J: Array, side: Side = "output") -> Array:
@@ -71,10 +79,10 @@ def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
     ----------
     A : array (…, k, l)
         What the probes are contracted with, see `gram`.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
         Law of r.
     num_probes : int
-        q; independent probes, except "orthogonal", which needs q <= m.
+        q; independent probes, except "orthogonal" and "frames", which need q <= m.
 
     Returns
     -------
@@ -146,6 +154,9 @@ def batch_mean_variance(
 ) -> Array:
     """Var of the mean over a batch: Σ_b Var(A_b) / B²; with a shared probe Var(Σ_b A_b) / B².
 
+    Probes of the law "frames" are not independent across the batch: there it is the sum of
+    `group_variance` over the groups of m // q examples that have one matrix, over B².
+
     Independent variances add; a shared probe makes the sum one quadratic form, of Σ_b A_b. For the
     gaussian that is never less, as ⟨A_b, A_c⟩ = ‖J_bᵀJ_c‖² >= 0; for the other laws it can be.
 
@@ -170,9 +181,13 @@ def batch_mean_variance(
     A = _symmetric(A)
     if A.ndim != 3:
         raise ValueError(f"expected A with shape (n, k, l), got {A.shape}; see moments.gram")
-    B = A.shape[0]
+    B, m, _ = A.shape
     if checks.flag("shared_probe", shared_probe):
         return variance(A.sum(axis=0), probe, num_probes) / B**2
+    if probe == "frames":
+        size = m // checks.count("num_probes", num_probes)
+        groups = (A[b : b + size] for b in range(0, B, size))
+        return np.sum([group_variance(group, num_probes) for group in groups]) / B**2
     return variance(A, probe, num_probes).sum() / B**2
 
 
@@ -204,6 +219,26 @@ def _orthogonal(A: Array, q: int) -> Array:
     return 2 * m * (m - q) / (q * (m + 2) * max(m - 1, 1)) * _anisotropy(A)
 
 
+def group_variance(A: Array, q: int) -> Array:
+    """Var of Σ_k (1/q) Σ_j r_kjᵀ A_k r_kj over a group whose probes r are √m · orthonormal.
+
+    V/(m−1) · ((m/q) Σ_k ‖Â_k‖²_F − ‖Σ_k Â_k‖²_F) with V = 2m/(m+2) and Â = A − (tr A/m) I.
+
+    Each probe has the sphere's variance V‖Â‖². The sum over a whole matrix is constant, so two
+    probes have the covariance −V⟨Â_k, Â_l⟩/(m−1). For a group of m examples with one probe this is
+    2m²/((m+2)(m−1)) · Σ_k ‖Â_k − mean Â‖²: nothing where all A_k are equal.
+    """
+    A = _symmetric(A)
+    m = A.shape[-1]
+    if q * len(A) > m:
+        raise ValueError(f"expected at most {m} probes in a group, got {q * len(A)}")
+    if m == 1:
+        return np.zeros(())
+    traceless = A - (mean(A) / m)[..., None, None] * np.eye(m)
+    repelling = _squares(traceless.sum(axis=0))
+    return 2 * m / ((m + 2) * (m - 1)) * (m / q * _squares(traceless).sum() - repelling)
+
+
 def _onehot(A: Array, q: int) -> Array:
     """(m Σ_i A_ii² − (tr A)²) / q.  f = m A_cc: E f² = (1/m) Σ_c m² A_cc²."""
     return (A.shape[-1] * _diagonal_squares(A) - mean(A) ** 2) / q
@@ -214,6 +249,7 @@ _VARIANCES: dict[str, Callable[[Array, int], Array]] = {
     "rademacher": _rademacher,
     "sphere": _sphere,
     "orthogonal": _orthogonal,
+    "frames": _orthogonal,
     "onehot": _onehot,
 }
 

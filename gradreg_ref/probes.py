@@ -8,6 +8,8 @@ rademacher  independent signs ±1                     ‖r‖² = m: least noise
 sphere      uniform on the sphere of radius √m       ‖r‖² = m, and rotation invariant
 orthogonal  √m · q columns of a Haar orthogonal      q probes never measure the same direction;
             matrix, q <= m                           exact at q = m
+frames      √m · columns of Haar orthogonal          orthogonal across the batch too: examples with
+            matrices, dealt out over the batch       like A = JJᵀ cancel each other's noise
 onehot      √m · e_c, c uniform on all m classes     "Random onehot"
 ==========  =======================================  ==========================================
 """
@@ -19,7 +21,17 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Rng
 
-__all__ = ["LAWS", "columns", "draw", "gaussian", "onehot", "orthogonal", "rademacher", "sphere"]
+__all__ = [
+    "LAWS",
+    "columns",
+    "draw",
+    "frames",
+    "gaussian",
+    "onehot",
+    "orthogonal",
+    "rademacher",
+    "sphere",
+]
 
 
 def gaussian(rng: Rng, n: int, m: int, q: int) -> Array:
@@ -47,6 +59,20 @@ def orthogonal(rng: Rng, n: int, m: int, q: int) -> Array:
     return np.sqrt(m) * np.einsum("nmq,nq->nmq", Q, signs)
 
 
+def frames(rng: Rng, n: int, m: int, q: int) -> Array:
+    """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row.
+
+    All probes of these examples are orthogonal, within an example and across. Each probe alone is
+    uniform on the sphere, so means are those of `sphere`; docs/frames.md has the variance.
+    """
+    if q > m:
+        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
+    group = min(n, m // q)
+    Q = orthogonal(rng, -(-n // group), m, group * q)
+    dealt = Q.reshape(len(Q), m, group, q).transpose(0, 2, 1, 3)
+    return dealt.reshape(-1, m, q)[:n]
+
+
 def onehot(rng: Rng, n: int, m: int, q: int) -> Array:
     """√m · e_c, c uniform on all m classes."""
     c = rng.integers(0, m, (n, q))
@@ -58,6 +84,7 @@ LAWS: dict[str, Callable[[Rng, int, int, int], Array]] = {
     "rademacher": rademacher,
     "sphere": sphere,
     "orthogonal": orthogonal,
+    "frames": frames,
     "onehot": onehot,
 }
 
@@ -67,7 +94,7 @@ def draw(probe: Law, rng: Rng | None, n: int, m: int, num_probes: int = 1) -> Ar
 
     Parameters
     ----------
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
         The law of r, see the table above.
     rng : numpy.random.Generator
         Where they come from. It moves on.

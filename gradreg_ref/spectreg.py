@@ -25,9 +25,9 @@ def spectreg(
         Jacobian of the logits with respect to the inputs.
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q). Without them they are drawn from `probe`.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
-        Law of the r to draw; without it gaussian, the paper's. "onehot" is Random onehot: √m·e_c,
-        c uniform.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
+        Law of the r to draw; without it gaussian, the paper's. "frames" has the least noise in a
+        batch mean. "onehot" is Random onehot: √m·e_c, c uniform.
     num_probes : int, optional
         q, how many to draw; without it 1. Must be below m: with m probes FrobReg costs the same and
         has no noise.

@@ -9,5 +9,5 @@ Array: TypeAlias = NDArray[Any]
 Rng: TypeAlias = np.random.Generator
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 Side: TypeAlias = Literal["output", "input"]
-Law: TypeAlias = Literal["gaussian", "rademacher", "sphere", "orthogonal", "onehot"]
+Law: TypeAlias = Literal["gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"]
 Loss: TypeAlias = Literal["cross_entropy", "mean_squared_error"]

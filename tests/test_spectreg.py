@@ -15,6 +15,7 @@ test_claims = holds(
     "rademacher-variance",
     "sphere-variance",
     "probes-averaged",
+    "frames-variance",
 )
 
 RNG = np.random.default_rng(0)

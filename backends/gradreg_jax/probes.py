@@ -36,6 +36,15 @@ def orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     return sqrt(m) * Q * jnp.sign(jnp.diagonal(R, axis1=1, axis2=2))[:, None, :]
 
 
+def frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+    """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row."""
+    if q > m:
+        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
+    group = min(n, m // q)
+    Q = orthogonal(key, -(-n // group), m, group * q, dtype)
+    return jnp.swapaxes(Q.reshape(-1, m, group, q), 1, 2).reshape(-1, m, q)[:n]
+
+
 def onehot(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · e_c, c uniform on all m classes."""
     c = jax.random.randint(key, (n, q), 0, m)
@@ -47,6 +56,7 @@ LAWS: dict[str, Draw] = {
     "rademacher": rademacher,
     "sphere": sphere,
     "orthogonal": orthogonal,
+    "frames": frames,
     "onehot": onehot,
 }
 
@@ -58,7 +68,7 @@ def draw_probes(
 
     Parameters
     ----------
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
         Law of r.
     n, m, num_probes : int
         Examples (1 for a shared probe); logits, or input coordinates in forward mode; q.

@@ -39,6 +39,15 @@ def orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     return sqrt(m) * Q * R.diagonal(dim1=1, dim2=2).sign()[:, None, :]
 
 
+def frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+    """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row."""
+    if q > m:
+        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
+    group = min(n, m // q)
+    Q = orthogonal(g, -(-n // group), m, group * q)
+    return Q.reshape(-1, m, group, q).transpose(1, 2).reshape(-1, m, q)[:n]
+
+
 def onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · e_c, c uniform on all m classes."""
     c = torch.randint(0, m, (n, q), generator=g, device=g.device)
@@ -50,6 +59,7 @@ LAWS: dict[str, Draw] = {
     "rademacher": rademacher,
     "sphere": sphere,
     "orthogonal": orthogonal,
+    "frames": frames,
     "onehot": onehot,
 }
 
@@ -67,7 +77,7 @@ def draw_probes(
 
     Parameters
     ----------
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
         Law of r.
     n, m : int
         Examples (1 for a shared probe) and logits, or input coordinates in forward mode.

@@ -34,8 +34,10 @@ def spectreg(
         The probes r themselves (not yet divided by √q), k over the flattened logits, of the dtype
         and on the device of the logits. Without them they are drawn from `probe`.
         In forward mode (n, i, q), i over the flattened inputs.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
-        Law of r; gaussian is the paper's. "onehot" is Random onehot: √m·e_c, c uniform.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
+        Law of r; gaussian is the paper's. "frames" has the least noise in a batch mean: its probes
+        are orthogonal across the batch, so per-example values are not independent. "onehot" is
+        Random onehot: √m·e_c, c uniform.
     num_probes : int
         q. Must be below m (i in forward mode): then FrobReg costs the same and has no noise.
     shared_probe : bool

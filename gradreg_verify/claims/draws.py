@@ -151,7 +151,7 @@ def of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
     n = target.draws
     r = target.backend.draw(probe, n, m, 2, seed=target.seed, device=target.device)
     law_tests.check(r.shape == (n, m, 2), f"{probe}: expected probes (n, m, q), got {r.shape}")
-    law_tests.exact_structure(r, probe)
+    law_tests.exact_structure(r, probe, n)
     if probe == "onehot":
         return tuple(law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m))
     return (*law_tests.marginal_law(r[:, :, 0], probe), *law_tests.products_vanish(r, probe))
@@ -173,7 +173,7 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     if d.num_probes > 1:
         yield from law_tests.several_read_out(r, probe, rng)
         return
-    law_tests.exact_structure(r, probe)
+    law_tests.exact_structure(r, probe, BATCH)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return
@@ -182,6 +182,7 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     for size in (2, 4):
         yield from law_tests.coordinates(r[:, :, 0], probe, size)
     yield law_tests.all_pairs(r[:, :, 0], probe)
-    for lag in (1, 2, BATCH // 2, BATCH):
+    # Frames depend on each other within a call.
+    for lag in (BATCH,) if probe == "frames" else (1, 2, BATCH // 2, BATCH):
         if lag < len(r):
             yield law_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

@@ -39,6 +39,7 @@ DEGREE_3 = {
     "rademacher": cubature.all_signs,
     "sphere": cubature.sphere_axes,
     "orthogonal": cubature.sphere_axes,
+    "frames": cubature.sphere_axes,
     "onehot": cubature.onehot_classes,
 }
 MOST_SIGNS = 6  # 2^m points
@@ -158,5 +159,20 @@ def orthogonal_frame(target: Target, e: Example) -> float:
         "m orthogonal probes",
         target.estimate(e, frame, reduction="none"),
         expected_value("frobreg", e, reduction="none"),
+        exact=False,
+    )
+
+
+def frames_cancel(target: Target, e: Example) -> float:
+    """Of m equal examples the sum is m tr A in every draw: their noise cancels."""
+    m = e.probes.shape[1]
+    one = target.declared
+    if m == 1 or (one is not None and one.declaration.num_probes > 1):
+        raise NotHere("one logit, or several probes")
+    equal = e.rows(np.zeros(m, int))
+    return same(
+        "Σ_k r_kᵀA r_k of equal examples",
+        target.value("spectreg", equal, probe="frames", num_probes=1, seed=5, reduction="sum"),
+        expected_value("frobreg", equal, reduction="sum"),
         exact=False,
     )

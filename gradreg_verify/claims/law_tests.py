@@ -25,12 +25,12 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), f"one probe is used {q} times")
     if probe != "gaussian":
         same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m), exact=False)
-    if probe == "orthogonal":
-        same("orthogonal: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape), exact=False)
+    if probe in ("orthogonal", "frames"):
+        same(f"{probe}: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape), exact=False)
     R_Rt = np.einsum("nkq,nlq->nkl", r, r)
     for k, l in combinations(range(m), 2):
         yield zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
-    if probe not in ("gaussian", "orthogonal"):
+    if probe not in ("gaussian", "orthogonal", "frames"):
         return
     one: Law = "gaussian" if probe == "gaussian" else "sphere"
     c = rng.standard_normal((n, q))
@@ -40,8 +40,8 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     yield angles(combined[:-1], combined[1:], one, 1)
 
 
-def exact_structure(r: Array, probe: Law) -> None:
-    """What holds of every probe: its norm, its entries, its orthogonality."""
+def exact_structure(r: Array, probe: Law, batch: int) -> None:
+    """What holds of every probe: its norm, its entries, its orthogonality in a batch."""
     n, m, q = r.shape
     if probe == "gaussian":
         return
@@ -51,9 +51,20 @@ def exact_structure(r: Array, probe: Law) -> None:
     if probe == "onehot":
         largest = np.sort(np.abs(r), axis=1)[:, :-1]
         check(bool((largest < 1e-6).all()), "onehot: expected one non-zero entry a probe")
-    if probe == "orthogonal" and q > 1:
+    if probe == "frames" and m // q > 1:
+        _orthogonal_neighbours(r, batch)
+    if probe in ("orthogonal", "frames") and q > 1:
         inner = np.einsum("nk,nk->n", r[:, :, 0], r[:, :, 1])
-        same("orthogonal: r₁·r₂", 1 + inner / m, np.ones(n), exact=False)
+        same(f"{probe}: r₁·r₂", 1 + inner / m, np.ones(n), exact=False)
+
+
+def _orthogonal_neighbours(r: Array, batch: int) -> None:
+    """Neighbours in a group of m // q examples of a batch have orthogonal probes."""
+    _, m, q = r.shape
+    position = np.arange(len(r) - 1) % batch
+    together = ((position + 1) % (m // q) != 0) & (position + 1 < batch)
+    inner = np.einsum("nkq,nkp->nqp", r[:-1], r[1:])[together]
+    same("frames: probes of neighbours", 1 + inner / m, np.ones(inner.shape), exact=False)
 
 
 def marginal_law(r: Array, probe: Law) -> Iterator[Test]:
@@ -82,7 +93,7 @@ def products_vanish(r: Array, probe: Law) -> Iterator[Test]:
     for size in (2, 3, 4):
         yield from coordinates(one, probe, size)
     yield all_pairs(one, probe)
-    if probe != "orthogonal":
+    if probe not in ("orthogonal", "frames"):
         products = (r[:, :, 0] * r[:, :, 1]).sum(axis=1)
         yield zero_mean(f"{probe}: the probes of an example are correlated", products)
 

@@ -179,6 +179,15 @@ CLAIMS = (
         with_law("sphere"),
     ),
     Claim(
+        "frames-variance",
+        "S24",
+        "probes orthogonal across the batch: like examples cancel each other's noise",
+        "Var Σ_k f_k = 2m²/((m+2)(m−1)) · Σ_k ‖Â_k − mean Â‖²",
+        "frames",
+        (estimators.frames_cancel,),
+        with_law("frames"),
+    ),
+    Claim(
         "probes-averaged",
         "S8",
         "q probes are averaged; m orthogonal ones are exact",

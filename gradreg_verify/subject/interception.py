@@ -27,6 +27,8 @@ def realise(probe: str, r: Array) -> Array:
     nonzero = np.where((r != 0).any(axis=1, keepdims=True), r, np.eye(m)[None, :, :1])
     if probe == "sphere":
         return np.sqrt(m) * nonzero / np.sqrt((nonzero * nonzero).sum(axis=1, keepdims=True))
+    if probe == "frames":
+        return _frames(r)
     if probe == "orthogonal":
         gram = np.einsum("nkq,nkp->nqp", r, r)
         if np.allclose(gram, m * np.eye(r.shape[2])):
@@ -34,6 +36,20 @@ def realise(probe: str, r: Array) -> Array:
         tilted = nonzero + np.eye(m)[None, :, : r.shape[2]] / 8  # columns may be parallel
         return np.sqrt(m) * np.linalg.qr(tilted)[0]
     return r
+
+
+def _frames(r: Array) -> Array:
+    """Orthogonal probes in every group of m // q examples, near r."""
+    n, m, q = r.shape
+    size, found = max(m // q, 1), np.empty(r.shape)
+    for start in range(0, n, size):
+        group = r[start : start + size].transpose(1, 0, 2)
+        flat = group.reshape(1, m, -1)
+        if flat.shape[2] <= m:
+            found[start : start + size] = (
+                realise("orthogonal", flat).reshape(group.shape).transpose(1, 0, 2)
+            )
+    return found
 
 
 def raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
