@@ -15,7 +15,7 @@ from threading import Thread
 from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS = {"desktop": 1280, "phone": 390}
-PICTURES = ("index", "start", "spectreg", "claims", "paper", "where_it_works")
+PICTURES = ("index", "start", "spectreg", "claims", "paper", "train")
 # Without these Chromium looks up hosts that no page has asked for.
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
