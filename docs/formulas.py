@@ -1,7 +1,9 @@
 """Formulas as MathML in STIX Two Math, a font that is subset when the documentation is built."""
 
+import logging
 import re
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,24 +18,37 @@ CHARACTERS = (
     *range(0x27C0, 0x2800),
     *range(0x1D400, 0x1D800),
 )
-NORM, THIN = "‖|", "0.167em"
 MATHML = "http://www.w3.org/1998/Math/MathML"
+NORM, OPENING, SIGNS, THIN, NONE = "‖|", "([{⟨,=≤≥", "−+±", "0.167em", "0"
 ElementTree.register_namespace("", MATHML)
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # subset reports every table
 
 
 def mathml(source: str, *, display: bool = False) -> str:
     """Return the formula as MathML, with the spaces that TeX would give it."""
     root = ElementTree.fromstring(convert(source, display="block" if display else "inline"))
-    for element in root.iter():
-        word = element.text or ""
-        name = element.tag.removeprefix(f"{{{MATHML}}}")
-        if name == "mo" and word and word in NORM and "minsize" not in element.attrib:
-            # A norm's bars keep their height, or its exponent moves away from it.
-            element.attrib |= {"stretchy": "false", "lspace": "0", "rspace": "0"}
-        elif name in ("mo", "mi") and re.fullmatch("[A-Za-z]{2,}", word):  # tr, log, Var
-            element.tag = f"{{{MATHML}}}mo"
-            element.attrib |= {"lspace": THIN, "rspace": THIN, "movablelimits": "false"}
+    for row in root.iter():
+        before = "("
+        for element, following in pairwise([*row, None]):
+            after = (following is not None and following.text) or ""
+            space(element, before, after)
+            before = element.text or "x"  # a fraction, an index: no operator
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def space(element: ElementTree.Element, before: str, after: str) -> None:
+    """Set the spaces around one operator, given its neighbours in the row."""
+    word = element.text or ""
+    if element.tag.rpartition("}")[2] in ("mo", "mi") and re.fullmatch("[A-Za-z]{2,}", word):
+        element.tag = f"{{{MATHML}}}mo"  # tr, log, Var
+        element.attrib |= {"lspace": NONE if before in OPENING else THIN, "movablelimits": "false"}
+        element.attrib["rspace"] = NONE if after in ("(", "[") else THIN
+    elif element.tag != f"{{{MATHML}}}mo" or "minsize" in element.attrib or not word:
+        return
+    elif word in NORM:  # bars keep their height, or the exponent moves away from them
+        element.attrib |= {"stretchy": "false", "lspace": NONE, "rspace": NONE}
+    elif word == "/" or (word in SIGNS and before in OPENING):
+        element.attrib |= {"lspace": NONE, "rspace": NONE}
 
 
 def write_font(path: Path) -> None:
