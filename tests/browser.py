@@ -48,7 +48,9 @@ def problems(page: Page, address: str, on_desktop: bool) -> list[str]:
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     formulas = "[...document.querySelectorAll('math')]"
     flat = page.evaluate(f"{formulas}.filter(m => !m.getBoundingClientRect().height).length")
-    font = page.evaluate("document.fonts.load('16px \"STIX Two Math\"').then(f => f.length)")
+    font = page.evaluate(
+        "document.fonts.load('16px \"STIX Two Math\"').then(f => f.length, () => 0)"
+    )
     code = "[...document.querySelectorAll('div.highlight-python pre')]"
     cut = page.evaluate(f"{code}.filter(e => e.scrollWidth > e.clientWidth).length")
     broken = page.evaluate(
