@@ -47,7 +47,7 @@ def space(element: ElementTree.Element, before: str, after: str) -> None:
         return
     elif word in NORM:  # bars keep their height, or the exponent moves away from them
         element.attrib |= {"stretchy": "false", "lspace": NONE, "rspace": NONE}
-    elif word == "/" or (word in SIGNS and before in OPENING):
+    elif word in "/∂∇" or (word in SIGNS and before in OPENING):
         element.attrib |= {"lspace": NONE, "rspace": NONE}
 
 
