@@ -144,15 +144,16 @@ def effects() -> Figure:
         with torch.no_grad():
             p = model(grid).softmax(1)[:, 1].reshape(61, 61)
         norm = frobreg(model, grid, reduction="none").detach().sqrt().reshape(61, 61)
-        column[0].contourf(ticks, ticks, p, levels=np.linspace(0, 1, 11), cmap="PuOr")
-        shown = column[1].contourf(ticks, ticks, norm, levels=range(0, 25, 3), extend="max")
+        drawn = {"extent": (-3, 3, -3, 3), "origin": "lower", "interpolation": "bilinear"}
+        column[0].imshow(p, cmap="PuOr", vmin=0, vmax=1, **drawn)
+        shown = column[1].imshow(norm, vmin=0, vmax=24, **drawn)
         for axes in column:
             axes.scatter(*points.T, c=label, cmap="PuOr", edgecolors="black", lw=0.5, s=9)
             axes.set(xticks=[], yticks=[], xlim=(-3, 3), ylim=(-3, 3))
         column[0].set_title(name, fontsize=8)
     panels[0, 0].set_ylabel("probability")
     panels[1, 0].set_ylabel("‖J‖")
-    fig.colorbar(shown, ax=panels[1], shrink=0.8)
+    fig.colorbar(shown, ax=panels[1], shrink=0.8, extend="max")
     return fig
 
 

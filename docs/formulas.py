@@ -20,6 +20,8 @@ CHARACTERS = (
 )
 MATHML = "http://www.w3.org/1998/Math/MathML"
 NORM, OPENING, SIGNS, THIN, NONE = "‖|", "([{⟨,=≤≥", "−+±", "0.167em", "0"
+# latex2mathml leaves the name of a delimiter after \Bigl and the like.
+DELIMITERS = {r"\lVert": "‖", r"\rVert": "‖", r"\langle": "⟨", r"\rangle": "⟩"}
 ElementTree.register_namespace("", MATHML)
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # subset reports every table
 
@@ -27,6 +29,13 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)  # subset reports every
 def mathml(source: str, *, display: bool = False) -> str:
     """Return the formula as MathML, with the spaces that TeX would give it."""
     root = ElementTree.fromstring(convert(source, display="block" if display else "inline"))
+    for element in root.iter("{*}mo"):
+        element.text = DELIMITERS.get(element.text or "", element.text)
+    if "\\" in "".join(root.itertext()):
+        raise ValueError(
+            f"expected TeX that latex2mathml knows, got {source!r}; rewrite the formula, or extend "
+            "DELIMITERS in docs/formulas.py"
+        )
     for row in root.iter():
         before = "("
         for element, following in pairwise([*row, None]):
