@@ -29,7 +29,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)  # subset reports every
 def mathml(source: str, *, display: bool = False) -> str:
     """Return the formula as MathML, with the spaces that TeX would give it."""
     root = ElementTree.fromstring(convert(source, display="block" if display else "inline"))
-    for element in root.iter("{*}mo"):
+    for element in root.iter(f"{{{MATHML}}}mo"):
         element.text = DELIMITERS.get(element.text or "", element.text)
     if "\\" in "".join(root.itertext()):
         raise ValueError(
