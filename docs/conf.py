@@ -1,4 +1,4 @@
-"""Sphinx configuration. Mathematics becomes MathML, which browsers draw without any script."""
+"""Sphinx configuration. Formulas become MathML, which browsers draw without any script."""
 
 import html
 import re
@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 from docutils.nodes import SkipNode
-from latex2mathml.converter import convert
 
 sys.path.insert(0, str(Path(__file__).parent))
 import diagrams
+import formulas
 
 project = "gradreg-ref"
 author = copyright = "The gradreg-ref developers"
@@ -30,35 +30,44 @@ exclude_patterns = ["_build", "requirements.txt"]
 
 html_theme = "furo"
 html_title = "gradreg-ref"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 
 
 def inline(self, node):
-    """Mathematics in a line."""
-    self.body.append(convert(node.astext()))
+    """Write the mathematics in a line."""
+    self.body.append(formulas.mathml(node.astext()))
     raise SkipNode
 
 
 def block(self, node):
-    """A displayed equation."""
+    """Write a displayed equation; its title is the TeX source, to copy."""
     source = html.escape(node.astext(), quote=True)
-    formula = convert(node.astext(), display="block")
-    self.body.append(f'<div class="math" title="{source}">{formula}</div>')
+    formula = formulas.mathml(node.astext(), display=True)
+    self.body.append(f'<div class="math-display" title="{source}">{formula}</div>')
     raise SkipNode
 
 
 def draw(app):
-    """The diagrams: they are cheap, and not kept in git."""
+    """Draw the diagrams. Git does not keep them."""
     diagrams.write(Path(app.srcdir) / "images" / "made")
 
 
+def write_font(app, exception):
+    """Write the mathematical font beside the style sheet that names it."""
+    if exception is None and app.builder.format == "html":
+        formulas.write_font(Path(app.outdir) / "_static" / "stix-two-math.woff2")
+
+
 def without_comments(_app, _name, source):
-    """What marks numbers and tables for the tests is not for readers."""
+    """Remove the comments that mark numbers and tables for the tests."""
     source[0] = re.sub(r" ?<!--.*?-->", "", source[0])
 
 
 def setup(app):
-    """Register the renderer, and the drawing."""
+    """Register the renderer, the drawing and the font."""
     app.connect("builder-inited", draw)
     app.connect("source-read", without_comments)
+    app.connect("build-finished", write_font)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

@@ -1,7 +1,8 @@
-"""``nox -s browser``: the built documentation in a real browser, looked at as a reader would.
+"""``nox -s browser`` opens the built documentation in a real browser and reports problems.
 
 Every page, on a desktop and on a phone, light and dark: nothing scrolls sideways, formulas have a
-size, nothing is fetched from elsewhere, the search finds. Pictures of some pages go to a folder.
+size and their font, no code is cut off on a desktop, nothing is fetched from elsewhere, the search
+finds. Pictures of some pages go to a folder.
 """
 
 import sys
@@ -15,21 +16,21 @@ from threading import Thread
 from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS = {"desktop": 1280, "phone": 390}
-PICTURES = ("index", "start", "spectreg", "claims", "paper", "where_it_works")
+PICTURES = ("index", "start", "spectreg", "claims", "paper", "train")
 # Without these Chromium looks up hosts that no page has asked for.
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Says nothing of every request."""
+    """Serves files and logs nothing."""
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Write no log."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of the folder on this machine."""
+    """Serve the folder and yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -38,8 +39,8 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def problems(page: Page, address: str) -> list[str]:
-    """What is wrong with a page."""
+def problems(page: Page, address: str, on_desktop: bool) -> list[str]:
+    """Say what is wrong with a page."""
     fetched, said = [], []
     page.on("request", lambda request: fetched.append(request.url))
     page.on("pageerror", lambda error: said.append(f"a script failed: {error}"))
@@ -47,19 +48,26 @@ def problems(page: Page, address: str) -> list[str]:
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     formulas = "[...document.querySelectorAll('math')]"
     flat = page.evaluate(f"{formulas}.filter(m => !m.getBoundingClientRect().height).length")
+    font = page.evaluate(
+        "document.fonts.load('16px \"STIX Two Math\"').then(f => f.length, () => 0)"
+    )
+    code = "[...document.querySelectorAll('div.highlight-python pre')]"
+    cut = page.evaluate(f"{code}.filter(e => e.scrollWidth > e.clientWidth).length")
     broken = page.evaluate(
         "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     )
     elsewhere = [url for url in fetched if not url.startswith(("http://127.0.0.1", "data:"))]
     said += [f"scrolls sideways by {wide} pixels"] * (wide > 0)
     said += [f"{flat} formulas without a height"] * (flat > 0)
+    said += ["the mathematical font does not load"] * (font != 1)
+    said += [f"{cut} blocks of code cut off at the right"] * (cut > 0 and on_desktop)
     said += [f"images that do not load: {broken}"] * bool(broken)
     said += [f"fetches {elsewhere}"] * bool(elsewhere)
     return said
 
 
 def search(browser: Browser, address: str) -> list[str]:
-    """What is wrong with the search."""
+    """Say what is wrong with the search."""
     page = browser.new_page()
     page.goto(f"{address}/search.html?q=unbiased")
     page.wait_for_selector("#search-results li", timeout=10_000)
@@ -68,7 +76,7 @@ def search(browser: Browser, address: str) -> list[str]:
 
 
 def main(html: Path, out: Path, chromium: str) -> int:
-    """1 if something is wrong; pictures in `out`."""
+    """Return 1 if something is wrong, and leave pictures in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     pages = sorted(path.stem for path in html.glob("*.html") if path.stem != "genindex")
     wrong = []
@@ -80,7 +88,7 @@ def main(html: Path, out: Path, chromium: str) -> int:
                 context = browser.new_context(viewport=size, color_scheme=scheme)
                 for name in pages:
                     page = context.new_page()
-                    said = problems(page, f"{address}/{name}.html")
+                    said = problems(page, f"{address}/{name}.html", width == WIDTHS["desktop"])
                     wrong += [f"{name}, {device}, {scheme}: {sentence}" for sentence in said]
                     if name in PICTURES:
                         page.screenshot(path=out / f"{name}-{device}-{scheme}.png")

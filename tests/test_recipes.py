@@ -22,6 +22,10 @@ FIRST = "A plain loop"
 NEEDS = {
     FIRST: (),
     "Token models": (),
+    "Robot policies": (),
+    "Discriminators": (),
+    "Language models": ("transformers",),
+    "Neural ODEs": (),
     "Mixed precision": (),
     "Going on from a checkpoint": (),
     "Lightning": ("lightning",),

@@ -1,6 +1,6 @@
 """Layers people train with, each in a small model, and what every mode makes of them.
 
-``python tests/torch_backend/layers.py`` rewrites the table of docs/where_it_works.md; a test holds
+``python tests/torch_backend/layers.py`` rewrites the table of docs/train.md; a test holds
 the two together. Parameter gradients are held against a derivative of the penalty's *value* along
 one direction, by differences of fourth order: nothing is differentiated twice to judge it.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 MODES = ("reverse", "forward", "finite_difference", "auto")
-PAGE = Path(__file__).parents[2] / "docs" / "where_it_works.md"
+PAGE = Path(__file__).parents[2] / "docs" / "train.md"
 LIMIT = 1e-6  # the differences that judge are good to about 1e-9
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/where_it_works.md is what happens, layer by layer and mode by mode."""
+"""The table of docs/train.md is what happens, layer by layer and mode by mode."""
 
 import re
 

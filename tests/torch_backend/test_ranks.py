@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch_backend import ranks
 
-PAGE = Path(__file__).parents[2] / "docs" / "where_it_works.md"
+PAGE = Path(__file__).parents[2] / "docs" / "train.md"
 SCRIPT = Path(ranks.__file__)
 # 16 roundings of float64; two-sided differences with h = ∛ε; 16 roundings of bfloat16.
 LIMITS = {"reverse": 2.0**-49, "forward": 2.0**-49, "finite_difference": 1e-9, "half": 2.0**-4}
