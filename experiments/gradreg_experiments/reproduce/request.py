@@ -21,10 +21,12 @@ class Request:
         What is trained of a table; empty for all. The rest is marked NOT RUN, unless it is there.
     seeds : int or None
         How many, from 1; 10, as the paper.
+    protocol : str
+        A name of `gradreg_experiments.reproduce.protocols.PROTOCOLS`.
     iterations : int or None
-        In place of the paper's.
+        In place of the protocol's.
     width : int or None
-        Of the residual net, in place of the paper's.
+        Of the residual net, in place of the protocol's.
     budget : float or None
         Seconds; decides on seeds and iterations.
     jobs : int
@@ -53,3 +55,4 @@ class Request:
     tables: bool
     changes: dict[str, Any]
     command: str
+    protocol: str = "paper"

@@ -49,7 +49,7 @@ class Run:
         See `gradreg_experiments.networks`.
     initialisation : {"scripts", "he"}
         The paper's, or He's.
-    dropout, batch_norm, width
+    dropout, batch_norm, width, blocks, halved
         Of the network.
     penalty : str
         "none", or a function of `gradreg_torch`; the batch mean, without ½.
@@ -92,6 +92,8 @@ class Run:
     dropout: bool = False
     batch_norm: bool = False
     width: int = 3
+    blocks: int = 3
+    halved: bool = False
     penalty: Literal["none", "spectreg", "doubleback", "jacreg", "frobreg", "onehot"] = "none"
     lam: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -114,7 +116,7 @@ class Run:
                 object.__setattr__(self, name, float(value))
         checks.choice("data", self.data, DATA_SETS)
         checks.choice("network", self.network, NETWORKS)
-        for name in ("train", "batch", "iterations", "width"):
+        for name in ("train", "batch", "iterations", "width", "blocks"):
             checks.count(name, getattr(self, name))
         for name in ("validation", "unlabelled", "seed", "lam", "confidence", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
