@@ -48,6 +48,8 @@ def add_to(commands: Any) -> None:
         default="paper",
         help="paper (default), or reduced: CIFAR with a small net and 1500 iterations",
     )
+    command.add_argument("--problem", default="sin", help="toy: sin, square, radial or step")
+    command.add_argument("--noise", type=float, default=0.1, help="toy: of the labels")
     command.add_argument("--compile", action="store_true", help="torch.compile every step")
     command.set_defaults(run=run)
 
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gradreg_experiments.reproduce.budget import seconds
     from gradreg_experiments.reproduce.request import Request
     from gradreg_experiments.reproduce.run import reproduce
+    from gradreg_experiments.toy.problem import Task
 
     _, device = choose("torch", arguments.device)
     changes = {"device": device, "amp": arguments.amp, "compile": arguments.compile}
@@ -87,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         changes=changes,
         command=command_line(arguments),
         protocol=arguments.protocol,
+        task=Task(arguments.problem, arguments.noise),
     )
     names = NAMES if arguments.experiment == "all" else (arguments.experiment,)
     return reproduce(names, request)

@@ -35,8 +35,8 @@ class Result:
         Settings and figures of every row of it, for JSON.
     csv : str
         Every run.
-    figure : Figure
-        Of the table.
+    figure : Figure or None
+        Of the table; None if nothing of it was run.
     caption : str
         What the columns are.
     """
@@ -46,7 +46,7 @@ class Result:
     texts: Sequence[Sequence[str]]
     rows: Sequence[Mapping[str, Any]]
     csv: str
-    figure: Figure
+    figure: Figure | None
     caption: str
 
 

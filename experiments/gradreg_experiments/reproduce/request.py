@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.toy.problem import PAPER, Task
+
 
 @dataclass(frozen=True)
 class Request:
@@ -37,6 +39,8 @@ class Request:
         Run nothing: tables of what is there.
     changes : dict
         Fields of every run: device, amp, compile.
+    task : Task
+        Of the toy problem.
     command : str
         The command line.
     """
@@ -56,3 +60,4 @@ class Request:
     changes: dict[str, Any]
     command: str
     protocol: str = "paper"
+    task: Task = PAPER

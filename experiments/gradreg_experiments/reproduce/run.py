@@ -22,6 +22,7 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import Group, missing, sweep
 from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.toy.problem import PAPER
 from gradreg_experiments.toy.quickstart import run as run_toy
 from gradreg_experiments.verification import verified
 from gradreg_ref import checks
@@ -37,6 +38,8 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
             checks.count(name, value)
     if list(names) == ["toy"]:
         require_of_toy(request)
+    elif request.task != PAPER:
+        raise ValueError(f"expected --problem and --noise with toy alone, got {', '.join(names)}")
     experiments, failures = all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out)
     verdicts: dict[str, str] = {}
@@ -87,6 +90,7 @@ def require_of_toy(request: Request) -> None:
         "--stack-seeds": request.stack,
         "--amp": request.changes.get("amp"),
         "--compile": request.changes.get("compile"),
+        "--protocol": request.protocol != "paper",
     }
     if useless := [name for name, value in given.items() if value]:
         raise ValueError(
@@ -104,6 +108,7 @@ def toy(request: Request, console: Console) -> int:
         device=device,
         seeds=request.seeds,
         iterations=request.iterations,
+        task=request.task,
         console=console,
     )
 

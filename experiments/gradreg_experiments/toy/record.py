@@ -27,18 +27,18 @@ def write(
 ) -> list[Path]:
     """Write every file whole, and return their paths."""
     made = record(sweeps, report, command, seconds)
-    return write_result(out, "toy", to_csv(sweeps), made, figure(sweeps))
+    return write_result(out, made["experiment"], to_csv(sweeps), made, figure(sweeps))
 
 
 def record(
     sweeps: Sequence[Sweep], report: Report, command: str, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """All that is needed to run it again, and what came out."""
-    setting = sweeps[0].setting
+    setting, task = sweeps[0].setting, sweeps[0].setting.task
     found = rows(sweeps)
     return {
-        "experiment": "toy",
-        "title": "Toy problem",
+        "experiment": "toy" if task == problem.PAPER else f"toy-{task.problem}-{task.noise:g}",
+        "title": f"Toy problem: {task}",
         "departures": NOTE.splitlines(),
         "source": SOURCE,
         "command": command,
@@ -49,11 +49,12 @@ def record(
         "seeds": list(setting.seeds),
         "iterations": setting.iterations,
         "settings": {
-            "target": "sin 5x on [-1, 1]",
+            "target": problem.PROBLEMS[task.problem][0],
+            "inputs": f"uniform on [-1, 1]^{task.dimension}",
             "points": problem.POINTS,
-            "noise": problem.NOISE,
+            "noise": task.noise,
             "test_points": problem.TEST_POINTS,
-            "widths": problem.WIDTHS,
+            "widths": (task.dimension, *problem.HIDDEN, 1),
             "initialisation": "He, normal; biases 0",
             "optimiser": "Adam",
             "learning_rate": f"{problem.LEARNING_RATE}, x0.1 at 1/2, x0.01 at 3/4 of the run",
