@@ -1,6 +1,7 @@
 """How figures look, and their bytes."""
 
 import io
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 PLAIN, BEST, TOO_LARGE, DOUBLEBACK = "#D55E00", "#0072B2", "#56B4E9", "#CC79A7"
 TRUTH, FAINT = "#222222", "#999999"
 WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
+LETTERS = 64  # of a title, in a line
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -26,6 +28,12 @@ STYLE: dict[Any, Any] = {
     "legend.handlelength": 1.4,
     "svg.hashsalt": "gradreg",
 }
+
+
+def entitle(fig: Figure, *lines: str) -> None:
+    """Write what a figure says above it, in lines that do not leave it."""
+    text = "\n".join(fill(line, LETTERS) for line in lines)
+    fig.suptitle(text, x=0.01, ha="left")
 
 
 def render(fig: Figure) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.statistics import BASELINE, Row, percent
-from gradreg_experiments.style import FAINT, STYLE, TRUTH, WIDTH
+from gradreg_experiments.style import FAINT, STYLE, TRUTH, WIDTH, entitle
 
 COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",
@@ -19,7 +19,6 @@ COLOURS = {  # Okabe and Ito's
     "JacReg": "#E69F00",
 }
 LINE = 0.21  # inches
-KEY = "dots: seeds, bars: means"
 
 
 def colour_of(arm: str) -> str:
@@ -38,30 +37,32 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
             draw_curves(fig.subplots(), run)
         else:
             fig = groups_figure(run)
-        fig.suptitle(f"{title}: {message(run)}\n{what(run)}", x=0.01, ha="left")
+        entitle(fig, f"{title}: {message(run)}", what(run))
     return fig
 
 
 def message(rows: Sequence[Row]) -> str:
     """Which arms gain beyond doubt (95 %), and in how many of the rows that have them."""
-    said = list[str]()
+    arms = dict[tuple[int, int], list[str]]()
     for arm in dict.fromkeys(row.cell.arm for row in rows if row.difference):
         own = [row.difference for row in rows if row.cell.arm == arm and row.difference]
-        better = sum(d.low > 0 for d in own)
-        if better == len(own):
-            said.append(f"{arm} gains" if len(own) == 1 else f"{arm} gains in all {len(own)} rows")
-        elif better:
-            said.append(f"{arm} in {better} of {len(own)}")
-    return ", ".join(said) or "no gain beyond doubt"
+        if better := sum(d.low > 0 for d in own):
+            arms.setdefault((better, len(own)), []).append(arm)
+    said = [
+        f"{' and '.join(arms[k, n])} in {k} of {n} row{'s' * (n > 1)}"
+        for k, n in sorted(arms, reverse=True)
+    ]
+    return f"a clear gain of {', '.join(said)}" if said else "no gain is clear of the noise"
 
 
 def what(rows: Sequence[Row]) -> str:
     """Data and number of seeds, and how to read the figure."""
+    marks = "lines" if sizes_of_one_data_set(rows) else "bars"
     data = " and ".join(dict.fromkeys(short(row.cell.run.data) for row in rows))
     seeds = sorted({len(row.outcomes) for row in rows})
     number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     poster = ", ◇: poster" if any(row.cell.poster for row in rows) else ""
-    return f"{data}, {number} seed{'s' * (seeds != [1])} ({KEY}{poster})"
+    return f"{data}, {number} seed{'s' * (seeds != [1])} (dots: seeds, {marks}: means{poster})"
 
 
 def short(data: str) -> str:
@@ -120,13 +121,14 @@ def draw_line(axes: Axes, row: Row, y: int) -> None:
 
 def draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
     """Accuracy against the number of training images, on a logarithmic scale of the error."""
-    for arm in dict.fromkeys(row.cell.arm for row in rows):
+    for place, arm in enumerate(dict.fromkeys(row.cell.arm for row in rows)):
         own = [row for row in rows if row.cell.arm == arm]
         sizes, colour = [row.cell.run.train for row in own], colour_of(arm)
         axes.plot(sizes, [100 - row.mean for row in own], "-", color=colour, label=arm)
         for size, row in zip(sizes, own, strict=True):
             errors = 100 - percent(row.cell, row.outcomes)
-            axes.plot(np.full(len(errors), size), errors, "o", ms=3, mew=0, color=colour, alpha=0.5)
+            beside = np.full(len(errors), size * 1.03**place)  # or the arms' dots hide each other
+            axes.plot(beside, errors, "o", ms=3, mew=0, color=colour, alpha=0.5)
     show_sizes(axes, sorted({row.cell.run.train for row in rows}))
     axes.legend()
 

@@ -29,7 +29,7 @@ from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import generator
 from gradreg_experiments.runs.store import Store, damaged
 from gradreg_experiments.runs.trainer import architecture_of
-from gradreg_experiments.style import STYLE, WIDTH
+from gradreg_experiments.style import STYLE, WIDTH, entitle
 from gradreg_experiments.threads import one_thread
 
 IMAGES, AT_ONCE = 500, 250
@@ -134,27 +134,22 @@ def figure(found: Sequence[Norms]) -> Figure | None:
                 colour = colour_of(n.cell.arm)
                 axes.plot(PLACES, n.along.T, color=colour, lw=0.5, alpha=0.5)
                 axes.plot(PLACES, n.along.mean(axis=0), color=colour, label=n.cell.arm)
-            axes.set(title=group, xlim=(0, 1))
+            axes.set(title=f"{group}\n{left_of(run, group)}", xlim=(0, 1))
             axes.set_xticks([0, 0.5, 1], ["training\nimage", "half\nway", "test\nimage"])
         panels[0].set(ylabel="mean ‖J‖", ylim=(0, None))
         panels[0].legend()
         seeds = max(len(n.seeds) for n in run)
-        fig.suptitle(f"{message(run)} ({seeds} seeds, thin)", x=0.01, ha="left")
+        entitle(fig, f"What SpectReg leaves of the baseline's ‖J‖, {seeds} seeds (thin lines)")
     return fig
 
 
-def message(found: Sequence[Norms]) -> str:
-    """The part of the baseline's norm that SpectReg leaves, on and off the training images."""
-    norms = {(n.cell.row, n.cell.arm): n.along.mean(axis=0) for n in found}
-    shares = [
-        along / norms[row, BASELINE]
-        for (row, arm), along in norms.items()
-        if arm == "SpectReg" and (row, BASELINE) in norms
-    ]
-    if not shares:
-        return "The Jacobian from a training to a test image"
-    train, test = (", ".join(f"{share[end]:.2f}" for share in shares) for end in (0, -1))
-    return f"SpectReg leaves {train} of ‖J‖ at training images, {test} at test images"
+def left_of(found: Sequence[Norms], group: str) -> str:
+    """The part of the baseline's norm that SpectReg leaves, at training and at test images."""
+    norms = {n.cell.arm: n.along.mean(axis=0) for n in found if n.cell.row == group}
+    if not {BASELINE, "SpectReg"} <= norms.keys():
+        return ""
+    share = norms["SpectReg"] / norms[BASELINE]
+    return f"{100 * share[0]:.0f} % (training), {100 * share[-1]:.0f} % (test)"
 
 
 def result(experiment: Experiment, found: Sequence[Norms]) -> Result:

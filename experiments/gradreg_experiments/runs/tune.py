@@ -22,7 +22,7 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH
+from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH, entitle
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
@@ -209,6 +209,5 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
         said = f"λ = {chosen.lam:g} is best on validation images"
         said += f", {gain:+.2f} points to λ = 0" if chosen.lam and not points[0].lam else ""
         number = f"{seeds} seed{'s' * (seeds > 1)}"
-        title = f"{said}\n{run.penalty}, {run.data}, {run.train} images, {number}"
-        fig.suptitle(title, x=0.01, ha="left")
+        entitle(fig, said, f"{run.penalty}, {run.data}, {run.train} images, {number}")
     return fig

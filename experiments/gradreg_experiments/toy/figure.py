@@ -60,7 +60,7 @@ def draw_functions(functions: Axes, slopes: Axes, sweep: Sweep, best: int) -> No
         r = s * len(sweep.lams) + l
         means.append(draw_network(functions, slopes, sweep, r, colour, label))
     functions.set(title=f"(a) learnt by SpectReg, seed {sweep.setting.seeds[s]}", xlabel="x")
-    slopes.set(title=f"(b) |dg/dx|, mean {means[0]:.1f} → {means[1]:.1f} at best λ")
+    slopes.set(title=f"(b) |dg/dx|, mean {means[0]:.2g} → {means[1]:.2g}")
     slopes.set(xlim=(-1, 1), yscale="log", ylim=(SLOPE, None))
     slopes.set_yticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"], minor=False)
     slopes.minorticks_off()
