@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from gradreg_experiments.reproduce.figure import colour_of, show_sizes
-from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, entitle, render
+from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, render
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import sweep
 from matplotlib.axes import Axes
@@ -45,7 +45,9 @@ def draw_sizes(axes: Axes, found: dict[tuple[str, int], list[float]]) -> None:
         axes.plot(sizes, means, "-", color=colour_of(arm), label=label, lw=1.6)
         for size in sizes:
             errors = found[arm, size]
-            axes.plot([size] * len(errors), errors, "o", ms=3, mew=0, color=colour_of(arm), alpha=0.5)
+            axes.plot(
+                [size] * len(errors), errors, "o", ms=3, mew=0, color=colour_of(arm), alpha=0.5
+            )
     show_sizes(axes, sizes)
     axes.set_title("MNIST: more accurate at every size")
     axes.legend()
@@ -61,7 +63,9 @@ def draw_toy(axes: Axes) -> None:
     for r, (lam, colour) in enumerate(zip(LAMS, (PLAIN, BEST, TOO_LARGE), strict=True)):
         g = found.model.network(r)(grid.float()).detach()
         axes.plot(grid, g, color=colour, label=f"λ = {lam:g}", lw=1.4)
-    axes.set(xlim=(-1, 1), ylim=(-2.4, 1.5), xlabel="x", title="SpectReg, 100 noisy points")
+    axes.set(
+        xlim=(-1, 1), ylim=(-2.4, 1.5), xlabel="x", title="SpectReg on 100 noisy points of sin 5x"
+    )
     axes.legend(loc="lower left", ncols=2, columnspacing=0.8)
 
 
@@ -71,11 +75,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(6.4, 3), layout="constrained")
+        fig = Figure(figsize=(6.4, 2.8), layout="constrained")
         left, right = fig.subplots(1, 2)
         draw_sizes(left, accuracies(RESULTS / "train-size.csv"))
         draw_toy(right)
-        entitle(fig, "Penalties on input gradients, 3 to 5 seeds (dots)")
     out.write_bytes(render(fig)["png"])
 
 

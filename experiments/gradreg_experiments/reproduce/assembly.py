@@ -38,6 +38,11 @@ def assembled(name: str, request: Request) -> Experiment:
         made = [of_data(one, data) for one, data in zip(made, chosen, strict=True)]
     published = replace(made[0], cells=tuple(cell for one in made for cell in one.cells))
     changed = with_runs(published, lambda run: with_changes(run, protocol, request))
+    if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
+        raise ValueError(
+            f"expected no --width for {name} on {', '.join(chosen)}: it is of the "
+            f"residual net of CIFAR, got {request.width}"
+        )
     chosen_cells(changed, request)  # refuses a row or arm that is not there
     sentences = departures.of(published, changed, request.folder)
     return replace(changed, departures=(*published.departures, *sentences))

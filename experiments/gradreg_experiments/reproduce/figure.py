@@ -137,7 +137,7 @@ def show_sizes(axes: Axes, sizes: Sequence[int]) -> None:
     """Both axes logarithmic, with accuracies written at the errors."""
     axes.set(xscale="log", yscale="log", xlabel="training images", ylabel="test accuracy, %")
     axes.minorticks_off()
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks(sizes, [str(n) if n < 1000 else f"{n / 1000:g}k" for n in sizes])
     low, high = axes.get_ylim()
     errors = [e for e in (0.5, 1, 2, 3, 5, 10, 20, 30, 50) if low <= e <= high]
     axes.set_yticks(errors, [f"{100 - e:g}" for e in errors])

@@ -123,6 +123,12 @@ class Run:
                 raise ValueError(f"expected {name} >= 0, got {getattr(self, name)}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"expected learning_rate > 0, got {self.learning_rate}")
+        for name in ("width", "blocks", "halved"):
+            if self.network != "residual" and name in self.chosen:
+                raise ValueError(
+                    f"expected no {name} with network = {self.network!r}: it is of the residual "
+                    f"net, got {getattr(self, name)}"
+                )
         if self.batch > self.train:
             raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")
         require_penalty(self)
@@ -210,7 +216,7 @@ def from_toml(path: Path) -> Run:
         No TOML, a key that is not known, one that is needed, or a value that cannot be.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of a long number, or of a deep nest
         raise ValueError(f"expected a run in TOML in {path}, got: {error}") from error
     known = [f.name for f in fields(Run)]

@@ -10,7 +10,6 @@ from gradreg_torch import draw_probes
 from torch import Tensor
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.networks import LAYOUTS
 from gradreg_experiments.networks.layers import KEEP
 from gradreg_experiments.runs import parallel, randomness
 from gradreg_experiments.runs.description import Run
@@ -49,10 +48,9 @@ class Draws:
             ]
 
     def on_device(self, array: Any) -> Tensor:
-        """Images in the layout of the network, or labels."""
+        """Images with channels last, or labels."""
         a = torch.from_numpy(array).to(self.device)
-        layout = LAYOUTS[self.run.network]
-        return a.contiguous(memory_format=layout) if a.ndim == 4 else a
+        return a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a
 
     def batch(self, t: int) -> tuple[Tensor, Tensor]:
         """x (R · rows, c, h, w), the labelled images of a run first, and y (R, batch)."""

@@ -15,12 +15,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.files import require_writable
+from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
 from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
-from gradreg_experiments.runs.sweep import missing, sweep
+from gradreg_experiments.runs.sweep import diverged, missing, sweep
 from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH, entitle
 from gradreg_experiments.verification import verified_before
@@ -80,8 +81,9 @@ def tune(
         raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
     if run.penalty == "none":
         raise ValueError("expected a penalty in the run to tune the λ of, got 'none'")
-    checks.count("jobs", jobs)
-    require_writable(out)
+    few("--jobs", jobs)
+    few("--seeds", seeds)
+    require_writable(out / "runs")
     if not verified_before(run.device, console):
         return 1
     store = Store(out / "runs", folder)
@@ -91,11 +93,15 @@ def tune(
         # Without penalty there is nothing to pay for.
         return seeded if lam else replace(seeded, penalty="none", options={}, unlabelled=0)
 
-    groups = [(at(lam, s),) for s in range(checks.count("seeds", seeds)) for lam in lams]
-    left = missing(groups, store)
-    steps = sum(group[0].iterations for group in left)
-    with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
-        failures = sweep(left, store, jobs, done)
+    groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
+    with held(store.folder):
+        left = missing(groups, store)
+        steps = sum(group[0].iterations for group in left)
+        with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
+            failures = [f"Not run: {said}" for said in sweep(left, store, jobs, done)]
+    runs = [run for group in groups for run in group]
+    failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
+    failures += diverged(runs, store)
     points = []
     for lam in lams:
         found = [store.find(at(lam, s)) for s in range(seeds)]
@@ -113,7 +119,7 @@ def tune(
         write(out, run, points, command)
         console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.", markup=False)
     for sentence in failures:
-        console.print(f"Not run: {sentence}", markup=False)
+        console.print(sentence, markup=False)
     return 2 if failures else 0
 
 
