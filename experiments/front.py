@@ -49,7 +49,8 @@ def draw_sizes(axes: Axes, found: dict[tuple[str, int], list[float]]) -> None:
                 [size] * len(errors), errors, "o", ms=3, mew=0, color=colour_of(arm), alpha=0.5
             )
     show_sizes(axes, sizes)
-    axes.set_title("MNIST: more accurate at every size")
+    seeds = sorted({len(errors) for errors in found.values()})
+    axes.set_title(f"MNIST, {seeds[0]} to {seeds[-1]} seeds: gains at every size")
     axes.legend()
 
 

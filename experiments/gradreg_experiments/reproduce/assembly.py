@@ -36,7 +36,9 @@ def assembled(name: str, request: Request) -> Experiment:
     made = [with_tuned(EXPERIMENTS[name](data), protocol) for data in chosen]
     if len(made) > 1:
         made = [of_data(one, data) for one, data in zip(made, chosen, strict=True)]
-    published = replace(made[0], cells=tuple(cell for one in made for cell in one.cells))
+    reduced = "" if request.protocol == "paper" else f" ({request.protocol} protocol)"
+    cells = tuple(cell for one in made for cell in one.cells)
+    published = replace(made[0], title=f"{made[0].title}{reduced}", cells=cells)
     changed = with_runs(published, lambda run: with_changes(run, protocol, request))
     if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
         raise ValueError(

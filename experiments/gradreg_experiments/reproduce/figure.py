@@ -49,7 +49,7 @@ def message(rows: Sequence[Row]) -> str:
         if better := sum(d.low > 0 for d in own):
             arms.setdefault((better, len(own)), []).append(arm)
     said = [
-        f"{' and '.join(arms[k, n])} in {k} of {n} row{'s' * (n > 1)}"
+        " and ".join(arms[k, n]) + (f" in {k} of {n} rows" if n > 1 else "")
         for k, n in sorted(arms, reverse=True)
     ]
     return f"a clear gain of {', '.join(said)}" if said else "no gain is clear of the noise"
