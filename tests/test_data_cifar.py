@@ -1,12 +1,11 @@
-"""CIFAR pickles: arrays are read, everything else is refused before it can do anything."""
+"""CIFAR's files are read as published; everything else is refused, and nothing is called."""
 
 import os
 import pickle
-import struct
 
 import numpy as np
 import pytest
-from data_files import cifar_batch, pixels, write_cifar_10, write_cifar_100
+from data_files import cifar_batch, pixels, python_2_pickle, write_cifar_10, write_cifar_100
 from gradreg_experiments.data import Broken, load
 from gradreg_experiments.data.pickles import LIMIT, unpickle
 
@@ -14,10 +13,10 @@ from gradreg_experiments.data.pickles import LIMIT, unpickle
 def test_cifar_10_is_read_batch_after_batch(tmp_path):
     fields = write_cifar_10(tmp_path / "cifar-10-batches-py", batches=(1, 2, 4))
     data = load("cifar-10", tmp_path)
-    train = np.concatenate([fields[f"data_batch_{i}"][b"data"] for i in (1, 2, 4)])
+    train = np.concatenate([fields[f"data_batch_{i}"]["data"] for i in (1, 2, 4)])
     assert data.train_images.shape == (60, 3, 32, 32)
     np.testing.assert_array_equal(data.train_images.reshape(60, -1), train)
-    np.testing.assert_array_equal(data.test_images.reshape(10, -1), fields["test_batch"][b"data"])
+    np.testing.assert_array_equal(data.test_images.reshape(10, -1), fields["test_batch"]["data"])
     np.testing.assert_array_equal(data.train_labels, list(range(10)) * 6)
     assert data.train_labels.dtype == np.int64
     assert data.train_images.dtype == np.uint8
@@ -28,17 +27,17 @@ def test_cifar_10_is_read_batch_after_batch(tmp_path):
 
 def test_red_comes_first_then_rows(tmp_path):
     batch = cifar_batch(1)
-    batch[b"data"][0] = 0
-    batch[b"data"][0, 1024 + 32 * 5 + 7] = 9  # green, row 5, column 7
+    batch["data"][0] = 0
+    batch["data"][0, 1024 + 32 * 5 + 7] = 9  # green, row 5, column 7
     write_cifar_10(tmp_path)
-    (tmp_path / "test_batch").write_bytes(pickle.dumps(batch, 3))
+    (tmp_path / "test_batch").write_bytes(python_2_pickle(batch))
     assert np.argwhere(load("cifar-10", tmp_path).test_images).tolist() == [[0, 1, 5, 7]]
 
 
 def test_cifar_100_has_its_fine_labels(tmp_path):
     fields = write_cifar_100(tmp_path / "cifar-100-python")
     data = load("cifar-100", tmp_path)
-    np.testing.assert_array_equal(data.train_labels, fields["train"][b"fine_labels"])
+    np.testing.assert_array_equal(data.train_labels, fields["train"]["fine_labels"])
     assert (len(data.classes), data.classes[99]) == (100, "class 99")
 
 
@@ -50,32 +49,13 @@ def test_without_meta_the_classes_are_numbers(tmp_path):
     assert "no file batches.meta: classes are numbers" in data.notes
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
-@pytest.mark.parametrize("order", "CF")
-def test_python_3_writes_pickles_that_are_read(tmp_path, protocol, order):
-    array = np.array(pixels(4, 6), order=order)
-    fields = {"data": array, "labels": [0, 1, 2, 300], "names": ["a", b"b", 1.5, None]}
-    (tmp_path / "a").write_bytes(pickle.dumps(fields, protocol))
+@pytest.mark.parametrize("n", [0, 1, 1000, 1001])
+def test_lists_of_every_length(tmp_path, n):
+    fields = {"labels": [i % 300 for i in range(n)], "data": pixels(3, 4), "name": "a", "n": -1}
+    (tmp_path / "a").write_bytes(python_2_pickle(fields))
     read = unpickle(tmp_path / "a")
-    np.testing.assert_array_equal(read.pop("data"), array, strict=True)
-    del fields["data"]
+    np.testing.assert_array_equal(read.pop("data"), fields.pop("data"), strict=True)
     assert read == fields
-
-
-def published(module):
-    """As Python 2 and an old NumPy wrote an array (2, 3) of bytes."""
-    return (
-        b"\x80\x02}q\x01(U\x04dataq\x02c" + module + b"\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04"
-        b"K\x00\x85U\x01b\x87Rq\x05(K\x01K\x02K\x03\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87R"
-        b"q\x07(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x06\x01\x02\x03\x04"
-        b"\x05\x06tbu."
-    )
-
-
-@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_old_and_new_names_of_numpy(tmp_path, module):
-    (tmp_path / "a").write_bytes(published(module))
-    assert unpickle(tmp_path / "a")["data"].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 class Calls:
@@ -88,89 +68,93 @@ class Calls:
         return self.call
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize(
-    ("function", "arguments", "name"),
+    ("function", "arguments"),
     [
-        (os.system, ("touch pwned",), r"(posix|nt)\.system"),
-        (eval, ("open('pwned', 'w')",), r"builtins\.eval"),
-        (exec, ("open('pwned', 'w')",), r"builtins\.exec"),
-        (getattr, ("", "join"), r"builtins\.getattr"),
-        (np.load, ("pwned",), r"numpy\.load"),
-        (np.zeros, ((1 << 30,),), r"numpy\.zeros"),
+        (os.system, ("touch pwned",)),
+        (eval, ("open('pwned', 'w')",)),
+        (np.load, ("pwned",)),
+        (np.zeros, ((1 << 30,),)),
     ],
 )
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_a_pickle_that_calls_something_is_refused_by_name(
-    tmp_path, monkeypatch, function, arguments, name, protocol
-):
+def test_nothing_is_called(tmp_path, monkeypatch, function, arguments, protocol):
     monkeypatch.chdir(tmp_path)
     content = {"data": Calls(function, *arguments), "labels": []}
     (tmp_path / "bad").write_bytes(pickle.dumps(content, protocol))
-    sentence = f"expected a pickle of arrays.* in .*bad, got: '.*{name}', forbidden"
-    if protocol == 2:
-        sentence = sentence.replace("builtins", "__builtin__")
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=r"expected a file of CIFAR's .*bad, got: "):
         unpickle(tmp_path / "bad")
     assert not (tmp_path / "pwned").exists()
 
 
-def bomb(levels):
-    """A tuple of itself twice, `levels` deep, as the key of a dict."""
-    twice = b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(levels))
-    return b"\x80\x02}K\x01\x85" + twice + b"K\x00s."
+WHOLE = python_2_pickle({"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [0, 1]})
 
 
+def swapped(old, new):
+    """The file with other opcodes."""
+    assert WHOLE.count(old) == 1
+    return WHOLE.replace(old, new)
+
+
+SHAPE = b"(K\x01K\x02K\x03\x86"
 HOSTILE = {
-    "a memo of 64 GB": (b"\x80\x02}r\xff\xff\xff\xff.", "memo entry 4294967295 after 2 opcodes"),
-    "a hash without end": (bomb(30), "16 objects used again"),
-    "a deep tuple": (b"\x80\x02}K\x01" + b"\x85" * 200_000 + b"K\x00s.", "32 tuples"),
-    "a million opcodes": (b"\x80\x02" + b"N" * 1_100_000 + b".", "1000000 opcodes"),
-    "an extension": (b"\x80\x02}\x82\x01.", "opcode EXT1"),
-    "a persistent id": (b"\x80\x02U\x01aQ.", "opcode BINPERSID"),
-    "an instance": (b"(S'ls'\nios\nsystem\n.", "opcode"),
-    "a long string": (b"\x80\x02}T\xff\xff\xff\x7fabc.", "only 4"),
-    "a list": (pickle.dumps([1], 2), "a list in place of a dict"),
-    "a key that is a number": (pickle.dumps({1: 2}, 2), "a key of type int"),
-    "an array of objects": (
-        pickle.dumps({"data": np.array([None, {}])}, 2),
-        "another dtype than uint8",
+    "another function": (
+        swapped(b"numpy\nndarray", b"os\nsystem"),
+        "GLOBAL 'os system' where GLOBAL",
     ),
-    "an array of floats": (pickle.dumps({"data": np.zeros(3)}, 2), "another dtype than uint8"),
-    "an array too short": (
-        published(b"numpy.core.multiarray").replace(b"K\x02K\x03\x86", b"K\x09K\x03\x86"),
-        "cannot reshape",
+    "another type": (
+        swapped(b"U\x02u1", b"U\x02f8"),
+        "'f8' where .* 'u1' is expected",
     ),
-    "an array without shape": (
-        published(b"numpy.core.multiarray").replace(b"K\x02K\x03\x86", b"U\x01a\x85"),
-        "whose shape is no tuple",
+    "columns first": (swapped(b"tb\x89", b"tb\x88"), "NEWTRUE where NEWFALSE is expected"),
+    "too few bytes": (swapped(SHAPE, SHAPE.replace(b"K\x02", b"K\x09")), "shape .9, 3. of 6 bytes"),
+    "a negative number of rows": (
+        swapped(SHAPE, SHAPE.replace(b"K\x02", b"J\xfe\xff\xff\xff")),
+        "shape .-2, 3. of 6 bytes",
     ),
-    "an array without bytes": (
-        published(b"numpy.core.multiarray").replace(b"U\x06\x01\x02\x03\x04\x05\x06", b"K\x01"),
-        "whose bytes are of type int",
+    "a shape of words": (swapped(SHAPE, SHAPE.replace(b"K\x02", b"U\x01a")), "where a value is"),
+    "a list in a list": (swapped(b"(K\x00K\x01e", b"(](K\x00ee"), "EMPTY_LIST where a value"),
+    "what the memo has": (swapped(b"(K\x00K\x01e", b"(h\x01e"), "BINGET 1 where a value"),
+    "a million opcodes": (b"\x80\x02}(" + b"N" * 1_100_000 + b"u.", "more than 1000000 opcodes"),
+    "a long string": (b"\x80\x02}(T\xff\xff\xff\x7fabcu.", "only 5"),
+    "a long number": (b"\x80\x02}(I" + b"9" * 5000 + b"\nu.", "got: "),
+    "a list alone": (b"\x80\x02](K\x01e.", "EMPTY_LIST where EMPTY_DICT is expected"),
+    "a key that is a number": (b"\x80\x02}(K\x01K\x02u.", "BININT1 1 where a value is expected"),
+    "a key without a value": (b"\x80\x02}(U\x01au.", "SETITEMS where a value is expected"),
+    "of Python 3": (
+        pickle.dumps({"labels": [1, 2], "names": ["a"]}, 2),
+        "BINUNICODE 'labels'",
     ),
-    "an array without state": (
-        b"\x80\x02}U\x04datacnumpy\nndarray\n)Rs.",
-        "an array without its bytes",
-    ),
-    "another codec": (
-        b"\x80\x02}U\x01ac_codecs\nencode\nX\x01\0\0\0aU\x05utf-7\x86Rs.",
-        "another codec than latin1",
-    ),
-    "a stand-in's method": (b"\x80\x04}U\x01a\x8c\x05numpy\x8c\x0edtype.__init__\x93s.", "forbid"),
-    "text": (b"<html>not found</html>", "expected a pickle"),
-    "empty": (b"", "expected a pickle"),
-    "no end": (pickle.dumps({"a": 1}, 2)[:-1], "expected a pickle"),
-    "more after the end": (pickle.dumps({"a": 1}, 2) + b"xy", "got: 2 bytes after its end"),
+    "two programs": (WHOLE[:-1] + b"}(u.", "EMPTY_DICT where STOP is expected"),
+    "text": (b"<html>not found</html>", "got: "),
+    "empty": (b"", "got: "),
+    "no end": (WHOLE[:-1], "got: "),
+    "more after the end": (WHOLE + b"xy", "got: 2 bytes after its end"),
 }
 
 
 @pytest.mark.parametrize(("data", "sentence"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_or_damaged_pickle_is_refused(tmp_path, data, sentence):
+def test_a_hostile_or_damaged_file_is_refused(tmp_path, data, sentence):
     (tmp_path / "bad").write_bytes(data)
     with pytest.raises(ValueError, match=sentence) as caught:
         unpickle(tmp_path / "bad")
     assert str(tmp_path / "bad") in str(caught.value)
     assert "get the file anew" in str(caught.value)
+
+
+def test_a_changed_byte_is_refused_or_is_a_byte_of_the_data(tmp_path):
+    """Every byte of a small file, each to three others: a dict of the same kinds, or a sentence."""
+    path, refused = tmp_path / "a", 0
+    for place in range(len(WHOLE)):
+        for mask in (1, 0x80, 0xFF):
+            path.write_bytes(WHOLE[:place] + bytes([WHOLE[place] ^ mask]) + WHOLE[place + 1 :])
+            try:
+                read = unpickle(path)
+            except ValueError:
+                refused += 1
+            else:
+                assert set(map(type, read.values())) <= {np.ndarray, list, str, int}
+    assert refused > 300
 
 
 def test_a_file_that_is_far_too_large_is_not_read(tmp_path):
@@ -185,7 +169,7 @@ def test_a_batch_cut_off_anywhere_is_refused(tmp_path, size):
     write_cifar_10(tmp_path)
     path = tmp_path / "data_batch_1"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(Broken, match=r"expected a pickle .*data_batch_1"):
+    with pytest.raises(Broken, match=r"expected a file of CIFAR's python .*data_batch_1"):
         load("cifar-10", tmp_path)
 
 
@@ -198,34 +182,31 @@ def without(key):
 @pytest.mark.parametrize(
     ("batch", "sentence"),
     [
-        (without(b"labels"), "the keys data and labels in .*got none named labels"),
-        (without(b"data"), "got none named data"),
+        (without("labels"), "the keys data and labels in .*got none named labels"),
+        (without("data"), "got none named data"),
         (cifar_batch(20, data=pixels(20, 3071)), r"of shape \(n, 3072\), got \(20, 3071\)"),
-        (cifar_batch(20, data=pixels(20, 3, 1024)), r"got \(20, 3, 1024\)"),
         (cifar_batch(20, data=[1, 2]), r"of shape \(n, 3072\), got list"),
-        (cifar_batch(20, data=np.zeros((20, 3072))), "another dtype than uint8"),
         (cifar_batch(20, data=pixels(21, 3072)), "got 21 images and 20 labels"),
         (cifar_batch(20, labels=[10] * 20), r"labels in \[0, 10\) in .*got 10 to 10"),
         (cifar_batch(20, labels=[-1] * 20), r"labels in \[0, 10\) in .*got -1 to -1"),
-        (cifar_batch(20, labels=[1.5] * 20), "to be a list of whole numbers"),
-        (cifar_batch(20, labels=[True] * 20), "to be a list of whole numbers"),
-        (cifar_batch(20, labels={}), "to be a list of whole numbers"),
+        (cifar_batch(20, labels=["1"] * 20), "to be a list of whole numbers"),
+        (cifar_batch(20, labels="1"), "to be a list of whole numbers"),
         (cifar_batch(0), "expected images in .*got none"),
     ],
 )
 def test_a_batch_that_is_not_as_published(tmp_path, batch, sentence):
     write_cifar_10(tmp_path)
-    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, 3))
+    (tmp_path / "data_batch_1").write_bytes(python_2_pickle(batch))
     with pytest.raises(Broken, match=sentence) as caught:
         load("cifar-10", tmp_path)
     assert "data_batch_1" in str(caught.value)
     assert "is obtained from https://www.cs.toronto.edu" in str(caught.value)
 
 
-@pytest.mark.parametrize("names", [None, [b"a"] * 9, [b"a"] * 9 + [1]])
+@pytest.mark.parametrize("names", ["a", ["a"] * 9, ["a"] * 9 + [1]])
 def test_names_that_are_not_ten_strings(tmp_path, names):
     write_cifar_10(tmp_path)
-    (tmp_path / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}, 2))
+    (tmp_path / "batches.meta").write_bytes(python_2_pickle({"label_names": names}))
     with pytest.raises(Broken, match=r"label_names in .*batches\.meta to be a list of"):
         load("cifar-10", tmp_path)
 
@@ -242,25 +223,3 @@ def test_an_empty_folder_and_no_folder(tmp_path):
         load("cifar-10")
     with pytest.raises(ValueError, match="expected a data set to be one of digits, mnist"):
         load("imagenet", tmp_path)
-
-
-def test_a_text_becomes_bytes_once(tmp_path):
-    """A text that the program memoised, encoded again and again: 15 times the file, and 4 GB."""
-    text = "a" * 100_000
-    encoded = b"h\x00h\x01\x86R"  # _codecs.encode(text, latin1), text on the stack
-    head = b"\x80\x02}(U\x01ac_codecs\nencode\nq\x02X" + struct.pack("<I", len(text))
-    head += text.encode() + b"q\x00U\x06latin1q\x01\x86R"
-    again = b"".join(b"U\x01" + bytes([i]) + b"h\x02" + encoded for i in range(98, 103))
-    (tmp_path / "once").write_bytes(head + b"u.")
-    (tmp_path / "again").write_bytes(head + again + b"u.")
-    assert unpickle(tmp_path / "once") == {"a": text.encode()}
-    with pytest.raises(ValueError, match="a text that becomes bytes more than once"):
-        unpickle(tmp_path / "again")
-
-
-def test_a_long_string_needs_no_more_memory_than_the_file(tmp_path):
-    """BINBYTES of 2 GB in a file of a few bytes."""
-    program = b"\x80\x03}C\x01aB" + struct.pack("<I", 2**31 - 1) + b"abcs."
-    (tmp_path / "a").write_bytes(program)
-    with pytest.raises(ValueError, match="only 5 remain"):
-        unpickle(tmp_path / "a")

@@ -69,13 +69,6 @@ def test_cifar_100(read):
     assert means == pytest.approx([0.5071, 0.4865, 0.4409], abs=0.01)
 
 
-def test_svhn(read):
-    data = read("svhn")
-    assert data.train_images.shape == (73_257, 3, 32, 32)
-    assert data.test_images.shape == (26_032, 3, 32, 32)
-    assert data.train_labels[0] == 1
-
-
 def test_tiny_imagenet(read):
     pytest.importorskip("PIL", reason="Pillow is not installed")
     data = read("tiny-imagenet-200")

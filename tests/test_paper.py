@@ -4,24 +4,26 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gradreg_experiments.reproduce.markdown import section
 from gradreg_experiments.runs import Run
+from gradreg_experiments.runs.store import require_sum
+from gradreg_experiments.toy.table import POSTER
 from scipy import stats
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
 BETWEEN = re.compile(r"(<!-- result: ([\w/-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+OF_TOYS = "toys"
 
 
 def records():
-    """Of the experiments, by file: "toy", or "short/weight-decay" of runs that were cut short."""
+    """Of the experiments, by file: "toy", or "reduced/weight-decay" of the reduced protocol."""
     found = {}
-    for path in [*RESULTS.glob("*.json"), *RESULTS.glob("short/*.json")]:
+    for path in [*RESULTS.glob("*.json"), *RESULTS.glob("reduced/*.json")]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if "experiment" in record:
             found[path.relative_to(RESULTS).with_suffix("").as_posix()] = record
@@ -31,32 +33,75 @@ def records():
 def written(text):
     """The page with the tables as they are."""
     found = records()
-    return BETWEEN.sub(lambda m: m[1] + section(found[m[2]], image(m[2])) + m[3], text)
+
+    def table(m):
+        made = toys(found) if m[2] == OF_TOYS else section(found[m[2]], image(m[2]))
+        return m[1] + made + m[3]
+
+    return BETWEEN.sub(table, text)
 
 
 def image(name):
     """The figure beside the page, where there is one."""
-    return f"images/{name}.png" if (PAGE.parent / "images" / f"{name}.png").exists() else None
+    path = f"images/{name.replace('/', '-')}.png"
+    return path if (PAGE.parent / path).exists() else None
+
+
+def toys(found):
+    """The toy problem with the functions and noises of the scripts' history, below the poster's."""
+    head = [
+        "learnt",
+        "σ",
+        "seeds",
+        "λ = 0",
+        "best λ",
+        "MSE there",
+        "best / 0",
+        "0.3 / 0.1",
+        "1 / 0",
+    ]
+    lines = [head, ["---", *["---:"] * 8], toy_line("poster", "?", 10, POSTER)]
+    for _, record in sorted(found.items()):
+        if record["experiment"].startswith("toy"):
+            rows = [r for r in record["rows"] if r["penalty"] in ("none", "SpectReg")]
+            mse = {r["lam"]: r["mse"] for r in rows}
+            said, noise = record["settings"]["target"], f"{record['settings']['noise']:g}"
+            lines.append(toy_line(said.removesuffix(" on [-1, 1]"), noise, rows[0]["seeds"], mse))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def toy_line(name, noise, seeds, mse):
+    """MSE in 1e-5 at λ = 0 and at the best λ, and what the poster's row has in ratios."""
+    best = min((lam for lam in mse if lam), key=mse.get)
+    ratios = [mse[best] / mse[0], mse[0.3] / mse[0.1], mse[1] / mse[0]]
+    numbers = [f"{mse[0]:.1f}", f"{best:g}", f"{mse[best]:.1f}", *(f"{r:.3g}" for r in ratios)]
+    return [name, noise, str(seeds), *numbers]
 
 
 def test_the_page_has_the_results():
     """To write it anew: ``python tests/test_paper.py``."""
     text = PAGE.read_text(encoding="utf-8")
     assert text == written(text)
-    assert {m[2] for m in BETWEEN.finditer(text)} == set(records())
+    shown = {m[2] for m in BETWEEN.finditer(text)}
+    assert shown == {n for n in records() if not n.startswith("toy-")} | {OF_TOYS}
+
+
+def tables():
+    """Those of accuracies, with a file for each run."""
+    return {n for n in records() if not n.startswith("toy") and n != "local-global"}
 
 
 def test_every_run_of_a_table_is_kept():
     """Its file says with what it was made, and lets others go on from there."""
     kept = {path.stem for path in RESULTS.rglob("runs/*.json")}
     used = set()
-    for name in set(records()) - {"toy", "local-global"}:
+    for name in tables():
         with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
             used |= {row["id"] for row in csv.DictReader(file)}
     assert used <= kept
 
 
-@pytest.mark.parametrize("name", sorted(set(records()) - {"toy", "local-global"}))
+@pytest.mark.parametrize("name", sorted(tables()))
 def test_the_tables_are_those_of_the_runs(name):
     with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
         runs = list(csv.DictReader(file))
@@ -92,12 +137,15 @@ def test_differences_are_those_of_the_runs():
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("runs/*.json")), ids=lambda path: path.stem)
 def test_a_kept_run_has_the_name_of_its_setting(path):
     """A default that changed would make it another run's."""
-    record = json.loads(path.read_text(encoding="utf-8"))["outcome"]["run"]
-    assert set(record) == {f.name for f in fields(Run)}
-    assert Run(**record).id == path.stem
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert Run(**record["outcome"]["run"]).id == path.stem
+    require_sum(record)
 
 
 if __name__ == "__main__":
-    for figure in RESULTS.glob("*.png"):  # as `gradreg reproduce --out experiments/results` left it
-        shutil.copy(figure, PAGE.parent / "images")
+    # As `gradreg reproduce --out experiments/results` left them.
+    for figure in [*RESULTS.glob("*.png"), *RESULTS.glob("reduced/*.png")]:
+        if not figure.stem.startswith("toy"):
+            name = figure.relative_to(RESULTS).as_posix().replace("/", "-")
+            shutil.copy(figure, PAGE.parent / "images" / name)
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

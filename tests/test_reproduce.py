@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gradreg_cli import main
-from gradreg_experiments.reproduce import assembly, budget, departures, run
+from gradreg_experiments.reproduce import assembly, budget, departures, protocols, run
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.reproduce.statistics import rows
@@ -112,6 +112,7 @@ def test_no_two_data_sets_share_a_row(name, monkeypatch):
     monkeypatch.setattr(departures, "of", lambda *_: [])
     several = assembly.known(name)
     request = SimpleNamespace(data=several, changes={}, iterations=None, width=None, folder=None)
+    request.protocol = "paper"
     request.rows = request.arms = ()
     cells = assembly.assembled(name, request).cells
     data = {}
@@ -200,11 +201,10 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def unverified(monkeypatch):
-    """The claims have tests of their own."""
-    result = SimpleNamespace(claim=SimpleNamespace(id="values-per-example"), verdict="PASS")
-    report = SimpleNamespace(results=[result], ok=True, failed=[])
-    monkeypatch.setattr(run, "verified", lambda device, console: report)
-    return report
+    """The claims have tests of their own; how often they were asked for."""
+    asked = []
+    monkeypatch.setattr(run, "verified_before", lambda device, console: not asked.append(device))
+    return asked
 
 
 def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
@@ -215,7 +215,7 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
     assert "digits is not of the paper" in said
     record = json.loads((tmp_path / "weight-decay.json").read_text(encoding="utf-8"))
     assert [row["seeds"] for row in record["rows"]] == [[1, 2]] * 10
-    assert record["verification"] == {"values-per-example": "PASS"}
+    assert unverified == ["cpu"]
     (made,) = record["runs"]
     assert made["runs"] == 20
     assert made["versions"]["torch"] == torch.__version__
@@ -226,6 +226,7 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert main(["reproduce", "local-global", *words, "--tables"]) == 0
     assert main(["reproduce", "weight-decay", *words]) == 0
+    assert unverified == ["cpu"], "nothing was left to train"
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     page = Page()
     page.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
@@ -271,7 +272,14 @@ def test_the_scripts_sum_the_confidence_penalty_over_the_batch():
 
 def test_another_width_of_the_residual_net(tmp_path, monkeypatch):
     monkeypatch.setattr(departures, "of_data", lambda run, folder: [f"a note on {run.data}"])
-    wanted = {"rows": (), "arms": (), "width": 1, "iterations": 7, "changes": {}}
+    wanted = {
+        "rows": (),
+        "arms": (),
+        "width": 1,
+        "iterations": 7,
+        "changes": {},
+        "protocol": "paper",
+    }
     request = SimpleNamespace(data=("mnist", "cifar-10"), folder=tmp_path, **wanted)
     experiment = assembly.assembled("weight-decay", request)
     runs = {c.run.data: c.run for c in experiment.cells}
@@ -284,18 +292,61 @@ def test_another_width_of_the_residual_net(tmp_path, monkeypatch):
     assert not any("mnist" in sentence and "filters" in sentence for sentence in said)
 
 
-def test_nothing_is_trained_where_a_claim_fails(tmp_path, unverified, capsys):
-    unverified.ok, unverified.failed = False, ["spectreg-unbiased"]
+def test_the_reduced_protocol_and_what_it_changes(tmp_path, monkeypatch):
+    """Its λ stand beside the paper's, each with the protocol's network."""
+    monkeypatch.setattr(departures, "of_data", lambda run, folder: [])
+    lams = {("cifar-10", 3e-3): {"SpectReg": 0.01}}
+    tuned = replace(protocols.PROTOCOLS["reduced"], lams=lams)
+    monkeypatch.setitem(protocols.PROTOCOLS, "reduced", tuned)
+    wanted = {"rows": (), "arms": (), "width": None, "iterations": 7, "changes": {}}
+    request = SimpleNamespace(data=("cifar-10",), folder=tmp_path, protocol="reduced", **wanted)
+    experiment = assembly.assembled("weight-decay", request)
+    assert all((c.run.width, c.run.blocks, c.run.halved) == (1, 1, True) for c in experiment.cells)
+    assert all((c.run.iterations, c.run.learning_rate) == (7, 0.05) for c in experiment.cells)
+    spect = [c for c in experiment.cells if c.arm.startswith("SpectReg") and c.run.weight_decay]
+    assert [(c.arm, c.run.lam, c.poster is None) for c in spect] == [
+        ("SpectReg", 0.003, False),
+        ("SpectReg, tuned", 0.01, True),
+    ]
+    said = " ".join(experiment.departures)
+    for change in ("7 iterations in place of 50000", "0.05 at first, in place of 0.01", "blocks a"):
+        assert change in said
+
+
+def test_a_table_with_nothing_run_has_no_figure(tmp_path, unverified):
+    words = ["reproduce", "confidence-penalty", "--seeds", "1", "--out", str(tmp_path)]
+    assert main([*words, "--iterations", "1", "--arm", "baseline"]) == 0
+    assert (tmp_path / "confidence-penalty.png").exists()
+    assert main([*words, "--iterations", "2", "--tables"]) == 0
+    assert not list(tmp_path.glob("*.png")) + list(tmp_path.glob("*.svg"))
+    assert ".png" not in (tmp_path / "tables.md").read_text(encoding="utf-8")
+
+
+def test_nothing_is_trained_where_a_claim_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "verified_before", lambda device, console: False)
     assert main(["reproduce", "train-size", "--out", str(tmp_path)]) == 1
-    assert "failed, as shown above: spectreg-unbiased" in capsys.readouterr().out
+    assert "Not trained: claims failed, as shown above." in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["weight-decay", "--seeds", "0"], "expected seeds to be a whole number >= 1"),
-        (["weight-decay", "--jobs", "0"], "expected jobs to be a whole number >= 1"),
+        (["weight-decay", "--seeds", "0"], "expected --seeds to be a whole number >= 1"),
+        (["weight-decay", "--jobs", "0"], "expected --jobs to be a whole number >= 1"),
+        (["weight-decay", "--seeds", "1000000000000"], "expected --seeds of at most 1000"),
+        (
+            ["weight-decay", "--width", "2", "--on", "digits"],
+            "expected no --width for weight-decay",
+        ),
+        (
+            ["weight-decay", "--protocol", "short"],
+            "expected --protocol to be one of paper, reduced",
+        ),
+        (["train-size", "--protocol", "reduced"], "expected --protocol paper for train-size"),
+        (["weight-decay", "--noise", "0.2"], "expected --problem and --noise with toy alone"),
+        (["toy", "--problem", "cosine"], "expected --problem to be one of sin, square, radial"),
+        (["toy", "--noise", "-1"], "expected --noise to be a number >= 0"),
         (["weight-decay", "--budget", "soon"], "expected a budget such as"),
         (["weight-decay", "--data", "{tmp}"], "got none"),
         (["weight-decay", "--on", "mnsit"], "expected --on of weight-decay to be one of"),
@@ -402,18 +453,6 @@ def test_a_data_set_asked_for_twice_is_there_once(tmp_path, unverified):
     assert main(["reproduce", "confidence-penalty", *words]) == 0
     record = json.loads((tmp_path / "confidence-penalty.json").read_text(encoding="utf-8"))
     assert len(record["rows"]) == 4
-
-
-@pytest.mark.parametrize("name", ["versions", "machine"])
-def test_a_run_that_does_not_say_what_made_it_is_named(tmp_path, unverified, capsys, name):
-    words = ["reproduce", "confidence-penalty", "--out", str(tmp_path), "--seeds", "1"]
-    words += ["--iterations", "1", "--arm", "baseline"]
-    assert main(words) == 0
-    (path,) = (tmp_path / "runs").glob("*.json")
-    record = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({k: v for k, v in record.items() if k != name}), encoding="utf-8")
-    assert main(words) == 2
-    assert f"expected the result of a run in {path}" in flat(capsys.readouterr().err)
 
 
 def test_damaged_weights_are_named(tmp_path, unverified, capsys):

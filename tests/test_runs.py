@@ -31,7 +31,7 @@ from gradreg_experiments.runs import (
 from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import Batches, generator
-from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.trainer import Trainer, learning_rate
 from rich.console import Console
@@ -302,9 +302,7 @@ def test_results_are_kept_and_found(tmp_path):
     assert found.validation != found.validation  # nan
     assert replace(found, validation=0) == replace(outcomes[0], validation=0)
     assert missing([(short,), (other, short), (other,)], store) == [(other,)]
-    record = json.loads((tmp_path / f"{short.id}.json").read_text(encoding="utf-8"))
-    changed = json.dumps(record | {"images": "others"})
-    (tmp_path / f"{short.id}.json").write_text(changed, encoding="utf-8")
+    changed(store, short, lambda record: record.update(images="others"))
     assert store.find(short) is None
     (tmp_path / f"{short.id}.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="delete it"):
@@ -320,11 +318,12 @@ def kept(tmp_path):
     return short, store, networks[0]
 
 
-def rewritten(store, run, change):
-    """The record of a run, changed."""
+def changed(store, run, change):
+    """The record of a run, with another sum."""
     record = json.loads(store.result(run).read_text(encoding="utf-8"))
     change(record)
-    store.result(run).write_text(json.dumps(record), encoding="utf-8")
+    text = json.dumps(record | {"sum": sum_of(record)})
+    store.result(run).write_text(text, encoding="utf-8")
 
 
 def test_a_flipped_bit_of_weights_is_noticed(kept):
@@ -337,59 +336,44 @@ def test_a_flipped_bit_of_weights_is_noticed(kept):
         store.state(run)
 
 
-def test_a_result_of_an_earlier_version_is_read(kept):
-    """It has neither the sum of the weights nor the processes."""
+def test_a_changed_byte_of_a_result_is_noticed(kept):
+    """A digit of an accuracy, a letter of a key, a bracket: whatever it is."""
     run, store, _ = kept
+    path = store.result(run)
+    content = path.read_bytes()
+    places = [p for p in range(0, len(content), 7) if not content[p : p + 1].isspace()]
+    assert len(places) > 50
+    for place in places:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ValueError, match="delete it to run it again") as caught:
+            store.find(run)
+        assert str(path) in str(caught.value)
+    path.write_bytes(content)
+    assert store.find(run) is not None
 
-    def older(record):
-        del record["weights"], record["processes"]
 
-    rewritten(store, run, older)
-    assert store.find(run).test > 0
-    assert store.state(run)
-
-
-FIGURES = {
-    "of another run": {"run": {"seed": 2}},
-    "of no run": {"run": {"seed": -1}},
-    "an accuracy above 1": {"test": 1.5},
-    "an accuracy below 0": {"top5": -0.1},
-    "no accuracy": {"train": None},
-    "no accuracy on images that are there": {"validation": None},
-    "a word": {"validation": "0.9"},
-    "a truth": {"test": True},
-    "no number": {"test": float("nan")},
-    "a negative loss": {"loss": -1},
-    "no seconds": {"seconds": None},
-    "seconds beyond any number": {"seconds": 10**400},
-    "half a step": {"diverged": 1.5},
-    "a step beyond the last": {"diverged": 3},
-    "stacked by none": {"stacked": 0},
+FOREIGN = {
+    "without a sum": lambda text: re.sub(r',\s*"sum": "\w+"', "", text),
+    "a list": lambda text: "[1]",
+    "nested for ever": lambda text: "[" * 100_000,
+    "nothing": lambda text: "",
+    "a number beyond any": lambda text: text.replace('"seconds": ', '"seconds": 1e999'),
 }
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_result_that_cannot_be_is_named(kept, name):
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_result_that_is_not_ours_is_named(kept, name):
     run, store, _ = kept
-
-    def change(record):
-        new = dict(FIGURES[name])
-        record["outcome"]["run"].update(new.pop("run", {}))
-        record["outcome"].update(new)
-
-    rewritten(store, run, change)
-    with pytest.raises(ValueError, match="delete it to run it again") as caught:
-        store.find(run)
-    assert str(store.result(run)) in str(caught.value)
-
-
-def test_a_result_without_a_figure_or_nested_for_ever_is_named(kept):
-    run, store, _ = kept
-    rewritten(store, run, lambda record: record["outcome"].pop("test"))
+    text = store.result(run).read_text(encoding="utf-8")
+    store.result(run).write_text(FOREIGN[name](text), encoding="utf-8")
     with pytest.raises(ValueError, match=f"expected the result of a run in {store.result(run)}"):
         store.find(run)
-    store.result(run).write_text("[" * 100_000, encoding="utf-8")
-    with pytest.raises(ValueError, match=f"expected the result of a run in {store.result(run)}"):
+
+
+def test_the_result_of_another_run_is_named(kept):
+    run, store, _ = kept
+    changed(store, run, lambda record: record["outcome"]["run"].update(seed=2))
+    with pytest.raises(ValueError, match="the result of another run"):
         store.find(run)
 
 
@@ -407,7 +391,7 @@ import multiprocessing, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from gradreg_experiments.runs import Run
-from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import sweep
 
 def say(done):
@@ -422,9 +406,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_workers_end_with_their_parent(tmp_path, how):
-    """One that trains and one that waits; SIGINT reaches the parent alone."""
+    """One that trains, and leaves a checkpoint, and one that waits; only the parent is told."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT, encoding="utf-8")
     with subprocess.Popen(
@@ -442,6 +426,78 @@ def test_workers_end_with_their_parent(tmp_path, how):
             with suppress(ProcessLookupError):
                 os.killpg(parent.pid, signal.SIGKILL)
     assert parent.returncode != 0
+    assert list((tmp_path / "runs").glob("*.checkpoint"))
+
+
+STOPPED = """
+import signal, sys
+from gradreg_cli import main
+from gradreg_experiments.runs import one, sweep, training
+from gradreg_experiments.runs.trainer import Trainer
+signal.signal(signal.SIGINT, signal.default_int_handler)
+one.verified_before = lambda device, console: True
+step = Trainer.step
+def said(trainer, t):
+    if t == 5:
+        print("begun", flush=True)
+    return step(trainer, t)
+Trainer.step = said
+sys.argv[0] = "gradreg"
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, how):
+    """At once: the minute of `CHECKPOINT_EVERY_S` is not waited for."""
+    run = replace(RUN, iterations=2000, penalty="spectreg", lam=0.1)
+    file, out = tmp_path / "run.toml", tmp_path / "out"
+    file.write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in run.chosen.items()))
+    command = [sys.executable, "-c", STOPPED, "train", str(file), "--out", str(out)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        while child.stdout.readline() != "begun\n":
+            assert child.poll() is None
+        child.send_signal(how)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 2
+    assert re.fullmatch(
+        r"gradreg train: stopped after step \d+ of 2000, with a checkpoint; to go on: "
+        rf"gradreg train {file} --out {out}\n",
+        said,
+    )
+    store, counted = Store(out), []
+    (resumed,), (network,) = train([run], None, store.checkpoint([run]), counted.append)
+    assert counted[0] > 5
+    (whole,), (other,) = train([run])
+    assert replace(resumed, seconds=0) == replace(whole, seconds=0)
+    for a, b in zip(network.parameters(), other.parameters(), strict=True):
+        assert a.equal(b)
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from gradreg_experiments.files import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_one_process_s(tmp_path):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"held\n"
+        used = pytest.raises(ValueError, match=f"in use by process {child.pid} ")
+        with used as caught, files.held(tmp_path):
+            pass
+        assert "give another --out" in str(caught.value)
+        child.kill()
+        child.wait()
+    with files.held(tmp_path):  # a lock of one that was killed is free
+        pass
 
 
 WRITABLE = """
@@ -499,7 +555,8 @@ def test_a_claim_that_fails_ends_every_process(tmp_path):
         "from gradreg_experiments.runs.store import Store\n"
         "one.verified_before = lambda device, console: False\n"
         f"run = Run(**{RUN.chosen!r})\n"
-        "print('status', one.run_all(run, None, Store(Path(sys.argv[1])), 1, False))\n",
+        "status = one.run_all(run, None, Store(Path(sys.argv[1])), 1, False)\n"
+        "sys.stdout.write(f'status {status}\\n')\n",  # in one piece: two processes write
         encoding="utf-8",
     )
     assert launched(script, str(tmp_path / "out")).stdout.count("status 1") == 2
@@ -544,6 +601,49 @@ def test_without_validation_images_no_accuracy_on_them_is_printed(kept, monkeypa
     out = capsys.readouterr().out
     assert "seed 1: test " in out
     assert " validation " not in out
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_weights_that_are_lost_are_named(kept, monkeypatch, capsys, content):
+    run, store, _ = kept
+    monkeypatch.setattr(one, "verified_before", lambda device, console: True)
+    if content is None:
+        store.weights(run).unlink()
+    else:
+        store.weights(run).write_bytes(content)
+    assert one.run_all(run, None, store, 1, False) == 2
+    assert f"expected the weights of a run in {store.weights(run)}" in capsys.readouterr().out
+
+
+def test_a_run_that_diverged_is_named(tmp_path, monkeypatch, capsys):
+    run = replace(RUN, learning_rate=1e30, optimiser="nesterov")
+    monkeypatch.setattr(one, "verified_before", lambda device, console: True)
+    assert one.run_all(run, None, Store(tmp_path), 1, False) == 2
+    assert "its loss is not finite at step 20" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["seeds", "jobs"])
+def test_a_number_of_seeds_that_fills_the_memory_is_refused(tmp_path, name):
+    asked = {"seeds": 1, "jobs": 1} | {name: 10**12}
+    with pytest.raises(ValueError, match=f"expected --{name} of at most 1000, got {10**12}"):
+        one.run_all(RUN, asked["seeds"], Store(tmp_path), asked["jobs"], False)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(WHOLE, encoding="utf-8-sig")
+    assert from_toml(path).train == 60
+
+
+def test_a_file_that_is_not_there_is_said_before_torch_is_imported(tmp_path):
+    script = (
+        "import sys\nfrom gradreg_cli import train\nfrom pathlib import Path\n"
+        "from types import SimpleNamespace\n"
+        "try:\n    train.run_train(SimpleNamespace(file=Path('nope.toml')))\n"
+        "except ValueError as error:\n    print(error, 'torch' in sys.modules)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)
+    assert said.stdout == b"expected a run in TOML in nope.toml, got no such file False\n"
 
 
 def test_no_lam_is_twice_in_a_grid():
@@ -606,6 +706,7 @@ def tuned(found, tmp_path, monkeypatch):
         return None if accuracy is None else at(run.lam, run.seed, accuracy)
 
     monkeypatch.setattr(tune.Store, "find", find)
+    monkeypatch.setattr(tune.Store, "lost", lambda *_: "")
     monkeypatch.setattr(tune, "verified_before", lambda device, console: True)
     monkeypatch.setattr(tune, "sweep", lambda *_: ["it was killed"])
     console = Console(width=100, record=True, file=io.StringIO())
@@ -661,6 +762,7 @@ BAD = {
         {"penalty": "spectreg", "compile": True, "options": {"every": 2}},
         "expected every = 1 with compile, as a step is compiled once",
     ),
+    "a width of the LeNet": ({"width": 2}, "expected no width with network = 'lenet'"),
     "an unknown network": ({"network": "lnet"}, "expected network to be one of lenet, residual"),
     "unknown data": ({"data": "mnsit"}, "expected data to be one of digits, mnist"),
     "fewer unlabelled ones than a step takes": (

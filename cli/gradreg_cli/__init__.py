@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BackendUnavailable, ValueError, OSError) as error:
         print(f"gradreg {arguments.command}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"gradreg {arguments.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:  # training says how to go on
+        print(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", file=sys.stderr)
         return 2
     return status

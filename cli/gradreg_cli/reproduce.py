@@ -43,6 +43,13 @@ def add_to(commands: Any) -> None:
     command.add_argument("--tables", action="store_true", help="run nothing, make the table anew")
     command.add_argument("--device", default="cpu", help="of torch, or auto")
     command.add_argument("--amp", default="", choices=("", "bfloat16", "float16"))
+    command.add_argument(
+        "--protocol",
+        default="paper",
+        help="paper (default), or reduced: CIFAR with a small net and 1500 iterations",
+    )
+    command.add_argument("--problem", default="sin", help="toy: sin, square, radial or step")
+    command.add_argument("--noise", type=float, default=0.1, help="toy: of the labels")
     command.add_argument("--compile", action="store_true", help="torch.compile every step")
     command.set_defaults(run=run)
 
@@ -63,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gradreg_experiments.reproduce.budget import seconds
     from gradreg_experiments.reproduce.request import Request
     from gradreg_experiments.reproduce.run import reproduce
+    from gradreg_experiments.toy.problem import Task
 
     _, device = choose("torch", arguments.device)
     changes = {"device": device, "amp": arguments.amp, "compile": arguments.compile}
@@ -81,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         tables=arguments.tables,
         changes=changes,
         command=command_line(arguments),
+        protocol=arguments.protocol,
+        task=Task(arguments.problem, arguments.noise),
     )
     names = NAMES if arguments.experiment == "all" else (arguments.experiment,)
     return reproduce(names, request)
@@ -94,6 +104,7 @@ def command_line(arguments: argparse.Namespace) -> str:
             words += [f"--{name}", str(value)]
     for name in ("on", "row", "arm"):
         words += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]
+    words += [] if arguments.protocol == "paper" else ["--protocol", arguments.protocol]
     words += ["--stack-seeds"] * arguments.stack_seeds + ["--compile"] * arguments.compile
     words += [] if arguments.device == "cpu" else ["--device", arguments.device]
     return shlex.join(words)

@@ -32,9 +32,16 @@ def add_to(commands: Any) -> None:
         command.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
 
 
+def require_file(path: Path) -> None:
+    """A sentence at once, and not after the seconds that torch takes to import."""
+    if not path.is_file():
+        raise ValueError(f"expected a run in TOML in {path}, got no such file")
+
+
 def run_train(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
     need("train")
+    require_file(arguments.file)
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.one import run_all
     from gradreg_experiments.runs.store import Store
@@ -51,6 +58,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 def run_tune(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
     need("tune")
+    require_file(arguments.file)
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.tune import grid, tune
 

@@ -1,7 +1,16 @@
 """Results on disk: whole, or not there."""
 
 import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has none, and no lock
+    fcntl = None  # type: ignore[assignment]
 
 # Of a path in a command, which need not be UTF-8.
 ESCAPED = "backslashreplace"
@@ -31,3 +40,32 @@ def require_writable(folder: Path) -> None:
     # Of this process: another one on the same folder has its own.
     write_atomically(probe := folder / f".writable.{os.getpid()}", b"")
     probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep the folder to this process, so that no other trains the same runs in it.
+
+    Raises
+    ------
+    ValueError
+        Another process has it; the sentence says which. The lock of one that ends, however it
+        ends, is free.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+b") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read(500).decode(errors="replace") or "another process"
+                raise ValueError(
+                    f"expected {folder} to be free, got it in use by {holder}; wait for its end, "
+                    "or give another --out"
+                ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} ({shlex.join(['gradreg', *sys.argv[1:]])})".encode())
+        file.flush()
+        yield
+        file.truncate(0)

@@ -12,11 +12,19 @@ from gradreg_experiments.style import render
 
 
 def write_result(
-    folder: Path, stem: str, csv: str, record: Mapping[str, Any], figure: Figure
+    folder: Path, stem: str, csv: str, record: Mapping[str, Any], figure: Figure | None
 ) -> list[Path]:
-    """``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole; their paths."""
+    """``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole; their paths.
+
+    Without a figure there is none afterwards: an earlier one is not of this result.
+    """
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    contents = {"csv": csv.encode(), "json": text.encode(errors=ESCAPED), **render(figure)}
+    contents = {"csv": csv.encode(), "json": text.encode(errors=ESCAPED)}
+    if figure is None:
+        for suffix in ("png", "svg"):
+            (folder / f"{stem}.{suffix}").unlink(missing_ok=True)
+    else:
+        contents |= render(figure)
     for suffix, content in contents.items():
         write_atomically(folder / f"{stem}.{suffix}", content)
     return [folder / f"{stem}.{suffix}" for suffix in contents]

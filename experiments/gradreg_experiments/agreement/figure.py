@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.agreement.comparison import Comparison
-from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE
+from gradreg_experiments.style import (
+    BEST,
+    DOUBLEBACK,
+    FAINT,
+    PLAIN,
+    STYLE,
+    TOO_LARGE,
+    WIDTH,
+    entitle,
+)
 
 FLOOR = 2.0**-56  # below half a rounding of a number of size one: drawn as that
 COLOURS = {
@@ -23,10 +32,12 @@ def figure(found: Sequence[Comparison]) -> Figure:
     """A panel for each network; a line for each penalty, optimiser and backend beside torch."""
     networks = list(dict.fromkeys(one.network for one in found))
     with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(8.5, 3.2), layout="constrained")
-        panels = fig.subplots(1, len(networks), squeeze=False)[0]
+        fig = Figure(figsize=(WIDTH, 2.6 * len(networks)), layout="constrained")
+        panels = fig.subplots(len(networks), 1, squeeze=False)[:, 0]
         for axes, network in zip(panels, networks, strict=True):
             panel(axes, network, [one for one in found if one.network == network])
+        most = max(one.share for one in found)
+        entitle(fig, f"Backends come apart by at most {most:.0%} of what rounding allows")
     return fig
 
 
@@ -45,4 +56,4 @@ def panel(axes: Axes, network: str, found: Sequence[Comparison]) -> None:
     axes.plot([], [], color=FAINT, lw=5, alpha=0.3, label="bounds")
     axes.set(yscale="log", xlabel="step", title=f"{network} network: largest difference of θ")
     axes.set_ylim(FLOOR, 30 * bounds.max())  # room for the legend
-    axes.legend(loc="upper left", ncols=2)
+    axes.legend(loc="upper left", ncols=2, fontsize=7.5)

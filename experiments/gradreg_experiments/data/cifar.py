@@ -83,7 +83,6 @@ def class_names(
     names = unpickle(path).get(key)
     if type(names) is not list or len(names) != classes:
         raise ValueError(f"expected {key} in {path} to be a list of {classes} names")
-    if not all(isinstance(n, bytes | str) for n in names):
+    if not all(type(n) is str for n in names):
         raise ValueError(f"expected {key} in {path} to be a list of strings")
-    texts = tuple(n.decode("latin1") if isinstance(n, bytes) else n for n in names)
-    return texts, (fingerprint(known, name, path),), ()
+    return tuple(names), (fingerprint(known, name, path),), ()

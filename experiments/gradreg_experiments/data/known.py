@@ -1,6 +1,6 @@
 """The data sets that can be read, where each is obtained, and its published MD5 sums."""
 
-from gradreg_experiments.data import cifar, digits, mnist, svhn, tiny_imagenet
+from gradreg_experiments.data import cifar, digits, mnist, tiny_imagenet
 from gradreg_experiments.data.dataset import Known
 
 TABLE = (
@@ -83,18 +83,6 @@ TABLE = (
         },
         counts=(50_000, 10_000),
         read=cifar.read_100,
-    ),
-    Known(
-        name="svhn",
-        title="SVHN (cropped digits)",
-        source="http://ufldl.stanford.edu/housenumbers/",
-        folders=("svhn", "SVHN"),
-        files={
-            "train_32x32.mat": ("e26dedcc434d2e4c54c9b2d4a06d8373",),
-            "test_32x32.mat": ("eb5a983be6a315427106f1b164d9cef3",),
-        },
-        counts=(73_257, 26_032),
-        read=svhn.read,
     ),
     Known(
         name="tiny-imagenet-200",

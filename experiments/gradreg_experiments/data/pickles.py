@@ -1,12 +1,12 @@
-"""Python pickles that hold arrays of bytes, lists, numbers and strings; nothing else is built.
+"""CIFAR's python version, read without running it.
 
-A pickle is a program. The one of an array calls a few functions by name; they are replaced here by
-stand-ins that only keep what they are given, so nothing of NumPy runs either, and any other name is
-refused. Before it runs, `gradreg_experiments.data.opcodes` reads it through.
+A pickle is a program. The published files are all written alike, by Python 2 and an old NumPy: a
+dict of strings, numbers, lists of those, and one array of bytes. So their opcodes are read as a
+text of that one form. Nothing is called or built by name, and any other form is refused.
 """
 
-import io
-import pickle
+import pickletools
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradreg_experiments.data.disk import LIMIT, content
-from gradreg_experiments.data.opcodes import read_through
+
+OPCODES = 1_000_000  # the largest published file, CIFAR-100's train, has about 200,000
+STRINGS, NUMBERS = {"SHORT_BINSTRING", "BINSTRING"}, {"BININT", "BININT1", "BININT2"}
+Token = tuple[str, Any]
+
+# What NumPy writes around an array: "n" and "k" are its shape, "bytes" what it holds.
+ARRAY: tuple[Token, ...] = (
+    *(("GLOBAL", "numpy.core.multiarray _reconstruct"), ("GLOBAL", "numpy ndarray")),
+    *(("BININT1", 0), ("TUPLE1", None), ("SHORT_BINSTRING", "b"), ("TUPLE3", None)),
+    *(("REDUCE", None), ("MARK", None), ("BININT1", 1), ("n", None), ("k", None)),
+    *(("TUPLE2", None), ("GLOBAL", "numpy dtype"), ("SHORT_BINSTRING", "u1"), ("BININT1", 0)),
+    *(("BININT1", 1), ("TUPLE3", None), ("REDUCE", None), ("MARK", None), ("BININT1", 3)),
+    *(("SHORT_BINSTRING", "|"), ("NONE", None), ("NONE", None), ("NONE", None)),
+    *(("BININT", -1), ("BININT", -1), ("BININT1", 0), ("TUPLE", None), ("BUILD", None)),
+    *(("NEWFALSE", None), ("bytes", None), ("TUPLE", None), ("BUILD", None)),
+)
+KINDS = {"n": NUMBERS, "k": NUMBERS, "bytes": STRINGS}
 
 
 def unpickle(path: Path) -> dict[str, Any]:
@@ -23,109 +39,102 @@ def unpickle(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        A pickle of Python 2 or 3, protocol 2 to 4, at most 256 MiB.
+        A file of CIFAR's python version, at most 256 MiB.
 
     Returns
     -------
     dict
-        Its keys as str; arrays of uint8; else lists, bytes, str and numbers.
+        Of strings, whole numbers, lists of those, and arrays (n, k) of uint8.
 
     Raises
     ------
     ValueError
-        It is no such file, or it asks for anything that is not an array.
+        It is no such file.
     """
     data = content(path, LIMIT)
     try:
-        read_through(data)
-        out = ArraysOnly(data).load()
-        if type(out) is not dict:
-            raise ValueError(f"a {type(out).__name__} in place of a dict")
-        return {as_str(k): v.array() if type(v) is Pickled else v for k, v in out.items()}
-    # A damaged program may raise anything; whatever it is, the file is not what it should be.
+        return dictionary(tokens(data))
+    # `pickletools` reads a damaged file into whatever exception comes first.
     except Exception as error:
         raise ValueError(
-            f"expected a pickle of arrays, lists and strings in {path}, "
+            f"expected a file of CIFAR's python version, as published, in {path}, "
             f"got: {error or type(error).__name__}; get the file anew"
         ) from error
 
 
-class Pickled:
-    """Stands in for ``numpy.ndarray``, and for the function that makes an empty one."""
-
-    def __init__(self, *_: Any) -> None:
-        self.state: Any = ()
-
-    def __setstate__(self, state: Any) -> None:
-        """What fills the array is kept; nothing is built from it yet."""
-        self.state = state
-
-    def array(self) -> NDArray[np.uint8]:
-        """The array, a view of the bytes of the pickle."""
-        if type(self.state) is not tuple or len(self.state) != 5:
-            raise ValueError("an array without its bytes")
-        _, shape, dtype, fortran, data = self.state
-        if type(dtype) is not Dtype or dtype.code not in ("u1", b"u1"):
-            raise ValueError("an array of another dtype than uint8")
-        if type(shape) is not tuple or any(type(n) is not int for n in shape):
-            raise ValueError("an array whose shape is no tuple of whole numbers")
-        if type(data) is not bytes:
-            raise ValueError(f"an array whose bytes are of type {type(data).__name__}")
-        return np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
+def tokens(data: bytes) -> list[Token]:
+    """Opcodes and their arguments, the last one first; no published file reads its memo."""
+    found, end = list[Token](), 0
+    for opcode, argument, at in islice(pickletools.genops(data), OPCODES):
+        end = (at or 0) + 1
+        if opcode.name not in ("BINPUT", "LONG_BINPUT"):
+            found.append((opcode.name, argument))
+    if more := len(data) - end:
+        raise ValueError(f"{more} bytes after its end, or more than {OPCODES} opcodes")
+    return found[::-1]
 
 
-class Dtype:
-    """Stands in for ``numpy.dtype``."""
-
-    def __init__(self, code: Any, *_: Any) -> None:
-        self.code = code
-
-    def __setstate__(self, _: Any) -> None:
-        """Byte order and the like, which a byte has not."""
-
-
-class ArraysOnly(pickle.Unpickler):
-    """Finds the stand-ins and nothing else.
-
-    Parameters
-    ----------
-    program : bytes
-        The pickle.
-    """
-
-    def __init__(self, program: bytes) -> None:
-        super().__init__(io.BytesIO(program), encoding="bytes")
-        # What `encode` may still give: every text of the program once, though a hostile one asks
-        # for the same again and again.
-        self.left = len(program)
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of an array's function."""
-        stand_ins = {
-            ("numpy.core.multiarray", "_reconstruct"): Pickled,
-            ("numpy._core.multiarray", "_reconstruct"): Pickled,
-            ("numpy", "ndarray"): Pickled,
-            ("numpy", "dtype"): Dtype,
-            ("_codecs", "encode"): self.encode,
-        }
-        if (module, name) not in stand_ins:
-            raise ValueError(f"{f'{module}.{name}'!r}, forbidden as it is no part of an array")
-        return stand_ins[module, name]
-
-    def encode(self, text: str, encoding: str) -> bytes:
-        """Stands in for ``_codecs.encode``: how Python 3 writes bytes for Python 2."""
-        if encoding not in ("latin1", b"latin1"):
-            raise ValueError("another codec than latin1")
-        self.left -= len(text)
-        if self.left < 0:
-            raise ValueError("a text that becomes bytes more than once")
-        return text.encode("latin1")
+def dictionary(left: list[Token]) -> dict[str, Any]:
+    """The whole file: a dict of several keys."""
+    for wanted in (("PROTO", 2), ("EMPTY_DICT", None), ("MARK", None)):
+        take(left, wanted)
+    out = dict[str, Any]()
+    while left[-1] != ("SETITEMS", None):
+        key = atom(left, STRINGS)
+        out[key] = value(left)
+    take(left, ("SETITEMS", None))
+    take(left, ("STOP", None))
+    return out
 
 
-def as_str(key: Any) -> str:
-    """A key, which Python 2 wrote as bytes."""
-    if isinstance(key, bytes):
-        return key.decode("latin1")
-    if not isinstance(key, str):
-        raise ValueError(f"a key of type {type(key).__name__}")
-    return key
+def value(left: list[Token]) -> Any:
+    """Of a key."""
+    if left[-1] == ("EMPTY_LIST", None):
+        return items(left)
+    return array(left) if left[-1] == ARRAY[0] else atom(left, STRINGS | NUMBERS)
+
+
+def items(left: list[Token]) -> list[Any]:
+    """A list of strings and numbers, which is written a thousand at a time."""
+    take(left, ("EMPTY_LIST", None))
+    out = list[Any]()
+    while left[-1] == ("MARK", None):
+        left.pop()
+        while left[-1] != ("APPENDS", None):
+            out.append(atom(left, STRINGS | NUMBERS))
+        left.pop()
+    return out
+
+
+def array(left: list[Token]) -> NDArray[np.uint8]:
+    """(n, k), row by row: a view of the bytes of the file."""
+    found = {}
+    for wanted in ARRAY:
+        if wanted[0] in KINDS:
+            found[wanted[0]] = atom(left, KINDS[wanted[0]])
+        else:
+            take(left, wanted)
+    n, k, data = found["n"], found["k"], found["bytes"].encode("latin1")
+    if min(n, k) < 0 or n * k != len(data):
+        raise ValueError(f"an array of shape ({n}, {k}) of {len(data)} bytes")
+    return np.frombuffer(data, np.uint8).reshape(n, k)
+
+
+def atom(left: list[Token], kinds: set[str]) -> Any:
+    """A string or a number."""
+    name, argument = left.pop()
+    if name not in kinds:
+        raise ValueError(f"{shown((name, argument))} where a value is expected")
+    return argument
+
+
+def take(left: list[Token], wanted: Token) -> None:
+    """Go past a token that must come."""
+    if (found := left.pop()) != wanted:
+        raise ValueError(f"{shown(found)} where {shown(wanted)} is expected")
+
+
+def shown(token: Token) -> str:
+    """For a sentence."""
+    name, argument = token
+    return name if argument is None else f"{name} {repr(argument)[:40]}"

@@ -28,8 +28,10 @@ class Architecture:
         Images that pass through it in a training step.
     dropout, batch_norm : bool
         Of the last hidden layer of the LeNet. The residual net has batch norm everywhere.
-    width : int
-        Filters of the residual net are (16, 32, 64) times this.
+    width, blocks : int
+        Of the residual net: filters are (16, 32, 64) times the width, blocks are those of a level.
+    halved : bool
+        The residual net's first convolution has a stride of 2, as it has for images of 64 × 64.
     initialisation : {"scripts", "he"}
         See `draw`.
     """
@@ -40,6 +42,8 @@ class Architecture:
     dropout: bool = False
     batch_norm: bool = False
     width: int = 3
+    blocks: int = 3
+    halved: bool = False
     initialisation: str = "scripts"
 
 
@@ -63,7 +67,7 @@ def lenet(a: Architecture) -> nn.Sequential:
 
 
 def residual(a: Architecture) -> nn.Sequential:
-    """Three levels of three blocks with batch norm, shortcuts without weights, mean over pixels.
+    """Three levels of blocks with batch norm, shortcuts without weights, mean over pixels.
 
     Images of 64 × 64 are halved by the first convolution: our choice, the paper has none.
     """
@@ -73,7 +77,7 @@ def residual(a: Architecture) -> nn.Sequential:
             f"residual net, got {a.shape[1]} × {a.shape[2]}, dropout={a.dropout}, "
             f"batch_norm={a.batch_norm}"
         )
-    stride = 2 if min(a.shape[1:]) >= 64 else 1
+    stride = 2 if a.halved or min(a.shape[1:]) >= 64 else 1
     channels = 16 * a.width
     layers: list[nn.Module] = [
         nn.Conv2d(a.shape[0], channels, 3, stride, 1, bias=False),
@@ -82,7 +86,7 @@ def residual(a: Architecture) -> nn.Sequential:
     ]
     for level, out in enumerate((16 * a.width, 32 * a.width, 64 * a.width)):
         first = Block(channels, out, stride=2 if level else 1)
-        layers += [first, Block(out, out), Block(out, out)]
+        layers += [first, *(Block(out, out) for _ in range(a.blocks - 1))]
         channels = out
     return nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, a.classes)

@@ -8,6 +8,7 @@ from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.data.loading import find
 from gradreg_experiments.reproduce import departures
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
+from gradreg_experiments.reproduce.protocols import PROTOCOLS, Protocol, with_tuned
 from gradreg_experiments.reproduce.request import Request
 from gradreg_experiments.reproduce.settings import SETTINGS
 from gradreg_experiments.runs.description import Run
@@ -28,14 +29,22 @@ DATA = {
 
 def assembled(name: str, request: Request) -> Experiment:
     """The experiment on every data set asked for, with what was changed, and said."""
-    chosen = tuple(dict.fromkeys(request.data)) or there(name, request.folder)
+    protocol = PROTOCOLS[checks.choice("--protocol", request.protocol, PROTOCOLS)]
+    chosen = tuple(dict.fromkeys(request.data)) or there(name, request.folder, request.protocol)
     for data in chosen:
-        checks.choice(f"--on of {name}", data, known(name))
-    made = [EXPERIMENTS[name](data) for data in chosen]
+        checks.choice(f"--on of {name}", data, known(name, request.protocol))
+    made = [with_tuned(EXPERIMENTS[name](data), protocol) for data in chosen]
     if len(made) > 1:
         made = [of_data(one, data) for one, data in zip(made, chosen, strict=True)]
-    published = replace(made[0], cells=tuple(cell for one in made for cell in one.cells))
-    changed = with_runs(published, lambda run: with_changes(run, request))
+    reduced = "" if request.protocol == "paper" else f" ({request.protocol} protocol)"
+    cells = tuple(cell for one in made for cell in one.cells)
+    published = replace(made[0], title=f"{made[0].title}{reduced}", cells=cells)
+    changed = with_runs(published, lambda run: with_changes(run, protocol, request))
+    if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
+        raise ValueError(
+            f"expected no --width for {name} on {', '.join(chosen)}: it is of the "
+            f"residual net of CIFAR, got {request.width}"
+        )
     chosen_cells(changed, request)  # refuses a row or arm that is not there
     sentences = departures.of(published, changed, request.folder)
     return replace(changed, departures=(*published.departures, *sentences))
@@ -52,9 +61,9 @@ def of_data(experiment: Experiment, data: str) -> Experiment:
     return replace(experiment, cells=cells)
 
 
-def with_changes(run: Run, request: Request) -> Run:
-    """With the iterations, width, device and precision asked for."""
-    changes = dict(request.changes)
+def with_changes(run: Run, protocol: Protocol, request: Request) -> Run:
+    """With the protocol, iterations, width, device and precision asked for."""
+    changes = {**protocol.changes, **request.changes}
     if request.iterations is not None:
         changes["iterations"] = request.iterations
     if request.width is not None and run.network == "residual":
@@ -68,16 +77,21 @@ def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experimen
     return replace(experiment, cells=cells)
 
 
-def known(name: str) -> tuple[str, ...]:
+def known(name: str, protocol: str = "paper") -> tuple[str, ...]:
     """The data sets that an experiment can be made with."""
+    if only := PROTOCOLS[protocol].data:
+        if not (made := tuple(data for data in DATA[name] if data in only)):
+            raise ValueError(f"expected --protocol paper for {name}, got {protocol!r}")
+        return made
     return DATA[name] if name == "tinyimagenet" else (*DATA[name], EMBEDDED)
 
 
-def there(name: str, folder: Path | None) -> tuple[str, ...]:
+def there(name: str, folder: Path | None, protocol: str = "paper") -> tuple[str, ...]:
     """The data sets of an experiment that the folder has; the embedded one without a folder."""
-    wanted = DATA[name]
-    if folder is None and EMBEDDED in known(name):
+    every = known(name, protocol)
+    if folder is None and EMBEDDED in every:
         return (EMBEDDED,)
+    wanted = tuple(data for data in every if data != EMBEDDED)
     if folder is None:
         source = DATA_SETS[wanted[0]].source
         raise ValueError(f"expected --data with {wanted[0]} for {name}, got none; see {source}")

@@ -32,6 +32,13 @@ BATCH_NORM = (
     "Batch norm takes its running averages in tests; the scripts take the statistics of each test "
     "batch."
 )
+CHANGES = {
+    "iterations": "{after} iterations in place of {before}",
+    "learning_rate": "a learning rate of {after} at first, in place of {before}",
+    "width": "{after} times (16, 32, 64) filters in place of {before}",
+    "blocks": "blocks a level: {after} in place of {before}",
+    "halved": "the first convolution halves the images (a stride of 2)",
+}
 OF_PENALTIES = {
     "spectreg": "SpectReg draws a probe for each example, on the pass that the loss takes; the "
     "scripts draw one for the batch, on a second pass.",
@@ -66,11 +73,11 @@ def of_data(run: Run, folder: Path | None) -> Iterator[str]:
 
 
 def of_changes(published: Run, changed: Run) -> Iterator[str]:
-    """What the command line has changed."""
-    for name, what in (("iterations", "iterations"), ("width", "times (16, 32, 64) filters")):
+    """What the protocol, or the command line, has changed."""
+    for name, what in CHANGES.items():
         before, after = getattr(published, name), getattr(changed, name)
         if before != after:
-            yield f"{changed.data}: {after} {what} in place of {before}."
+            yield f"{changed.data}: {what.format(after=after, before=before)}."
     if changed.amp:
         yield f"The forward pass is in {changed.amp}, by autocast."
     if changed.compile:

@@ -1,4 +1,4 @@
-"""A figure for each table: dots are seeds, bars their means, diamonds the poster's."""
+"""A figure for each table: its title says what came, dots are seeds, bars means, ◇ the poster's."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.statistics import BASELINE, Row, percent
-from gradreg_experiments.style import FAINT, STYLE, TRUTH
+from gradreg_experiments.style import FAINT, STYLE, TRUTH, WIDTH, entitle
 
 COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",
@@ -16,27 +17,57 @@ COLOURS = {  # Okabe and Ito's
     "DoubleBack": "#CC79A7",
     "CP": "#009E73",
     "JacReg": "#E69F00",
-    "SpectReg, unlabelled too": "#56B4E9",
 }
+LINE = 0.21  # inches
 
 
-def figure(title: str, rows: Sequence[Row]) -> Figure:
-    """A group for each row of the table, or a curve over sizes."""
+def colour_of(arm: str) -> str:
+    """That of the penalty, however it is varied."""
+    return COLOURS.get(arm.split(",")[0], TRUTH)
+
+
+def figure(title: str, rows: Sequence[Row]) -> Figure | None:
+    """A line for each arm of each row, or a curve over sizes; None where nothing was run."""
+    run = [row for row in rows if row.outcomes]
+    if not run:
+        return None
     with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(8.5, 3.2), layout="constrained")
-        axes = fig.subplots()
-        run = [row for row in rows if row.outcomes]
-        if not run:
-            axes.text(0.5, 0.5, "NOT RUN", ha="center")
-            axes.set_axis_off()
-        elif sizes_of_one_data_set(run):
-            draw_curves(axes, run)
+        if sizes_of_one_data_set(run):
+            fig = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+            draw_curves(fig.subplots(), run)
         else:
-            draw_groups(axes, run)
-        axes.set(title=title, ylabel="test accuracy, %")
-        if run:
-            fig.legend(loc="outside right upper")
+            fig = groups_figure(run)
+        entitle(fig, f"{title}: {message(run)}", what(run))
     return fig
+
+
+def message(rows: Sequence[Row]) -> str:
+    """Which arms gain beyond doubt (95 %), and in how many of the rows that have them."""
+    arms = dict[tuple[int, int], list[str]]()
+    for arm in dict.fromkeys(row.cell.arm for row in rows if row.difference):
+        own = [row.difference for row in rows if row.cell.arm == arm and row.difference]
+        if better := sum(d.low > 0 for d in own):
+            arms.setdefault((better, len(own)), []).append(arm)
+    said = [
+        " and ".join(arms[k, n]) + (f" in {k} of {n} rows" if n > 1 else "")
+        for k, n in sorted(arms, reverse=True)
+    ]
+    return f"a clear gain of {', '.join(said)}" if said else "no gain is clear of the noise"
+
+
+def what(rows: Sequence[Row]) -> str:
+    """Data and number of seeds, and how to read the figure."""
+    marks = "lines" if sizes_of_one_data_set(rows) else "bars"
+    data = " and ".join(dict.fromkeys(short(row.cell.run.data) for row in rows))
+    seeds = sorted({len(row.outcomes) for row in rows})
+    number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    poster = ", ◇: poster" if any(row.cell.poster for row in rows) else ""
+    return f"{data}, {number} seed{'s' * (seeds != [1])} (dots: seeds, {marks}: means{poster})"
+
+
+def short(data: str) -> str:
+    """The name of a data set, without its version."""
+    return DATA_SETS[data].title.split(" (")[0]
 
 
 def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
@@ -45,38 +76,69 @@ def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
     return len(data) == 1 and all(row.cell.row.endswith(" images") for row in rows)
 
 
+def groups_figure(rows: Sequence[Row]) -> Figure:
+    """A panel for each data set, as accuracies of one say nothing beside those of another."""
+    panels = [
+        [row for row in rows if row.cell.run.data == data]
+        for data in dict.fromkeys(row.cell.run.data for row in rows)
+    ]
+    lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
+    size = (WIDTH, LINE * (sum(lines) + 2 * len(panels)) + 0.6)
+    fig = Figure(figsize=size, layout="constrained")
+    axes = fig.subplots(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0]
+    for panel, own in zip(axes, panels, strict=True):
+        draw_groups(panel, own)
+    axes[-1].set_xlabel("test accuracy, %")
+    return fig
+
+
 def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
-    """A place on the x axis for each arm of each row."""
-    groups, named, x, ticks = list(dict.fromkeys(r.cell.row for r in rows)), set[str](), 0.0, []
-    for group in groups:
-        own, start = [row for row in rows if row.cell.row == group], x
+    """A line for each arm, under the name of its row; the baseline's mean goes through them."""
+    y, labels = 0, list[tuple[int, str]]()
+    for group in dict.fromkeys(row.cell.row for row in rows):
+        own = [row for row in rows if row.cell.row == group]
+        axes.text(0, y, f" {group}", transform=axes.get_yaxis_transform(), va="center")
         for row in own:
-            colour, arm = COLOURS.get(row.cell.arm, TRUTH), row.cell.arm
-            values = percent(row.cell, row.outcomes)
-            axes.plot(np.full(len(values), x), values, "o", ms=3, mew=0, color=colour, alpha=0.6)
-            label = "" if arm in named else arm
-            axes.plot([x], [values.mean()], "_", ms=13, mew=2, color=colour, label=label)
-            named.add(arm)
-            if row.cell.poster:
-                axes.plot([x + 0.25], [row.cell.poster[0]], "D", mfc="none", mec=colour, ms=5)
-            x += 1
-        ticks.append((start + x - 1) / 2)
-        x += 1
-    if any(row.cell.poster for row in rows):
-        axes.plot([], [], "D", mfc="none", mec=FAINT, ms=5, label="poster")
-    axes.set_xticks(ticks, [group.replace(", ", "\n") for group in groups])
+            y += 1
+            labels.append((y, row.cell.arm))
+            draw_line(axes, row, y)
+            if row.cell.arm == BASELINE:
+                axes.plot([row.mean, row.mean], [y, y + len(own) - 1], ":", lw=0.8, color=FAINT)
+        y += 1
+    axes.set_yticks([at for at, _ in labels], [arm for _, arm in labels])
+    axes.set_ylim(y - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def draw_line(axes: Axes, row: Row, y: int) -> None:
+    """Seeds, their mean, and the poster's."""
+    colour, values = colour_of(row.cell.arm), percent(row.cell, row.outcomes)
+    axes.plot(values, np.full(len(values), y), "o", ms=4, mew=0, color=colour, alpha=0.5)
+    axes.plot([values.mean()], [y], "|", ms=11, mew=2.5, color=colour)
+    if row.cell.poster:
+        axes.plot([row.cell.poster[0]], [y], "D", mfc="none", mec=TRUTH, mew=1, ms=6)
 
 
 def draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
-    """Accuracy against the number of training images, a line for each arm."""
-    for arm in dict.fromkeys(row.cell.arm for row in rows):
+    """Accuracy against the number of training images, on a logarithmic scale of the error."""
+    for place, arm in enumerate(dict.fromkeys(row.cell.arm for row in rows)):
         own = [row for row in rows if row.cell.arm == arm]
-        sizes, colour = [row.cell.run.train for row in own], COLOURS.get(arm, TRUTH)
-        axes.plot(sizes, [row.mean for row in own], "-", color=colour, label=arm)
+        sizes, colour = [row.cell.run.train for row in own], colour_of(arm)
+        axes.plot(sizes, [100 - row.mean for row in own], "-", color=colour, label=arm)
         for size, row in zip(sizes, own, strict=True):
-            values = percent(row.cell, row.outcomes)
-            axes.plot(np.full(len(values), size), values, "o", ms=2.5, mew=0, color=colour)
-    sizes = sorted({row.cell.run.train for row in rows})
-    axes.set(xscale="log", xlabel="training images")
-    axes.set_xticks(sizes, [str(size) for size in sizes])
+            errors = 100 - percent(row.cell, row.outcomes)
+            beside = np.full(len(errors), size * 1.03**place)  # or the arms' dots hide each other
+            axes.plot(beside, errors, "o", ms=3, mew=0, color=colour, alpha=0.5)
+    show_sizes(axes, sorted({row.cell.run.train for row in rows}))
+    axes.legend()
+
+
+def show_sizes(axes: Axes, sizes: Sequence[int]) -> None:
+    """Both axes logarithmic, with accuracies written at the errors."""
+    axes.set(xscale="log", yscale="log", xlabel="training images", ylabel="test accuracy, %")
     axes.minorticks_off()
+    axes.set_xticks(sizes, [str(n) if n < 1000 else f"{n / 1000:g}k" for n in sizes])
+    low, high = axes.get_ylim()
+    errors = [e for e in (0.5, 1, 2, 3, 5, 10, 20, 30, 50) if low <= e <= high]
+    axes.set_yticks(errors, [f"{100 - e:g}" for e in errors])
+    axes.invert_yaxis()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import build
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
-from gradreg_experiments.reproduce.figure import COLOURS
+from gradreg_experiments.reproduce.figure import colour_of
 from gradreg_experiments.reproduce.record import Result
 from gradreg_experiments.reproduce.statistics import BASELINE
 from gradreg_experiments.runs.description import Run
@@ -29,7 +29,7 @@ from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import generator
 from gradreg_experiments.runs.store import Store, damaged
 from gradreg_experiments.runs.trainer import architecture_of
-from gradreg_experiments.style import STYLE, TRUTH
+from gradreg_experiments.style import STYLE, WIDTH, entitle
 from gradreg_experiments.threads import one_thread
 
 IMAGES, AT_ONCE = 500, 250
@@ -120,22 +120,36 @@ def to_csv(found: Sequence[Norms]) -> str:
     return text.getvalue()
 
 
-def figure(found: Sequence[Norms]) -> Figure:
-    """A panel for each row, a line for each arm, thin lines for seeds."""
-    groups = list(dict.fromkeys(n.cell.row for n in found))
+def figure(found: Sequence[Norms]) -> Figure | None:
+    """A panel for each row, a line for each arm, thin lines for seeds; None if nothing was run."""
+    run = [n for n in found if n.seeds]
+    groups = list(dict.fromkeys(n.cell.row for n in run))
+    if not run:
+        return None
     with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(8.5, 3), layout="constrained")
+        fig = Figure(figsize=(WIDTH, 2.9), layout="constrained")
         panels = fig.subplots(1, len(groups), sharey=True, squeeze=False)[0]
         for axes, group in zip(panels, groups, strict=True):
-            for n in (n for n in found if n.cell.row == group and n.seeds):
-                colour = COLOURS.get(n.cell.arm, TRUTH)
+            for n in (n for n in run if n.cell.row == group):
+                colour = colour_of(n.cell.arm)
                 axes.plot(PLACES, n.along.T, color=colour, lw=0.5, alpha=0.5)
                 axes.plot(PLACES, n.along.mean(axis=0), color=colour, label=n.cell.arm)
-            axes.set(title=group, xlabel="from a training to a test image")
-        panels[0].set(ylabel="mean Jacobian norm", ylim=(0, None))
-        if panels[0].lines:
-            panels[0].legend()
+            axes.set(title=f"{group}\n{left_of(run, group)}", xlim=(0, 1))
+            axes.set_xticks([0, 0.5, 1], ["training\nimage", "half\nway", "test\nimage"])
+        panels[0].set(ylabel="mean ‖J‖", ylim=(0, None))
+        panels[0].legend()
+        seeds = max(len(n.seeds) for n in run)
+        entitle(fig, f"What SpectReg leaves of the baseline's ‖J‖, {seeds} seeds (thin lines)")
     return fig
+
+
+def left_of(found: Sequence[Norms], group: str) -> str:
+    """The part of the baseline's norm that SpectReg leaves, at training and at test images."""
+    norms = {n.cell.arm: n.along.mean(axis=0) for n in found if n.cell.row == group}
+    if not {BASELINE, "SpectReg"} <= norms.keys():
+        return ""
+    share = norms["SpectReg"] / norms[BASELINE]
+    return f"{100 * share[0]:.0f} % (training), {100 * share[-1]:.0f} % (test)"
 
 
 def result(experiment: Experiment, found: Sequence[Norms]) -> Result:

@@ -7,9 +7,11 @@ from typing import Any
 
 def markdown(found: list[tuple[Path, Mapping[str, Any]]]) -> str:
     """A section for each record, in the order given."""
-    parts = [
-        f"## {record['title']}\n\n{section(record, f'{path.stem}.png')}" for path, record in found
-    ]
+    parts = []
+    for path, record in found:
+        image = path.with_suffix(".png")
+        shown = section(record, image.name if image.exists() else None)
+        parts.append(f"## {record['title']}\n\n{shown}")
     return "\n\n".join(parts) + "\n"
 
 

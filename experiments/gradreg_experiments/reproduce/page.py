@@ -25,7 +25,7 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 """
 
 
-NEEDED = {"title", "departures", "verification", "command", "source", "rows"}
+NEEDED = {"title", "departures", "command", "source", "rows"}
 
 
 def write_page(folder: Path) -> Path:
@@ -66,12 +66,10 @@ def section(record: Mapping[str, Any], svg: Path) -> str:
     drawn = svg.read_text(encoding="utf-8") if svg.exists() else ""
     figure = f"<figure>{drawn[drawn.find('<svg') :]}</figure>" if "<svg" in drawn else ""
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in record["departures"])
-    verdicts = list(record["verification"].values())
-    checked = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
     return (
         f"<h2>{escape(record['title'])}</h2>\n{html_table(record['table'])}"
         f"\n{figure}\n<ul>{notes}</ul>\n<p class='note'><code>{escape(record['command'])}</code>"
-        f"<br>{escape(provenance(record))}; claims: {escape(checked or 'not checked here')}; "
+        f"<br>{escape(provenance(record))}; "
         f"poster: {escape(record['source'])}.</p>"
         f"\n<details><summary>Settings</summary>{settings(record['rows'])}</details>"
     )

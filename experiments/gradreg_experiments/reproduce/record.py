@@ -35,8 +35,8 @@ class Result:
         Settings and figures of every row of it, for JSON.
     csv : str
         Every run.
-    figure : Figure
-        Of the table.
+    figure : Figure or None
+        Of the table; None if nothing of it was run.
     caption : str
         What the columns are.
     """
@@ -46,7 +46,7 @@ class Result:
     texts: Sequence[Sequence[str]]
     rows: Sequence[Mapping[str, Any]]
     csv: str
-    figure: Figure
+    figure: Figure | None
     caption: str
 
 
@@ -68,7 +68,6 @@ def write(
     result: Result,
     command: str,
     remarks: Sequence[str],
-    verification: Mapping[str, str],
     made_with: Sequence[Mapping[str, Any]],
 ) -> list[Path]:
     """Write every file whole, and return their paths; `made_with` as below."""
@@ -80,7 +79,6 @@ def write(
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}",
         "departures": [result.caption, *experiment.departures, *remarks],
-        "verification": dict(verification),
         "runs": list(made_with),
         "source": SOURCE,
         "table": {"head": result.head, "rows": result.texts},
@@ -110,7 +108,7 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
         record = json.loads((store.folder / f"{run.id}.json").read_text(encoding="utf-8"))
         kept = {name: record[name] for name in ("versions", "machine")}
         kept["processes"] = record.get("processes", 1)  # earlier ones do not say
-        kept["verified"] = str(record.get("verified")).split(": ", 1)[-1]  # the outcome, undated
+        kept["verified"] = str(record["verified"]).split(": ", 1)[-1]  # the outcome, undated
         texts[json.dumps(kept, sort_keys=True)] += 1
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.toy.problem import PAPER, Task
+
 
 @dataclass(frozen=True)
 class Request:
@@ -21,10 +23,12 @@ class Request:
         What is trained of a table; empty for all. The rest is marked NOT RUN, unless it is there.
     seeds : int or None
         How many, from 1; 10, as the paper.
+    protocol : str
+        A name of `gradreg_experiments.reproduce.protocols.PROTOCOLS`.
     iterations : int or None
-        In place of the paper's.
+        In place of the protocol's.
     width : int or None
-        Of the residual net, in place of the paper's.
+        Of the residual net, in place of the protocol's.
     budget : float or None
         Seconds; decides on seeds and iterations.
     jobs : int
@@ -35,6 +39,8 @@ class Request:
         Run nothing: tables of what is there.
     changes : dict
         Fields of every run: device, amp, compile.
+    task : Task
+        Of the toy problem.
     command : str
         The command line.
     """
@@ -53,3 +59,5 @@ class Request:
     tables: bool
     changes: dict[str, Any]
     command: str
+    protocol: str = "paper"
+    task: Task = PAPER

@@ -6,7 +6,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from gradreg_experiments.files import require_writable
+from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
 from gradreg_experiments.reproduce import budget
 from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with_runs
@@ -20,13 +21,17 @@ from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import Group, missing, sweep
+from gradreg_experiments.runs.sweep import Group, diverged, missing, sweep
 from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.toy.problem import PAPER
 from gradreg_experiments.toy.quickstart import run as run_toy
-from gradreg_experiments.verification import verified
-from gradreg_ref import checks
+from gradreg_experiments.verification import verified_before
 
 FILE_WIDTH = 100
+
+
+class ClaimsFail(Exception):
+    """What is to be trained with has not what it claims."""
 
 
 def reproduce(names: Sequence[str], request: Request, console: Console | None = None) -> int:
@@ -34,31 +39,28 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
     console = console or wide(Console())
     for name, value in (("jobs", request.jobs), ("seeds", request.seeds)):
         if value is not None:
-            checks.count(name, value)
+            few(f"--{name}", value)
     if list(names) == ["toy"]:
         require_of_toy(request)
+    elif request.task != PAPER:
+        raise ValueError(f"expected --problem and --noise with toy alone, got {', '.join(names)}")
     experiments, failures = all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out)
-    verdicts: dict[str, str] = {}
-    if not request.tables:
-        device = request.changes.get("device", "cpu")
-        say(console, f"Checking every claim for the torch backend on {device}: up to a minute.")
-        report = verified(device, console)
-        verdicts = {result.claim.id: result.verdict for result in report.results}
-        if not report.ok:
-            say(console, f"Not trained: failed, as shown above: {', '.join(report.failed)}.")
-            return 1
     if "toy" in names and not request.tables and (status := toy(request, console)):
         if status == 1:
             return status
-        failures.append("toy: as said above")
+        failures.append("Not run: toy, as said above")
     if request.budget is not None and experiments:
         request = replace(request, budget=request.budget / len(experiments))
-    for experiment in experiments:
-        failures += one_experiment(experiment, request, verdicts, console)
+    try:
+        for experiment in experiments:
+            failures += one_experiment(experiment, request, console)
+    except ClaimsFail:
+        say(console, "Not trained: claims failed, as shown above.")
+        return 1
     say(console, f"Page: {write_page(request.out)}")
     for sentence in failures:
-        say(console, f"Not run: {sentence}")
+        say(console, sentence)
     return 2 if failures else 0
 
 
@@ -71,7 +73,7 @@ def all_assembled(names: Sequence[str], request: Request) -> tuple[list[Experime
         except (ValueError, OSError) as error:
             if len(names) == 1:
                 raise
-            failures.append(f"{name}: {error}")
+            failures.append(f"Not run: {name}: {error}")
     return made, failures
 
 
@@ -87,6 +89,7 @@ def require_of_toy(request: Request) -> None:
         "--stack-seeds": request.stack,
         "--amp": request.changes.get("amp"),
         "--compile": request.changes.get("compile"),
+        "--protocol": request.protocol != "paper",
     }
     if useless := [name for name, value in given.items() if value]:
         raise ValueError(
@@ -96,7 +99,7 @@ def require_of_toy(request: Request) -> None:
 
 
 def toy(request: Request, console: Console) -> int:
-    """The main job's experiment, in full; it verifies for itself."""
+    """The main job's experiment, in full; it asks for a verdict itself."""
     device = request.changes.get("device", "cpu")
     return run_toy(
         out=request.out,
@@ -104,13 +107,13 @@ def toy(request: Request, console: Console) -> int:
         device=device,
         seeds=request.seeds,
         iterations=request.iterations,
+        task=request.task,
+        again=False,
         console=console,
     )
 
 
-def one_experiment(
-    experiment: Experiment, request: Request, verdicts: dict[str, str], console: Console
-) -> list[str]:
+def one_experiment(experiment: Experiment, request: Request, console: Console) -> list[str]:
     """Run what is missing, print and write; sentences on what could not be run."""
     store, remarks, failures = Store(request.out / "runs", request.folder), list[str](), []
     n = request.seeds or budget.SEEDS
@@ -129,13 +132,7 @@ def one_experiment(
         say(console, plan.sentence)
     seeds = tuple(range(1, n + 1))
     if not request.tables:
-        wanted = groups(chosen_cells(experiment, request), seeds, request.stack)
-        left = missing(wanted, store, weights=experiment.name == "local-global")
-        if kept := sum(map(len, wanted)) - sum(map(len, left)):
-            say(console, f"{kept} of {sum(map(len, wanted))} runs are there.")
-        steps = sum(group[0].iterations for group in left)
-        with progress(console, f"{experiment.title}, {len(left)} runs", max(steps, 1)) as done:
-            failures = sweep(left, store, request.jobs, done)
+        failures = trained(experiment, seeds, request, store, console)
     result = result_of(experiment, seeds, store)
     console.print(table(experiment.title, result.head, result.texts))
     for sentence in (result.caption, *experiment.departures):
@@ -146,9 +143,30 @@ def one_experiment(
         say(console, f"In place of a table with other rows or settings ({old}); its runs stay.")
     if request.tables and not made and any(store.folder.glob("*.json")):
         say(console, f"The runs in {store.folder} have other settings: give the options of theirs.")
-    paths = write(request.out, result, request.command, remarks, verdicts, made)
+    paths = write(request.out, result, request.command, remarks, made)
     say(console, f"Written: {', '.join(map(str, paths))}.")
     return failures
+
+
+def trained(
+    experiment: Experiment, seeds: tuple[int, ...], request: Request, store: Store, console: Console
+) -> list[str]:
+    """Run what is missing; sentences on what could not be run, or did not stay finite."""
+    wanted = groups(chosen_cells(experiment, request), seeds, request.stack)
+    measured = experiment.name == "local-global"
+    left = missing(wanted, store, weights=measured)
+    if kept := sum(map(len, wanted)) - sum(map(len, left)):
+        say(console, f"{kept} of {sum(map(len, wanted))} runs are there.")
+    failures = list[str]()
+    if left:
+        if not verified_before(request.changes.get("device", "cpu"), console):
+            raise ClaimsFail
+        with held(store.folder):
+            left = missing(wanted, store, weights=measured)
+            steps = sum(group[0].iterations for group in left) or 1
+            with progress(console, f"{experiment.title}, {len(left)} runs", steps) as done:
+                failures = [f"Not run: {said}" for said in sweep(left, store, request.jobs, done)]
+    return failures + diverged((run for group in wanted for run in group), store)
 
 
 def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> Result:

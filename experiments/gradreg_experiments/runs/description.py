@@ -49,7 +49,7 @@ class Run:
         See `gradreg_experiments.networks`.
     initialisation : {"scripts", "he"}
         The paper's, or He's.
-    dropout, batch_norm, width
+    dropout, batch_norm, width, blocks, halved
         Of the network.
     penalty : str
         "none", or a function of `gradreg_torch`; the batch mean, without ½.
@@ -92,6 +92,8 @@ class Run:
     dropout: bool = False
     batch_norm: bool = False
     width: int = 3
+    blocks: int = 3
+    halved: bool = False
     penalty: Literal["none", "spectreg", "doubleback", "jacreg", "frobreg", "onehot"] = "none"
     lam: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -114,13 +116,19 @@ class Run:
                 object.__setattr__(self, name, float(value))
         checks.choice("data", self.data, DATA_SETS)
         checks.choice("network", self.network, NETWORKS)
-        for name in ("train", "batch", "iterations", "width"):
+        for name in ("train", "batch", "iterations", "width", "blocks"):
             checks.count(name, getattr(self, name))
         for name in ("validation", "unlabelled", "seed", "lam", "confidence", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"expected {name} >= 0, got {getattr(self, name)}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"expected learning_rate > 0, got {self.learning_rate}")
+        for name in ("width", "blocks", "halved"):
+            if self.network != "residual" and name in self.chosen:
+                raise ValueError(
+                    f"expected no {name} with network = {self.network!r}: it is of the residual "
+                    f"net, got {getattr(self, name)}"
+                )
         if self.batch > self.train:
             raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")
         require_penalty(self)
@@ -208,7 +216,7 @@ def from_toml(path: Path) -> Run:
         No TOML, a key that is not known, one that is needed, or a value that cannot be.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of a long number, or of a deep nest
         raise ValueError(f"expected a run in TOML in {path}, got: {error}") from error
     known = [f.name for f in fields(Run)]

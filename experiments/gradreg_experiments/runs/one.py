@@ -1,18 +1,19 @@
 """``gradreg train``: the run of a file, for one seed or several."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from rich.console import Console
 
-from gradreg_experiments.files import require_writable
+from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
-from gradreg_experiments.runs import parallel
+from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import missing, one, sweep
+from gradreg_experiments.runs.sweep import Group, diverged, missing, one, sweep
 from gradreg_experiments.verification import verified_before
-from gradreg_ref import checks
 
 
 def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -> int:
@@ -21,30 +22,38 @@ def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -
     1 if a claim fails, and nothing is trained; 2 if something could not be run.
     """
     console = Console()
-    checks.count("jobs", jobs)
+    few("--jobs", jobs)
     runs = [run]
     if seeds is not None:
-        runs = [replace(run, seed=run.seed + s) for s in range(checks.count("seeds", seeds))]
+        runs = [replace(run, seed=run.seed + s) for s in range(few("--seeds", seeds))]
     require_writable(store.folder)
     with parallel.processes(run.device):
         holds = not parallel.first() or verified_before(run.device, console)
         if not parallel.agreed(holds, run.device):
             return 1
-        groups = missing([tuple(runs)] if stack else [(r,) for r in runs], store)
-        failures = list[str]()
-        with progress(console, "training", sum(g[0].iterations for g in groups) or 1) as done:
-            if jobs > 1:
-                failures = sweep(groups, store, jobs, done)
-            else:
-                before = 0
-                for group in groups:
-                    one(group, store, added(done, before))
-                    before += group[0].iterations
+        with held(store.folder) if parallel.first() else nullcontext():
+            groups = missing([tuple(runs)] if stack else [(r,) for r in runs], store)
+            failures = trained(groups, store, jobs, console)
         if parallel.first():
             printed(console, runs, store)
+            failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
+            failures += diverged(runs, store)
     for sentence in failures:
-        console.print(sentence, markup=False)
+        console.print(sentence, markup=False, soft_wrap=True)
     return 2 if failures else 0
+
+
+def trained(groups: list[Group], store: Store, jobs: int, console: Console) -> list[str]:
+    """Train every group, here or in processes; a sentence for each that could not be trained."""
+    with progress(console, "training", sum(g[0].iterations for g in groups) or 1) as done:
+        if jobs > 1:
+            return sweep(groups, store, jobs, done)
+        before = 0
+        with stopping.heard():
+            for group in groups:
+                one(group, store, added(done, before))
+                before += group[0].iterations
+    return []
 
 
 def added(done: Callable[[int], None], before: int) -> Callable[[int], None]:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import math
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ PACKAGES = ("gradreg-ref", "torch", "numpy")
 
 @dataclass(frozen=True)
 class Store:
-    """The folder.
+    """The folder, which `held` keeps to one process.
 
     Parameters
     ----------
@@ -58,8 +57,8 @@ class Store:
         content = path.read_bytes()
         try:
             record = json.loads(content)
+            require_sum(record)
             same = record["images"] == fingerprint(run.data, self.data)
-            provenance(record)
             return from_record(record["outcome"], run) if same else None
         # Whatever may come of a record that is not ours.
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
@@ -85,9 +84,9 @@ class Store:
         """
         path = self.weights(run)
         content = path.read_bytes()
-        kept = json.loads(self.result(run).read_bytes()).get("weights")  # earlier ones have no sum
+        kept = json.loads(self.result(run).read_bytes()).get("weights")
         try:
-            if kept not in (None, digest(content)):
+            if kept != digest(content):
                 raise ValueError(f"others than those of {self.result(run).name}")
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
@@ -95,6 +94,16 @@ class Store:
         except Exception as error:  # whatever a damaged file makes of torch's reader
             raise ValueError(damaged(path, error)) from error
         return state
+
+    def lost(self, run: Run) -> str:
+        """What is wrong with the weights of a run that `find` gives; nothing if nothing is."""
+        try:
+            self.state(run)
+        except FileNotFoundError as error:
+            return damaged(self.weights(run), error.strerror or error)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def keep(self, outcome: Outcome, network: nn.Module) -> None:
         """The weights, then the figures: where these are, the run is whole."""
@@ -111,7 +120,7 @@ class Store:
             "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
             "machine": f"{platform.system()} {platform.machine()}",
         }
-        text = json.dumps(record, indent=1) + "\n"
+        text = json.dumps(record | {"sum": sum_of(record)}, indent=1) + "\n"
         write_atomically(self.result(outcome.run), text.encode())
 
 
@@ -130,7 +139,21 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def damaged(path: Path, error: Exception) -> str:
+def sum_of(record: dict[str, Any]) -> str:
+    """Of all that a record says."""
+    said = {name: value for name, value in record.items() if name != "sum"}
+    return digest(json.dumps(said, sort_keys=True).encode())
+
+
+def require_sum(record: dict[str, Any]) -> None:
+    """What was written is what is read: a changed digit would be believed."""
+    if "sum" not in record:
+        raise ValueError("one of an earlier version, without a sum")
+    if record["sum"] != sum_of(record):
+        raise ValueError("one that was changed after it was written (its sum is another)")
+
+
+def damaged(path: Path, error: object) -> str:
     """The sentence on weights that cannot be used."""
     return (
         f"expected the weights of a run in {path}, got: {error}; delete it, and its .json, to run "
@@ -143,41 +166,12 @@ def from_record(record: dict[str, Any], run: Run) -> Outcome:
 
     Raises
     ------
-    ValueError, TypeError, LookupError, OverflowError
-        It is no record of this run, or has a figure that cannot be.
+    ValueError, TypeError, LookupError
+        It is no record of this run.
     """
     recorded = Run(**record["run"])
     if recorded.id != run.id:
         raise ValueError(f"the result of another run, {recorded.chosen}")
-    read: dict[str, Any] = {"run": run, "diverged": whole(record, "diverged", run.iterations)}
-    read["stacked"] = whole(record, "stacked", None) or 1
-    for name in ("train", "validation", "test", "top5"):
-        part = run.validation if name == "validation" else 1
-        read[name] = figure(record, name, 1, empty=not part)
-    read["loss"] = figure(record, "loss", math.inf, empty=True)  # NaN where a run diverged
-    read["seconds"] = figure(record, "seconds", math.inf, empty=False)
-    return Outcome(**read)
-
-
-def provenance(record: dict[str, Any]) -> None:
-    """What a table says of its runs is there."""
-    if not isinstance(record["versions"], dict) or not isinstance(record["machine"], str):
-        raise ValueError("versions or machine that cannot be")
-
-
-def figure(record: dict[str, Any], name: str, most: float, empty: bool) -> float:
-    """A number from 0 to the most; NaN where it is null and may be."""
-    value = record[name]
-    if value is None and empty:
-        return float("nan")
-    if type(value) not in (int, float) or not 0 <= value <= most:
-        raise ValueError(f"{name} = {value!r}")
-    return float(value)
-
-
-def whole(record: dict[str, Any], name: str, most: float | None) -> int | None:
-    """A whole number from 1; None where it is null or not there."""
-    value = record.get(name)
-    if value is not None and (type(value) is not int or not 0 < value <= (most or math.inf)):
-        raise ValueError(f"{name} = {value!r}")
-    return value
+    nan = ("train", "validation", "test", "top5", "loss")
+    read = {n: float("nan") if v is None and n in nan else v for n, v in record.items()}
+    return Outcome(**(read | {"run": run}))

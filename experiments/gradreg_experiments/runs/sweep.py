@@ -5,18 +5,20 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from time import sleep
 from typing import Any
 
-from gradreg_experiments.runs import parallel
+from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import train
 
 Group = tuple[Run, ...]
 REPORT_EVERY = 50  # steps
+GRACE_S = 15.0  # for a step and a checkpoint
 reports: Any = None  # in a worker: the queue of steps done
 
 
@@ -67,23 +69,33 @@ def sweep(
     done, failed = dict[str, int](), []
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, at_start, (queue,))
-    try:
-        futures: dict[Future[None], Group] = {
-            pool.submit(in_worker, group, store): group for group in groups
-        }
-        left = set(futures)
-        while left:
-            ended, left = wait(left, timeout=0.5)
-            for key, steps in drained(queue):
-                done[key] = steps
-            progress(sum(done.values()))
-            failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        # After an interrupt they are in the middle of a run, and would end it.
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
+    with stopping.heard():
+        try:
+            futures: dict[Future[None], Group] = {
+                pool.submit(in_worker, group, store): group for group in groups
+            }
+            left = set(futures)
+            while left and not stopping.asked.is_set():
+                ended, left = wait(left, timeout=0.5)
+                for key, steps in drained(queue):
+                    done[key] = steps
+                progress(sum(done.values()))
+                failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end(set(multiprocessing.active_children()) - others)
+        if left:
+            raise stopping.stopped("with a checkpoint of every run that was under way")
     return failed
+
+
+def end(workers: set[Any]) -> None:
+    """Those in the middle of a run write a checkpoint first."""
+    for process in workers:
+        process.terminate()
+    for process in workers:
+        process.join(GRACE_S)
+        process.kill()
 
 
 def at_start(queue: Any) -> None:
@@ -95,9 +107,12 @@ def at_start(queue: Any) -> None:
 
 
 def end_with_parent() -> None:
-    """A worker whose parent was killed writes no more, and waits for no more runs."""
+    """A worker whose parent was killed writes a checkpoint, and waits for no more runs."""
     if parent := multiprocessing.parent_process():
         multiprocessing.connection.wait([parent.sentinel])
+        if stopping.listening.is_set():
+            stopping.asked.set()
+            sleep(GRACE_S)  # it exits by itself, after its step
         os._exit(1)
 
 
@@ -119,13 +134,27 @@ def in_worker(group: Group, store: Store) -> None:
         if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
             reports.put((group[0].id, steps))
 
-    one(group, store, report)
+    with stopping.heard(patient=True):
+        try:
+            one(group, store, report)
+        except stopping.Stopped:
+            os._exit(0)  # nobody waits for what would come
 
 
 def drained(queue: Any) -> Iterator[tuple[str, int]]:
     """All that has been reported."""
     while not queue.empty():
         yield queue.get()
+
+
+def diverged(runs: Iterable[Run], store: Store) -> list[str]:
+    """A sentence for every run whose loss did not stay finite: its figures are of no use."""
+    found = [outcome for run in runs if (outcome := store.find(run)) is not None]
+    return [
+        f"{name((o.run,))}: its loss is not finite at step {o.diverged}"
+        for o in found
+        if o.diverged is not None
+    ]
 
 
 def problem(future: Future[None]) -> str:

@@ -189,6 +189,8 @@ def architecture_of(run: Run, parts: Split, rows: int) -> Architecture:
         dropout=run.dropout,
         batch_norm=run.batch_norm,
         width=run.width,
+        blocks=run.blocks,
+        halved=run.halved,
         initialisation=run.initialisation,
     )
 

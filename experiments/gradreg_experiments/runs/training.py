@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.runs import parallel
+from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint, images_of
@@ -136,7 +136,7 @@ def steps(
         total = trainer.step(t)
         done = t + 1
         progress(done)
-        if done % LOOK_EVERY and done < run.iterations:
+        if done % LOOK_EVERY and done < run.iterations and not stopping.asked.is_set():
             continue
         if not bool(parallel.mean(total).isfinite()):
             lost = dict.fromkeys(trainer.lost(), done) | lost
@@ -144,9 +144,11 @@ def steps(
                 break
         # At the end too: looking at all images may take as long as training.
         due = monotonic() - written > CHECKPOINT_EVERY_S or done == run.iterations
-        if file and due and parallel.first():
+        if file and (due or stopping.asked.is_set()) and parallel.first():
             written = monotonic()
             file.save(done, before + written - start, trainer.state() | {"lost": lost})
+        if stopping.asked.is_set():
+            raise stopping.stopped(f"after step {done} of {run.iterations}, with a checkpoint")
     return before + monotonic() - start, lost
 
 

@@ -15,14 +15,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.files import require_writable
+from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
 from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
-from gradreg_experiments.runs.sweep import missing, sweep
+from gradreg_experiments.runs.sweep import diverged, missing, sweep
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.style import BEST, PLAIN, STYLE
+from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH, entitle
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
@@ -80,8 +81,9 @@ def tune(
         raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
     if run.penalty == "none":
         raise ValueError("expected a penalty in the run to tune the λ of, got 'none'")
-    checks.count("jobs", jobs)
-    require_writable(out)
+    few("--jobs", jobs)
+    few("--seeds", seeds)
+    require_writable(out / "runs")
     if not verified_before(run.device, console):
         return 1
     store = Store(out / "runs", folder)
@@ -91,11 +93,15 @@ def tune(
         # Without penalty there is nothing to pay for.
         return seeded if lam else replace(seeded, penalty="none", options={}, unlabelled=0)
 
-    groups = [(at(lam, s),) for s in range(checks.count("seeds", seeds)) for lam in lams]
-    left = missing(groups, store)
-    steps = sum(group[0].iterations for group in left)
-    with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
-        failures = sweep(left, store, jobs, done)
+    groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
+    with held(store.folder):
+        left = missing(groups, store)
+        steps = sum(group[0].iterations for group in left)
+        with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
+            failures = [f"Not run: {said}" for said in sweep(left, store, jobs, done)]
+    runs = [run for group in groups for run in group]
+    failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
+    failures += diverged(runs, store)
     points = []
     for lam in lams:
         found = [store.find(at(lam, s)) for s in range(seeds)]
@@ -113,7 +119,7 @@ def tune(
         write(out, run, points, command)
         console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.", markup=False)
     for sentence in failures:
-        console.print(f"Not run: {sentence}", markup=False)
+        console.print(sentence, markup=False)
     return 2 if failures else 0
 
 
@@ -180,20 +186,34 @@ def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
 
 
 def figure(run: Run, points: Sequence[Point]) -> Figure:
-    """Validation and test accuracy against λ; dots are seeds, dashes λ = 0."""
+    """Validation accuracy against λ: dots seeds, band their deviation; the test faint beside it."""
+    chosen, seeds = best(points), len(points[0].outcomes)
+    some = [p for p in points if p.lam]
+    zero = min(p.lam for p in some) / 4  # where 0 stands on a logarithmic axis
+    place = {p.lam: p.lam or zero for p in points}
+    lams = [place[p.lam] for p in points]
     with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(5, 3), layout="constrained")
+        fig = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         axes = fig.subplots()
-        some = [p for p in points if p.lam]
-        for part, colour in (("validation", BEST), ("test", PLAIN)):
-            lams = [p.lam for p in some]
-            axes.plot(lams, [p.mean(part) for p in some], color=colour, label=part)
-            for p in some:
-                values = [100 * getattr(o, part) for o in p.outcomes]
-                axes.plot([p.lam] * len(values), values, "o", ms=2, mew=0, color=colour)
-            if not points[0].lam:
-                axes.axhline(points[0].mean(part), ls="--", lw=0.8, color=colour)
-        axes.set(xscale="log", xlabel="λ (dashed: 0)", ylabel="accuracy, %")
-        axes.set_title(f"{run.penalty}, {run.data}, {run.train} images")
+        axes.plot(lams, [p.mean("test") for p in points], "--", color=FAINT, lw=0.9, label="test")
+        mean = np.array([p.mean("validation") for p in points])
+        if seeds > 1:
+            sd = np.array([p.sd("validation") for p in points])
+            axes.fill_between(lams, mean - sd, mean + sd, color=BEST, alpha=0.12, lw=0)
+        axes.plot(lams, mean, color=BEST, label="validation")
+        for p in points:
+            values = [100 * o.validation for o in p.outcomes]
+            axes.plot([place[p.lam]] * seeds, values, "o", ms=3.5, mew=0, color=BEST, alpha=0.5)
+        at = place[chosen.lam], chosen.mean("validation")
+        axes.axvline(at[0], ls=":", lw=0.9, color=PLAIN)
+        axes.plot(*at, "o", ms=9, mfc="none", mew=1.8, color=PLAIN, label="chosen")
+        axes.set(xscale="log", xlabel="λ", ylabel="accuracy, %")
+        axes.set_xticks(lams, [f"{p.lam:g}" for p in points])
+        axes.minorticks_off()
         axes.legend()
+        gain = chosen.mean("validation") - points[0].mean("validation")
+        said = f"λ = {chosen.lam:g} is best on validation images"
+        said += f", {gain:+.2f} points to λ = 0" if chosen.lam and not points[0].lam else ""
+        number = f"{seeds} seed{'s' * (seeds > 1)}"
+        entitle(fig, said, f"{run.penalty}, {run.data}, {run.train} images, {number}")
     return fig

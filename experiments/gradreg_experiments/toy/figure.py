@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH
+from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, WIDTH
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.table import POSTER, UNIT
 from gradreg_experiments.toy.training import Sweep
@@ -22,54 +22,79 @@ SLOPE = 0.25  # the smallest slope shown: its logarithm falls without end where 
 
 
 def figure(sweeps: Sequence[Sweep]) -> Figure:
-    """Three panels; SpectReg's sweep comes first and begins with λ = 0.
+    """What is learnt and its slopes, where x is a number; and error against λ.
 
-    The functions are those of the seed with the median error at λ = 0 (the lower one of two), at
-    λ = 0, the best λ of the mean over seeds, and the largest.
+    SpectReg's sweep comes first and begins with λ = 0. The functions are those of the seed with
+    the median error at λ = 0 (the lower one of two), at λ = 0, the best λ of the mean over seeds,
+    and the largest.
     """
     first = sweeps[0]
-    s = int(np.argsort(first.mse[:, 0], kind="stable")[(len(first.mse) - 1) // 2])
     best = 1 + int(first.mse[:, 1:].mean(axis=0).argmin())
-    curves = [(0, PLAIN, ""), (best, BEST, ", best"), (len(first.lams) - 1, TOO_LARGE, "")]
     with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(8.5, 2.9), layout="constrained")
-        functions, slopes, errors = fig.subplots(1, 3, width_ratios=(1, 1, 1.15))
-        draw_data(functions, slopes, first.setting.seeds[s])
-        for l, colour, remark in curves:
-            label = f"λ = {first.lams[l]:g}{remark}"
-            draw_network(functions, slopes, first, s * len(first.lams) + l, colour, label)
-        slopes.set(xlim=(-1, 1), yscale="log", ylim=(SLOPE, None))
-        slopes.set_yticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"], minor=False)
-        slopes.minorticks_off()
-        functions.legend(loc="lower left", ncols=2, columnspacing=1)
+        if first.setting.task.dimension == 1:
+            fig = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+            panels = fig.subplot_mosaic([["a", "b"], ["c", "c"]])
+            draw_functions(panels["a"], panels["b"], first, best)
+            errors, letter = panels["c"], "(c) "
+        else:
+            fig = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+            errors, letter = fig.subplots(), ""
         draw_errors(errors, sweeps)
+        n, lam = len(first.setting.seeds), f"λ = {first.lams[best]:g}"
+        ratio = (first.mse[:, best] / first.mse[:, 0]).mean()
+        seeds = f"{n} seed{'s' * (n > 1)}"
+        errors.set_title(
+            f"{letter}SpectReg, {lam}: MSE × {ratio:.2f} ({seeds}, {first.setting.task})"
+        )
     return fig
 
 
-def draw_data(functions: Axes, slopes: Axes, seed: int) -> None:
-    """Training points, sin 5x, |5 cos 5x|, and a tick for every training point."""
-    x, y = (a.numpy()[:, 0] for a in problem.training_data(seed))
-    grid = problem.grid()[0].numpy()[:, 0]
-    functions.plot(x, y, "o", ms=2.2, mew=0, color=FAINT, label="training points", zorder=1)
-    functions.plot(grid, np.sin(5 * grid), "--", color=TRUTH, lw=0.9, label="sin 5x", zorder=5)
-    functions.set(title="(a) functions learnt", xlabel="x", ylim=(-2.35, 1.45), xlim=(-1, 1))
-    slopes.plot(grid, abs(5 * np.cos(5 * grid)), "--", color=TRUTH, lw=0.9, zorder=5)
+def draw_functions(functions: Axes, slopes: Axes, sweep: Sweep, best: int) -> None:
+    """Panels (a) and (b)."""
+    s = int(np.argsort(sweep.mse[:, 0], kind="stable")[(len(sweep.mse) - 1) // 2])
+    task, last = sweep.setting.task, len(sweep.lams) - 1
+    draw_data(functions, slopes, sweep.setting.seeds[s], task)
+    means = []
+    for l, colour, remark in ((0, PLAIN, ""), (best, BEST, ", best"), (last, TOO_LARGE, "")):
+        label = f"λ = {sweep.lams[l]:g}{remark}"
+        r = s * len(sweep.lams) + l
+        means.append(draw_network(functions, slopes, sweep, r, colour, label))
+    functions.set(title=f"(a) learnt by SpectReg, seed {sweep.setting.seeds[s]}", xlabel="x")
+    slopes.set(title=f"(b) |dg/dx|, mean {means[0]:.2g} → {means[1]:.2g}")
+    slopes.set(xlim=(-1, 1), yscale="log", ylim=(SLOPE, None))
+    slopes.set_yticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"], minor=False)
+    slopes.minorticks_off()
+    functions.legend(loc="lower left", ncols=2, columnspacing=0.8, fontsize=7.5)
+
+
+def draw_data(functions: Axes, slopes: Axes, seed: int, task: problem.Task) -> None:
+    """Training points, the function and its slope, and a tick for every training point."""
+    x, y = (a.numpy()[:, 0] for a in problem.training_data(seed, task))
+    grid, target = (a.numpy()[:, 0] for a in problem.grid(task))
+    functions.plot(x, y, "o", ms=2.5, mew=0, color=FAINT, label="points", zorder=1)
+    functions.plot(grid, target, "--", color=TRUTH, lw=0.9, label="truth", zorder=5)
+    low, high = target.min(), target.max()
+    functions.set(ylim=(low - 0.8 * (high - low), high + 0.25 * (high - low)), xlim=(-1, 1))
+    slope = abs(np.gradient(target, grid))
+    slopes.plot(grid, slope, "--", color=TRUTH, lw=0.9, zorder=5)
     slopes.plot(x, np.full_like(x, SLOPE), "|", ms=5, mew=0.5, color=FAINT, clip_on=False, zorder=1)
-    slopes.set(title="(b) Jacobian norm |dg/dx|", xlabel="x, a tick at every training point")
+    slopes.set(xlabel="x, a tick at every training point")
 
 
 def draw_network(
     functions: Axes, slopes: Axes, sweep: Sweep, r: int, colour: str, label: str
-) -> None:
-    """Network r's g and |dg/dx|, the latter with a dot at the training points."""
+) -> float:
+    """Network r's g and |dg/dx|, the latter with a dot at the training points; the mean of it."""
     network = sweep.model.network(r).double().cpu()
     seed = sweep.setting.seeds[r // len(sweep.lams)]
-    grid, points = problem.grid()[0], problem.training_data(seed)[0]
+    task = sweep.setting.task
+    grid, points = problem.grid(task)[0], problem.training_data(seed, task)[0]
     g, slope = value_and_slope(network, grid)
     functions.plot(grid.numpy()[:, 0], g, color=colour, label=label)
     slopes.plot(grid.numpy()[:, 0], slope, color=colour, lw=0.8)
     at_points = value_and_slope(network, points)[1]
     slopes.plot(points.numpy()[:, 0], at_points, "o", ms=2, mew=0, color=colour)
+    return float(slope.mean())
 
 
 def value_and_slope(network: torch.nn.Module, x: Tensor) -> tuple[Array, Array]:
@@ -87,13 +112,13 @@ def draw_errors(axes: Axes, sweeps: Sequence[Sweep]) -> None:
     for s, colour in zip(sweeps, (BEST, DOUBLEBACK), strict=False):
         keep = [l for l, lam in enumerate(s.lams) if lam]
         lams, mse = np.array(s.lams)[keep], s.mse[:, keep] / UNIT
-        axes.plot(np.broadcast_to(lams, mse.shape), mse, "o", ms=2, mew=0, color=colour, alpha=0.5)
+        axes.plot(np.broadcast_to(lams, mse.shape), mse, "o", ms=3, mew=0, color=colour, alpha=0.5)
         axes.plot(lams, mse.mean(axis=0), color=colour, label=s.penalty)
     axes.plot(np.full(len(plain), zero), plain, "o", ms=2, mew=0, color=PLAIN, alpha=0.5)
     axes.plot([zero], [plain.mean()], "_", ms=9, mew=1.5, color=PLAIN)
     poster = np.array([(lam, factor * mse) for lam, mse in POSTER.items() if lam])
-    axes.plot(*poster.T, ":", color=FAINT, label=f"poster, × {factor:.0f}")
-    axes.set(xscale="log", yscale="log", title="(c) test MSE (1e-5)")
+    axes.plot(*poster.T, ":", color=FAINT, label=f"poster, × {factor:.3g}")
+    axes.set(xscale="log", yscale="log", ylabel="test MSE, 1e-5")
     axes.set(xlabel="λ (dots: seeds, lines: means)")
     axes.legend(loc="upper left")
     powers = [lam for s in sweeps for lam in s.lams if lam and np.log10(lam).is_integer()]

@@ -8,12 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gradreg_experiments.result import write_result
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
 from gradreg_experiments.toy.training import Sweep
-from gradreg_verify import Report
+from gradreg_verify.report import history
 
 PACKAGES = ("gradreg-ref", "torch", "numpy", "matplotlib", "rich")
 
@@ -21,24 +23,21 @@ PACKAGES = ("gradreg-ref", "torch", "numpy", "matplotlib", "rich")
 def write(
     out: Path,
     sweeps: Sequence[Sweep],
-    report: Report,
     command: str,
     seconds: Mapping[str, float],
 ) -> list[Path]:
     """Write every file whole, and return their paths."""
-    made = record(sweeps, report, command, seconds)
-    return write_result(out, "toy", to_csv(sweeps), made, figure(sweeps))
+    made = record(sweeps, command, seconds)
+    return write_result(out, made["experiment"], to_csv(sweeps), made, figure(sweeps))
 
 
-def record(
-    sweeps: Sequence[Sweep], report: Report, command: str, seconds: Mapping[str, float]
-) -> dict[str, Any]:
+def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) -> dict[str, Any]:
     """All that is needed to run it again, and what came out."""
-    setting = sweeps[0].setting
+    setting, task = sweeps[0].setting, sweeps[0].setting.task
     found = rows(sweeps)
     return {
-        "experiment": "toy",
-        "title": "Toy problem",
+        "experiment": "toy" if task == problem.PAPER else f"toy-{task.problem}-{task.noise:g}",
+        "title": f"Toy problem: {task}",
         "departures": NOTE.splitlines(),
         "source": SOURCE,
         "command": command,
@@ -49,11 +48,12 @@ def record(
         "seeds": list(setting.seeds),
         "iterations": setting.iterations,
         "settings": {
-            "target": "sin 5x on [-1, 1]",
+            "target": problem.PROBLEMS[task.problem][0],
+            "inputs": f"uniform on [-1, 1]^{task.dimension}",
             "points": problem.POINTS,
-            "noise": problem.NOISE,
+            "noise": task.noise,
             "test_points": problem.TEST_POINTS,
-            "widths": problem.WIDTHS,
+            "widths": (task.dimension, *problem.HIDDEN, 1),
             "initialisation": "He, normal; biases 0",
             "optimiser": "Adam",
             "learning_rate": f"{problem.LEARNING_RATE}, x0.1 at 1/2, x0.01 at 3/4 of the run",
@@ -62,7 +62,7 @@ def record(
             "probes": "gaussian, one a step, shared by the batch",
             "lambda": {s.penalty: s.lams for s in sweeps},
         },
-        "verification": {r.claim.id: r.verdict for r in report.results},
+        "verified": history.last("torch", setting.device, f"torch {torch.__version__}"),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "mse_unit": UNIT,
         "table": {"head": HEAD, "rows": [cells(r) for r in found]},

@@ -79,7 +79,7 @@ def sweep(
     Sweep
     """
     seeds, L = setting.seeds, len(lams)
-    model = Stack([problem.network(seed) for seed in seeds for _ in lams])
+    model = Stack([problem.network(seed, setting.task.dimension) for seed in seeds for _ in lams])
     model.to(setting.device, setting.dtype)
     lam = torch.tensor(lams, dtype=setting.dtype, device=setting.device).repeat(len(seeds))
     optimiser = torch.optim.Adam(model.parameters(), lr=problem.LEARNING_RATE, fused=True)
@@ -97,11 +97,11 @@ def sweep(
 
 
 def steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """x (sLB, 1), y (sLB, 1) and probes r (sLB, 1, 1) of one step after the other.
+    """x (sLB, k), y (sLB, 1) and probes r (sLB, 1, 1) of one step after the other.
 
     A seed's batch and probe are repeated for each of its L networks.
     """
-    data = [problem.training_data(seed) for seed in setting.seeds]
+    data = [problem.training_data(seed, setting.task) for seed in setting.seeds]
     x, y = (torch.stack(tensors) for tensors in zip(*data, strict=True))
     streams = [
         zip(problem.batches(seed), problem.probes(seed), strict=True) for seed in setting.seeds
@@ -121,8 +121,8 @@ def steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Te
 
 
 def grid_error(model: Stack, setting: problem.Setting) -> NDArray[np.float64]:
-    """Mean of (g − sin 5x)² over the grid, (s, l)."""
-    x, y = (a.to(setting.device, setting.dtype) for a in problem.grid())
+    """Mean of (g − f)² over the grid, f the function without noise, (s, l)."""
+    x, y = (a.to(setting.device, setting.dtype) for a in problem.grid(setting.task))
     with torch.no_grad():
         g = model(x.repeat(model.size, 1)).reshape(model.size, -1)
     mse = (g - y.T).square().mean(dim=1).reshape(len(setting.seeds), -1)

@@ -1,0 +1,12 @@
+"""Counts of the command line, small enough that a mistyped one does not fill the memory."""
+
+from gradreg_ref import checks
+
+MOST = 1000
+
+
+def few(name: str, value: int) -> int:
+    """A whole number from 1 to 1000, of seeds or processes."""
+    if checks.count(name, value) > MOST:
+        raise ValueError(f"expected {name} of at most {MOST}, got {value}")
+    return value
