@@ -29,7 +29,7 @@ def tests(session):
 
 @nox.session
 def explore(session):
-    """The laws on 2000 fresh examples each, for hours; a failure prints how to see it again."""
+    """The laws on 2000 fresh examples each: long. A failure prints how to see it again."""
     session.install(TORCH, *JAX, *TESTS)
     session.install("-e", ".[experiments]")
     workers = ("-n", "2", "--dist", "loadgroup", "--durations=10", "-m", "hypothesis")

@@ -1,8 +1,8 @@
 """What the reference accepts; everything else gets a sentence that says what to do.
 
 Numbers are real. Only a complex step (`gradreg_ref.complex_step`) makes them complex, and its
-imaginary parts are far below rounding. An object with NumPy's two array protocols passes as it is:
-it may carry a rounding error beside its value.
+imaginary parts are far below rounding. An object with rules of its own for NumPy's functions
+(`__array_function__`) passes as it is: it may carry a rounding error beside its value.
 """
 
 from collections.abc import Iterable
@@ -23,9 +23,7 @@ def as_array(name: str, a: Any) -> Array:
             f"expected {name} without a mask, got a masked array: a formula would count what the "
             "mask hides; leave those examples out, or fill them with .filled(value)"
         )
-    if hasattr(a, "__array_ufunc__") and hasattr(a, "__array_function__"):
-        a = np.asarray(a) if isinstance(a, np.ndarray) else a
-    else:
+    if isinstance(a, np.ndarray) or not hasattr(a, "__array_function__"):
         try:
             a = np.asarray(a)
         except Exception as error:

@@ -83,6 +83,7 @@ def pytest_sessionfinish(session):
         session.config.stash.setdefault(USED, {})["this process"] = said
 
 
+@pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_testnodedown(node):
     if "used" in getattr(node, "workeroutput", {}):
         node.config.stash.setdefault(USED, {})[node.gateway.id] = node.workeroutput["used"]

@@ -221,7 +221,10 @@ ONE, TWO = np.ones(1), np.ones(2)
 )
 def test_inputs_fit_their_layer(layer, x):
     """einsum repeats an axis of length 1 as often as it takes."""
-    with pytest.raises(ValueError, match=r"inputs with shape \(n, 1, \.\.\.\), got"):
+    name = type(layer).__name__
+    with pytest.raises(
+        ValueError, match=rf"expected {name} inputs with shape \(n, 1, \.\.\.\), got"
+    ):
         Network((layer,)).forward(x)
 
 
@@ -237,9 +240,21 @@ def test_every_array_of_a_network_is_looked_at():
             Network((layer,))
 
 
+def test_a_network_without_parameters_has_none():
+    assert Network(()).parameters().shape == (0,)
+
+
 def test_variances_of_a_fraction_are_those_of_its_examples():
     with pytest.raises(ValueError, match=r"expected variances with shape \(3,\) like P, got \(2,"):
         moments.fraction_variance(Z[0], 2, TWO)
+    for P, k, message in ((J[0], 2, r"P with shape \(n,\) and k <= n"), (Z[0], 4, "and k = 4")):
+        with pytest.raises(ValueError, match=message):
+            moments.fraction_variance(P, k)
+    for wrong, name in (((Y, 1), "P"), ((Z[0], 1, np.arange(3)), "variances")):
+        with pytest.raises(TypeError, match=f"expected {name} of a floating dtype"):
+            moments.fraction_variance(*wrong)
+    with pytest.raises(ValueError, match="expected k to be a whole number"):
+        moments.fraction_variance(Z[0], 0)
 
 
 def test_a_list_of_matrices_is_a_batch():

@@ -7,7 +7,7 @@ from math import inf, prod
 
 import numpy as np
 import pytest
-from frames import orthogonal_frames, product
+from several_probes import orthogonal_frames, product
 
 from gradreg_ref import cubature
 from gradreg_ref.cubature import Rule, expectation, mean_and_variance

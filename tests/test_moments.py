@@ -1,13 +1,14 @@
 """Mean and variance in closed form against the finite, exact sums of cubature."""
 
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pytest
-from frames import orthogonal_frames, product
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from several_probes import orthogonal_frames, product
 
 from gradreg_ref import moments
 from gradreg_ref.complex_step import directional_derivative, gradient
@@ -289,6 +290,19 @@ def test_sharing_can_lower_the_variance_but_for_the_gaussian():
         assert batch_mean_variance(A, law) > batch_mean_variance(A, law, shared_probe=True) == 0
     A = np.array([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]])
     assert batch_mean_variance(A, "onehot") > batch_mean_variance(A, "onehot", 1, True) == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_the_variance_of_a_fraction_by_all_subsets(n):
+    """The mean of k of n expected values, and the noise of each estimate on top."""
+    rng = np.random.default_rng(n)
+    P, noise = rng.standard_normal(n), rng.random(n)
+    for k in range(1, n + 1):
+        subsets = [list(s) for s in combinations(range(n), k)]
+        exact = np.var([P[s].mean() for s in subsets])
+        assert moments.fraction_variance(P, k) == pytest.approx(exact, rel=1e-12, abs=1e-15)
+        own = np.mean([noise[s].sum() / k**2 for s in subsets])
+        assert moments.fraction_variance(P, k, noise) == pytest.approx(exact + own, rel=1e-12)
 
 
 def test_values_by_hand():

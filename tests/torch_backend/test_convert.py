@@ -6,8 +6,17 @@ import torch
 from hypothesis import given
 from torch import nn
 
-from gradreg_ref.networks import Activation, Dropout, Network, Residual
+from gradreg_ref.networks import (
+    Activation,
+    AvgPool2d,
+    BatchNorm,
+    Dropout,
+    MaxPool2d,
+    Network,
+    Residual,
+)
 from gradreg_ref.networks.activation import TABLE
+from gradreg_verify import bundled
 from gradreg_verify.frameworks.torch import from_torch, to_torch
 from gradreg_verify.strategies import example as examples
 
@@ -29,6 +38,25 @@ def test_the_module_computes_the_same_logits(e):
         np.testing.assert_array_equal(z, e.z)
     else:
         np.testing.assert_allclose(z, e.z, rtol=1e-12, atol=1e-13)
+
+
+TWO = np.array([0.5, 2.0])
+IMAGES = np.random.default_rng(0).standard_normal((3, 2, 5, 5))
+LAYERS = [(e.network, e.x) for e in bundled()]
+LAYERS += [
+    (Network((layer,)), IMAGES)
+    for layer in (MaxPool2d(3, 1), AvgPool2d(3, 2), BatchNorm(TWO, -TWO, TWO**2, TWO**3))
+]
+
+
+@pytest.mark.parametrize(("network", "x"), LAYERS)
+def test_every_layer_s_value_and_jacobian_are_torch_s(network, x):
+    module, inputs = to_torch(network), torch.from_numpy(x)
+    z = network.forward(x)
+    np.testing.assert_allclose(module(inputs).flatten(1).detach(), z, rtol=1e-12, atol=1e-13)
+    J = torch.func.vmap(torch.func.jacrev(lambda x: module(x[None])[0]))(inputs)
+    J = J.detach().numpy().reshape(*z.shape, -1)
+    np.testing.assert_allclose(J, network.jacobian(x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", TABLE)
