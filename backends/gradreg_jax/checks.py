@@ -4,7 +4,8 @@ Checks of shape and dtype always run. Those that read values run where there are
 of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import index
 from typing import Any
 
@@ -22,10 +23,21 @@ def concrete(a: Any) -> bool:
 
 def array(a: Any) -> Any:
     """As an array of JAX; what a compiled function closes over keeps its values."""
+    dtype = getattr(a, "dtype", None)
+    if isinstance(a, str | bytes) or (isinstance(dtype, np.dtype) and not known(dtype)):
+        raise TypeError(
+            f"expected numbers in the byte order of this machine, got {dtype or repr(a)!s:.60}; "
+            "convert with np.asarray(a, float) (or int)"
+        )
     if not isinstance(a, np.ndarray):
         return jnp.asarray(a)
     with values():
         return jnp.asarray(a)
+
+
+def known(dtype: np.dtype[Any]) -> bool:
+    """Whether JAX has numbers like these; of other byte orders, objects and text it has none."""
+    return dtype.isnative and dtype.kind not in "OSUMm"
 
 
 def values() -> Any:
@@ -81,6 +93,43 @@ def outputs(z: Any, n: int) -> Any:
             "return the logits, not a loss"
         )
     return floating("logits", z)
+
+
+def follows(z: Any) -> Any:
+    """Logits that are traced while x is, which what does not come from x is not."""
+    if hasattr(z, "shape") and concrete(z):
+        raise ValueError(
+            "expected f(params, x) to return logits computed from x, got a constant; "
+            "compute them from the x that f is given, with jax.numpy"
+        )
+    return z
+
+
+def products(penalties: Any) -> Any:
+    """Finite values of a penalty, where there are values to read."""
+    with values():
+        if concrete(penalties) and not jnp.isfinite(penalties).all():
+            raise ValueError(
+                "expected f with a finite Jacobian, got NaN or infinity in a product with it; "
+                "look for √, a norm or a division at 0 (√(t + 1e-12), say), or for overflow"
+            )
+    return penalties
+
+
+@contextmanager
+def forward_rules() -> Iterator[None]:
+    """A context in which JAX's error about a missing forward rule says what to do."""
+    try:
+        yield
+    except (TypeError, NotImplementedError) as error:
+        # Under reverse mode what is left of a custom_vjp function is its custom_lin.
+        if not any(word in str(error) for word in ("custom_vjp", "custom_lin")):
+            raise
+        raise TypeError(
+            "expected operations with a forward rule, got a custom_vjp function, which has "
+            "none; pass mode='reverse', or write it with jax.custom_jvp (and for "
+            "gradreg_jax.conv take jax.lax.conv_general_dilated)"
+        ) from error
 
 
 def rows_of_logits(z: Any) -> Any:

@@ -1,24 +1,18 @@
 """The JAX backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, get_args
+from typing import Any
 
+import gradreg_jax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradreg_jax.confidence_penalty import confidence_penalty
-from gradreg_jax.doubleback import doubleback
-from gradreg_jax.frobreg import frobreg
-from gradreg_jax.jacreg import jacreg
-from gradreg_jax.onehot import onehot
 from gradreg_jax.probes import draw_probes
-from gradreg_jax.spectreg import spectreg
-from gradreg_jax.weight_decay import weight_decay
 
 from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
+from gradreg_verify.frameworks.base import declared_by
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
@@ -35,18 +29,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 # Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
 OWN_LIMIT = 600.0
-DRAWS = ("model", "params", "x", "probes", "key")
-DECLARED: list[tuple[Callable[..., Any], tuple[str, ...], Declaration]] = [
-    (frobreg, ("model", "params", "x"), Declaration("frobreg")),
-    *((partial(spectreg, probe=law), DRAWS, Declaration("spectreg", law)) for law in get_args(Law)),
-    (partial(spectreg, mode="forward"), DRAWS, Declaration("spectreg", "gaussian", side="input")),
-    (doubleback, ("model", "params", "x", "y"), Declaration("doubleback")),
-    (jacreg, ("model", "params", "x"), Declaration("jacreg")),
-    (partial(jacreg, num_probes=1), DRAWS, Declaration("jacreg", "gaussian")),
-    (onehot, ("model", "params", "x", "y"), Declaration("onehot")),
-    (confidence_penalty, ("logits",), Declaration("confidence_penalty")),
-    (weight_decay, ("params",), Declaration("weight_decay")),
-]
+DECLARED = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
 DRAW = jax.jit(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
 
@@ -114,8 +97,7 @@ class JaxBackend:
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
             program = programs(Problem(penalty, Structure(network), options))[which]
-            # Op by op a draw is compiled once for all penalties, and is most of their programs.
-            whole = seed is None and ordinary(f, params, inputs, labels, random.get("probes"))
+            whole = ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
                 return program(params, inputs, labels, random)
 

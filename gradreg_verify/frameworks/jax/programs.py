@@ -1,39 +1,25 @@
 """A penalty of a reference network as a compiled program, kept for the next call.
 
 Op by op, JAX compiles every operation for every new shape, which takes longer than the whole
-program at once; and a verification calls the same program with thousands of probes.
+program at once; and a verification calls the same program with thousands of probes. Compiling is
+most of what a verification costs, so a program is compiled without XLA's optimisations.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
+import gradreg_jax
 import jax
 import numpy as np
-from gradreg_jax.confidence_penalty import confidence_penalty
-from gradreg_jax.doubleback import doubleback
-from gradreg_jax.frobreg import frobreg
-from gradreg_jax.jacreg import jacreg
-from gradreg_jax.onehot import onehot
-from gradreg_jax.spectreg import spectreg
-from gradreg_jax.weight_decay import weight_decay
 
 from gradreg_ref.networks import Network
 from gradreg_ref.networks.network import Residual
+from gradreg_verify.frameworks.base import functions_of
 from gradreg_verify.frameworks.jax.convert import to_jax
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "frobreg": lambda f, params, x, _, **options: frobreg(f, params, x, **options),
-    "spectreg": lambda f, params, x, _, **options: spectreg(f, params, x, **options),
-    "doubleback": doubleback,
-    "jacreg": lambda f, params, x, _, **options: jacreg(f, params, x, **options),
-    "onehot": onehot,
-    "confidence_penalty": lambda f, params, x, _, **options: confidence_penalty(
-        f(params, x), **options
-    ),
-    "weight_decay": lambda _f, params, _x, _y, **_: weight_decay(params),
-}
+FUNCTIONS = functions_of(gradreg_jax, lambda f, params, x: f(params, x), lambda _, params: params)
 
 
 @dataclass(frozen=True)
@@ -105,4 +91,25 @@ def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
         return value(params, x, y, random).sum()
 
-    return jax.jit(value), jax.jit(jax.grad(total))
+    return compiled(value), compiled(jax.grad(total))
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` without the optimisations, which no program of a few hundred numbers repays."""
+    return jax.jit(function, compiler_options=quickly())
+
+
+@cache
+def quickly() -> dict[str, Any]:
+    """Options with which XLA compiles a small program seven times faster; {} where it lacks one."""
+    options = {
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    }
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except Exception:  # another version's XLA has other options
+        return {}
+    return options
