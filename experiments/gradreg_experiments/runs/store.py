@@ -173,5 +173,7 @@ def from_record(record: dict[str, Any], run: Run) -> Outcome:
     if recorded.id != run.id:
         raise ValueError(f"the result of another run, {recorded.chosen}")
     nan = ("train", "validation", "test", "top5", "loss")
-    read = {n: float("nan") if v is None and n in nan else v for n, v in record.items()}
+    read: dict[str, Any] = {
+        n: float("nan") if v is None and n in nan else v for n, v in record.items()
+    }
     return Outcome(**(read | {"run": run}))
