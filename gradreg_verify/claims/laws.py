@@ -133,6 +133,8 @@ def permuted_classes(target: Target, e: Example) -> float:
     )
     errors = []
     for penalty, options, _ in target.variants(e):
+        if PENALTIES[penalty].given_R:  # an R of the user's own need not be symmetric
+            continue
         new = dict(options)
         if "probes" in options and options.get("side") != "input":
             new["probes"] = options["probes"][:, order]
@@ -162,7 +164,9 @@ def shifted(target: Target, e: Example) -> float:
             exact=False,
         )
         for penalty, options, _ in target.variants(e)
-        if options.get("loss") != "mean_squared_error" and PENALTIES[penalty].of != "weights"
+        if options.get("loss") != "mean_squared_error"
+        and PENALTIES[penalty].of != "weights"
+        and not PENALTIES[penalty].given_R
     ]
     return largest(errors)
 

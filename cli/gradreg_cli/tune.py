@@ -1,0 +1,43 @@
+"""``gradreg tune``: the λ of the run that a file describes."""
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from gradreg_cli.reproduce import need
+from gradreg_cli.train import OUT, add_run, require_file
+
+
+def add_to(commands: Any) -> None:
+    """Add the command and its options."""
+    tune = commands.add_parser("tune", help="find λ with validation images, on a log grid")
+    tune.add_argument("--from", dest="low", type=float, default=1e-4, help="smallest λ")
+    tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ")
+    tune.add_argument("--points", type=int, default=9, help="values of λ (default: 9)")
+    tune.add_argument("--seeds", type=int, default=3, help="as many seeds from that of the file")
+    tune.add_argument("--out", type=Path, default=Path("results/tune"), help=OUT)
+    tune.set_defaults(run=run)
+    add_run(tune)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0; 1: a claim fails; 2: a run could not be made."""
+    need("tune")
+    require_file(arguments.file)
+    from gradreg_experiments.runs import from_toml
+    from gradreg_experiments.runs.tune import grid, tune
+
+    words = ["gradreg", "tune", str(arguments.file)]
+    words += ["--from", f"{arguments.low:g}", "--to", f"{arguments.high:g}"]
+    words += ["--points", str(arguments.points), "--seeds", str(arguments.seeds)]
+    words += ["--data", str(arguments.data)] if arguments.data else []
+    return tune(
+        from_toml(arguments.file),
+        grid(arguments.low, arguments.high, arguments.points),
+        arguments.seeds,
+        arguments.out,
+        arguments.data,
+        arguments.jobs,
+        shlex.join(words),
+    )
