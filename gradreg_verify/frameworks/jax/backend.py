@@ -114,8 +114,7 @@ class JaxBackend:
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
             program = programs(Problem(penalty, Structure(network), options))[which]
-            # Op by op a draw is compiled once for all penalties, and is most of their programs.
-            whole = seed is None and ordinary(f, params, inputs, labels, random.get("probes"))
+            whole = ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
                 return program(params, inputs, labels, random)
 

@@ -19,7 +19,7 @@ from gradreg_verify.frameworks.jax.devices import (
     placed,
     to_numpy,
 )
-from gradreg_verify.frameworks.jax.programs import Structure
+from gradreg_verify.frameworks.jax.programs import Structure, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotTestable
@@ -152,7 +152,7 @@ class JaxHarness:
         def total(params: Any, *rest: Any) -> Any:
             return value(params, *rest).sum()
 
-        return jax.jit(value), jax.jit(jax.grad(total))
+        return compiled(value), compiled(jax.grad(total))
 
     def call(self, f: Any, params: Any, x: Any, y: Any, key: Any, probes: Any) -> Any:
         """The function with its arguments in its own order."""

@@ -1,12 +1,13 @@
 """A penalty of a reference network as a compiled program, kept for the next call.
 
 Op by op, JAX compiles every operation for every new shape, which takes longer than the whole
-program at once; and a verification calls the same program with thousands of probes.
+program at once; and a verification calls the same program with thousands of probes. Compiling is
+most of what a verification costs, so a program is compiled without XLA's optimisations.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jax
@@ -105,4 +106,25 @@ def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
         return value(params, x, y, random).sum()
 
-    return jax.jit(value), jax.jit(jax.grad(total))
+    return compiled(value), compiled(jax.grad(total))
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` without the optimisations, which no program of a few hundred numbers repays."""
+    return jax.jit(function, compiler_options=quickly())
+
+
+@cache
+def quickly() -> dict[str, Any]:
+    """Options with which XLA compiles a small program seven times faster; {} where it lacks one."""
+    options = {
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    }
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except Exception:  # another version's XLA has other options
+        return {}
+    return options
