@@ -22,10 +22,21 @@ def concrete(a: Any) -> bool:
 
 def array(a: Any) -> Any:
     """As an array of JAX; what a compiled function closes over keeps its values."""
+    dtype = getattr(a, "dtype", None)
+    if isinstance(a, str | bytes) or (isinstance(dtype, np.dtype) and not known(dtype)):
+        raise TypeError(
+            f"expected numbers in the byte order of this machine, got {dtype or repr(a)!s:.60}; "
+            "convert with np.asarray(a, float) (or int)"
+        )
     if not isinstance(a, np.ndarray):
         return jnp.asarray(a)
     with values():
         return jnp.asarray(a)
+
+
+def known(dtype: np.dtype[Any]) -> bool:
+    """Whether JAX has numbers like these; of other byte orders, objects and text it has none."""
+    return dtype.isnative and dtype.kind not in "OSUMm"
 
 
 def values() -> Any:
@@ -81,6 +92,27 @@ def outputs(z: Any, n: int) -> Any:
             "return the logits, not a loss"
         )
     return floating("logits", z)
+
+
+def follows(z: Any) -> Any:
+    """Logits that are traced while x is, which what does not come from x is not."""
+    if hasattr(z, "shape") and concrete(z):
+        raise ValueError(
+            "expected f(params, x) to return logits computed from x, got a constant; "
+            "compute them from the x that f is given, with jax.numpy"
+        )
+    return z
+
+
+def products(penalties: Any) -> Any:
+    """Finite values of a penalty, where there are values to read."""
+    with values():
+        if concrete(penalties) and not jnp.isfinite(penalties).all():
+            raise ValueError(
+                "expected f with a finite Jacobian, got NaN or infinity in a product with it; "
+                "look for √, a norm or a division at 0 (√(t + 1e-12), say), or for overflow"
+            )
+    return penalties
 
 
 def rows_of_logits(z: Any) -> Any:

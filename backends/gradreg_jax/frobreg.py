@@ -6,9 +6,17 @@ from gradreg_jax.products import Linearised, Model, identity, reduce
 
 
 def frobreg(
-    f: Model, params: Any, x: Any, *, reduction: str = "mean", chunk_size: int | None = None
+    f: Model,
+    params: Any,
+    x: Any,
+    *,
+    mode: str = "reverse",
+    reduction: str = "mean",
+    chunk_size: int | None = None,
 ) -> Any:
     """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
+
+    In forward mode it is ‖JV‖²_F with V = I: i Jacobian-vector products.
 
     Parameters
     ----------
@@ -18,10 +26,12 @@ def frobreg(
         What is trained; the penalty is differentiated in it by `jax.grad`.
     x : array (n, …) or pytree of them
         Inputs, of floating dtypes; all are differentiated.
+    mode : {"reverse", "forward"}
+        Products by `jax.vjp` with columns of logits, or by `jax.jvp` with columns of inputs.
     reduction : {"mean", "sum", "none"}
         Over the batch; "none" returns one value an example.
     chunk_size : int, optional
-        How many of the m products are computed at once, which is less memory and more time: to be
+        How many of the products are computed at once, which is less memory and more time: to be
         differentiated, they are computed again. None is all of them.
 
     Returns
@@ -38,6 +48,6 @@ def frobreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
     """
-    at = Linearised.at(f, params, x)
-    R = identity(at.logits.shape[1], at.output.dtype)
+    at = Linearised.at(f, params, x, mode)
+    R = identity(at.length, at.dtype)
     return reduce(at.contract(R, chunk_size), reduction)

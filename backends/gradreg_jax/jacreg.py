@@ -1,13 +1,14 @@
 """JacReg: the squared Frobenius norm of the Jacobian of the class probabilities."""
 
+from collections.abc import Callable
+from math import sqrt
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from gradreg_jax import checks
 from gradreg_jax.probes import LAWS, batch_probes
-from gradreg_jax.products import Linearised, Model, at_least_single, reduce
+from gradreg_jax.products import Linearised, Model, at_least_single, identity, reduce
 
 
 def jacreg(
@@ -20,21 +21,24 @@ def jacreg(
     num_probes: int | None = None,
     shared_probe: bool = False,
     key: Any = None,
+    mode: str = "reverse",
     reduction: str = "mean",
     chunk_size: int | None = None,
 ) -> Any:
     """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
 
+    In forward mode it is ‖S J V‖²_F with V = I, or probes of the inputs / √q.
+
     S depends on the parameters through p and is never detached: it takes part in the gradient.
 
     Parameters
     ----------
-    f, params, x, reduction, chunk_size
+    f, params, x, mode, reduction, chunk_size
         As in `frobreg`; f returns *logits* (n, k), not probabilities.
     probes, probe, shared_probe, key
         As in `spectreg`, for the projected form.
     num_probes : int, optional
-        None, the default, is the exact form: m vector-Jacobian products.
+        None, the default, is the exact form: m vector-Jacobian products (i Jacobian-vector ones).
 
     Returns
     -------
@@ -55,18 +59,29 @@ def jacreg(
     exact = probes is None and num_probes is None
     if exact and (key is not None or shared_probe):
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
-    at = Linearised.at(f, params, x)
+    at = Linearised.at(f, params, x, mode)
     S = softmax_jacobian(at.output)
     if exact:
-        return reduce(at.contract(S, chunk_size), reduction)
-    n, m = at.logits.shape
-    q = 1 if num_probes is None else num_probes
-    r = batch_probes(n, m, S.dtype, probes, probe, q, shared_probe, key)
-    S_r = jnp.einsum("nkl,nlq->nkq", S, r)
-    return reduce(at.contract(S_r, chunk_size) / r.shape[2], reduction)
+        R = identity(at.length, at.dtype)
+    else:
+        q = 1 if num_probes is None else num_probes
+        r = batch_probes(at, probes, probe, q, shared_probe, key)
+        R = r / sqrt(r.shape[2])
+    return reduce(at.contract(R, chunk_size, S), reduction)
 
 
-def softmax_jacobian(z: Any) -> Any:
-    """S = ∂p/∂z = diag(p) − p pᵀ, shape (n, k, l). Symmetric, and its rows sum to zero."""
-    p = jax.nn.softmax(at_least_single(checks.rows_of_logits(z)), axis=1)
-    return jnp.eye(p.shape[1], dtype=p.dtype) * p[:, :, None] - p[:, :, None] * p[:, None, :]
+def softmax_jacobian(z: Any) -> Callable[[Any], Any]:
+    """r ↦ S r = p∘r − p ⟨p, r⟩ of columns (n, k), for S = ∂p/∂z, which is not formed.
+
+    S 1 = 0, so that S r = S (r − c 1). With c the entry of r at the largest logit no difference
+    p − p² is taken, of which float32 has no digit left where p is near 1.
+    """
+    z = at_least_single(checks.rows_of_logits(z))
+    p = jax.nn.softmax(z, axis=1)
+    largest = jax.nn.one_hot(z.argmax(axis=1), z.shape[1], dtype=p.dtype)
+
+    def S(r: Any) -> Any:
+        r = r - (largest * r).sum(axis=1, keepdims=True)
+        return p * r - p * (p * r).sum(axis=1, keepdims=True)
+
+    return S

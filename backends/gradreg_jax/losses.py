@@ -1,4 +1,4 @@
-"""∂L/∂z of the loss of one example, never detached; the formulas of `gradreg_ref.losses`."""
+"""L and ∂L/∂z of one example, never detached; the formulas of `gradreg_ref.losses`."""
 
 from typing import Any
 
@@ -7,6 +7,13 @@ import jax.numpy as jnp
 
 from gradreg_jax import checks
 from gradreg_jax.products import Linearised, at_least_single
+
+
+def cross_entropy(at: Linearised, y: Any) -> Any:
+    """L = −Σ_k y_k log p_k, shape (n,)."""
+    z = checks.rows_of_logits(at.output)
+    y = target_probabilities(y, z)
+    return -(y * jax.nn.log_softmax(at_least_single(z), axis=1)).sum(axis=1)
 
 
 def cross_entropy_gradient(at: Linearised, y: Any) -> Any:
@@ -51,15 +58,26 @@ def onehot_rows(y: Any, n: int, m: int) -> Any:
 
 def mean_squared_error_gradient(at: Linearised, y: Any) -> Any:
     """∂L/∂z = 2 (z − y) / m of the mean over outputs, without ½; shape (n, k)."""
+    return 2 * residuals(at, y) / at.logits.shape[1]
+
+
+def mean_squared_error(at: Linearised, y: Any) -> Any:
+    """L = Σ_k (z_k − y_k)² / m, shape (n,)."""
+    return (at_least_single(residuals(at, y)) ** 2).mean(axis=1)
+
+
+def residuals(at: Linearised, y: Any) -> Any:
+    """z − y, (n, k)."""
     y = checks.floating("y", y)
     if y.shape != at.output.shape:
         raise ValueError(
             f"expected y with shape {at.output.shape} like the outputs, got {y.shape}; "
             "broadcasting would compare every example with every other"
         )
-    return 2 * (at.output - y).reshape(at.logits.shape) / at.logits.shape[1]
+    return (at.output - y).reshape(at.logits.shape)
 
 
+VALUES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
 LOSSES = {
     "cross_entropy": cross_entropy_gradient,
     "mean_squared_error": mean_squared_error_gradient,

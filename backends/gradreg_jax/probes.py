@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradreg_jax import checks
+from gradreg_jax.products import Linearised
 
 Draw = Callable[[Any, int, int, int, Any], Any]
 
@@ -92,25 +93,17 @@ def draw_probes(
 
 
 def batch_probes(
-    n: int,
-    m: int,
-    dtype: Any,
-    probes: Any,
-    probe: str,
-    num_probes: int,
-    shared_probe: bool,
-    key: Any,
+    at: Linearised, probes: Any, probe: str, num_probes: int, shared_probe: bool, key: Any
 ) -> Any:
-    """The probes of a batch, r[n, k, q]: those given, checked, or new."""
+    """The probes of a batch, r[n, k, q] (r[1, k, q] if shared): those given, checked, or new."""
     checks.choice("probe", probe, LAWS)
+    n, m = len(at.output), at.length
     if probes is not None:
-        r = checks.probes(probes, n, m, shared_probe, dtype)
-    else:
-        if checks.count("num_probes", num_probes) >= m:
-            raise ValueError(
-                f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "
-                "value at the same cost and without noise; use frobreg (or jacreg without probes)"
-            )
-        size = 1 if shared_probe else n
-        r = draw_probes(probe, size, m, num_probes, key=key, dtype=dtype)
-    return jnp.broadcast_to(r, (n, m, r.shape[2]))
+        return checks.probes(probes, n, m, shared_probe, at.dtype)
+    if checks.count("num_probes", num_probes) >= m:
+        raise ValueError(
+            f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "
+            "value at the same cost and without noise; use frobreg (or jacreg without probes)"
+        )
+    size = 1 if shared_probe else n
+    return draw_probes(probe, size, m, num_probes, key=key, dtype=at.dtype)

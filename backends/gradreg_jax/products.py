@@ -7,7 +7,7 @@ Axes as in `gradreg_ref.contraction`: n example, k logit, i input coordinate, q 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -18,34 +18,48 @@ from jax.flatten_util import ravel_pytree
 from gradreg_jax import checks
 
 Model = Callable[[Any, Any], Any]
+UNROLLED = 16  # columns; of more, a loop that is written out takes long to compile
 
 
 @dataclass(frozen=True)
 class Linearised:
-    """Logits at x, and products with their Jacobian.
+    """Logits at x, and products with their Jacobian: one pass, of which nothing changes.
 
     Parameters
     ----------
-    f, params : callable and pytree
-        The network, ``f(params, x)``.
+    network : callable
+        ``f(params, ·)``.
     x : pytree of arrays (n, …)
         Where; all of it is differentiated.
+    output : array (n, …)
+        What the network returns there.
+    pullback : callable
+        Jᵀ r of an r like the output.
+    mode : {"reverse", "forward"}
+        How `contract` takes its products.
     """
 
-    f: Model
-    params: Any
+    network: Callable[[Any], Any]
     x: Any
     output: Any
     pullback: Callable[[Any], Any]
+    mode: str
 
     @classmethod
-    def at(cls, f: Model, params: Any, x: Any) -> "Linearised":
-        """One forward pass."""
+    def at(cls, f: Any, params: Any, x: Any, mode: str = "reverse") -> "Linearised":
+        """One forward pass; where f is a pass already (see `objective`), that one."""
+        checks.choice("mode", mode, ("reverse", "forward"))
+        if isinstance(f, cls):
+            return replace(f, mode=mode)
         n = checks.inputs(x)
         if not callable(f):
             raise TypeError(f"expected f(params, x) to be callable, got {type(f).__name__}")
-        output, pullback = jax.vjp(lambda x: f(params, x), x)
-        return cls(f, params, x, checks.outputs(output, n), pullback)
+
+        def network(x: Any) -> Any:
+            return f(params, x)
+
+        output, pullback = jax.vjp(lambda x: checks.follows(network(x)), x)
+        return cls(network, x, checks.outputs(output, n), pullback, mode)
 
     @property
     def logits(self) -> Any:
@@ -53,56 +67,70 @@ class Linearised:
         return self.output.reshape(self.output.shape[0], -1)
 
     @property
-    def input_dtype(self) -> Any:
-        """Of the inputs of one example in a row."""
-        return jnp.result_type(*jax.tree.leaves(self.x))
-
-    @property
-    def width(self) -> int:
-        """i: input coordinates of one example."""
+    def length(self) -> int:
+        """Of a column of R: m logits, in forward mode i input coordinates."""
+        if self.mode == "reverse":
+            return int(self.logits.shape[1])
         return sum(prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x))
 
-    def contract(self, R: Any, chunk_size: int | None = None) -> Any:
-        """‖JᵀR‖²_F of every example, (n,); R[n, k, q], or R[1, k, q] for all."""
+    @property
+    def dtype(self) -> Any:
+        """Of a column of R: that of the logits, in forward mode of the inputs in a row."""
+        if self.mode == "reverse":
+            return self.output.dtype
+        return jnp.result_type(*jax.tree.leaves(self.x))
 
-        def one(r: Any) -> Any:
-            (v,) = self.pullback(like(r.reshape(-1, *self.output.shape[1:]), self.output))
+    def contract(
+        self, R: Any, chunk_size: int | None = None, S: Callable[[Any], Any] = lambda r: r
+    ) -> Any:
+        """‖JᵀS R‖²_F of every example, (n,), in forward mode ‖S J R‖²_F; S is I, or symmetric.
+
+        R[n, k, q], or R[1, k, q] for all; S takes a column (n, k).
+        """
+
+        def reverse(r: Any) -> Any:
+            (v,) = self.pullback(like(S(r).reshape(-1, *self.output.shape[1:]), self.output))
             return sum(squares(leaf) for leaf in jax.tree.leaves(v))
 
-        return over_columns(one, R, chunk_size).sum(axis=0)
+        def forward(v: Any) -> Any:
+            return squares(S(self.pushforward(v)))
 
-    def jvp(self, V: Any, chunk_size: int | None = None) -> Any:
-        """J v for every column of V[n, i, q]: (q, n, k)."""
+        one = reverse if self.mode == "reverse" else forward
+        return checks.products(sum_over_columns(one, R, chunk_size))
+
+    def pushforward(self, v: Any) -> Any:
+        """J v, (n, k), of v (n, i) or (1, i)."""
         one_example = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape[1:], jnp.result_type(leaf)), self.x
         )
         _, unravel = ravel_pytree(one_example)
-
-        def one(v: Any) -> Any:
-            tangent = jax.tree.map(like, jax.vmap(unravel)(v), self.x)
-            _, J_v = jax.jvp(lambda x: self.f(self.params, x), (self.x,), (tangent,))
-            return J_v.reshape(J_v.shape[0], -1)
-
+        tangent = jax.tree.map(like, jax.vmap(unravel)(v), self.x)
         try:
-            return over_columns(one, V, chunk_size)
+            _, J_v = jax.jvp(self.network, (self.x,), (tangent,))
         except TypeError as error:
             if "custom_vjp" not in str(error):
                 raise
             raise TypeError(
                 "expected operations with a forward rule, got a custom_vjp function, which has "
-                "none; pass mode='reverse', or write it with jax.custom_jvp"
+                "none; pass mode='reverse', or write it with jax.custom_jvp (and for "
+                "gradreg_jax.conv take jax.lax.conv_general_dilated)"
             ) from error
+        return J_v.reshape(J_v.shape[0], -1)
 
 
-def over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
-    """one(r) of every column r of R[n, k, q], stacked along a new first axis.
+def sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
+    """Σ_q one(r) over the columns r of R[n, k, q].
 
     With a `chunk_size` that many at once, and again in the backward pass, which then holds no more.
+    Few columns are a loop that is written out: on a CPU it is faster than `vmap` (benchmarks/).
     """
-    if chunk_size is None:
-        return jax.vmap(one, in_axes=2)(R)
-    size = min(checks.count("chunk_size", chunk_size), R.shape[2])
-    return jax.lax.map(jax.checkpoint(one), jnp.moveaxis(R, 2, 0), batch_size=size)
+    if chunk_size is not None:
+        size = min(checks.count("chunk_size", chunk_size), R.shape[2])
+        columns = jnp.moveaxis(R, 2, 0)
+        return jax.lax.map(jax.checkpoint(one), columns, batch_size=size).sum(axis=0)
+    if R.shape[2] <= UNROLLED:
+        return sum(one(R[:, :, j]) for j in range(R.shape[2]))
+    return jax.vmap(one, in_axes=2)(R).sum(axis=0)
 
 
 def like(r: Any, a: Any) -> Any:

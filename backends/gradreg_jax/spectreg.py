@@ -1,12 +1,10 @@
 """SpectReg: a random projection of the logits Jacobian, an unbiased estimate of FrobReg."""
 
+from math import sqrt
 from typing import Any
 
-import jax.numpy as jnp
-
-from gradreg_jax import checks
 from gradreg_jax.probes import batch_probes
-from gradreg_jax.products import Linearised, Model, reduce, squares
+from gradreg_jax.products import Linearised, Model, reduce
 
 
 def spectreg(
@@ -30,7 +28,7 @@ def spectreg(
 
     Parameters
     ----------
-    f, params, x, reduction, chunk_size
+    f, params, x, mode, reduction, chunk_size
         As in `frobreg`; here q products.
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
@@ -43,8 +41,6 @@ def spectreg(
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
     key : jax.random key
         Needed where probes are drawn.
-    mode : {"reverse", "forward"}
-        Vector-Jacobian or Jacobian-vector products.
 
     Returns
     -------
@@ -60,14 +56,7 @@ def spectreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
-    at = Linearised.at(f, params, x)
-    n, m = at.logits.shape
-    dtype = at.output.dtype
-    if checks.choice("mode", mode, ("reverse", "forward")) == "forward":
-        m, dtype = at.width, at.input_dtype
-    r = batch_probes(n, m, dtype, probes, probe, num_probes, shared_probe, key)
-    if mode == "forward":
-        values = squares(jnp.moveaxis(at.jvp(r, chunk_size), 0, 2))
-    else:
-        values = at.contract(r, chunk_size)
-    return reduce(values / r.shape[2], reduction)
+    at = Linearised.at(f, params, x, mode)
+    r = batch_probes(at, probes, probe, num_probes, shared_probe, key)
+    R = r / sqrt(r.shape[2])
+    return reduce(at.contract(R, chunk_size), reduction)

@@ -193,11 +193,55 @@ REFUSED = {
         lambda: gj.frobreg(lambda p, x: (f(p, x), x), PARAMS, X),
         r"expected f\(params, x\) to return one array, .*, got tuple",
     ),
+    "big-endian inputs": (
+        lambda: gj.frobreg(f, PARAMS, X.astype(">f4")),
+        r"expected numbers in the byte order of this machine, got >f4; .*np\.asarray\(a, float\)",
+    ),
+    "objects": (
+        lambda: gj.frobreg(f, PARAMS, X.astype(object)),
+        "expected numbers in the byte order of this machine, got object",
+    ),
+    "text for labels": (
+        lambda: gj.onehot(f, PARAMS, X, np.array(list("abcde"))),
+        "expected labels of an integer dtype, got <U1",
+    ),
+    "big-endian labels": (
+        lambda: gj.onehot(f, PARAMS, X, Y.astype(">i8")),
+        "expected numbers in the byte order of this machine, got >i8",
+    ),
+    "text for inputs": (lambda: gj.frobreg(f, PARAMS, "x"), "expected numbers .*, got 'x'"),
+    "a root at 0": (
+        lambda: gj.frobreg(lambda p, x: jnp.sqrt(f(p, x) - f(p, x)), PARAMS, X),
+        r"expected f with a finite Jacobian, got NaN .*√\(t \+ 1e-12\)",
+    ),
+    "a constant": (
+        lambda: gj.frobreg(lambda p, x: f(p, X), PARAMS, X),
+        "expected f.* to return logits computed from x, got a constant",
+    ),
     "logits by name": (
         lambda: gj.frobreg(lambda p, x: {"z": f(p, x)}, PARAMS, X),
         r"expected f\(params, x\) to return one array, .*, got dict",
     ),
 }
+
+
+def test_what_the_messages_advise_is_right():
+    expected = gj.frobreg(f, PARAMS, X)
+    for other in (X.astype(">f4"), X.astype(object)):
+        np.testing.assert_allclose(gj.frobreg(f, PARAMS, np.asarray(other, float)), expected, 1e-6)
+    flat = {"W": jnp.zeros((4, 3)), "b": jnp.zeros(3)}
+    assert gj.frobreg(f, flat, X) == 0, "computed from x, with J = 0"
+    rooted = gj.frobreg(lambda p, x: jnp.sqrt(f(p, x) ** 2 + 1e-12), flat, X)
+    assert rooted == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.uint32, np.uint64])
+def test_labels_of_any_integer_dtype(dtype):
+    for penalty in (gj.onehot, gj.doubleback):
+        assert penalty(f, PARAMS, X, Y.astype(dtype)) == penalty(f, PARAMS, X, Y)
+        assert jax.jit(lambda y, p=penalty: p(f, PARAMS, X, y))(Y.astype(dtype)) > 0
+        with pytest.raises(ValueError, match=r"expected labels in \[0, 3\)"):
+            penalty(f, PARAMS, X, (Y + 2).astype(dtype))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,0 +1,104 @@
+"""Loss, penalty and logits from one pass: the form to train with."""
+
+from collections.abc import Callable
+from functools import partial
+from inspect import signature
+from typing import Any, NamedTuple
+
+from gradreg_jax import checks
+from gradreg_jax.doubleback import doubleback
+from gradreg_jax.frobreg import frobreg
+from gradreg_jax.jacreg import jacreg
+from gradreg_jax.losses import VALUES
+from gradreg_jax.onehot import onehot
+from gradreg_jax.products import Linearised, Model
+from gradreg_jax.spectreg import spectreg
+
+PENALTIES = (frobreg, spectreg, doubleback, jacreg, onehot)
+
+
+class Objective(NamedTuple):
+    """What one step needs: minimise ``loss + lam * penalty``."""
+
+    loss: Any
+    penalty: Any
+    logits: Any
+
+
+def objective(
+    f: Model,
+    params: Any,
+    x: Any,
+    y: Any,
+    *,
+    penalty: Callable[..., Any],
+    key: Any = None,
+    loss: str | Callable[[Any, Any], Any] = "cross_entropy",
+) -> Objective:
+    """(L̄, penalty, z): batch loss, penalty and logits from *one* pass.
+
+    λ stays yours: return ``o.loss + lam * o.penalty, o`` and differentiate by
+    ``jax.grad(…, has_aux=True)``.
+
+    Parameters
+    ----------
+    f, params, x
+        As in `frobreg`.
+    y : array
+        What the loss takes, and the penalty where it takes labels.
+    penalty : callable
+        `frobreg`, `spectreg`, `doubleback`, `jacreg` or `onehot`, their options by
+        `functools.partial`: ``partial(spectreg, probe="sphere")``.
+    key : jax.random key, optional
+        Of the penalty, if it draws probes.
+    loss : {"cross_entropy", "mean_squared_error"} or callable
+        (logits, y) ↦ a scalar; by name, the mean over the batch. A `doubleback` without a loss of
+        its own takes that of the objective, which then must have a name.
+
+    Returns
+    -------
+    Objective
+        Named tuple (loss, penalty, logits).
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `gradreg_jax.checks`: every message says what to do.
+    """
+    options = options_for(penalty, y, key, loss)
+    at = Linearised.at(f, params, x)
+    return Objective(value(loss, at, y), penalty(at, params, x, **options), at.output)
+
+
+def value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
+    """Of the loss, a scalar."""
+    if isinstance(loss, str):
+        return VALUES[checks.choice("loss", loss, VALUES)](at, y).mean()
+    got = loss(at.output, y)
+    if getattr(got, "shape", None) != ():
+        raise ValueError(
+            f"expected loss(logits, y) to return a scalar, got {getattr(got, 'shape', got)!r:.60}; "
+            "take its mean"
+        )
+    return got
+
+
+def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
+    """Of y, key and loss those that the penalty takes and does not have yet."""
+    function, args, bound = penalty, (), {}
+    if isinstance(penalty, partial):
+        function, args, bound = penalty.func, penalty.args, penalty.keywords
+    if function not in PENALTIES or args:
+        names = ", ".join(known.__name__ for known in PENALTIES)
+        raise TypeError(
+            f"expected penalty to be one of {names}, or functools.partial of one with options by "
+            f"name, got {penalty!r:.60}; add others to the loss yourself"
+        )
+    takes = signature(function).parameters.keys() - bound.keys()
+    if "loss" in takes and not isinstance(loss, str):
+        raise ValueError(
+            "expected doubleback with a loss by name beside a loss of your own; pass "
+            "penalty=partial(doubleback, loss='cross_entropy')"
+        )
+    given = {"y": y, "loss": loss} | ({} if key is None else {"key": key})
+    return {name: given[name] for name in given if name in takes}

@@ -1,0 +1,116 @@
+"""`objective`: loss, penalty and logits of one pass are those of two."""
+
+from functools import partial
+
+import gradreg_jax as gj
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.xdist_group("jax")
+
+RNG = np.random.default_rng(0)
+X, W = RNG.normal(size=(4, 5)).astype(np.float32), RNG.normal(size=(5, 3)).astype(np.float32)
+Y, KEY = np.array([0, 1, 2, 0]), jax.random.key(3)
+TARGETS = RNG.normal(size=(4, 3)).astype(np.float32)
+
+
+def f(W, x):
+    return jnp.tanh(x @ W)
+
+
+def cross_entropy(z, y):
+    return -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1).mean()
+
+
+ALONE = {
+    "frobreg": (gj.frobreg, lambda W: gj.frobreg(f, W, X)),
+    "spectreg": (gj.spectreg, lambda W: gj.spectreg(f, W, X, key=KEY)),
+    "spectreg, forward": (
+        partial(gj.spectreg, mode="forward", probe="sphere"),
+        lambda W: gj.spectreg(f, W, X, key=KEY, mode="forward", probe="sphere"),
+    ),
+    "doubleback": (gj.doubleback, lambda W: gj.doubleback(f, W, X, Y)),
+    "jacreg": (
+        partial(gj.jacreg, num_probes=1),
+        lambda W: gj.jacreg(f, W, X, num_probes=1, key=KEY),
+    ),
+    "onehot": (
+        partial(gj.onehot, reduction="sum"),
+        lambda W: gj.onehot(f, W, X, Y, reduction="sum"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_value_and_gradient_are_those_of_the_parts(name):
+    penalty, alone = ALONE[name]
+    key = KEY if name.startswith(("spectreg", "jacreg")) else None
+
+    def together(W):
+        o = gj.objective(f, W, X, Y, penalty=penalty, key=key)
+        return o.loss + 0.5 * o.penalty, o
+
+    gradient, o = jax.jit(jax.grad(together, has_aux=True))(W)
+    expected = jax.grad(lambda W: cross_entropy(f(W, X), Y) + 0.5 * alone(W))(W)
+    np.testing.assert_allclose(gradient, expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(o.loss, cross_entropy(f(W, X), Y), rtol=1e-6)
+    np.testing.assert_allclose(o.penalty, alone(W), rtol=1e-5)
+    np.testing.assert_allclose(o.logits, f(W, X), rtol=1e-6)
+
+
+def test_f_is_called_once():
+    calls = []
+
+    def counted(W, x):
+        calls.append(1)
+        return f(W, x)
+
+    gj.objective(counted, W, X, Y, penalty=gj.spectreg, key=KEY)
+    assert len(calls) == 1
+
+
+def test_doubleback_takes_the_loss_of_the_objective():
+    o = gj.objective(f, W, X, TARGETS, penalty=gj.doubleback, loss="mean_squared_error")
+    alone = gj.doubleback(f, W, X, TARGETS, loss="mean_squared_error")
+    np.testing.assert_allclose(o.penalty, alone, rtol=1e-6)
+    np.testing.assert_allclose(o.loss, ((f(W, X) - TARGETS) ** 2).mean(), rtol=1e-6)
+
+
+def test_probabilities_and_a_loss_of_one_s_own():
+    rows = np.full((4, 3), 1 / 3, np.float32)
+    o = gj.objective(f, W, X, rows, penalty=gj.frobreg)
+    np.testing.assert_allclose(o.loss, -jax.nn.log_softmax(f(W, X)).mean(), rtol=1e-6)
+    assert gj.objective(f, W, X, Y, penalty=gj.frobreg, loss=cross_entropy).loss == cross_entropy(
+        f(W, X), Y
+    )
+
+
+REFUSED = {
+    "a name": (
+        {"penalty": "spectreg"},
+        "expected penalty to be one of frobreg, .*functools[.]partial of one",
+    ),
+    "a function": ({"penalty": lambda f, p, x: 0.0}, "expected penalty to be one of"),
+    "no key": ({"penalty": gj.spectreg}, "expected key=jax.random.key"),
+    "a loss each": ({"penalty": gj.frobreg, "loss": lambda z, y: z}, "to return a scalar"),
+    "an unknown loss": ({"penalty": gj.frobreg, "loss": "hinge"}, "expected loss to be one of"),
+    "two losses": (
+        {"penalty": gj.doubleback, "loss": cross_entropy},
+        "penalty=partial\\(doubleback, loss='cross_entropy'\\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name):
+    options, message = REFUSED[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        gj.objective(f, W, X, Y, **options)
+
+
+def test_the_remedy_for_two_losses():
+    penalty = partial(gj.doubleback, loss="cross_entropy")
+    o = gj.objective(f, W, X, Y, penalty=penalty, loss=cross_entropy)
+    assert o.penalty == gj.doubleback(f, W, X, Y)
