@@ -4,7 +4,8 @@ Checks of shape and dtype always run. Those that read values run where there are
 of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import index
 from typing import Any
 
@@ -113,6 +114,22 @@ def products(penalties: Any) -> Any:
                 "look for √, a norm or a division at 0 (√(t + 1e-12), say), or for overflow"
             )
     return penalties
+
+
+@contextmanager
+def forward_rules() -> Iterator[None]:
+    """A context in which JAX's error about a missing forward rule says what to do."""
+    try:
+        yield
+    except (TypeError, NotImplementedError) as error:
+        # Under reverse mode what is left of a custom_vjp function is its custom_lin.
+        if not any(word in str(error) for word in ("custom_vjp", "custom_lin")):
+            raise
+        raise TypeError(
+            "expected operations with a forward rule, got a custom_vjp function, which has "
+            "none; pass mode='reverse', or write it with jax.custom_jvp (and for "
+            "gradreg_jax.conv take jax.lax.conv_general_dilated)"
+        ) from error
 
 
 def rows_of_logits(z: Any) -> Any:

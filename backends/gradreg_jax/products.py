@@ -96,7 +96,8 @@ class Linearised:
             return squares(S(self.pushforward(v)))
 
         one = reverse if self.mode == "reverse" else forward
-        return checks.products(sum_over_columns(one, R, chunk_size))
+        with checks.forward_rules():
+            return checks.products(sum_over_columns(one, R, chunk_size))
 
     def pushforward(self, v: Any) -> Any:
         """J v, (n, k), of v (n, i) or (1, i)."""
@@ -105,16 +106,7 @@ class Linearised:
         )
         _, unravel = ravel_pytree(one_example)
         tangent = jax.tree.map(like, jax.vmap(unravel)(v), self.x)
-        try:
-            _, J_v = jax.jvp(self.network, (self.x,), (tangent,))
-        except TypeError as error:
-            if "custom_vjp" not in str(error):
-                raise
-            raise TypeError(
-                "expected operations with a forward rule, got a custom_vjp function, which has "
-                "none; pass mode='reverse', or write it with jax.custom_jvp (and for "
-                "gradreg_jax.conv take jax.lax.conv_general_dilated)"
-            ) from error
+        _, J_v = jax.jvp(self.network, (self.x,), (tangent,))
         return J_v.reshape(J_v.shape[0], -1)
 
 
