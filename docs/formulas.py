@@ -52,7 +52,7 @@ def space(element: ElementTree.Element, before: str, after: str) -> None:
         element.tag = f"{{{MATHML}}}mo"  # tr, log, Var
         element.attrib |= {"lspace": NONE if before in OPENING else THIN, "movablelimits": "false"}
         element.attrib["rspace"] = NONE if after in ("(", "[") else THIN
-    elif element.tag != f"{{{MATHML}}}mo" or "minsize" in element.attrib or not word:
+    elif element.tag != f"{{{MATHML}}}mo" or "fence" in element.attrib or not word:
         return
     elif word in NORM:  # bars keep their height, or the exponent moves away from them
         element.attrib |= {"stretchy": "false", "lspace": NONE, "rspace": NONE}

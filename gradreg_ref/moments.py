@@ -9,7 +9,7 @@ gaussian     2 ‖A‖²_F / q                                  Isserlis
 rademacher   2 (‖A‖²_F − Σ_i A_ii²) / q                    r_i² = 1: the diagonal has no noise
 sphere       2m/(m+2) · D / q                              E r_i²r_j² = m/(m+2) · (1 + 2δ_ij)
 orthogonal   2m(m−q) / (q(m+2)(m−1)) · D                   columns repel: covariance −Var/(m−1)
-frames       that of orthogonal, for one example          see `batch_mean_variance` for a batch
+frames       that of orthogonal, for one example           see `batch_mean_variance` for a batch
 onehot       (m Σ_i A_ii² − (tr A)²) / q                   f = m A_cc
 ===========  ============================================  =======================================
 
