@@ -65,7 +65,10 @@ def draw_toy(axes: Axes) -> None:
         g = found.model.network(r)(grid.float()).detach()
         axes.plot(grid, g, color=colour, label=f"λ = {lam:g}", lw=1.4)
     axes.set(
-        xlim=(-1, 1), ylim=(-2.4, 1.5), xlabel="x", title="SpectReg on 100 noisy points of sin 5x"
+        xlim=(-1, 1),
+        ylim=(-2.4, 1.5),
+        xlabel="x",
+        title="SpectReg, sin 5x: 0.01 smooths, 1 flattens",
     )
     axes.legend(loc="lower left", ncols=2, columnspacing=0.8)
 
