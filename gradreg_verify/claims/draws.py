@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
+from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law
 from gradreg_verify.claims import law_tests
 from gradreg_verify.claims.comparison import (
@@ -40,21 +41,28 @@ def replay(target: Target, e: Example) -> float:
     errors = [
         at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()
-        for penalty, q, shared in forms(target, m)
+        for penalty, q, shared in forms(target, m, every=probe == target.laws()[0])
     ]
     return largest(errors)
 
 
-def forms(target: Target, m: int) -> Iterator[tuple[str, int, bool]]:
-    """Penalty, number of probes, and whether the batch shares them."""
+def forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, bool]]:
+    """Penalty, number of probes, and whether the batch shares them.
+
+    A law is drawn by one function, whichever penalty asks: every form is replayed with one law,
+    and the other laws with one probe and with several.
+    """
     if target.declared is not None:
         d = target.declared.declaration
         if d.side == "output" and d.num_probes < m:
             yield d.kind, d.num_probes, d.shared_probe
         return
-    for penalty in ("spectreg", "jacreg"):
-        for q, shared in ((1, False), (1, True), (m - 1, False)):
-            yield penalty, q, shared
+    random = [row.name for row in PENALTIES.values() if row.probes != "never"]
+    for penalty in random if every else random[:1]:
+        yield penalty, 1, False
+        yield penalty, m - 1, False
+        if every:
+            yield penalty, 1, True
 
 
 def at_drawn_probes(
