@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from gradreg_ref import checks
 from gradreg_ref.contraction import contract as squared_norm
 from gradreg_ref.contraction import reduce
@@ -59,10 +57,4 @@ def contract(
         if logits is None:
             raise ValueError("a callable R needs logits=, the logits at the same inputs")
         R = R(checks.logits(logits, like=J), y)
-    R = checks.floating("R", R)
-    if R.ndim != 3 or R.shape[:2] != J.shape[:2] or R.shape[2] == 0:
-        raise ValueError(
-            f"expected R with shape ({J.shape[0]}, {J.shape[1]}, q), got {np.shape(R)}; for one "
-            "column an example pass R[:, :, None]"
-        )
     return reduce(squared_norm(J, R), reduction)

@@ -194,7 +194,8 @@ def all_variants(e: Example) -> Iterator[Variant]:
             softmax = row.needs_classes(form)
             if row.of == "weights" or (softmax and e.probes.shape[1] == 1):
                 continue
-            exact = exact_mse(e) if form.get("loss") else e.exact and row.constant_R
+            smooth = softmax or not row.constant_R
+            exact = exact_mse(e) if form.get("loss") else e.exact and not smooth
             if row.probes != "always":
                 yield Variant(row.name, dict(form), exact)
             if row.probes != "never":

@@ -20,7 +20,7 @@ def test_backends_lists_what_is_here(capsys):
     assert "verified never (gradreg verify loopback --device cpu)" in out
     assert cli.main(["verify", "loopback"]) == 0
     assert cli.main(["backends"]) == 0
-    assert "UTC: 18 hold, 3 not tested" in capsys.readouterr().out
+    assert "UTC: 20 hold, 3 not tested" in capsys.readouterr().out
 
 
 def test_what_was_verified_with_another_version_is_to_be_verified_again(monkeypatch, tmp_path):

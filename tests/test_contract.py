@@ -86,7 +86,7 @@ REFUSED = {
     "the reference, no logits": (lambda: ref.contract(J, lambda z, y: z), "needs logits="),
     "the reference, another shape": (
         lambda: ref.contract(J, np.ones((4, 2, 1))),
-        r"expected R with shape \(4, 3, q\)",
+        r"and R with shape \(n, k, q\), got",
     ),
 }
 

@@ -4,10 +4,10 @@ import gradreg_torch as gt
 import numpy as np
 import pytest
 import torch
-from frames import orthogonal_frames
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from several_probes import orthogonal_frames
 
 from gradreg_ref import moments
 from gradreg_ref.probes import draw
