@@ -64,12 +64,8 @@ def draw_toy(axes: Axes) -> None:
     for r, (lam, colour) in enumerate(zip(LAMS, (PLAIN, BEST, TOO_LARGE), strict=True)):
         g = found.model.network(r)(grid.float()).detach()
         axes.plot(grid, g, color=colour, label=f"λ = {lam:g}", lw=1.4)
-    axes.set(
-        xlim=(-1, 1),
-        ylim=(-2.4, 1.5),
-        xlabel="x",
-        title="SpectReg, sin 5x: 0.01 smooths, 1 flattens",
-    )
+    axes.set(xlim=(-1, 1), ylim=(-2.4, 1.5), xlabel="x")
+    axes.set_title("SpectReg, sin 5x: 0.01 smooths, 1 flattens")
     axes.legend(loc="lower left", ncols=2, columnspacing=0.8)
 
 

@@ -639,7 +639,7 @@ def test_a_file_that_is_not_there_is_said_before_torch_is_imported(tmp_path):
     script = (
         "import sys\nfrom gradreg_cli import train\nfrom pathlib import Path\n"
         "from types import SimpleNamespace\n"
-        "try:\n    train.run_train(SimpleNamespace(file=Path('nope.toml')))\n"
+        "try:\n    train.run(SimpleNamespace(file=Path('nope.toml')))\n"
         "except ValueError as error:\n    print(error, 'torch' in sys.modules)\n"
     )
     said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)

@@ -93,8 +93,8 @@ def require_of_toy(request: Request) -> None:
     }
     if useless := [name for name, value in given.items() if value]:
         raise ValueError(
-            "expected --seeds, --iterations, --device, --out or --tables for the toy problem, got "
-            f"{', '.join(useless)}"
+            "expected --seeds, --iterations, --problem, --noise, --device, --out or --tables for "
+            f"the toy problem, got {', '.join(useless)}"
         )
 
 

@@ -213,7 +213,7 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
         axes.legend()
         gain = chosen.mean("validation") - points[0].mean("validation")
         said = f"λ = {chosen.lam:g} is best on validation images"
-        said += f", {gain:+.2f} points to λ = 0" if chosen.lam and not points[0].lam else ""
+        said += f", {gain:.2f} points above λ = 0" if chosen.lam and not points[0].lam else ""
         number = f"{seeds} seed{'s' * (seeds > 1)}"
         entitle(fig, said, f"{run.penalty}, {run.data}, {run.train} images, {number}")
     return fig
