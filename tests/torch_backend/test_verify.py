@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import gradreg_cli as cli
 import gradreg_cli.verify
@@ -378,3 +379,36 @@ def test_the_scale_that_is_said_to_be_found_is_found():
 
     report = verify(scaled, "spectreg")
     assert verdicts(report)["probe-law"] == "FAIL"
+
+
+def closed_over():
+    g = torch.Generator().manual_seed(0)
+
+    def penalty(model, x):
+        return spectreg(model, x, generator=g)
+
+    return penalty, g
+
+
+KEPT = torch.Generator().manual_seed(0)
+
+
+def of_a_global(model, x):
+    return spectreg(model, x, generator=KEPT)
+
+
+def kept_generators():
+    g = torch.Generator().manual_seed(0)
+    yield "an attribute", SpectReg(generator=g), g
+    yield "a closure", *closed_over()
+    yield "a partial", partial(spectreg, generator=g), g
+    yield "a global", of_a_global, KEPT
+
+
+@pytest.mark.parametrize(("where", "penalty", "g"), list(kept_generators()))
+def test_a_generator_that_the_function_keeps_is_seeded_and_restored(where, penalty, g):
+    """README's first penalty keeps one."""
+    before = g.get_state()
+    report = verify(penalty, "spectreg")
+    assert report.ok, str(report)
+    assert torch.equal(g.get_state(), before)

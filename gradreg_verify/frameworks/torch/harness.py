@@ -16,7 +16,12 @@ from gradreg_verify.frameworks.harness import Draw, Supply
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.precisions import DTYPES, capabilities, tensor, to_numpy
-from gradreg_verify.frameworks.torch.randomness import Randomness, default_dtype, seeded
+from gradreg_verify.frameworks.torch.randomness import (
+    Randomness,
+    default_dtype,
+    generators_of,
+    seeded,
+)
 from gradreg_verify.frameworks.torch.state import State
 from gradreg_verify.outcomes import Broken
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
@@ -51,6 +56,7 @@ class TorchHarness:
         self.arguments = tuple(a for a in asked if random or a not in ("probes", "generator"))
         self.draws_probes = "generator" in asked or not required(target, "probes")
         self.name = name_of(function)
+        self.generators = generators_of(function)
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
@@ -63,7 +69,7 @@ class TorchHarness:
     def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
         """What the function returns."""
         prepared = self.prepare(network, x, y, **settings)  # making layers draws numbers too
-        with seeded(supply.seed):
+        with seeded(supply.seed, self.generators):
             return to_numpy(self.call(*prepared, supply, **settings))
 
     def gradient(
@@ -71,7 +77,7 @@ class TorchHarness:
     ) -> Array:
         """∇_θ of the sum of what it returns."""
         prepared = self.prepare(network, x, y, **settings)
-        with seeded(supply.seed):
+        with seeded(supply.seed, self.generators):
             return self.backward(*prepared, supply, **settings)
 
     def two_gradients(
@@ -80,7 +86,7 @@ class TorchHarness:
         """Those of two calls in a row; a generator passed in lives through both."""
         module, inputs, labels = self.prepare(network, x, y, **settings)
         settings["generator"] = torch.Generator(inputs.device).manual_seed(supply.seed)
-        with seeded(supply.seed):
+        with seeded(supply.seed, self.generators):
             first = self.backward(module, inputs, labels, supply, **settings)
             second = self.backward(module, inputs, labels, supply, **settings)
         return first, second
@@ -90,7 +96,7 @@ class TorchHarness:
     ) -> list[Draw]:
         """The calls of random functions in one call."""
         prepared = self.prepare(network, x, y, **settings)
-        with seeded(supply.seed), Randomness() as watched:
+        with seeded(supply.seed, self.generators), Randomness() as watched:
             self.call(*prepared, supply, **settings)
         return watched.draws
 
@@ -102,7 +108,7 @@ class TorchHarness:
         inputs.requires_grad_().grad = torch.ones_like(inputs)
         for parameter in module.parameters():
             parameter.grad = torch.ones_like(parameter)
-        with seeded(20261123):  # not a seed that a function would set
+        with seeded(20261123, self.generators):  # not a seed that a function would set
             before = State.of(module, inputs)
             self.call(module, inputs, labels, supply, device=device)
             after = State.of(module, inputs)

@@ -2,8 +2,10 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -71,16 +73,66 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+def generators_of(function: Any) -> list[torch.Generator]:
+    """The generators that a function keeps: in attributes, closures, partials, or globals it names.
+
+    They draw like the global generator, so the kit seeds them together with it.
+    """
+    found: dict[int, torch.Generator] = {}
+    seen: set[int] = set()
+    waiting: deque[Any] = deque([function])
+    while waiting:
+        held = waiting.popleft()
+        if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
+            continue
+        seen.add(id(held))
+        if isinstance(held, torch.Generator):
+            found[id(held)] = held
+        elif len(seen) < MOST_OBJECTS:
+            waiting.extend(_held_by(held))
+    return list(found.values())
+
+
+MOST_OBJECTS = 1000
+
+
+def _held_by(held: Any) -> Iterator[Any]:
+    """The objects that one object holds."""
+    if isinstance(held, Mapping):
+        yield from held.values()
+    elif isinstance(held, list | tuple):
+        yield from held
+    elif isinstance(held, partial):
+        yield from (held.func, *held.args, *held.keywords.values())
+    elif isinstance(held, FunctionType):
+        for cell in held.__closure__ or ():
+            with suppress(ValueError):  # a cell that is still empty
+                yield cell.cell_contents
+        yield from held.__defaults__ or ()
+        yield from (held.__kwdefaults__ or {}).values()
+        named = (held.__globals__.get(name) for name in held.__code__.co_names)
+        yield from (value for value in named if isinstance(value, torch.Generator))
+    elif isinstance(held, MethodType):
+        yield from (held.__self__, held.__func__)
+    else:
+        yield from getattr(held, "__dict__", {}).values()
+
+
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Global generators of torch, NumPy and Python at a seed; afterwards as they were."""
+def seeded(seed: int, kept: Sequence[torch.Generator] = ()) -> Iterator[None]:
+    """Global generators and those kept at a seed, within; afterwards as they were."""
     python, numpy = random.getstate(), np.random.get_state()
+    states = [generator.get_state() for generator in kept]
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
+        for generator in kept:
+            generator.manual_seed(seed)
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+            for generator, state in zip(kept, states, strict=True):
+                generator.set_state(state)
