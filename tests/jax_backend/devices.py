@@ -46,8 +46,8 @@ BATCH = {
     "x": whole(2, N, I),
     "y": np.arange(N) % M,
     "target": whole(2, N, M),
-    "R": whole(2, N, M, 2),
-    "V": whole(2, N, I, 2),
+    "R": whole(2, N, M, 4),  # 4, whose root is exact: R = r / √q
+    "V": whole(2, N, I, 4),
 }
 
 
