@@ -102,8 +102,8 @@ def _squares(z: Any, y: Any) -> Any:
 
 
 def _labels(z: Any, y: Any) -> Any:
-    """An R that depends on the labels too: y z, one column."""
-    return (z * y[:, None])[:, :, None]
+    """An R that depends on the labels too: (1 + y) z, one column."""
+    return (z * (1 + y[:, None]))[:, :, None]
 
 
 _ROWS = (

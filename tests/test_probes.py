@@ -89,11 +89,21 @@ def assert_orthogonal(sampler):
     assert_distributed([*cosines(r), r[:, 0, 0].sum(axis=1) / np.sqrt(8)], on_sphere)
 
 
+def assert_frames(sampler):
+    """Two probes of two examples: a whole orthogonal matrix, each column uniform."""
+    r = samples(sampler, 4, 2)
+    probes = r.transpose(0, 1, 3, 2).reshape(N, 4, 4)
+    gram = np.einsum("abk,ack->abc", probes, probes)
+    assert np.abs(gram - 4 * np.eye(4)).max() < 8e-14  # Householder in R⁴
+    assert_distributed(cosines(r)[:2], on_sphere)
+
+
 ASSERT = {
     "gaussian": assert_gaussian,
     "rademacher": assert_rademacher,
     "sphere": assert_sphere,
     "orthogonal": assert_orthogonal,
+    "frames": assert_frames,
     "onehot": assert_onehot,
 }
 
@@ -141,6 +151,7 @@ WRONG = {
     ("orthogonal", "one column twice"): changed("orthogonal", first(2)),
     ("orthogonal", "independent"): LAWS["sphere"],
     ("orthogonal", "axes"): changed("orthogonal", lambda r: 2 * np.eye(4)[:, :2] + 0 * r),
+    ("frames", "independent examples"): LAWS["orthogonal"],
     ("onehot", "the last class never"): lambda rng, n, m, q: np.concatenate(
         [LAWS["onehot"](rng, n, m - 1, q) * np.sqrt(m / (m - 1)), np.zeros((n, 1, q))], axis=1
     ),

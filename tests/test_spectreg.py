@@ -75,7 +75,10 @@ def test_randomness_is_passed_in(options, message):
         ({"num_probes": 0}, "whole number >= 1, got 0"),
         ({"num_probes": 1.5}, "whole number >= 1, got 1.5"),
         ({"num_probes": True}, "whole number >= 1, got True"),
-        ({"probe": "uniform"}, "gaussian, rademacher, sphere, orthogonal, onehot; got 'uniform'"),
+        (
+            {"probe": "uniform"},
+            "gaussian, rademacher, sphere, orthogonal, frames, onehot; got 'uniform'",
+        ),
         ({"side": "left"}, "output, input; got 'left'"),
         ({"probes": np.ones((2, 3))}, r"shape \(2, 3, q\), got \(2, 3\); .*probes\[:, :, None\]"),
         ({"probes": np.ones((1, 3, 1))}, "pass shared_probe=True"),

@@ -176,6 +176,11 @@ def guarded(penalty: str, values: Any) -> Formula:
     return formula
 
 
+def with_R_detached(c: Case, R: Any, **o: Any) -> Array:
+    """An R of the real parts of the logits: the right value, a part of the gradient."""
+    return PENALTIES["contract"].formula(c, R(c.z.real, c.y), **o)
+
+
 WRONG = (
     Wrong("half of it", "frobreg", "frobreg-formula", scaled("frobreg", 0.5)),
     Wrong(
@@ -362,6 +367,8 @@ WRONG = (
         "values-per-example",
         wrong_reduction("confidence_penalty", "mean", lambda v: v.sum()),
     ),
+    Wrong("half of it", "contract", "contract-formula", scaled("contract", 0.5)),
+    Wrong("R detached", "contract", "contract-formula", with_R_detached),
     Wrong("half of it", "weight_decay", "weight-decay-formula", scaled("weight_decay", 0.5)),
     Wrong(
         "biases too",

@@ -113,6 +113,7 @@ WRONG_SAMPLERS = (
         lambda g, n, m, q: probes.gaussian(g, n, m, 1).repeat(q, 2),
     ),
     WrongSampler("independent examples", "frames", probes.sphere),
+    WrongSampler("independent of each other", "frames", probes.sphere, "frames-variance"),
     WrongSampler("columns not orthogonal", "orthogonal", probes.sphere),
     WrongSampler("0 and 1 for −1 and 1", "rademacher", lambda *a: (probes.rademacher(*a) + 1) / 2),
     WrongSampler(
