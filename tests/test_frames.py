@@ -1,5 +1,8 @@
 """Probes orthogonal across the batch: their structure, their exact moments, what they cannot do."""
 
+import json
+from pathlib import Path
+
 import gradreg_torch as gt
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from several_probes import orthogonal_frames
 from gradreg_ref import moments
 from gradreg_ref.probes import draw
 
+ROOT = Path(__file__).parents[1]
 QUARTERS = st.integers(-8, 8).map(lambda k: k / 4)
 
 
@@ -128,3 +132,21 @@ def test_torch_s_frames_are_orthogonal_across_the_batch():
     for start in range(0, 8, 2):
         probes = r[start : start + 2].transpose(1, 2).reshape(-1, 5)
         torch.testing.assert_close(probes @ probes.mT, 5 * torch.eye(4).double())
+
+
+def noise_table():
+    """The table of docs/frames.md, from what benchmarks/probe_noise.py measured."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "probe_noise.json").read_text())["rows"]
+    laws = list(dict.fromkeys(row["law"] for row in rows))
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        several = ", two probes" if row["num_probes"] == 2 else ""
+        cells = lines.setdefault(f"m = {row['m']}, B = {row['B']}{several}", [])
+        cells.append(f"{row['gradient']:.2f}")
+    head = [f"| | {' | '.join(laws)} |", "|---" * (len(laws) + 1) + "|"]
+    return "\n".join([*head, *(f"| {name} | {' | '.join(c)} |" for name, c in lines.items())])
+
+
+def test_the_page_has_the_measured_noise():
+    page = (ROOT / "docs" / "frames.md").read_text(encoding="utf-8")
+    assert f"<!-- noise -->\n\n{noise_table()}\n\n<!-- end -->" in page

@@ -8,7 +8,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-PACKAGES = {"gradreg_ref", "gradreg_torch", "gradreg_jax", "gradreg_experiments"}
+PACKAGES = {
+    "gradreg_ref",
+    "gradreg_verify",
+    "gradreg_torch",
+    "gradreg_jax",
+    "gradreg_experiments",
+    "gradreg_cli",
+}
 
 
 def check(directory):
