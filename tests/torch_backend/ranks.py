@@ -33,7 +33,7 @@ def network(activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
     return nn.Sequential(*layers).double()
 
 
-def objective(model: nn.Module, rows: slice, mode: str) -> Tensor:
+def objective(model: Callable[..., Tensor], rows: slice, mode: str) -> Tensor:
     """One pass for loss and penalty."""
     probes = (V if mode == "forward" else R)[rows]
     step = gt.objective(model, X[rows], Y[rows], gt.SpectReg(mode=mode), probes=probes)
@@ -50,6 +50,11 @@ def penalty(model: nn.Module, rows: slice, mode: str) -> Tensor:
     """The penalty alone."""
     probes = (V if mode == "forward" else R)[rows]
     return gt.spectreg(model, X[rows], probes=probes, mode=mode)
+
+
+def hidden(model: nn.Module, rows: slice, mode: str) -> Tensor:
+    """The wrapper behind a lambda."""
+    return objective(lambda x: model(x), rows, mode)
 
 
 def loss_first(model: nn.Module, rows: slice, mode: str) -> Tensor:
@@ -98,7 +103,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "FSDP2, staying": lambda model: sharded(model, stay=True),
     "FSDP2, bfloat16": lambda model: sharded(model.float(), mp_policy=HALF),
 }
-STEPS: list[Step] = [objective, doubleback, penalty, loss_first, penalty_first, of_logits]
+STEPS: list[Step] = [objective, hidden, doubleback, penalty, loss_first, penalty_first, of_logits]
 
 
 def cases() -> Iterator[tuple[str, Callable[[nn.Module], nn.Module], Step, str]]:

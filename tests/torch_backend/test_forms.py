@@ -219,25 +219,6 @@ def test_inputs_that_depend_on_each_other_are_differentiated_apart():
     assert gt.frobreg(lambda a, b: a @ A.T + b @ B.T, (h, h), wrt=0) == A.square().sum()
 
 
-class Cube(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, a):
-        ctx.save_for_backward(a)
-        return a**3
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, g):
-        (a,) = ctx.saved_tensors
-        return 3 * a**2 * g
-
-
-def test_what_cannot_be_differentiated_twice_is_an_error():
-    model, (x, _) = mlp(), batch()
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gt.spectreg(lambda a: Cube.apply(model(a)), x, generator=rng()).backward()
-
-
 def test_one_generator_goes_on_from_call_to_call():
     model, (x, _), g = mlp(), batch(), rng()
     assert gt.spectreg(model, x, generator=g) != gt.spectreg(model, x, generator=g)

@@ -269,7 +269,7 @@ REFUSED = {
                 X.clone().requires_grad_()
             )
         ),
-        "got cdist, which torch cannot",
+        "got cdist, which cannot",
     ),
 }
 
@@ -307,7 +307,7 @@ def test_a_wrong_forward_mode_turns_s21_red(monkeypatch):
         BY_ID["input-side-probes"].check(Target(TorchBackend()), next(iter(bundled())))
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.001])
+@pytest.mark.parametrize("factor", [0.95, 1.001])
 def test_a_wrong_difference_turns_s22_red(factor, monkeypatch):
     """Planted: a quotient of another step than was taken. The value stays exact."""
     right = Differences.r_J_v

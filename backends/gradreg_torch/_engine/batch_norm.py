@@ -6,7 +6,6 @@ docs/modes.md has the definition of each policy, the proof that derivatives canc
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -18,12 +17,13 @@ from gradreg_torch._engine import graph
 POLICIES = ("batch", "eval", "error")
 OWN_R, OF_LOGITS = "own R", "of logits"
 REFUSING = ("error", OWN_R, OF_LOGITS)
+ALONE = (*REFUSING, "eval")  # every example is a function of itself alone
 
 
 def require_no_coupling(output: Tensor, policy: str) -> None:
     """Raise ValueError where the policy refuses the batch norm that made this output."""
     # Inside torch.compile there is no graph to look at: there the formulas refuse.
-    if not torch.compiler.is_compiling() and graph.couples_examples(graph.nodes(output)):
+    if not graph.is_functional() and graph.couples_examples(graph.nodes(output)):
         raise ValueError(refusal(policy))
 
 
@@ -61,8 +61,17 @@ class RunningStatistics(TorchFunctionMode):
         return (x, running_mean, running_var), options
 
 
-def refusal(policy: str) -> str:
-    """What to do about batch norm in training mode."""
+def refusal(policy: str, of_torch: bool = True) -> str:
+    """What to do about examples that see each other, by torch's batch norm or in another way."""
+    if not of_torch:
+        return (
+            "expected a function of every example alone, got a model whose examples see each "
+            "other: the gradient of one example's logits in another example's x is not zero. Use "
+            "running statistics in place of statistics over the batch (model.eval(), where there "
+            "are some), keep the batch on the first axis of x and of the logits; or pass "
+            "batchnorm='batch' to a penalty that draws R for each example (spectreg, or jacreg "
+            "with num_probes=1), for the derivative of the whole batch"
+        )
     if policy == OF_LOGITS:
         return (
             "expected the model itself with batchnorm='eval', got logits that batch norm in "

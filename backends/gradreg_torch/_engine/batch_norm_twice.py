@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from gradreg_torch._engine.graph import saved_tensor_hooks
+from gradreg_torch._engine.graph import is_functional, saved_tensor_hooks
 
 
 class ClosedFormBatchNorm(torch.autograd.Function):
@@ -141,7 +141,7 @@ class TwiceDifferentiable(TorchFunctionMode):
             and x.dtype in (torch.float32, torch.float64)
             and x.device.type == "cpu"
             and saved_tensor_hooks() == self.hooks
-            and torch._C._functorch.peek_interpreter_stack() is None
+            and not is_functional()
         )
         if not fits:
             return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -152,9 +152,10 @@ class TwiceDifferentiable(TorchFunctionMode):
         return y
 
 
-def has_batch_norm(model: Any) -> bool:
-    """Whether a module has batch norm in training mode."""
-    return isinstance(model, nn.Module) and any(
+def has_batch_norm(modules: tuple[nn.Module, ...]) -> bool:
+    """Whether there is batch norm in training mode in these modules."""
+    return any(
         isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-        for part in model.modules()
+        for module in modules
+        for part in module.modules()
     )

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from gradreg_torch._engine import batch_norm, checks
 from gradreg_torch._engine.contraction import Contraction
+from gradreg_torch._engine.graph import in_transform, is_functional
+from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, first_of, leaves, own
 from gradreg_torch._engine.model import (
-    Buffers,
     Model,
     require_finite_pass,
     require_output,
@@ -68,7 +69,7 @@ class Call:
 
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
         """The model's output, checked; buffers that moved in a pure pass are kept."""
-        require_output(output, first_of(self.inputs).shape[0], grad=True)
+        require_output(output, first_of(self.inputs).shape[0], grad=not in_transform())
         if self.policy in batch_norm.REFUSING:
             batch_norm.require_no_coupling(output, self.policy)
         function = None if isinstance(self.model, Tensor) else self.model.function
@@ -154,7 +155,7 @@ def require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named)
 
 def reads_values(inputs: Named, check_values: bool | None) -> bool:
     """Whether checks read values: by default if all inputs are on the CPU (no synchronisation)."""
-    if torch.compiler.is_compiling():
+    if is_functional():
         return False
     if check_values is None:
         return all(t.device.type == "cpu" for t in inputs.values())

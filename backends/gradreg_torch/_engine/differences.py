@@ -40,8 +40,9 @@ class Differences:
         Buffers and random state before the pass, from which the passes beside it start too.
     mode : {"finite_difference", "one_sided_difference"}
         Two-sided or one-sided.
-    coupled, kinked : bool
-        Whether batch norm couples the examples; whether there are ReLUs or the like.
+    coupled, kinked, reads : bool
+        Whether examples see each other; whether there are ReLUs or the like; whether checks may
+        read values.
     """
 
     at_x: Reverse
@@ -50,6 +51,7 @@ class Differences:
     mode: str
     coupled: bool
     kinked: bool
+    reads: bool
 
     def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
@@ -77,7 +79,10 @@ class Differences:
         )
         checks.reached(inputs, v)
         square = torch.stack([sum_of_squares(t[None]) for t in v]).sum(dim=0)
-        surrogate = 2 * self.r_J_v(r, v, square.sqrt(), pieces)
+        r_J_v = self.r_J_v(r, v, square.sqrt(), pieces)
+        if self.reads:
+            self.require_same_function(r, r_J_v.detach(), square)
+        surrogate = 2 * r_J_v
         return square + (surrogate - surrogate.detach())
 
     def r_J_v(
@@ -94,6 +99,24 @@ class Differences:
             difference = (self.beside(v, scale, pieces) - self.beside(v, -scale, pieces)) / 2
         return length * (at_least_single(r) * difference).sum(dim=1) / h
 
+    def require_same_function(self, r: Tensor, r_J_v: Tensor, square: Tensor) -> None:
+        """Raise unless ⟨r, J v⟩ by differences is ‖v‖² to a tenth: it is, if v = Jᵀr is.
+
+        Otherwise passes beside x are of another function: noise that is not replayed, a state.
+        """
+        z, h = self.at_x.logits.detach(), step(self.at_x.inputs, self.mode)
+        rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / h
+        off = float((r_J_v.sum() - square.sum()).abs())
+        limit = 0.1 * square.sum() + 8 * torch.finfo(z.dtype).eps * rounding.sum()
+        if off > float(limit):
+            raise ValueError(
+                "expected passes beside x to be the pass at x with other inputs, got a difference "
+                f"of logits that is off by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
+                "draws random numbers that torch's global generators do not make, changes a state "
+                "of its own, or has a backward pass that is not its derivative; pass "
+                "mode='reverse', or draw noise with torch's global generator"
+            )
+
     def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
         """z(x + scale · v), on the pieces where x is."""
         moved: Named = {
@@ -103,7 +126,9 @@ class Differences:
         logits = self.again(moved, pieces and pieces.repeat())
         if pieces is not None and pieces.left:
             raise ValueError(NOT_THE_SAME)
-        if pieces is not None and (left := kinks(graph.nodes(logits))):
+        found = graph.nodes(logits)
+        graph.require_seen(found)
+        if left := kinks(found):
             raise ValueError(
                 f"expected kinks that finite differences can hold open, got "
                 f"{', '.join(sorted(left))}: a jump of the gradient divided by the step swamps it; "
@@ -121,7 +146,7 @@ class Differences:
         with (
             replayed(self.before.random, x),
             torch.autocast(x.device.type, enabled=False),
-            visible(self.model.function),
+            visible(self.model.modules, self.model.function),
             pieces or nullcontext(),
         ):
             copies = {name: t.clone() for name, t in inputs.items()}

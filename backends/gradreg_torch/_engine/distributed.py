@@ -18,30 +18,40 @@ def parallel() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def allowed(model: Any, mode: str) -> str:
+def allowed(modules: tuple[nn.Module, ...], mode: str) -> str:
     """The mode, resolved where a wrapper decides it; an error where the gradient would be wrong."""
-    if not isinstance(model, nn.Module) or not parallel():
+    if not parallel():
         return mode
-    if isinstance(model, nn.parallel.DistributedDataParallel):
-        return under_ddp(model, mode)
+    parts = [part for module in modules for part in module.modules()]
+    for part in parts:
+        if isinstance(part, nn.parallel.DistributedDataParallel):
+            mode = under_ddp(part, mode)
     fsdp = sys.modules.get("torch.distributed.fsdp")  # who uses it has imported it
     if fsdp is None:
         return mode
-    if any(isinstance(part, fsdp.FullyShardedDataParallel) for part in model.modules()):
+    if any(isinstance(part, fsdp.FullyShardedDataParallel) for part in parts):
         raise ValueError(
             "expected FSDP2 (torch.distributed.fsdp.fully_shard) or DDP, got "
             "FullyShardedDataParallel, which loses gradients of penalties"
         )
-    sharded = [part for part in model.modules() if isinstance(part, fsdp.FSDPModule)]
+    sharded = [part for part in parts if isinstance(part, fsdp.FSDPModule)]
     return under_fsdp2(sharded, mode) if sharded else mode
 
 
-def allowed_logits(nodes: list[Any]) -> None:
-    """Logits of a wrapped model that reverse mode can go back through."""
+SHARDED = "RegisterPostBackwardFunctionBackward"  # of FSDP2
+
+
+def is_sharded(names: set[str]) -> bool:
+    """Whether a graph goes through parameters that FSDP2 gathers and reshards."""
+    return SHARDED in names
+
+
+def allowed_logits(nodes: list[Any], of_model: bool) -> None:
+    """A graph that reverse mode can go back through, wherever its wrapper is held."""
     for node in nodes:
         if node.name() == "_DDPSinkBackward" and node.ddp_weakref().static_graph:
             refuse_static_graph()
-        if node.name() == "RegisterPostBackwardFunctionBackward":
+        if node.name() == SHARDED and not of_model:
             raise ValueError(
                 "expected the model itself under FSDP2, got its logits, whose graph needs "
                 "parameters that are resharded by then; pass the model in place of logits"
@@ -111,12 +121,13 @@ def stays_unsharded(part: Any) -> bool:
     )
 
 
-def reaching_all(model: Any, values: Tensor) -> Tensor:
+def reaching_all(modules: tuple[nn.Module, ...], values: Tensor) -> Tensor:
     """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
 
     The biases of a last layer have none of a penalty, and DDP would wait for them in vain.
     """
-    if not isinstance(model, nn.parallel.DistributedDataParallel) or not values.requires_grad:
+    wrapped = [m for m in modules if isinstance(m, nn.parallel.DistributedDataParallel)]
+    if not wrapped or not values.requires_grad:
         return values
-    trained = (p for p in model.parameters() if p.requires_grad)
+    trained = (p for model in wrapped for p in model.parameters() if p.requires_grad)
     return values + sum(0 * p.flatten()[:1].sum() for p in trained)

@@ -3,21 +3,22 @@
 import warnings
 from contextlib import nullcontext
 from math import isfinite
-from typing import NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Protocol, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gradreg_torch._engine import batch_norm_twice, checks, distributed, graph
+from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
-from gradreg_torch._engine.model import Snapshot, copied, random_state, visible
+from gradreg_torch._engine.model import Model, Snapshot, copied, random_state, visible
 from gradreg_torch._engine.reverse import Reverse, functional_pass
+from gradreg_torch._engine.trial import tried
 
 
 class Linearised(Protocol):
@@ -49,8 +50,8 @@ def evaluate(
     call = checked(model, x, R, update_statistics, **options)
     with torch.enable_grad():
         values, output = linearise(call).contract(R, call.chunk_size)
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            values = distributed.reaching_all(model, values)
+        if isinstance(call.model, Model):
+            values = distributed.reaching_all(call.model.modules, values)
     total = values.sum()
     if call.reads and not isfinite(total.detach()):
         checks.finite_value(values)
@@ -67,10 +68,10 @@ def linearise(call: Call) -> Linearised:
         return of_logits(call)
     mode = call.mode
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        mode = distributed.allowed(call.model.function, mode)
+        mode = distributed.allowed(call.model.modules, mode)
     if mode == "forward":
         return Forward(call.model, call.inputs, call.accept, call.reads)
-    if torch.compiler.is_compiling():
+    if graph.is_functional():
         output, pullback, moved = functional_pass(call.model, call.inputs)
         output = call.accept(output, moved)
         return Reverse(output, call.inputs, call.create_graph, call.reads, pullback)
@@ -80,63 +81,73 @@ def linearise(call: Call) -> Linearised:
 def eager(call: Call, mode: str) -> Linearised:
     """Run the model; the graph of its output says which mode is right for it."""
     assert not isinstance(call.model, Tensor)
+    model, modules = call.model, call.model.modules
     # No pass follows one in reverse mode; others repeat buffers and random numbers.
     random = None if mode == "reverse" else random_state(first_of(call.inputs))
-    before = Snapshot(call.model.buffers(), random)
+    before = Snapshot(model.buffers(), random)
     # Copies, as a model may work in place on what it is given.
     copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
     twice = call.create_graph and mode in ("reverse", "auto")
     kernel = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
-    closed = twice and batch_norm_twice.has_batch_norm(call.model.function)
+    closed = twice and batch_norm_twice.has_batch_norm(modules)
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
-    with visible(call.model.function), kernel, norm:
+    with visible(modules, model.function), kernel, norm:
         own = None if call.update_statistics else copied(before.buffers)
-        output = call.accept(call.model(copies, own))
+        output = call.accept(model(copies, own))
     at_x = Reverse(output, call.inputs, call.create_graph, call.reads)
-    if not call.create_graph:
+    mode, coupled, found = examined(call, at_x, mode)
+    if mode == "reverse" or not call.create_graph:
         return at_x
-    found = graph.nodes(output)
-    mode = resolved(mode, {node.name() for node in found})
-    if mode == "reverse":
-        return at_x
-    coupled = graph.couples_examples(found)
     if coupled and call.reduction == "none":
         raise ValueError(
             "expected reduction='mean' or 'sum' with finite differences through batch norm in "
-            "training mode, got 'none': only the gradient of the sum is known; "
-            "pass mode='reverse' or batchnorm='eval'"
+            "training mode, or a model whose examples see each other in another way, got 'none': "
+            "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
-    return Differences(at_x, call.model, before, mode, coupled, bool(kinks(found)))
+    graph.require_seen(found)
+    return Differences(at_x, model, before, mode, coupled, bool(kinks(found)), call.reads)
 
 
 def of_logits(call: Call) -> Reverse:
     """The pass that the user has made: logits with their graph."""
-    output = call.accept(call.model)
-    if call.create_graph and not torch.compiler.is_compiling():
-        found = graph.nodes(output)
-        distributed.allowed_logits(found)
-        resolved("reverse", {node.name() for node in found})
-    return Reverse(output, call.inputs, call.create_graph, call.reads)
+    at_x = Reverse(call.accept(call.model), call.inputs, call.create_graph, call.reads)
+    if not graph.is_functional():
+        examined(call, at_x, "reverse")
+    return at_x
 
 
-def resolved(mode: str, names: set[str]) -> str:
-    """The mode that "auto" takes for a graph with these nodes; other modes are held against it.
+def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:
+    """The mode that is right for a graph, whether it couples examples, and its nodes."""
+    if not call.create_graph and call.policy not in batch_norm.ALONE:
+        return mode, False, []
+    found = graph.nodes(at_x.output)
+    distributed.allowed_logits(found, of_model=not isinstance(call.model, Tensor))
+    names = {node.name() for node in found}
+    graph.require_input_gradient(names)
+    if distributed.is_sharded(names):  # its hooks take no pass of ours
+        return resolved(mode, ""), graph.couples_examples(found), found
+    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"))
+    if trial.coupled and call.policy in batch_norm.ALONE:
+        raise ValueError(batch_norm.refusal(call.policy, graph.couples_examples(found)))
+    return resolved(mode, trial.once), trial.coupled, found
+
+
+def resolved(mode: str, once: str) -> str:
+    """The mode that "auto" takes; `once` says what cannot be differentiated twice.
 
     Reverse mode, unless an operation has no double backward. Finite differences then: they estimate
     the same number, value exact, gradient to O(h²); a warning says so.
     """
-    graph.require_input_gradient(names)
-    once_only = graph.without_double_backward(names)
-    if mode == "reverse" and once_only:
-        raise ValueError(graph.no_double_backward(once_only[0]))
+    if mode == "reverse" and once:
+        raise ValueError(graph.no_double_backward(once))
     if mode != "auto":
         return mode
-    if not once_only:
+    if not once:
         return "reverse"
     warnings.warn(
-        f"mode='auto' takes finite differences: {', '.join(once_only)} cannot be differentiated "
-        "twice; the penalty's value is exact, its gradient to O(h²); pass "
-        "mode='finite_difference' to have it silently",
+        f"mode='auto' takes finite differences: {once} cannot be differentiated twice; the "
+        "penalty's value is exact, its gradient to O(h²); pass mode='finite_difference' to have "
+        "it silently",
         stacklevel=2,
     )
     return "finite_difference"

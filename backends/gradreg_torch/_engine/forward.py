@@ -15,8 +15,9 @@ from torch import Tensor
 
 from gradreg_torch._engine import graph
 from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Named, first_of, unflat, width
-from gradreg_torch._engine.model import Buffers, Model, random_state, replayed
+from gradreg_torch._engine.model import Model, random_state, replayed
 from gradreg_torch._engine.reverse import sum_of_squares
 
 Accept = Callable[[Any, Buffers], Tensor]
@@ -62,12 +63,12 @@ class Forward:
         Passes after the first repeat its dropout masks and move no buffers.
         """
         x, columns = first_of(self.inputs), V.permute(2, 0, 1)
-        random = None if torch.compiler.is_compiling() else random_state(x)
+        random = None if graph.is_functional() else random_state(x)
         size = columns.shape[0] if chunk_size is None else chunk_size
         first, *others = torch.split(columns, size)
         output, J_V, moved = self.one_pass(first)
         output = self.accept(output, moved)
-        if not torch.compiler.is_compiling():
+        if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode({node.name() for node in found})
         products = [J_V]

@@ -35,15 +35,42 @@ REMEDIES = {
 
 
 def nodes(t: Tensor) -> list[Any]:
-    """The nodes of the graph of t."""
-    seen: set[Any] = {t.grad_fn} - {None}
+    """The nodes of the graph of t, from t down."""
+    seen: dict[Any, None] = {} if t.grad_fn is None else {t.grad_fn: None}
     waiting = list(seen)
     while waiting:
         for child, _ in waiting.pop().next_functions:
             if child is not None and child not in seen:
-                seen.add(child)
+                seen[child] = None
                 waiting.append(child)
     return list(seen)
+
+
+def leaves(found: list[Any]) -> list[Tensor]:
+    """The parameters, and other leaves, that these nodes lead to."""
+    return [node.variable for node in found if node.name().endswith("AccumulateGrad")]
+
+
+def custom_functions(found: list[Any]) -> list[str]:
+    """Names of the `torch.autograd.Function`s among these nodes."""
+    own: Any = torch.autograd.function.BackwardCFunction
+    names = {node.name().removesuffix("Backward") for node in found if isinstance(node, own)}
+    return sorted(names - {CLOSED_FORM})
+
+
+def is_opaque(found: list[Any]) -> bool:
+    """Whether a node hides what it does: a scripted part, or a function written in C++."""
+    return any(type(node).__name__ == "CppFunction" for node in found)
+
+
+def require_seen(found: list[Any]) -> None:
+    """Raise ValueError where a node hides kinks that finite differences must hold open."""
+    if is_opaque(found):
+        raise ValueError(
+            "expected operations that can be seen for finite differences, which hold kinks open, "
+            "got a scripted part or a function written in C++; pass the module that was scripted, "
+            "or mode='reverse'"
+        )
 
 
 def couples_examples(found: list[Any]) -> bool:
@@ -98,11 +125,12 @@ def require_input_gradient(names: set[str]) -> None:
 
 def no_double_backward(operation: str) -> str:
     """What to do about an operation that cannot be differentiated twice."""
-    remedy = REMEDIES.get(operation)
+    known = operation in {*NO_DOUBLE_BACKWARD.values(), *REMEDIES}
+    own = None if known else "a backward pass of operations that autograd records"
+    remedy = REMEDIES.get(operation, own)
     return (
-        f"expected a model that can be differentiated twice, got {operation}, which torch "
-        "cannot; pass the model with mode='finite_difference'"
-        + (f", or use {remedy}" if remedy else "")
+        f"expected a model that can be differentiated twice, got {operation}, which cannot; "
+        "pass the model with mode='finite_difference'" + (f", or use {remedy}" if remedy else "")
     )
 
 
@@ -111,3 +139,16 @@ def saved_tensor_hooks() -> Any:
     if torch.compiler.is_compiling():
         return None
     return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
+def in_transform() -> bool:
+    """Whether a transform of `torch.func` (grad, vmap, …) runs this."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def is_functional() -> bool:
+    """Whether `torch.compile` or a transform of `torch.func` runs this.
+
+    There are then no variables of our own, no graph to look at, and no values to read.
+    """
+    return torch.compiler.is_compiling() or in_transform()

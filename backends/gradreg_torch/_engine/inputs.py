@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine.graph import is_functional
+
 Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 Wrt: TypeAlias = str | int | Sequence[str] | Sequence[int] | None
 Named: TypeAlias = dict[str | int, Tensor]
@@ -68,7 +70,7 @@ def require_differentiable(name: str | int, x: Any) -> None:
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
             ".float(), and for token models differentiate the embeddings"
         )
-    if not torch.compiler.is_compiling() and x.is_inference():
+    if not is_functional() and x.is_inference():
         raise ValueError(
             f"expected input {name!r} outside inference mode, got an inference tensor; "
             "pass x.clone(), made outside torch.inference_mode()"
@@ -88,8 +90,8 @@ def own(x: Tensor) -> Tensor:
     """
     if computed(x):
         return x.view_as(x)
-    # Compiled, `torch.func` makes variables of its own.
-    return x.detach() if torch.compiler.is_compiling() else x.detach().requires_grad_()
+    # `torch.func` makes variables of its own.
+    return x.detach() if is_functional() else x.detach().requires_grad_()
 
 
 def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]:

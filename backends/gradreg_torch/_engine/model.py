@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -12,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine.batch_norm import RunningStatistics
+from gradreg_torch._engine.holding import Buffers, buffers_of, held_modules, swapped
 from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
-Buffers = dict[str, Tensor]
 Random = tuple[Tensor, Tensor | None]
 
 
@@ -37,6 +38,18 @@ class Model:
     x: Inputs
     batchnorm: str = "batch"
 
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The function itself, or the modules that it holds."""
+        if isinstance(self.function, nn.Module):
+            return (self.function,)
+        # Compiled, a step sees through the callable by itself, and has no buffers but a module's.
+        return () if torch.compiler.is_compiling() else self._held
+
+    @cached_property
+    def _held(self) -> tuple[nn.Module, ...]:
+        return held_modules(self.function)
+
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
         args: tuple[Any, ...] = tuple(inputs.values())
@@ -44,16 +57,19 @@ class Model:
         if not isinstance(self.x, Tensor):
             args, kwargs = in_form(self.x, by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
-            if buffers is None or not isinstance(self.function, nn.Module):
+            if not buffers:
                 return self.function(*args, **kwargs)
-            return torch.func.functional_call(self.function, buffers, args, kwargs)
+            if torch.compiler.is_compiling():
+                own = {name: buffer for (_, name), buffer in buffers.items()}
+                return torch.func.functional_call(self.modules[0], own, args, kwargs)
+            with swapped(self.modules, buffers):
+                return self.function(*args, **kwargs)
 
     def buffers(self) -> Buffers | None:
-        """Copies of the buffers of a model in training mode; they move in a pass."""
-        model = self.function
-        if not isinstance(model, nn.Module) or not any(m.training for m in model.modules()):
+        """Copies of the buffers of modules in training mode; they move in a pass."""
+        if not any(part.training for module in self.modules for part in module.modules()):
             return None
-        return {name: b.clone() for name, b in model.named_buffers()}
+        return copied(buffers_of(self.modules))
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -67,15 +83,15 @@ class Model:
 
     def keep(self, buffers: Buffers) -> None:
         """Moved buffers become those of the model."""
-        own = dict(self.function.named_buffers()) if buffers else {}  # type: ignore[attr-defined]
+        own = buffers_of(self.modules)
         with torch.no_grad():
-            for name, value in buffers.items():
-                own[name].copy_(value.detach())
+            for key, value in buffers.items():
+                own[key].copy_(value.detach())
 
 
 def copied(buffers: Buffers | None) -> Buffers | None:
     """Copies, as a pass moves them."""
-    return None if buffers is None else {name: b.clone() for name, b in buffers.items()}
+    return None if buffers is None else {key: b.clone() for key, b in buffers.items()}
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ def set_random_state(state: Random, x: Tensor) -> None:
         torch.cuda.set_rng_state(cuda, x.device)
 
 
-def visible(model: Any) -> AbstractContextManager[Any]:
+def visible(modules: tuple[nn.Module, ...], function: Any) -> AbstractContextManager[Any]:
     """A context in which compiled parts run uncompiled.
 
     A compiled part cannot be differentiated twice, and its graph does not show what it does.
@@ -119,13 +135,11 @@ def visible(model: Any) -> AbstractContextManager[Any]:
     dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
     if dynamo is None:
         return nullcontext()
-    if isinstance(model, nn.Module):
-        compiled = any(
-            part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
-            for part in model.modules()
-        )
-    else:
-        compiled = hasattr(model, "_torchdynamo_orig_callable")
+    compiled = hasattr(function, "_torchdynamo_orig_callable") or any(
+        part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
+        for module in modules
+        for part in module.modules()
+    )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
@@ -174,8 +188,8 @@ def require_finite_pass(inputs: dict[str | int, Tensor], z: Tensor, model: Any) 
 
 
 def named_parameters(model: Any) -> dict[str | int, Tensor]:
-    """Of a module; a plain callable keeps its own to itself."""
-    return dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
+    """Those of a module, or of the modules that a callable holds."""
+    return {n: p for module in held_modules(model) for n, p in module.named_parameters()}
 
 
 def require_finite(kind: str, tensors: dict[str | int, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """Reverse mode: Jᵀr by vector-Jacobian products, the gradient by double backward. Exact."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,8 +12,10 @@ from torch.utils.checkpoint import checkpoint
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.graph import is_functional
+from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Named
-from gradreg_torch._engine.model import Buffers, Model
+from gradreg_torch._engine.model import Model
 
 # Products whose graphs are kept until the backward pass.
 MOST_GRAPHS = 20
@@ -59,7 +62,7 @@ class Reverse:
         """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
         columns = R.columns(self.side).permute(2, 0, 1)
         # On the CPU a loop is the faster way too: larger products only leave the cache.
-        one_by_one = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+        one_by_one = columns.device.type == "cpu" and not is_functional()
         size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
         S = None if R.factor is None else R.factor(self.output)
         chunks = torch.split(columns, size)
@@ -92,9 +95,8 @@ class Reverse:
         if self.create_graph and not r.requires_grad:
             # torch then notices a function that cannot be differentiated twice.
             r = r.detach().requires_grad_()
-        with sdpa_kernel(
-            SDPBackend.MATH
-        ):  # as in the pass: a checkpointed block is computed again here
+        # As in the pass: a checkpointed block is computed again here.
+        with sdpa_kernel(SDPBackend.MATH) if self.create_graph else nullcontext():
             products = torch.autograd.grad(
                 self.output,
                 list(self.inputs.values()),

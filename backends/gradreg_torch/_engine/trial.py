@@ -1,0 +1,129 @@
+"""A graph tried once: can its products be differentiated, and does one example see another?
+
+Two products with chosen columns answer, before the first penalty is trusted. A column r that is
+zero in every second example has Jᵀr = 0 there, unless examples see each other. And ‖Jᵀr‖² is
+quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a part of the backward pass
+records no graph: a gradient through it would be lost without a word.
+"""
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from gradreg_torch._engine import graph
+from gradreg_torch._engine.reverse import Reverse, sum_of_squares
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a graph showed.
+
+    Parameters
+    ----------
+    coupled : bool
+        Whether an example's output depends on another example's input.
+    once : str
+        Why a product cannot be differentiated, in words; "" where it can.
+    """
+
+    coupled: bool
+    once: str = ""
+
+
+# By a parameter that the graph leads to, and the graph's operations: a trial is made once.
+_KNOWN: Any = WeakTensorKeyDictionary()
+
+
+def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
+    """The trial of a pass with these nodes; `twice` if its products shall be differentiated."""
+    inputs = set(map(id, at_x.inputs.values()))
+    if not _can_be_read(at_x.output):
+        return Trial(graph.couples_examples(found), _by_name(found))
+    leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
+    signature = (twice, *map(_kind, found))
+    known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
+    if signature not in known or known[signature].coupled < graph.couples_examples(found):
+        known[signature] = _trial(at_x, found, leaves, twice)
+    trial: Trial = known[signature]
+    return trial
+
+
+def _kind(node: Any) -> tuple[Any, ...]:
+    """What a node does, as far as it says: operation, shapes and the axes of a reduction."""
+    shapes = tuple(tuple(m.shape) for m in node._input_metadata)
+    return type(node), shapes, getattr(node, "_saved_dim", None)
+
+
+def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
+    """Two products, each of every second example; the first of them differentiated."""
+    at_x = replace(at_x, create_graph=twice)
+    coupled, n = graph.couples_examples(found), at_x.output.shape[0]
+    once = ""
+    for parity in (1, 0) if n > 1 else (0,):
+        r = _column(at_x.output, parity)
+        try:
+            products = at_x.gradients(r, batched=False)
+            coupled = coupled or any(_not_zero(v[1 - parity :: 2]) for v in products)
+            if twice and not once:
+                once = _lost(r, products, leaves, found)
+        except (RuntimeError, NotImplementedError) as error:
+            if not twice:
+                raise
+            once = _words(found) or str(error).splitlines()[0]
+    return Trial(coupled, once)
+
+
+def _not_zero(v: Tensor) -> bool:
+    """Whether an entry is another number than 0; NaN is none."""
+    return bool(torch.nan_to_num(v, posinf=0.0, neginf=0.0).any())
+
+
+def _column(output: Tensor, parity: int) -> Tensor:
+    """A column like the output, zero in every second example."""
+    r = torch.zeros_like(output)
+    k = torch.arange(r[parity::2].numel(), device=r.device)
+    r[parity::2] = torch.cos(k + 1.0).reshape(r[parity::2].shape).to(r.dtype)
+    return r.requires_grad_()
+
+
+def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: list[Any]) -> str:
+    """What loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
+    square = torch.stack([sum_of_squares(v[None]).sum() for v in products]).sum()
+    at_r = None
+    if square.requires_grad:
+        plain = [leaf for leaf in leaves if not leaf._backward_hooks]
+        with sdpa_kernel(SDPBackend.MATH):
+            at_r, *_ = torch.autograd.grad(
+                square, [r, *plain], retain_graph=True, allow_unused=True
+            )
+    expected = 2 * float(square.detach())
+    got = 0.0 if at_r is None else float((r.detach() * at_r).double().sum())
+    numbers = 0 < expected < float("inf") and isfinite(got)
+    right = abs(got - expected) <= _tolerance(r.dtype) * expected
+    return "" if right or not numbers else _words(found) or "a function of the model"
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """16 √u: far above rounding, at most a quarter."""
+    return min(0.25, 16 * torch.finfo(dtype).eps ** 0.5)
+
+
+def _can_be_read(output: Tensor) -> bool:
+    """Whether there are values, and nothing forbids to read them."""
+    recording = output.is_cuda and torch.cuda.is_current_stream_capturing()
+    return not output.is_meta and not recording
+
+
+def _by_name(found: list[Any]) -> str:
+    """Operations that are known to have no double backward."""
+    return ", ".join(graph.without_double_backward({node.name() for node in found}))
+
+
+def _words(found: list[Any]) -> str:
+    """The same; without one, the functions of others."""
+    return _by_name(found) or ", ".join(graph.custom_functions(found))

@@ -1,0 +1,330 @@
+"""Models of which autograd, or the batch, keeps something back: the right number, or an error."""
+
+import warnings
+from functools import partial
+from types import SimpleNamespace
+
+import gradreg_torch as gt
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SEED = 0
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, t):
+        ctx.save_for_backward(t)
+        return t**3
+
+    @staticmethod
+    def backward(ctx, g):
+        (t,) = ctx.saved_tensors
+        with torch.no_grad():
+            return 3 * t**2 * g
+
+
+class CubeOnce(Cube):
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g):
+        (t,) = ctx.saved_tensors
+        return 3 * t**2 * g
+
+
+class RoundStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, t):
+        return t.round()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+def leaky_by_hand(t):
+    return torch.where(t > 0, t, t / 10)
+
+
+def detached_factor(t):
+    return t.detach() * t
+
+
+class Around(nn.Module):
+    """W₂ f(W₁ x) + W₃ x: only a part of the gradient goes through f."""
+
+    def __init__(self, f, beside=True):
+        super().__init__()
+        torch.manual_seed(SEED)
+        self.first, self.last = nn.Linear(4, 5).double(), nn.Linear(5, 3).double()
+        self.beside, self.f = nn.Linear(4, 3).double() if beside else None, f
+
+    def forward(self, x):
+        z = self.last(self.f(self.first(x)))
+        return z if self.beside is None else z + self.beside(x)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(6, 4, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+
+
+def gradients(value, model):
+    parameters = list(model.parameters())
+    found = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+    return torch.cat([g.flatten() for g in found])
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("function", [Cube, CubeOnce])
+def test_a_backward_pass_without_a_graph(function, beside, x):
+    """Reverse mode would lose all of the gradient through it, or a part, without a word."""
+    model, plain = Around(function.apply, beside), Around(lambda t: t**3, beside)
+    with pytest.raises(ValueError, match=rf"got {function.__name__}, which cannot; .* records"):
+        gt.frobreg(model, x, mode="reverse")
+    at = x.clone().requires_grad_()
+    with pytest.raises(ValueError, match=f"got {function.__name__}"):
+        gt.frobreg(model(at), at)
+    with pytest.warns(UserWarning, match=f"{function.__name__} cannot be differentiated twice"):
+        value = gt.frobreg(model, x)
+    expected = gt.frobreg(plain, x)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(
+        gradients(value, model), gradients(expected, plain), rtol=1e-7, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "f",
+    [torch.tanh, RoundStraightThrough.apply, F.relu, leaky_by_hand, detached_factor],
+    ids=["tanh", "straight-through", "relu", "leaky by hand", "detached factor"],
+)
+def test_right_functions_are_no_false_alarm(f, dtype, x):
+    model = Around(f).to(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gt.frobreg(model, x.to(dtype)).backward()
+
+
+def test_a_nonlinear_backward_pass_is_refused(x):
+    """A hook that clips gradients: Jᵀr is then no product with a Jacobian."""
+
+    class Clipped(nn.Module):
+        def forward(self, x):
+            h = 9 * x
+            h.register_hook(lambda g: g.clamp(-0.1, 0.1))
+            return h.tanh()
+
+    with pytest.raises(ValueError, match="cannot"):
+        gt.frobreg(Clipped(), x, mode="reverse")
+    with (
+        pytest.raises(ValueError, match="a backward pass that is not its derivative"),
+        pytest.warns(UserWarning, match="finite differences"),
+    ):
+        gt.frobreg(Clipped(), x)
+
+
+class BatchNormByHand(nn.Module):
+    def forward(self, x):
+        return (x - x.mean(0)) / (x.var(0) + 1e-5).sqrt()
+
+
+class MinibatchDeviation(nn.Module):
+    def forward(self, x):
+        return torch.cat([x, x.std(0).mean().expand(len(x), 1)], dim=1)
+
+
+class GraphConvolution(nn.Module):
+    def forward(self, x):
+        return x + x.roll(1, dims=0)
+
+
+class TimeFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3).double()
+
+    def forward(self, x):
+        return self.lstm(x[:, None])[0][:, 0]
+
+
+COUPLED = [BatchNormByHand, MinibatchDeviation, GraphConvolution, TimeFirst]
+
+
+def behind(layer):
+    torch.manual_seed(SEED)
+    return nn.Sequential(layer(), nn.LazyLinear(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("layer", COUPLED)
+@pytest.mark.parametrize("grad", [True, False])
+def test_examples_that_see_each_other(layer, grad, x):
+    """Where every example must be a function of itself alone, coupling of any kind is refused."""
+    model, r = behind(layer), torch.randn(6, 3, 1, dtype=torch.float64)
+    with torch.set_grad_enabled(grad):
+        model(x)
+        for call in (
+            partial(gt.frobreg, model, x),
+            partial(gt.jacreg, model, x),
+            partial(gt.spectreg, model, x, probes=r[:1], shared_probe=True),
+            partial(gt.spectreg, model, x, probes=r, batchnorm="error"),
+            partial(gt.spectreg, model, x, probes=r, batchnorm="eval"),
+        ):
+            with pytest.raises(ValueError, match="examples see each other"):
+                call()
+
+
+@pytest.mark.parametrize("layer", COUPLED)
+def test_the_derivative_of_the_whole_batch(layer, x):
+    """With batchnorm="batch" a penalty that draws its own R is that of the batch as a whole."""
+    model, r = behind(layer), torch.randn(6, 3, 1, dtype=torch.float64)
+    model(x)
+    J = torch.autograd.functional.jacobian(model, x)  # (n, k, n, i)
+    expected = torch.einsum("nk,nkbi->bi", r[:, :, 0], J).square().sum() / 6
+    torch.testing.assert_close(gt.spectreg(model, x, probes=r), expected)
+
+
+@pytest.mark.parametrize("layer", COUPLED)
+def test_differences_know_that_examples_see_each_other(layer, x):
+    model, r = behind(layer), torch.randn(6, 3, 1, dtype=torch.float64)
+    model(x)
+    found = [
+        gradients(gt.spectreg(model, x, probes=r, mode=mode), model)
+        for mode in ("reverse", "finite_difference")
+    ]
+    torch.testing.assert_close(*found, rtol=1e-7, atol=1e-7)
+    with pytest.raises(ValueError, match="expected reduction='mean' or 'sum'"):
+        gt.spectreg(model, x, probes=r, mode="finite_difference", reduction="none")
+
+
+def test_one_example_alone_sees_no_other(x):
+    assert gt.frobreg(behind(GraphConvolution), x[:1]) > 0
+
+
+def test_the_answer_for_one_model_is_not_another_s(x):
+    """The same operations with the same parameter: a mean over features, then over the batch."""
+    last = nn.Linear(4, 3).double()
+    assert gt.frobreg(lambda x: last(x - x.mean(1, keepdim=True)), x) > 0
+    with pytest.raises(ValueError, match="examples see each other"):
+        gt.frobreg(lambda x: last(x - x.mean(0, keepdim=True)), x)
+
+
+def with_batch_norm():
+    torch.manual_seed(SEED)
+    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3)).double()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_scripted_modules(x):
+    """From its second run a scripted module is one node that hides batch norm."""
+    plain, r = with_batch_norm(), torch.randn(6, 3, 1, dtype=torch.float64)
+    scripted = torch.jit.script(plain)
+    for _ in range(3):
+        scripted(x)
+    before = {name: b.clone() for name, b in plain.named_buffers()}
+    for call in (
+        partial(gt.frobreg, scripted, x),
+        partial(gt.spectreg, scripted, x, probes=r, batchnorm="eval"),
+        partial(gt.spectreg, scripted, x, probes=r, batchnorm="error"),
+    ):
+        with pytest.raises(ValueError, match=r"see each other|couples the examples"):
+            call()
+    value = gt.spectreg(scripted, x, probes=r)
+    torch.testing.assert_close(value, gt.spectreg(plain, x, probes=r))
+    gradient = gradients(value, scripted)
+    assert all(torch.equal(b, before[name]) for name, b in plain.named_buffers())
+    torch.testing.assert_close(gradient, gradients(gt.spectreg(plain, x, probes=r), plain))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_differences_do_not_see_the_kinks_of_a_scripted_module(x):
+    plain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double()
+    scripted = torch.jit.script(plain)
+    with pytest.raises(ValueError, match=r"operations that can be seen.*mode='reverse'"):
+        gt.frobreg(scripted, x, mode="finite_difference")
+
+
+class Caller:
+    def __init__(self, model):
+        self.holder = SimpleNamespace(model=model)
+
+    def __call__(self, x):
+        return self.holder.model(x)
+
+
+HIDDEN = {
+    "lambda": lambda model: lambda x: model(x),
+    "partial": lambda model: partial(lambda model, x: model(x), model),
+    "method": lambda model: model.forward,
+    "object": lambda model: Caller(model),
+    "list": lambda model: (lambda models: lambda x: models[0](x))([model]),
+}
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+@pytest.mark.parametrize("mode", ["reverse", "finite_difference"])
+def test_a_callable_moves_statistics_like_its_module(form, mode, x):
+    """A penalty by itself moves none; an objective moves them once."""
+    r = torch.randn(6, 3, 1, dtype=torch.float64)
+    model, expected = with_batch_norm(), with_batch_norm()
+    hidden = HIDDEN[form](model)
+    value = gt.spectreg(hidden, x, probes=r, mode=mode)
+    assert all(torch.equal(*pair) for pair in zip(model.buffers(), expected.buffers(), strict=True))
+    torch.testing.assert_close(value, gt.spectreg(expected, x, probes=r, mode=mode))
+    y = torch.zeros(6, dtype=torch.int64)
+    gt.objective(hidden, x, y, gt.SpectReg(mode=mode), probes=r)
+    expected(x)
+    assert all(torch.equal(*pair) for pair in zip(model.buffers(), expected.buffers(), strict=True))
+
+
+def test_a_compiled_module_in_a_lambda(x):
+    plain, r = Around(torch.tanh), torch.randn(6, 3, 1, dtype=torch.float64)
+    compiled = torch.compile(plain, backend="aot_eager")
+    expected = gradients(gt.spectreg(plain, x, probes=r), plain)
+    value = gt.spectreg(lambda x: compiled(x), x, probes=r)
+    torch.testing.assert_close(gradients(value, plain), expected)
+
+
+@pytest.mark.parametrize("mode", ["finite_difference", "one_sided_difference"])
+def test_differences_of_a_model_with_noise_of_its_own(mode, x):
+    """Noise that is not replayed: the gradient was wrong by a factor of 133."""
+    rng, model = np.random.default_rng(SEED), nn.Linear(4, 3).double()
+
+    def noisy(x):
+        return model(x + torch.from_numpy(rng.normal(scale=0.1, size=x.shape))).tanh()
+
+    with pytest.raises(ValueError, match="draws random numbers"):
+        gt.frobreg(noisy, x, mode=mode)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("mode", ["finite_difference", "one_sided_difference"])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 30.0])
+def test_differences_of_right_models_are_no_false_alarm(mode, dtype, scale, x):
+    torch.manual_seed(SEED)
+    layers = nn.Linear(4, 40), nn.Tanh(), nn.Dropout(), nn.Linear(40, 40), nn.Softplus()
+    model = nn.Sequential(*layers, nn.Linear(40, 3)).to(dtype)
+    gt.frobreg(lambda x: scale * model(x), x.to(dtype), mode=mode).backward()
+
+
+def test_inside_transforms_of_torch_func(x):
+    """`grad` in the parameters, `vmap` over an ensemble: values and gradients of the plain form."""
+    model, r = with_batch_norm().eval(), torch.randn(6, 3, 1, dtype=torch.float64)
+
+    def penalty(parameters):
+        run = partial(torch.func.functional_call, model, parameters)
+        return gt.spectreg(run, x, probes=r)
+
+    parameters = dict(model.named_parameters())
+    found = torch.func.grad(penalty)(parameters)
+    expected = gradients(gt.spectreg(model, x, probes=r), model)
+    torch.testing.assert_close(torch.cat([g.flatten() for g in found.values()]), expected)
+    several = {n: torch.stack([p, 2 * p, 3 * p]).detach() for n, p in parameters.items()}
+    each = [penalty({n: p[i] for n, p in several.items()}) for i in range(3)]
+    torch.testing.assert_close(torch.func.vmap(penalty)(several), torch.stack(each))
