@@ -16,7 +16,8 @@ def rows_of_logits(z: Tensor) -> Tensor:
         raise ValueError(
             f"expected logits with shape (n, k), got {tuple(z.shape)}; a class axis is needed "
             "here: reshape the model's output, one row an example; for an output at every pixel or "
-            "token pass the loss as a function, loss=torch.nn.functional.cross_entropy"
+            "token use doubleback with a loss, "
+            "loss=lambda z, y: F.cross_entropy(z, y, reduction='none').flatten(1).mean(1)"
         )
     return z
 
@@ -68,7 +69,8 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
             f"expected per-example losses with shape ({n},), got {came}; pass reduction='none' "
-            "to the loss: the loss of a batch mean makes DoubleBack 1/B² of itself"
+            "to the loss (the loss of a batch mean makes DoubleBack 1/B² of itself), and take the "
+            "mean over pixels or tokens with .flatten(1).mean(1)"
         )
     return values
 

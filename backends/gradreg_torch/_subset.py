@@ -14,6 +14,9 @@ from gradreg_torch._engine.inputs import Inputs, by_name
 class Subset:
     """Some examples of a batch, and the others.
 
+    Of several inputs, tensors whose first axis is the batch are cut: as long as the inputs that are
+    differentiated. What else the model takes (a shared table, a flag, None) is handed on whole.
+
     Parameters
     ----------
     rows, rest : Tensor
@@ -28,19 +31,19 @@ class Subset:
     others: Inputs
 
     @classmethod
-    def drawn(cls, x: Inputs, fraction: float, generator: torch.Generator) -> "Subset":
-        """round(fraction · n) examples, at least one, all sets of as many alike likely."""
-        first = cls.example(x)
+    def drawn(
+        cls, x: Inputs, first: Tensor, fraction: float, generator: torch.Generator
+    ) -> "Subset":
+        """round(fraction · n) examples, at least one, all sets of as many alike likely.
+
+        `first` is an input that is differentiated: it has n and the device.
+        """
         n = first.shape[0]
         order = torch.randperm(n, generator=generator, device=generator.device)
         order = order.to(first.device, non_blocking=True)
         k = max(1, round(fraction * n))
-        return cls(order[:k], order[k:], taken(x, order[:k]), taken(x, order[k:]))
-
-    @staticmethod
-    def example(x: Inputs) -> Tensor:
-        """An input, for batch size and device."""
-        return next(iter(by_name(x).values()))
+        rows, rest = order[:k], order[k:]
+        return cls(rows, rest, taken(x, rows, n), taken(x, rest, n))
 
     @property
     def scale(self) -> float:
@@ -55,10 +58,12 @@ class Subset:
         return torch.cat([part, others])[torch.argsort(order)]
 
 
-def taken(x: Inputs, rows: Tensor) -> Any:
-    """These examples, in the form of x."""
+def taken(x: Inputs, rows: Tensor, n: int) -> Any:
+    """These examples of n, in the form of x."""
     if isinstance(x, Tensor):
         return x[rows]
-    if isinstance(x, Mapping):
-        return {name: t[rows] for name, t in x.items()}
-    return tuple(t[rows] for t in x)
+    cut = {
+        name: t[rows] if isinstance(t, Tensor) and t.ndim > 0 and t.shape[0] == n else t
+        for name, t in by_name(x).items()
+    }
+    return cut if isinstance(x, Mapping) else tuple(cut.values())

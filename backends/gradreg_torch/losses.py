@@ -1,5 +1,6 @@
 """The loss of one example and its ∂L/∂z, never detached; the formulas of `gradreg_ref.losses`."""
 
+from math import isfinite
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.checks import LossFunction
+from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single
 
 Loss = str | LossFunction
@@ -92,7 +94,7 @@ def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
 
 def loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
-    if torch.compiler.is_compiling():  # where autograd.grad is refused
+    if is_functional():  # where autograd.grad is refused
         return torch.func.grad(total)(output, y, loss)
     (R,) = torch.autograd.grad(total(output, y, loss), output, create_graph=True)
     return R
@@ -110,4 +112,14 @@ def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     value = loss(output, y)
     if not isinstance(value, Tensor) or value.ndim != 0:
         raise ValueError("expected the training loss to be a scalar; take its batch mean")
+    if output.requires_grad and not value.requires_grad:
+        raise ValueError(
+            "expected a training loss with a graph, got one that requires no grad; look for "
+            "detach(), no_grad or item() in the loss"
+        )
+    if reads and not isfinite(value.detach()):
+        raise ValueError(
+            "expected a finite training loss, got NaN or infinity at finite logits; look for a "
+            "logarithm or a division at 0 in the loss, or labels that it ignores altogether"
+        )
     return value

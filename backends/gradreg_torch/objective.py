@@ -8,7 +8,7 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of
+from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, select
 from gradreg_torch._engine.model import Model, require_finite_pass, require_output
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
@@ -78,19 +78,23 @@ def objective(
             "one here and add the others to the loss: frobreg(model, x), say"
         )
     options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
-    options |= {"wrt": wrt, "check_values": check_values}
-    reads = reads_values(by_name(x), check_values)
+    given = {"wrt": wrt, "check_values": check_values}
+    options |= {name: value for name, value in given.items() if value is not None}
+    differentiated = by_name(x)
+    if unlabelled is None:
+        differentiated = select(differentiated, (penalty.options | options).get("wrt"))
+    reads = reads_values(differentiated, check_values)
     if unlabelled is not None:
         _arguments.no_labels(penalty)
-        output = plain_pass(model, x, reads)
+        output = plain_pass(model, x, differentiated, reads)
         penalised = penalty(model, unlabelled, **options)
     elif not penalty.in_training() or (
         penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
     ):  # the loss then has a pass of its own
-        output = plain_pass(model, x, reads)
+        output = plain_pass(model, x, differentiated, reads)
         penalised = penalty(model, x, y, **options)
     elif not penalty.due():
-        output, penalised = plain_pass(model, x, reads), penalty.zero(x)
+        output, penalised = plain_pass(model, x, differentiated, reads), penalty.zero(x, **options)
     elif penalty.fraction < 1:
         output, penalised = in_part(model, x, y, penalty, options)
     else:
@@ -99,13 +103,14 @@ def objective(
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
 
-def plain_pass(model: Callable[..., Tensor], x: Inputs, reads: bool) -> Tensor:
+def plain_pass(
+    model: Callable[..., Tensor], x: Inputs, differentiated: Named, reads: bool
+) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
-    inputs = by_name(x)
-    output = Model(model, x)(inputs)
-    require_output(output, first_of(inputs).shape[0], grad=False)
+    output = Model(model, x)(by_name(x))
+    require_output(output, first_of(differentiated).shape[0], grad=False)
     if reads:
-        require_finite_pass(inputs, output, model)
+        require_finite_pass(differentiated, output, model)
     plain: Tensor = output
     return plain
 
@@ -114,7 +119,7 @@ def in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""
-    part = penalty.subset(x)
+    part = penalty.subset(x, **options)
     # In each pass batch norm would have statistics of its own.
     options["batchnorm"] = "error"
     value, output = penalty.of_part(model, part, y, update_statistics=True, **options)

@@ -17,6 +17,7 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
+from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single
 from gradreg_torch._subset import Subset
 
@@ -44,8 +45,8 @@ class Penalty(nn.Module):
 
     Notes
     -----
-    ``state_dict()`` holds the step and the state of the generator: a resumed run goes on bit for
-    bit.
+    ``state_dict()`` holds the state of the generator, and with `every` the step, as tensors: a
+    resumed run goes on bit for bit. A penalty that has neither saves nothing.
     """
 
     R: ClassVar[Callable[..., Contraction]]
@@ -85,11 +86,11 @@ class Penalty(nn.Module):
         if not self.in_training():
             return self.evaluated(model, x, y, **options).penalty
         if not self.due():
-            return self.zero(x)
+            return self.zero(x, **options)
         if self.fraction == 1:
             return self.every * self.evaluated(model, x, y, **options).penalty
         _arguments.model_for_fraction(model)
-        return self.of_part(model, self.subset(x), y, **options).penalty
+        return self.of_part(model, self.subset(x, **options), y, **options).penalty
 
     def evaluated(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any
@@ -115,16 +116,18 @@ class Penalty(nn.Module):
         self.step += 1
         return (self.step - 1) % self.every == 0
 
-    def zero(self, x: Inputs) -> Tensor:
+    def zero(self, x: Inputs, **options: Any) -> Tensor:
         """The penalty of a step that has none."""
-        first = Subset.example(x)
-        shape = (first.shape[0],) if self.options.get("reduction") == "none" else ()
+        options = self.options | options
+        first = first_of(select(by_name(x), options.get("wrt")))
+        shape = (first.shape[0],) if options.get("reduction") == "none" else ()
         return at_least_single(first.new_zeros(shape))
 
-    def subset(self, x: Inputs) -> Subset:
+    def subset(self, x: Inputs, **options: Any) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        return Subset.drawn(x, self.fraction, self.generator)
+        first = first_of(select(by_name(x), (self.options | options).get("wrt")))
+        return Subset.drawn(x, first, self.fraction, self.generator)
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any
@@ -144,21 +147,33 @@ class Penalty(nn.Module):
         del loss
         return {}
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Step and generator, for ``state_dict()``."""
-        state = None if self.generator is None else self.generator.get_state()
-        return {"step": self.step, "generator": state}
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Tensors only: the step where it matters, and the state of the generator."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.update({prefix + name: t for name, t in self._state().items()})
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """From ``load_state_dict()``."""
-        if (state["generator"] is None) != (self.generator is None):
-            raise ValueError(
-                "expected a penalty with a generator like the one saved (or without, like it); "
-                f"make {type(self).__name__} with the same options before loading"
+    def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
+        """The same back, without a key too many or too few."""
+        _, strict, missing, unexpected, errors = rest
+        own = {prefix + name for name in self._state()}
+        given = {key for key in (prefix + "step", prefix + "generator") if key in state}
+        missing += sorted(own - given)
+        unexpected += sorted(given - own) if strict else []
+        try:
+            if prefix + "step" in own & given:
+                self.step = int(state[prefix + "step"])
+            if prefix + "generator" in own & given and self.generator is not None:
+                self.generator.set_state(state[prefix + "generator"].cpu())
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            errors.append(
+                f"expected the state of {self!r} as state_dict() saved it, got another: {error}; "
+                "make the penalty with the same options, and load what it saved"
             )
-        self.step = state["step"]
-        if self.generator is not None:
-            self.generator.set_state(state["generator"].cpu())
+
+    def _state(self) -> dict[str, Tensor]:
+        """What a resumed run needs to go on bit for bit."""
+        state = {} if self.generator is None else {"generator": self.generator.get_state()}
+        return state | ({"step": torch.tensor(self.step)} if self.every > 1 else {})
 
     def extra_repr(self) -> str:
         """The options, as they were given."""

@@ -73,8 +73,8 @@ def all_subsets(monkeypatch, k, run):
         rest = [b for b in range(5) if b not in rows]
         part = [torch.tensor(rows), torch.tensor(rest, dtype=torch.long)]
 
-        def drawn(x, fraction, generator, part=part):
-            return Subset(*part, *(taken(x, p) for p in part))
+        def drawn(x, first, fraction, generator, part=part):
+            return Subset(*part, *(taken(x, p, 5) for p in part))
 
         monkeypatch.setattr(Subset, "drawn", drawn)
         found.append(run())
@@ -147,7 +147,7 @@ def test_a_fraction_of_dicts_and_tuples():
 def test_every_example_is_as_likely():
     g, counts = rng(), torch.zeros(5)
     for _ in range(2000):
-        counts[Subset.drawn(X, 0.4, g).rows] += 1
+        counts[Subset.drawn(X, X, 0.4, g).rows] += 1
     # 2000 draws of 2 in 5: mean 800, standard deviation 22; five of them.
     assert (counts - 800).abs().max() < 110
 
@@ -224,8 +224,59 @@ def test_a_resumed_run_goes_on_bit_for_bit():
     for a, b in zip(model.parameters(), resumed[0].parameters(), strict=True):
         assert torch.equal(a, b)
     assert penalty.step == resumed[1].step == 9
-    with pytest.raises(ValueError, match="expected a penalty with a generator like the one saved"):
-        gt.FrobReg().load_state_dict(penalty.state_dict())
+
+
+def test_the_state_is_made_of_tensors_and_is_none_where_there_is_none():
+    """As safetensors needs it; and a checkpoint from before the penalty loads."""
+    state = parts(7)[1].state_dict()
+    assert {name: type(value) for name, value in state.items()} == {
+        "generator": torch.Tensor,
+        "step": torch.Tensor,
+    }
+    assert not gt.FrobReg().state_dict()
+    assert list(gt.SpectReg(generator=rng(1)).state_dict()) == ["generator"]
+
+
+def test_a_state_of_another_penalty_gets_a_sentence():
+    penalty = parts(7)[1]
+    state = penalty.state_dict()
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*"generator", "step"'):
+        gt.FrobReg().load_state_dict(state)
+    with pytest.raises(RuntimeError, match=r'Missing key.*"step"'):
+        penalty.load_state_dict({"generator": state["generator"]})
+    for name, value in {"generator": torch.zeros(3), "step": "x", "step ": None}.items():
+        with pytest.raises(RuntimeError, match=r"as state_dict.. saved it, got another"):
+            penalty.load_state_dict(state | {name.strip(): value})
+
+
+@pytest.mark.parametrize("form", ["tuple", "dict"])
+def test_a_part_leaves_alone_what_is_no_example(form):
+    """A table that all examples share, a flag and None were cut with the batch."""
+    table, model, n = torch.randn(9, 4, generator=rng(2), dtype=torch.float64), mlp(), len(X)
+    seen = []
+
+    def f(x, table, flag=None, ids=None):
+        seen.append((len(x), len(table), flag, len(ids)))
+        return model(x + table[ids])
+
+    ids = torch.arange(n)
+    x = (X, table, None, ids) if form == "tuple" else {"ids": ids, "x": X, "table": table}
+    wrt = 0 if form == "tuple" else "x"
+    penalty = gt.FrobReg(fraction=0.5, generator=rng(3), wrt=wrt)
+    got = gt.objective(f, x, Y, penalty)
+    torch.testing.assert_close(got.logits, model(X + table[:n]))
+    assert {(rows, cut) for rows, _, _, cut in seen} == {(n // 2, n // 2), (n - n // 2, n - n // 2)}
+    assert all(shared == 9 for _, shared, _, _ in seen)
+
+
+def test_a_step_without_penalty_has_the_dtype_of_what_is_differentiated():
+    """Integer ids first in a dict made an integer zero."""
+    penalty = gt.FrobReg(every=2, wrt="x")
+    x = {"ids": torch.arange(len(X)), "x": X}
+    run = lambda ids, x: mlp()(x) + 0 * ids[:, None]  # noqa: E731
+    first, second = (penalty(run, x) for _ in range(2))
+    assert second == 0
+    assert first.dtype == second.dtype
 
 
 def test_unlabelled_inputs_are_penalised_instead():

@@ -129,10 +129,12 @@ class Differences:
         found = graph.nodes(logits)
         graph.require_seen(found)
         if left := kinks(found):
+            once = graph.without_double_backward(left)
+            remedy = graph.remedy(once[0]) if once else "mode='reverse'"
             raise ValueError(
                 f"expected kinks that finite differences can hold open, got "
                 f"{', '.join(sorted(left))}: a jump of the gradient divided by the step swamps it; "
-                "pass mode='reverse'"
+                f"use {remedy}"
             )
         return logits
 

@@ -28,6 +28,7 @@ BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
 NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
 REMEDIES = {
+    "cdist": "the distance by elementary operations: (x[:, None] - y).abs().sum(-1) for p=1",
     "a cuDNN recurrent layer": "torch.backends.cudnn.flags(enabled=False)",
     "a part compiled by torch.compile": "the plain model, with the whole step compiled",
     "scaled dot-product attention": "torch.nn.attention.sdpa_kernel(SDPBackend.MATH)",
@@ -125,13 +126,19 @@ def require_input_gradient(names: set[str]) -> None:
 
 def no_double_backward(operation: str) -> str:
     """What to do about an operation that cannot be differentiated twice."""
-    known = operation in {*NO_DOUBLE_BACKWARD.values(), *REMEDIES}
-    own = None if known else "a backward pass of operations that autograd records"
-    remedy = REMEDIES.get(operation, own)
     return (
         f"expected a model that can be differentiated twice, got {operation}, which cannot; "
-        "pass the model with mode='finite_difference'" + (f", or use {remedy}" if remedy else "")
+        f"pass the model with mode='finite_difference', or use {remedy(operation)}"
     )
+
+
+def remedy(operation: str) -> str:
+    """What to use in place of an operation that cannot be differentiated twice."""
+    if operation in REMEDIES:
+        return REMEDIES[operation]
+    if operation in NO_DOUBLE_BACKWARD.values():
+        return "elementary operations in its place"
+    return "a backward pass of operations that autograd records"
 
 
 def saved_tensor_hooks() -> Any:

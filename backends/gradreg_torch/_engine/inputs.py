@@ -19,6 +19,12 @@ def by_name(x: Any) -> Named:
         return {0: x}
     if isinstance(x, Mapping) and x:
         return dict(x)
+    if hasattr(x, "_fields"):  # a namedtuple, PackedSequence among them
+        raise TypeError(
+            f"expected x to be a tensor, or a tuple or dict of tensors, got {type(x).__name__}, "
+            "which a model may take whole or in parts; pass tuple(x) for model(*x), x._asdict() "
+            "for model(**x), or a lambda that makes one of its tensors"
+        )
     if isinstance(x, tuple | list) and x:
         return dict(enumerate(x))
     raise TypeError(
@@ -36,6 +42,12 @@ def select(named: Named, wrt: Wrt) -> Named:
     floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if len(named) == 1:
         return named
+    if not floating:
+        raise ValueError(
+            f"expected an input of a floating dtype among {list(named)}, got none; a model of "
+            "tokens is differentiated in their embeddings: pass those as x, with "
+            "lambda x: model(inputs_embeds=x), say"
+        )
     if len(floating) != 1:
         raise ValueError(
             f"expected wrt= to say which inputs to differentiate, as {len(floating)} of "
@@ -65,10 +77,23 @@ def require_differentiable(name: str | int, x: Any) -> None:
     """Raise unless x is a tensor (n, …), n >= 1, of a real floating dtype."""
     if not isinstance(x, Tensor):
         raise TypeError(f"expected input {name!r} to be a tensor, got {type(x).__name__}")
+    if x.is_complex():
+        raise TypeError(
+            f"expected input {name!r} of a real floating dtype, got {x.dtype}; pass "
+            "torch.view_as_real(x), and a model that begins with torch.view_as_complex"
+        )
     if not x.is_floating_point():
         raise TypeError(
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
             ".float(), and for token models differentiate the embeddings"
+        )
+    if x.is_nested or x.layout != torch.strided:
+        kind, dense = (
+            ("nested", "to_padded_tensor(0.0)") if x.is_nested else (x.layout, "to_dense()")
+        )
+        raise TypeError(
+            f"expected input {name!r} as a dense tensor, got {kind}; pass x.{dense}, and a model "
+            "that makes of it what it needs"
         )
     if not is_functional() and x.is_inference():
         raise ValueError(
@@ -88,6 +113,8 @@ def own(x: Tensor) -> Tensor:
     A computed x stays in its graph, for J depends on parameters through it and the penalty's
     gradient must too; the view is a variable of its own, also where one input depends on another.
     """
+    if 0 in x.stride():
+        x = x.contiguous()  # `expand` makes entries of one memory, which forward mode refuses
     if computed(x):
         return x.view_as(x)
     # `torch.func` makes variables of its own.

@@ -1,7 +1,7 @@
 """How a penalty runs the user's model: in its form, on copies of its buffers, and repeatedly."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,12 +58,12 @@ class Model:
             args, kwargs = in_form(self.x, by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if not buffers:
-                return self.function(*args, **kwargs)
+                return logits_of(self.function(*args, **kwargs))
             if torch.compiler.is_compiling():
                 own = {name: buffer for (_, name), buffer in buffers.items()}
-                return torch.func.functional_call(self.modules[0], own, args, kwargs)
+                return logits_of(torch.func.functional_call(self.modules[0], own, args, kwargs))
             with swapped(self.modules, buffers):
-                return self.function(*args, **kwargs)
+                return logits_of(self.function(*args, **kwargs))
 
     def buffers(self) -> Buffers | None:
         """Copies of the buffers of modules in training mode; they move in a pass."""
@@ -87,6 +87,15 @@ class Model:
         with torch.no_grad():
             for key, value in buffers.items():
                 own[key].copy_(value.detach())
+
+
+def logits_of(output: Any) -> Any:
+    """The logits of a result that has several parts and names them, as `transformers` does."""
+    if isinstance(output, Tensor):
+        return output
+    named = output.get("logits") if isinstance(output, Mapping) else None
+    found = getattr(output, "logits", named)
+    return found if isinstance(found, Tensor) else output
 
 
 def copied(buffers: Buffers | None) -> Buffers | None:
@@ -161,7 +170,7 @@ def require_output(z: Any, n: int, *, grad: bool) -> None:
     if not isinstance(z, Tensor):
         raise TypeError(
             f"expected the model to return a tensor of logits, got {type(z).__name__}; "
-            "wrap it, for example lambda x: model(x).logits"
+            "wrap it, for example lambda x: model(x)[0]"
         )
     if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
         raise ValueError(
@@ -184,7 +193,10 @@ def require_finite_pass(inputs: dict[str | int, Tensor], z: Tensor, model: Any) 
     require_finite("input", inputs)
     if not all_finite(z):
         require_finite("parameter", named_parameters(model))
-        require_finite("output", {"logits": z})
+        raise ValueError(
+            "expected output 'logits' finite, got NaN or infinity; to mask logits use a large "
+            "finite number (-1e4, say) in place of infinity, or pass check_values=False"
+        )
 
 
 def named_parameters(model: Any) -> dict[str | int, Tensor]:
