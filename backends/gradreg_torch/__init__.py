@@ -5,6 +5,7 @@ The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)
 """
 
 from gradreg_torch._engine import BATCHNORM, MODES
+from gradreg_torch.check import check_model
 from gradreg_torch.confidence_penalty import confidence_penalty
 from gradreg_torch.contract import Contract, contract
 from gradreg_torch.doubleback import DoubleBack, doubleback
@@ -31,6 +32,7 @@ __all__ = [
     "Onehot",
     "Penalty",
     "SpectReg",
+    "check_model",
     "confidence_penalty",
     "contract",
     "doubleback",

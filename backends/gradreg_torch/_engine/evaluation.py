@@ -108,6 +108,16 @@ def eager(call: Call, mode: str) -> Linearised:
     return Differences(at_x, model, before, mode, coupled, bool(kinks(found)), call.reads)
 
 
+def couples_examples(call: Call) -> bool:
+    """Whether one example's logits depend on another's x, in a pass of its own."""
+    assert isinstance(call.model, Model)
+    with torch.enable_grad(), visible(call.model.modules, call.model.function):
+        copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
+        output = call.accept(call.model(copies, call.model.buffers()))
+        at_x = Reverse(output, call.inputs, False, call.reads)
+        return tried(at_x, graph.nodes(output), twice=False).coupled
+
+
 def of_logits(call: Call) -> Reverse:
     """The pass that the user has made: logits with their graph."""
     at_x = Reverse(call.accept(call.model), call.inputs, call.create_graph, call.reads)

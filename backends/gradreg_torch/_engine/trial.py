@@ -45,9 +45,10 @@ def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     if not _can_be_read(at_x.output):
         return Trial(graph.couples_examples(found), _by_name(found))
     leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
-    signature = (twice, *map(_kind, found))
+    by_graph = graph.couples_examples(found)
+    signature = (twice, by_graph, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
-    if signature not in known or known[signature].coupled < graph.couples_examples(found):
+    if signature not in known:
         known[signature] = _trial(at_x, found, leaves, twice)
     trial: Trial = known[signature]
     return trial

@@ -1,0 +1,108 @@
+"""The penalty's parameter gradient, held against differences of the penalty's own value.
+
+Nothing is differentiated twice to judge a double backward: D = (P(θ + hδ) − P(θ − hδ)) / 2h along
+directions δ, in float64, with h small enough for few ReLUs to switch on the way.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+STEP = 1e-6  # of every parameter's own size
+LIMIT = 1e-3  # of the derivative: differences are good to about 1e-8 here
+Parameters = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A derivative along one direction.
+
+    Parameters
+    ----------
+    got, expected : float
+        ⟨g, δ⟩ of the gradient g, and D by differences.
+    uncertain : float
+        By how much D may be off: rounding, and how far D with a quarter of the step is from D.
+    scale : float
+        What a difference counts against.
+    """
+
+    got: float
+    expected: float
+    uncertain: float
+    scale: float
+
+    @property
+    def off(self) -> float:
+        """|⟨g, δ⟩ − D| as a part of the derivative."""
+        return abs(self.got - self.expected) / self.scale if self.scale > 0 else 0.0
+
+    @property
+    def right(self) -> bool | None:
+        """None where the differences are too uncertain to say."""
+        if self.off <= LIMIT:
+            return True
+        sure = abs(self.got - self.expected) > 4 * self.uncertain
+        return False if sure else None
+
+
+@contextmanager
+def in_float64(modules: tuple[nn.Module, ...]) -> Iterator[None]:
+    """Inside it parameters and buffers are in float64; afterwards their own, bit for bit."""
+    tensors = {t for m in modules for t in (*m.parameters(), *m.buffers()) if t.is_floating_point()}
+    kept = [(t, t.data, t.grad) for t in tensors]
+    try:
+        for t, data, _ in kept:
+            t.grad = None
+            t.data = data.double()
+        yield
+    finally:
+        for t, data, grad in kept:
+            t.data = data
+            t.grad = grad
+
+
+def directions(parameters: Parameters, seed: int) -> Parameters:
+    """A random direction, each tensor of the size of its parameter."""
+    found = {}
+    for i, (name, p) in enumerate(parameters.items()):
+        generator = torch.Generator().manual_seed(1000 * seed + i)
+        noise = torch.randn(p.shape, generator=generator, dtype=torch.float64)
+        size = p.detach().double().square().mean().sqrt().cpu()
+        found[name] = (noise * (size if size > 0 else 1.0)).to(p.device, p.dtype)
+    return found
+
+
+def compared(
+    value: Callable[[], float], parameters: Parameters, gradient: Parameters, delta: Parameters
+) -> Compared:
+    """The gradient along δ, and differences of the value."""
+    got = sum(float((gradient[n] * d).sum()) for n, d in delta.items())
+    size = sum(float((gradient[n] * d).square().sum()) for n, d in delta.items()) ** 0.5
+    whole = _difference(value, parameters, delta, STEP)
+    quarter = _difference(value, parameters, delta, STEP / 4)
+    rounding = 16 * torch.finfo(torch.float64).eps * abs(value()) / STEP
+    uncertain = rounding + abs(whole - quarter)
+    return Compared(got, whole, uncertain, max(abs(got), abs(whole), size / 10))
+
+
+def _difference(
+    value: Callable[[], float], parameters: Parameters, delta: Parameters, h: float
+) -> float:
+    """(P(θ + hδ) − P(θ − hδ)) / 2h; θ is θ again afterwards, bit for bit."""
+    kept = {name: parameters[name].detach().clone() for name in delta}
+    found = []
+    try:
+        for sign in (1, -1):
+            with torch.no_grad():
+                for name, d in delta.items():
+                    parameters[name].copy_(kept[name] + sign * h * d)
+            found.append(value())
+    finally:
+        with torch.no_grad():
+            for name, p in kept.items():
+                parameters[name].copy_(p)
+    return (found[0] - found[1]) / (2 * h)

@@ -1,0 +1,65 @@
+"""What a check may not change: parameters, buffers, gradients, modes, hooks, random states."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradreg_torch._engine.model import random_state, set_random_state
+
+State = dict[str, Any]
+
+
+def state(modules: tuple[nn.Module, ...], generator: torch.Generator | None) -> State:
+    """Of modules and the random generators, to compare or to go back to."""
+    parts = [part for module in modules for part in module.modules()]
+    parameters = [p for module in modules for p in module.parameters()]
+    return {
+        "parameters": [p.detach().clone() for p in parameters],
+        "gradients": [None if p.grad is None else p.grad.clone() for p in parameters],
+        "requires_grad": [p.requires_grad for p in parameters],
+        "buffers": [b.clone() for module in modules for b in module.buffers()],
+        "training mode": [part.training for part in parts],
+        "hooks": [(len(part._forward_hooks), len(part._backward_hooks)) for part in parts],
+        "torch's random state": torch.get_rng_state(),
+        "the generator's state": None if generator is None else generator.get_state(),
+    }
+
+
+def changed(before: State, after: State) -> list[str]:
+    """The names of what differs."""
+    return [name for name, value in before.items() if not _same(value, after[name])]
+
+
+@contextmanager
+def kept(
+    modules: tuple[nn.Module, ...], generator: torch.Generator | None, x: Tensor
+) -> Iterator[Callable[[], None]]:
+    """Gives a function that takes buffers and random states back to now; runs it at the end."""
+    buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
+    own = None if generator is None else generator.get_state()
+    random = random_state(x)
+
+    def back() -> None:
+        with torch.no_grad():
+            for b, value in buffers:
+                b.copy_(value)
+        set_random_state(random, x)
+        if generator is not None and own is not None:
+            generator.set_state(own)
+
+    try:
+        yield back
+    finally:
+        back()
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, entry by entry."""
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.equal(a, b)
+    return type(a) is type(b) and bool(a == b)
