@@ -111,7 +111,9 @@ class _Check:
     @property
     def parameters(self) -> dict[str, Tensor]:
         """Those that are trained, by name."""
-        named = {n: p for m in self.modules for n, p in m.named_parameters() if p.requires_grad}
+        named: dict[str, Tensor] = {
+            n: p for m in self.modules for n, p in m.named_parameters() if p.requires_grad
+        }
         if not named:
             raise ValueError(
                 "expected a model with parameters to train, got none that can be found; pass the "

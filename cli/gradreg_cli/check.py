@@ -1,0 +1,126 @@
+"""``gradreg check``: a penalty on your own torch model, before it trains."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from gradreg_ref import checks
+from gradreg_ref.penalties import PENALTIES
+
+EXAMPLES = """examples:
+  gradreg check model.py:build --input 8x3x32x32
+  gradreg check package.models:Net --input 8x784 --penalty doubleback --mode reverse
+"""
+# What a name alone makes: a function of the Jacobian, without an R of the user's.
+KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser(
+        "check",
+        help="check a penalty on your own torch model before it trains",
+        description="Check a penalty on a torch model with random inputs and labels: its gradient "
+        "against differences of its value, which examples see each other, what a step costs.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "model", help="file.py:name or package.module:name of a module, or of what builds one"
+    )
+    command.add_argument(
+        "--input", required=True, type=shape, metavar="8x3x32x32", help="shape of a batch"
+    )
+    command.add_argument("--penalty", choices=KINDS, help="default: spectreg")
+    command.add_argument("--mode", default="auto", help="of the penalty (default: auto)")
+    command.add_argument("--device", default="cpu", help="of torch (default: cpu)")
+    command.add_argument("--eval", action="store_true", help="the model in evaluation mode")
+    command.add_argument("--seed", type=int, default=0, help="of inputs and probes (default: 0)")
+    command.set_defaults(run=run)
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """8x3x32x32 as a tuple."""
+    parts = text.lower().split("x")
+    if len(parts) < 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers with x between them, the batch first, got {text!r}; "
+            "for example 8x3x32x32"
+        )
+    return tuple(map(int, parts))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; 1 where something is wrong."""
+    from gradreg_verify.frameworks.registry import load
+
+    backend = load("torch").capabilities()  # says what to install
+    checks.choice("--device", arguments.device, backend.devices)
+    checks.choice("--mode", arguments.mode, backend.modes)
+    import gradreg_torch
+    import torch
+
+    from gradreg_verify.subject.locate import locate
+
+    torch.manual_seed(arguments.seed)
+    model = built(locate(arguments.model), arguments.model).to(arguments.device)
+    model.train(not arguments.eval)
+    x = torch.randn(arguments.input, device=arguments.device)
+    z = logits(model, x)
+    row = PENALTIES[arguments.penalty or ("frobreg" if z[0].numel() == 1 else "spectreg")]
+    options: dict[str, Any] = {"mode": arguments.mode}
+    if row.probes == "always":
+        options["generator"] = torch.Generator(arguments.device).manual_seed(arguments.seed)
+    # Labels 0, 1, … where there are classes.
+    y = torch.arange(len(x)).to(x.device) % z.shape[1] if z.ndim == 2 and z.shape[1] > 1 else None
+    try:
+        penalty = getattr(gradreg_torch, row.title)(**options)
+        report = gradreg_torch.check_model(model, x, y, penalty)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    print(report)
+    return 0 if report.ok else 1
+
+
+def built(found: Any, name: str) -> Any:
+    """The module itself, or what a function or class without arguments makes."""
+    from torch import nn
+
+    model = found if isinstance(found, nn.Module) else made_by(found, name)
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"expected {name} to be or to build a torch.nn.Module, got {type(model).__name__}"
+        )
+    return model
+
+
+def made_by(found: Callable[[], Any], name: str) -> Any:
+    """What it returns; an error of its own as a sentence."""
+    try:
+        return found()
+    except Exception as error:
+        raise ValueError(
+            f"expected {name}() to build a model without arguments, but it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def logits(model: Any, x: Any) -> Any:
+    """The model's output at x; an error of its own as a sentence."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            z = model(x)
+    except Exception as error:
+        raise ValueError(
+            f"expected a model of x {tuple(x.shape)}, but it raised {type(error).__name__}: "
+            f"{str(error).splitlines()[0]}; say another --input"
+        ) from error
+    z = getattr(z, "logits", z)
+    if not isinstance(z, torch.Tensor) or z.ndim == 0 or len(z) != len(x):
+        raise ValueError(
+            f"expected a model that returns logits, one row an example, got {type(z).__name__} "
+            f"{tuple(getattr(z, 'shape', ()))}; name a function that builds one around it"
+        )
+    return z

@@ -1,0 +1,95 @@
+"""`gradreg check`: exit status 0, 1, 2, and a sentence for what cannot run."""
+
+import pytest
+from gradreg_cli import main
+
+MODELS = """
+import torch
+from torch import nn
+
+class Intermediate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, t):
+        ctx.save_for_backward(3 * t * t)
+        return t**3
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0]
+
+class Cube(nn.Module):
+    def forward(self, t):
+        return Intermediate.apply(t)
+
+def right():
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+
+def wrong():
+    return nn.Sequential(nn.Linear(4, 5), Cube(), nn.Linear(5, 3))
+
+def one_logit():
+    return nn.Linear(4, 1)
+
+def raises():
+    raise RuntimeError("no weights")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def check(tmp_path, capsys):
+    path = tmp_path / "models.py"
+    path.write_text(MODELS)
+
+    def run(name, *arguments):
+        status = main(["check", f"{path}:{name}", "--input", "6x4", *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+@pytest.mark.parametrize("penalty", ["spectreg", "frobreg", "doubleback", "jacreg", "onehot"])
+def test_a_right_model(check, penalty):
+    status, said = check("right", "--penalty", penalty)
+    assert status == 0
+    assert "ok    gradient" in said
+
+
+def test_a_wrong_model(check):
+    status, said = check("wrong")
+    assert status == 1
+    assert "WRONG gradient" in said
+    assert check("wrong", "--mode", "finite_difference")[0] == 0  # as the remedy says
+
+
+def test_one_logit_is_checked_with_frobreg(check):
+    status, said = check("one_logit")
+    assert status == 0
+    assert said.startswith("FrobReg on Linear")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["raises"], "but it raised RuntimeError: no weights"),
+        (["number"], "'int' object is not callable"),
+        (["nothing"], "expected 'nothing' in"),
+        (["right", "--input", "6x5"], r"a model of x (6, 5), but it raised RuntimeError"),
+        (["right", "--mode", "backward"], "expected --mode to be one of auto, reverse"),
+        (["right", "--device", "nope"], "expected --device to be one of cpu"),
+        (["one_logit", "--penalty", "doubleback"], "expected labels y for DoubleBack"),
+    ],
+)
+def test_what_cannot_run_is_a_sentence(check, arguments, message):
+    status, said = check(*arguments)
+    assert status == 2
+    assert message in said
+
+
+@pytest.mark.parametrize("shape", ["6", "6x", "0x4", "axb"])
+def test_a_shape_that_is_none(check, shape, capsys):
+    with pytest.raises(SystemExit):
+        check("right", "--input", shape)
+    assert "for example 8x3x32x32" in capsys.readouterr().err
