@@ -6,7 +6,7 @@ from time import perf_counter, process_time
 
 import torch
 
-TURNS = 5
+TURNS = 3
 
 
 def in_plain_steps(
