@@ -67,7 +67,7 @@ def names(model, x):
     right = gt._engine.evaluation.graph.nodes
 
     def nodes(output):
-        found.extend(node.name() for node in right(output))
+        found.extend(type(node).__name__ for node in right(output))
         return right(output)
 
     with pytest.MonkeyPatch.context() as patch:

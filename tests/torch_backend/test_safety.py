@@ -213,6 +213,19 @@ def test_the_answer_for_one_model_is_not_another_s(x):
         gt.frobreg(lambda x: last(x - x.mean(0, keepdim=True)), x)
 
 
+@pytest.mark.parametrize("fault", ["no graph", "coupled"])
+def test_a_last_layer_of_zeros_hides_nothing_for_long(fault, x):
+    """At the first step J = 0 shows nothing; at the second the trial is made again."""
+    model = Around(Cube.apply, beside=False) if fault == "no graph" else behind(BatchNormByHand)
+    model(x)
+    last = model.last if fault == "no graph" else model[1]
+    nn.init.zeros_(last.weight)
+    assert gt.frobreg(model, x, mode="reverse") == 0
+    nn.init.ones_(last.weight)
+    with pytest.raises(ValueError, match="Cube|examples see each other"):
+        gt.frobreg(model, x, mode="reverse")
+
+
 def with_batch_norm():
     torch.manual_seed(SEED)
     return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3)).double()

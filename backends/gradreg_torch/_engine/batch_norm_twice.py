@@ -152,10 +152,6 @@ class TwiceDifferentiable(TorchFunctionMode):
         return y
 
 
-def has_batch_norm(modules: tuple[nn.Module, ...]) -> bool:
-    """Whether there is batch norm in training mode in these modules."""
-    return any(
-        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-        for module in modules
-        for part in module.modules()
-    )
+def has_batch_norm(parts: tuple[nn.Module, ...]) -> bool:
+    """Whether there is batch norm in training mode among these parts of a model."""
+    return any(isinstance(p, nn.modules.batchnorm._BatchNorm) and p.training for p in parts)

@@ -148,7 +148,7 @@ class Differences:
         with (
             replayed(self.before.random, x),
             torch.autocast(x.device.type, enabled=False),
-            visible(self.model.modules, self.model.function),
+            visible(self.model),
             pieces or nullcontext(),
         ):
             copies = {name: t.clone() for name, t in inputs.items()}

@@ -12,17 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradreg_torch._engine.graph import name_of
+
 
 def parallel() -> bool:
     """Whether there is a process group."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def allowed(modules: tuple[nn.Module, ...], mode: str) -> str:
+def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     """The mode, resolved where a wrapper decides it; an error where the gradient would be wrong."""
     if not parallel():
         return mode
-    parts = [part for module in modules for part in module.modules()]
     for part in parts:
         if isinstance(part, nn.parallel.DistributedDataParallel):
             mode = under_ddp(part, mode)
@@ -49,9 +50,9 @@ def is_sharded(names: set[str]) -> bool:
 def allowed_logits(nodes: list[Any], of_model: bool) -> None:
     """A graph that reverse mode can go back through, wherever its wrapper is held."""
     for node in nodes:
-        if node.name() == "_DDPSinkBackward" and node.ddp_weakref().static_graph:
+        if name_of(node) == "_DDPSinkBackward" and node.ddp_weakref().static_graph:
             refuse_static_graph()
-        if node.name() == SHARDED and not of_model:
+        if name_of(node) == SHARDED and not of_model:
             raise ValueError(
                 "expected the model itself under FSDP2, got its logits, whose graph needs "
                 "parameters that are resharded by then; pass the model in place of logits"

@@ -48,7 +48,9 @@ def evaluate(
     if options.keys() - Options.__annotations__.keys():
         checks.option_names("a penalty", options, Options.__annotations__)
     call = checked(model, x, R, update_statistics, **options)
-    with torch.enable_grad():
+    # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
+    twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH) if twice else nullcontext():
         values, output = linearise(call).contract(R, call.chunk_size)
         if isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.modules, values)
@@ -68,7 +70,7 @@ def linearise(call: Call) -> Linearised:
         return of_logits(call)
     mode = call.mode
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        mode = distributed.allowed(call.model.modules, mode)
+        mode = distributed.allowed(call.model.parts, mode)
     if mode == "forward":
         return Forward(call.model, call.inputs, call.accept, call.reads)
     if graph.is_functional():
@@ -81,17 +83,16 @@ def linearise(call: Call) -> Linearised:
 def eager(call: Call, mode: str) -> Linearised:
     """Run the model; the graph of its output says which mode is right for it."""
     assert not isinstance(call.model, Tensor)
-    model, modules = call.model, call.model.modules
+    model = call.model
     # No pass follows one in reverse mode; others repeat buffers and random numbers.
     random = None if mode == "reverse" else random_state(first_of(call.inputs))
     before = Snapshot(model.buffers(), random)
     # Copies, as a model may work in place on what it is given.
     copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
     twice = call.create_graph and mode in ("reverse", "auto")
-    kernel = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
-    closed = twice and batch_norm_twice.has_batch_norm(modules)
+    closed = twice and batch_norm_twice.has_batch_norm(model.parts)
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
-    with visible(modules, model.function), kernel, norm:
+    with visible(model), norm:
         own = None if call.update_statistics else copied(before.buffers)
         output = call.accept(model(copies, own))
     at_x = Reverse(output, call.inputs, call.create_graph, call.reads)
@@ -111,7 +112,7 @@ def eager(call: Call, mode: str) -> Linearised:
 def couples_examples(call: Call) -> bool:
     """Whether one example's logits depend on another's x, in a pass of its own."""
     assert isinstance(call.model, Model)
-    with torch.enable_grad(), visible(call.model.modules, call.model.function):
+    with torch.enable_grad(), visible(call.model):
         copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
         output = call.accept(call.model(copies, call.model.buffers()))
         at_x = Reverse(output, call.inputs, False, call.reads)
@@ -132,7 +133,7 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
         return mode, False, []
     found = graph.nodes(at_x.output)
     distributed.allowed_logits(found, of_model=not isinstance(call.model, Tensor))
-    names = {node.name() for node in found}
+    names = {graph.name_of(node) for node in found}
     graph.require_input_gradient(names)
     if distributed.is_sharded(names):  # its hooks take no pass of ours
         return resolved(mode, ""), graph.couples_examples(found), found

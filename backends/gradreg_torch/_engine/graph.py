@@ -1,7 +1,7 @@
-"""What a graph says about the operations it was made of: which have no double backward.
+"""What a graph says about the operations it was made of.
 
-torch raises for each of them, but in the user's ``backward()`` and in its own words. Tried on torch
-2.13, on the CPU; the attention kernels and cuDNN of CUDA by their names.
+Whether they can be differentiated twice is tried (see `trial`). The names below put what was found
+into words, and decide where nothing can be tried: forward mode, the device "meta".
 """
 
 from typing import Any
@@ -35,6 +35,12 @@ REMEDIES = {
 }
 
 
+def name_of(node: Any) -> str:
+    """What torch calls the operation; by its type, which is faster, where there is one."""
+    name = type(node).__name__
+    return str(node.name()) if name == "CppFunction" else name
+
+
 def nodes(t: Tensor) -> list[Any]:
     """The nodes of the graph of t, from t down."""
     seen: dict[Any, None] = {} if t.grad_fn is None else {t.grad_fn: None}
@@ -49,13 +55,13 @@ def nodes(t: Tensor) -> list[Any]:
 
 def leaves(found: list[Any]) -> list[Tensor]:
     """The parameters, and other leaves, that these nodes lead to."""
-    return [node.variable for node in found if node.name().endswith("AccumulateGrad")]
+    return [node.variable for node in found if name_of(node).endswith("AccumulateGrad")]
 
 
 def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
     own: Any = torch.autograd.function.BackwardCFunction
-    names = {node.name().removesuffix("Backward") for node in found if isinstance(node, own)}
+    names = {name_of(node).removesuffix("Backward") for node in found if isinstance(node, own)}
     return sorted(names - {CLOSED_FORM})
 
 
@@ -79,13 +85,13 @@ def couples_examples(found: list[Any]) -> bool:
     return any(
         _examples_of_batch_norm(node) > 1  # instance norm is batch norm of one example
         for node in found
-        if node.name().startswith((*BATCH_NORM, CLOSED_FORM))
+        if name_of(node).startswith((*BATCH_NORM, CLOSED_FORM))
     )
 
 
 def _examples_of_batch_norm(node: Any) -> int:
     """How many examples a node of batch norm in training mode couples; 0 in evaluation mode."""
-    if node.name().startswith(CLOSED_FORM):
+    if name_of(node).startswith(CLOSED_FORM):
         return int(node.examples)
     return int(node._saved_input.shape[0]) if getattr(node, "_saved_training", False) else 0
 

@@ -72,31 +72,39 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def buffers_of(modules: tuple[nn.Module, ...]) -> Buffers:
-    """The buffers of modules, by the number of the module and their name."""
-    return {
-        (i, name): buffer
-        for i, module in enumerate(modules)
-        for name, buffer in module.named_buffers()
-    }
+def parts_of(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
+    """The modules and all that they are made of."""
+    return tuple(part for module in modules for part in module.modules())
+
+
+def buffers_of(parts: tuple[nn.Module, ...]) -> Buffers:
+    """The buffers of these parts, each once, by the number of a part and their name."""
+    found = {id(b): (i, name, b) for i, name, b in reversed(_places(parts))}
+    return {(i, name): b for i, name, b in reversed(found.values())}
 
 
 @contextmanager
-def swapped(modules: tuple[nn.Module, ...], buffers: Buffers) -> Iterator[None]:
-    """Inside it the modules have these buffers; afterwards their own, untouched."""
-    own = buffers_of(modules)
+def swapped(parts: tuple[nn.Module, ...], buffers: Buffers) -> Iterator[None]:
+    """Inside it the parts have these buffers; afterwards their own, untouched.
+
+    A buffer that two parts share is one buffer inside it, too.
+    """
+    own, places = buffers_of(parts), _places(parts)
     stands_in = {id(own[key]): new for key, new in buffers.items()}
-    places = [
-        (part, name, buffer)
-        for module in modules
-        for part in module.modules()
-        for name, buffer in part.named_buffers(recurse=False)
-        if id(buffer) in stands_in
-    ]
     try:
-        for part, name, buffer in places:
-            setattr(part, name, stands_in[id(buffer)])
+        for i, name, b in places:
+            setattr(parts[i], name, stands_in[id(b)])
         yield
     finally:
-        for part, name, buffer in places:
-            setattr(part, name, buffer)
+        for i, name, b in places:
+            setattr(parts[i], name, b)
+
+
+def _places(parts: tuple[nn.Module, ...]) -> list[tuple[int, str, Tensor]]:
+    """Where a buffer is: the number of the part, its name there, and the buffer."""
+    return [
+        (i, name, b)
+        for i, part in enumerate(parts)
+        for name, b in part._buffers.items()
+        if b is not None
+    ]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradreg_torch._engine.graph import saved_tensor_hooks
+from gradreg_torch._engine.graph import name_of, saved_tensor_hooks
 
 PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_),
@@ -46,12 +46,12 @@ KINKED = re.compile(
 
 def kinks(found: list[Any]) -> set[str]:
     """Names of the nodes, of these, where a derivative jumps."""
-    return {node.name() for node in found if has_kink(node)}
+    return {name_of(node) for node in found if has_kink(node)}
 
 
 def has_kink(node: Any) -> bool:
     """ELU with α = 1 and Euclidean distances have none; a recurrent layer may be made of ReLUs."""
-    name = node.name()
+    name = name_of(node)
     if name.startswith("CudnnRnn"):
         return int(node._saved_mode) == 0
     if name.startswith("Elu"):

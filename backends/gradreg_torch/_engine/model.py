@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine.batch_norm import RunningStatistics
-from gradreg_torch._engine.holding import Buffers, buffers_of, held_modules, swapped
+from gradreg_torch._engine.holding import Buffers, buffers_of, held_modules, parts_of, swapped
 from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
@@ -47,6 +47,11 @@ class Model:
         return () if torch.compiler.is_compiling() else self._held
 
     @cached_property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """These modules and all that they are made of."""
+        return parts_of(self.modules)
+
+    @cached_property
     def _held(self) -> tuple[nn.Module, ...]:
         return held_modules(self.function)
 
@@ -60,16 +65,17 @@ class Model:
             if not buffers:
                 return logits_of(self.function(*args, **kwargs))
             if torch.compiler.is_compiling():
-                own = {name: buffer for (_, name), buffer in buffers.items()}
-                return logits_of(torch.func.functional_call(self.modules[0], own, args, kwargs))
-            with swapped(self.modules, buffers):
+                module = self.modules[0]
+                own = dict(zip(dict(module.named_buffers()), buffers.values(), strict=True))
+                return logits_of(torch.func.functional_call(module, own, args, kwargs))
+            with swapped(self.parts, buffers):
                 return logits_of(self.function(*args, **kwargs))
 
     def buffers(self) -> Buffers | None:
         """Copies of the buffers of modules in training mode; they move in a pass."""
-        if not any(part.training for module in self.modules for part in module.modules()):
+        if not any(part.training for part in self.parts):
             return None
-        return copied(buffers_of(self.modules))
+        return copied(buffers_of(self.parts))
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -83,7 +89,7 @@ class Model:
 
     def keep(self, buffers: Buffers) -> None:
         """Moved buffers become those of the model."""
-        own = buffers_of(self.modules)
+        own = buffers_of(self.parts)
         with torch.no_grad():
             for key, value in buffers.items():
                 own[key].copy_(value.detach())
@@ -136,7 +142,7 @@ def set_random_state(state: Random, x: Tensor) -> None:
         torch.cuda.set_rng_state(cuda, x.device)
 
 
-def visible(modules: tuple[nn.Module, ...], function: Any) -> AbstractContextManager[Any]:
+def visible(model: Model) -> AbstractContextManager[Any]:
     """A context in which compiled parts run uncompiled.
 
     A compiled part cannot be differentiated twice, and its graph does not show what it does.
@@ -144,10 +150,9 @@ def visible(modules: tuple[nn.Module, ...], function: Any) -> AbstractContextMan
     dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
     if dynamo is None:
         return nullcontext()
-    compiled = hasattr(function, "_torchdynamo_orig_callable") or any(
+    compiled = hasattr(model.function, "_torchdynamo_orig_callable") or any(
         part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
-        for module in modules
-        for part in module.modules()
+        for part in model.parts
     )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 

@@ -1,13 +1,11 @@
 """Reverse mode: Jᵀr by vector-Jacobian products, the gradient by double backward. Exact."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from gradreg_torch._engine import checks
@@ -92,20 +90,15 @@ class Reverse:
 
     def gradients(self, r: Tensor, batched: bool) -> tuple[Tensor, ...]:
         """The same by `torch.autograd.grad`."""
-        if self.create_graph and not r.requires_grad:
-            # torch then notices a function that cannot be differentiated twice.
-            r = r.detach().requires_grad_()
-        # As in the pass: a checkpointed block is computed again here.
-        with sdpa_kernel(SDPBackend.MATH) if self.create_graph else nullcontext():
-            products = torch.autograd.grad(
-                self.output,
-                list(self.inputs.values()),
-                r,
-                create_graph=self.create_graph,
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-            )
+        products = torch.autograd.grad(
+            self.output,
+            list(self.inputs.values()),
+            r,
+            create_graph=self.create_graph,
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=batched,
+        )
         if any(product is None for product in products):
             checks.reached(self.inputs, products)
         return products

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradreg_torch._engine import graph
@@ -28,11 +27,14 @@ class Trial:
     coupled : bool
         Whether an example's output depends on another example's input.
     once : str
-        Why a product cannot be differentiated, in words; "" where it can.
+        What cannot be differentiated twice, in words; "" where all can.
+    decided : bool
+        Whether the products were numbers other than 0: at a last layer of zeros nothing shows.
     """
 
     coupled: bool
     once: str = ""
+    decided: bool = True
 
 
 # By a parameter that the graph leads to, and the graph's operations: a trial is made once.
@@ -48,9 +50,12 @@ def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     by_graph = graph.couples_examples(found)
     signature = (twice, by_graph, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
-    if signature not in known:
-        known[signature] = _trial(at_x, found, leaves, twice)
-    trial: Trial = known[signature]
+    if signature in known:
+        trial: Trial = known[signature]
+        return trial
+    trial = _trial(at_x, found, leaves, twice)
+    if trial.decided:
+        known[signature] = trial
     return trial
 
 
@@ -64,24 +69,27 @@ def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -
     """Two products, each of every second example; the first of them differentiated."""
     at_x = replace(at_x, create_graph=twice)
     coupled, n = graph.couples_examples(found), at_x.output.shape[0]
-    once = ""
+    once, decided = "", True
     for parity in (1, 0) if n > 1 else (0,):
         r = _column(at_x.output, parity)
         try:
             products = at_x.gradients(r, batched=False)
             coupled = coupled or any(_not_zero(v[1 - parity :: 2]) for v in products)
+            decided = decided and any(map(_not_zero, products))
             if twice and not once:
                 once = _lost(r, products, leaves, found)
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, NotImplementedError) as error:
             if not twice:
                 raise
             once = _words(found) or str(error).splitlines()[0]
-    return Trial(coupled, once)
+    return Trial(coupled, once, decided)
 
 
 def _not_zero(v: Tensor) -> bool:
-    """Whether an entry is another number than 0; NaN is none."""
-    return bool(torch.nan_to_num(v, posinf=0.0, neginf=0.0).any())
+    """Whether an entry is another number than 0, and all are numbers."""
+    return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
 def _column(output: Tensor, parity: int) -> Tensor:
@@ -98,10 +106,7 @@ def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: 
     at_r = None
     if square.requires_grad:
         plain = [leaf for leaf in leaves if not leaf._backward_hooks]
-        with sdpa_kernel(SDPBackend.MATH):
-            at_r, *_ = torch.autograd.grad(
-                square, [r, *plain], retain_graph=True, allow_unused=True
-            )
+        at_r, *_ = torch.autograd.grad(square, [r, *plain], retain_graph=True, allow_unused=True)
     expected = 2 * float(square.detach())
     got = 0.0 if at_r is None else float((r.detach() * at_r).double().sum())
     numbers = 0 < expected < float("inf") and isfinite(got)
@@ -122,7 +127,7 @@ def _can_be_read(output: Tensor) -> bool:
 
 def _by_name(found: list[Any]) -> str:
     """Operations that are known to have no double backward."""
-    return ", ".join(graph.without_double_backward({node.name() for node in found}))
+    return ", ".join(graph.without_double_backward({graph.name_of(node) for node in found}))
 
 
 def _words(found: list[Any]) -> str:

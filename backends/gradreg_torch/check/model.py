@@ -274,7 +274,9 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
     if len(out) == len(gradient):
         return Finding("parameters", False, text, "the Jacobian depends on none of them")
     return Finding(
-        "parameters", None, text + " (the Jacobian does not depend on a bias if all that follows is piecewise linear)"
+        "parameters",
+        None,
+        text + " (the Jacobian does not depend on a bias if all that follows is piecewise linear)",
     )
 
 
