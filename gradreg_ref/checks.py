@@ -1,4 +1,4 @@
-"""What the reference accepts; everything else gets a sentence that says what to do.
+"""Check the arguments of the reference. Errors say what was expected and what to do.
 
 Numbers are real. Only a complex step (`gradreg_ref.complex_step`) makes them complex, and its
 imaginary parts are far below rounding. An object with rules of its own for NumPy's functions
@@ -17,7 +17,7 @@ INFINITESIMAL = 2.0**-100
 
 
 def as_array(name: str, a: Any) -> Array:
-    """An array of numbers: lists and subclasses of arrays become plain arrays."""
+    """Convert lists and subclasses of arrays to a plain array of numbers."""
     if _masked(a):
         raise TypeError(
             f"expected {name} without a mask, got a masked array: a formula would count what the "
@@ -39,14 +39,14 @@ def as_array(name: str, a: Any) -> Array:
 
 
 def _masked(a: Any) -> bool:
-    """Whether a, or an entry of a list of lists, hides some of its numbers."""
+    """Return whether a masked array is in a, or in an entry of a list of lists."""
     if isinstance(a, list | tuple):
         return any(_masked(entry) for entry in a)
     return isinstance(a, np.ma.MaskedArray)
 
 
 def floating(name: str, a: Any) -> Array:
-    """A finite array of a floating dtype; a complex one only with infinitesimal imaginary parts."""
+    """Check for finite floats; a complex array must have infinitesimal imaginary parts."""
     a = as_array(name, a)
     if a.dtype.kind not in "fc":
         raise TypeError(
@@ -65,7 +65,7 @@ def floating(name: str, a: Any) -> Array:
 
 
 def jacobian(J: Any) -> Array:
-    """A Jacobian `J[n, k, i]` with no empty axis."""
+    """Check a Jacobian `J[n, k, i]` without empty axes."""
     J = floating("J", J)
     if J.ndim != 3:
         hint = "for one example pass J[None]" if J.ndim == 2 else "flatten logits and inputs"
@@ -76,7 +76,7 @@ def jacobian(J: Any) -> Array:
 
 
 def logits(z: Any, like: Array | None = None) -> Array:
-    """Logits `z[n, k]`, of the batch and number of logits of the Jacobian `like`."""
+    """Check logits `z[n, k]` against batch and number of logits of the Jacobian `like`."""
     z = floating("logits", z)
     if z.ndim != 2 or 0 in z.shape:
         hint = "for one example pass logits[None]" if z.ndim == 1 else "flatten them, n >= 1"
@@ -90,7 +90,7 @@ def logits(z: Any, like: Array | None = None) -> Array:
 
 
 def more_than_one_class(m: int) -> None:
-    """A softmax over one class is the constant 1: the user meant something else."""
+    """Refuse one class: a softmax over one class is the constant 1."""
     if m == 1:
         raise ValueError(
             "expected at least 2 logits, got m = 1: softmax of one logit is always 1; "
@@ -99,7 +99,7 @@ def more_than_one_class(m: int) -> None:
 
 
 def labels(y: Any, n: int, m: int) -> Array:
-    """Class labels `y[n]`, integers in [0, m)."""
+    """Check class labels `y[n]`, integers in [0, m)."""
     y = as_array("labels", y)
     if y.shape != (n,):
         raise ValueError(
@@ -115,7 +115,7 @@ def labels(y: Any, n: int, m: int) -> Array:
 
 
 def probes(r: Any, n: int, m: int, shared: bool) -> Array:
-    """Probes `r[n, k, q]`; one set for the whole batch, `r[1, k, q]`, if `shared`."""
+    """Check probes `r[n, k, q]`, or `r[1, k, q]` for the whole batch if `shared`."""
     r = floating("probes", r)
     batch = 1 if shared else n
     if r.ndim != 3 or r.shape[:2] != (batch, m) or r.shape[2] == 0:
@@ -129,7 +129,7 @@ def probes(r: Any, n: int, m: int, shared: bool) -> Array:
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
-    """One of the known names."""
+    """Check that a name is one of the known names."""
     known = list(known)
     if value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
@@ -137,21 +137,21 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
 
 
 def count(name: str, value: Any) -> int:
-    """A positive whole number."""
+    """Check a positive whole number."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
     return int(value)
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False, and nothing that merely counts as one of them."""
+    """Check True or False; 0, 1 and other truthy values are refused."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"expected {name} to be True or False, got {value!r}")
     return bool(value)
 
 
 def number(name: str, value: Any) -> float:
-    """A finite real number."""
+    """Check a finite real number."""
     real = isinstance(value, (int, float, np.integer, np.floating))
     if isinstance(value, bool) or not real or not np.isfinite(value):
         raise ValueError(f"expected {name} to be a finite number, got {value!r}")
@@ -159,14 +159,14 @@ def number(name: str, value: Any) -> float:
 
 
 def no_overflow(values: Any) -> Any:
-    """Finite numbers of a penalty, whose inputs were finite."""
+    """Refuse a penalty that overflowed, as its inputs were finite."""
     if not np.all(np.isfinite(values)):
         raise ValueError("expected a finite penalty, got an overflow; scale the network down")
     return values
 
 
 def generator(rng: Any) -> np.random.Generator:
-    """Randomness is an argument, never global state."""
+    """Check a NumPy generator: randomness is an argument, never global state."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"expected rng=numpy.random.default_rng(seed), got {rng!r}; "

@@ -21,7 +21,7 @@ STEP = 2.0**-200
 def directional_derivative(
     f: Callable[[Network], Array], network: Network, direction: Array
 ) -> Array:
-    """d/dt f(θ + t·direction) at t = 0, of the shape of f's value.
+    """Compute d/dt f(θ + t·direction) at t = 0, in the shape of f's value.
 
     One random direction checks a whole gradient, almost surely.
     """
@@ -32,6 +32,6 @@ def directional_derivative(
 
 
 def gradient(f: Callable[[Network], Array], network: Network) -> Array:
-    """∇_θ f, one component a parameter; f must return a scalar array."""
+    """Compute ∇_θ f, one component per parameter; f must return a scalar array."""
     columns = np.eye(network.parameters().size)
     return np.array([directional_derivative(f, network, e) for e in columns])

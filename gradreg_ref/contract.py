@@ -1,4 +1,4 @@
-"""Contract: the squared norm of JᵀR for an R of the user's own."""
+"""Contract: the squared norm of JᵀR for an R that the caller chooses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ def contract(
     logits: Array | None = None,
     reduction: Reduction = "mean",
 ) -> Array:
-    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for an R that is given.
+    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R.
 
     Every gradient penalty of this package is this number with its own R. An R that depends on the
     parameters through the logits takes part in the gradient: it is never detached.

@@ -1,4 +1,4 @@
-"""‖JᵀR‖²_F, the one contraction that every penalty of this package is.
+"""‖JᵀR‖²_F, the contraction behind every gradient penalty of this package.
 
 =============  =====================================================================
 penalty        R[n, k, q]
@@ -22,7 +22,7 @@ __all__ = ["contract", "reduce"]
 
 
 def contract(J: Array, R: Array) -> Array:
-    """‖JᵀR‖²_F of every example: Σ_iq (Σ_k J[n, k, i] R[n, k, q])².
+    """Compute ‖JᵀR‖²_F per example: Σ_iq (Σ_k J[n, k, i] R[n, k, q])².
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def contract(J: Array, R: Array) -> Array:
 
 
 def reduce(values: Array, reduction: Reduction) -> Array:
-    """Per-example values (n,) as they are ("none"), their mean or their sum over the batch.
+    """Reduce per-example values (n,): "none" keeps them, "mean" and "sum" are over the batch.
 
     Raises
     ------

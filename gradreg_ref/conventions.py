@@ -1,4 +1,4 @@
-"""Penalties as other implementations compute them: a factor times the batch mean of ours.
+"""Penalties of other implementations: a factor times the batch mean of ours.
 
 λ carries over by this factor and by nothing else. A test computes every formula of the table from
 explicit Jacobians and compares it with its factor (``tests/test_conventions.py``).
@@ -37,7 +37,7 @@ class Convention:
     i_power: int = 0
 
     def factor(self, n: int | None = None, i: int | None = None) -> float:
-        """scale · n^a · i^b, from the n and i that the factor has.
+        """Compute scale · n^a · i^b from the n and i that the factor needs.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ CONVENTIONS: dict[str, Convention] = {
 
 
 def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | None = None) -> float:
-    """The λ that gives here what `lam` gives there: lam · factor.
+    """Convert the λ of another implementation: lam · factor.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""f(r) = c + b·r + rᵀA r read off from values of f alone, by polarisation.
+"""Find c, b and A of f(r) = c + b·r + rᵀA r from values of f, by polarisation.
 
 A penalty with probes is r ↦ rᵀA r with A = J Jᵀ. So (m+1)(m+2)/2 values show A entry by
 entry, and that there is no constant and no linear part. That f is quadratic at all they cannot show
@@ -18,14 +18,14 @@ __all__ = ["QuadraticForm", "identify"]
 
 @dataclass(frozen=True)
 class QuadraticForm:
-    """r ↦ c + b·r + rᵀA r, A symmetric. A leading axis (…) is that of f's value."""
+    """r ↦ c + b·r + rᵀA r, A symmetric; leading axes (…) are the axes of f's value."""
 
     constant: Array
     linear: Array
     A: Array
 
     def __call__(self, r: Array) -> Array:
-        """Value (…,) at one probe r (m,)."""
+        """Evaluate at one probe r (m,); the value has shape (…,)."""
         quadratic = np.einsum("...kl,k,l->...", self.A, r, r)
         return self.constant + np.einsum("...k,k->...", self.linear, r) + quadratic
 

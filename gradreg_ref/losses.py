@@ -56,7 +56,7 @@ def softmax_jacobian(z: Array) -> Array:
 
 
 def target_probabilities(y: Any, n: int, m: int) -> Array:
-    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
+    """Convert labels (n,) to onehot rows (n, m); check that rows (n, m) are probabilities."""
     y = checks.as_array("y", y)
     if y.ndim != 2:
         return np.eye(m)[checks.labels(y, n, m)]
@@ -69,7 +69,7 @@ def target_probabilities(y: Any, n: int, m: int) -> Array:
 
 
 def _targets(y: Any, n: int, m: int) -> Array:
-    """Regression targets (n, m), of the shape of the outputs."""
+    """Check regression targets (n, m) against the shape of the outputs."""
     y = checks.floating("y", y)
     if y.shape != (n, m):
         raise ValueError(
@@ -113,6 +113,6 @@ LOSSES = {
 
 
 def loss_gradient(z: Array, y: Any, loss: Loss) -> Array:
-    """∂L/∂z of the loss of that name; shape (n, k)."""
+    """Compute ∂L/∂z of the named loss; shape (n, k)."""
     checks.choice("loss", loss, LOSSES)
     return LOSSES[loss][1](z, y)

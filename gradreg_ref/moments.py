@@ -38,7 +38,7 @@ __all__ = [
 
 
 def gram(J: Array, side: Side = "output") -> Array:
-    """J Jᵀ, or JᵀJ for probes of the inputs: the A of every example.
+    """Compute A per example: J Jᵀ, or JᵀJ for probes of the inputs.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def mean(A: Array) -> Array:
 
 
 def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
-    """Var of (1/q) Σ_q r_qᵀ A r_q, one value a matrix, by the table above.
+    """Compute Var of (1/q) Σ_q r_qᵀ A r_q, one value per matrix, by the table above.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ _VARIANCES: dict[str, Callable[[Array, int], Array]] = {
 
 
 def _anisotropy(A: Array) -> Array:
-    """‖A‖²_F − (tr A)²/m = ‖A − (tr A / m) I‖²_F, written as the second: nothing cancels."""
+    """‖A‖²_F − (tr A)²/m, computed as ‖A − (tr A / m) I‖²_F to avoid cancellation."""
     m = A.shape[-1]
     return _squares(A - (mean(A) / m)[..., None, None] * np.eye(m))
 
@@ -272,7 +272,7 @@ def _diagonal_squares(A: Array) -> Array:
 
 
 def _symmetric(A: Array) -> Array:
-    """½ (A + Aᵀ) of matrices (…, k, k), checked."""
+    """Check matrices (…, k, k) and return ½ (A + Aᵀ)."""
     A = checks.floating("A", A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2] or 0 in A.shape:
         raise ValueError(f"expected A with shape (..., k, k), got {A.shape}; see moments.gram")

@@ -24,7 +24,7 @@ __all__ = ["PENALTIES", "Case", "Formula", "Penalty", "evaluate"]
 
 @dataclass(frozen=True)
 class Case:
-    """What a formula is evaluated at.
+    """The arguments of a formula.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Case:
 
     @classmethod
     def at(cls, network: Network, x: Array, y: Any = None) -> "Case":
-        """The case of a network at inputs x (n, …)."""
+        """Build the case of a network at inputs x (n, …)."""
         return cls(network, network.forward(x), network.jacobian(x), y)
 
 
@@ -52,7 +52,7 @@ Formula = Callable[..., Array]
 
 @dataclass(frozen=True)
 class Penalty:
-    """What is known of one penalty.
+    """One row of the table of penalties.
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ class Penalty:
     forms: tuple[Mapping[str, Any], ...] = ({},)
 
     def needs_classes(self, options: Mapping[str, Any]) -> bool:
-        """Whether the formula has a softmax, which needs two logits or more."""
+        """Return whether the formula has a softmax, which needs at least two logits."""
         return self.softmax and options.get("loss", "cross_entropy") == "cross_entropy"
 
 
 def _squares(z: Any, y: Any) -> Any:
-    """An R that depends on the logits, in terms that every framework has: z², one column."""
+    """Return an R that depends on the logits: z², one column."""
     del y
     return (z * z)[:, :, None]
 
 
 def _labels(z: Any, y: Any) -> Any:
-    """An R that depends on the labels too: (1 + y) z, one column."""
+    """Return an R that depends on the labels too: (1 + y) z, one column."""
     return (z * (1 + y[:, None]))[:, :, None]
 
 
@@ -154,5 +154,5 @@ PENALTIES: dict[str, Penalty] = {row.name: row for row in _ROWS}
 
 
 def evaluate(penalty: str, network: Network, x: Array, y: Any = None, **options: Any) -> Array:
-    """The penalty of that name at a network's own logits and Jacobian; complex-safe."""
+    """Evaluate the named penalty at a network's logits and Jacobian; complex-safe."""
     return PENALTIES[penalty].formula(Case.at(network, x, y), **options)

@@ -60,7 +60,7 @@ def orthogonal(rng: Rng, n: int, m: int, q: int) -> Array:
 
 
 def frames(rng: Rng, n: int, m: int, q: int) -> Array:
-    """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row.
+    """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples.
 
     All probes of these examples are orthogonal, within an example and across. Each probe alone is
     uniform on the sphere, so means are those of `sphere`; docs/frames.md has the variance.
@@ -133,7 +133,7 @@ def columns(
     shared_probe: bool,
     rng: Rng | None,
 ) -> Array:
-    """R[n, k, q] = r/√q of a batch: of the probes given, or of new ones; one set if shared."""
+    """Return R[n, k, q] = r/√q, from given probes or new ones; one set if shared."""
     shared = checks.flag("shared_probe", shared_probe)
     if probes is None:
         q = checks.count("num_probes", 1 if num_probes is None else num_probes)

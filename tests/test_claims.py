@@ -80,7 +80,7 @@ def test_the_ledger_in_the_docs_is_the_ledger_in_the_code():
     assert set(sections) == {*BY_ID, "self-test"}, "self-test: test_catalogue.py"
     for claim in BY_ID.values():
         assert sections[claim.id].strip().startswith(f"({claim.alias}) ")
-        named = set(re.findall(r"`(\w+)`", sections[claim.id].split(" In [")[1]))
+        named = set(re.findall(r"`(\w+)`", re.split(r"\sIn\s\[", sections[claim.id])[1]))
         modules = {check.__module__.split(".")[-1] for check in claim.checks}
         assert named == modules | {check.__qualname__.split(".")[0] for check in claim.checks}
 

@@ -1,4 +1,4 @@
-"""What the JAX backend accepts; everything else gets a sentence that says what to do.
+"""Check the arguments of the JAX backend. Errors say what was expected and what to do.
 
 Checks of shape and dtype always run. Those that read values run where there are any: of an argument
 of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
@@ -17,12 +17,12 @@ HALF = (jnp.float16, jnp.bfloat16)
 
 
 def concrete(a: Any) -> bool:
-    """Whether there are values to read."""
+    """Return whether an array has values to read, which a traced array has not."""
     return not isinstance(a, jax.core.Tracer)
 
 
 def array(a: Any) -> Any:
-    """As an array of JAX; what a compiled function closes over keeps its values."""
+    """Convert to an array of JAX; arrays that a compiled function closes over keep their values."""
     dtype = getattr(a, "dtype", None)
     if isinstance(a, str | bytes) or (isinstance(dtype, np.dtype) and not known(dtype)):
         raise TypeError(
@@ -36,17 +36,17 @@ def array(a: Any) -> Any:
 
 
 def known(dtype: np.dtype[Any]) -> bool:
-    """Whether JAX has numbers like these; of other byte orders, objects and text it has none."""
+    """Return whether JAX has this dtype: it has no other byte orders, objects or text."""
     return dtype.isnative and dtype.kind not in "OSUMm"
 
 
 def values() -> Any:
-    """A context in which concrete arrays are computed with, also while a function is compiled."""
+    """Return a context that computes with concrete arrays, also while a function is compiled."""
     return jax.ensure_compile_time_eval()
 
 
 def inputs(x: Any) -> int:
-    """A pytree of floating arrays (n, …), n >= 1; n."""
+    """Check a pytree of floating arrays (n, …), n >= 1, and return n."""
     leaves = jax.tree.leaves(x)
     if not leaves:
         raise ValueError("expected x to be an array or a pytree of arrays, got none")
@@ -64,7 +64,7 @@ def inputs(x: Any) -> int:
 
 
 def floating(name: str, a: Any) -> Any:
-    """A finite array of a real floating dtype."""
+    """Check a finite array of a real floating dtype."""
     if a is None:
         raise TypeError(f"expected {name} of a real floating dtype, got None")
     a = array(a)
@@ -81,7 +81,7 @@ def floating(name: str, a: Any) -> Any:
 
 
 def outputs(z: Any, n: int) -> Any:
-    """An array (n, …) of a real floating dtype."""
+    """Check an array (n, …) of a real floating dtype."""
     if not hasattr(z, "shape"):
         raise ValueError(
             f"expected f(params, x) to return one array, logits with shape ({n}, ...), got "
@@ -96,7 +96,7 @@ def outputs(z: Any, n: int) -> Any:
 
 
 def follows(z: Any) -> Any:
-    """Logits that are traced while x is, which what does not come from x is not."""
+    """Refuse logits that do not depend on x: they are not traced while x is."""
     if hasattr(z, "shape") and concrete(z):
         raise ValueError(
             "expected f(params, x) to return logits computed from x, got a constant; "
@@ -106,7 +106,7 @@ def follows(z: Any) -> Any:
 
 
 def products(penalties: Any) -> Any:
-    """Finite values of a penalty, where there are values to read."""
+    """Refuse a penalty that is not finite, if it has values to read."""
     with values():
         if concrete(penalties) and not jnp.isfinite(penalties).all():
             raise ValueError(
@@ -118,7 +118,7 @@ def products(penalties: Any) -> Any:
 
 @contextmanager
 def forward_rules() -> Iterator[None]:
-    """A context in which JAX's error about a missing forward rule says what to do."""
+    """Return a context that turns JAX's error about a missing forward rule into a remedy."""
     try:
         yield
     except (TypeError, NotImplementedError) as error:
@@ -133,7 +133,7 @@ def forward_rules() -> Iterator[None]:
 
 
 def rows_of_logits(z: Any) -> Any:
-    """Logits (n, k), k > 1, where a penalty needs classes."""
+    """Check logits (n, k), k > 1, of a penalty with classes."""
     if z.ndim != 2:
         raise ValueError(f"expected logits with shape (n, k), got {z.shape}; reshape f's output")
     if z.shape[1] == 1:
@@ -145,7 +145,7 @@ def rows_of_logits(z: Any) -> Any:
 
 
 def labels(y: Any, n: int, m: int) -> Any:
-    """Class labels (n,) in [0, m), of an integer dtype."""
+    """Check class labels (n,) in [0, m), of an integer dtype."""
     if y is None:
         raise TypeError(f"expected labels with shape ({n},), got None; pass y")
     if not isinstance(y, np.ndarray):  # of those, JAX without float64 would make 0 of 2³²
@@ -168,7 +168,7 @@ def labels(y: Any, n: int, m: int) -> Any:
 
 
 def probes(r: Any, n: int, m: int, shared: bool, dtype: Any) -> Any:
-    """Probes r[n, k, q] of that dtype, k over the m logits; r[1, k, q] if shared."""
+    """Check probes r[n, k, q] of that dtype, k over the m logits; r[1, k, q] if shared."""
     r, batch = floating("probes", r), 1 if shared else n
     if r.ndim != 3 or r.shape[:2] != (batch, m) or r.shape[2] == 0:
         hint = (
@@ -181,7 +181,7 @@ def probes(r: Any, n: int, m: int, shared: bool, dtype: Any) -> Any:
 
 
 def key(k: Any) -> Any:
-    """Randomness is an argument."""
+    """Check a key: randomness is an argument."""
     if k is None:
         raise TypeError(
             "expected key=jax.random.key(seed), got None; randomness is always passed in "
@@ -200,18 +200,18 @@ def key(k: Any) -> Any:
 
 
 def raw(k: Any) -> Any:
-    """The key, or keys, of these numbers."""
+    """Convert the uint32 numbers of a key to a key."""
     try:
         return jax.random.wrap_key_data(k)
     except TypeError as error:
         raise TypeError(
-            f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; numbers of a key "
-            "of another kind are one by jax.random.wrap_key_data(numbers, impl=...)"
+            f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; convert the "
+            "numbers of another kind of key by jax.random.wrap_key_data(numbers, impl=...)"
         ) from error
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
-    """One of the known names."""
+    """Check that a name is one of the known names."""
     known = list(known)
     if value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
@@ -219,7 +219,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
 
 
 def count(name: str, value: Any) -> int:
-    """A positive whole number."""
+    """Check a positive whole number."""
     try:
         whole = 0 if isinstance(value, bool) else index(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Contract: the squared norm of JᵀR for an R of the user's own."""
+"""Contract: the squared norm of JᵀR for an R that the caller chooses."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def contract(
     reduction: str = "mean",
     chunk_size: int | None = None,
 ) -> Any:
-    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for an R that is given: q vector-Jacobian products.
+    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R: q vector-Jacobian products.
 
     Every gradient penalty of this package is this number with its own R. An R that depends on the
     parameters through the logits takes part in the gradient: it is never detached.

@@ -1,4 +1,4 @@
-"""A convolution whose second derivatives are convolutions that XLA is fast at on a CPU.
+"""A convolution with second derivatives that XLA computes fast on a CPU.
 
 conv(x, W), its pullbacks dx(g, W) and dW(x, g) are bilinear, and the derivative of each in either
 argument is one of the other two. Written so, no convolution is differentiated by JAX itself, which
@@ -13,7 +13,7 @@ import jax
 
 
 class _Settings(NamedTuple):
-    """What is constant in a convolution: its options, and the types of x and W."""
+    """The constants of a convolution: its options, and the types of x and W."""
 
     options: tuple[tuple[str, Any], ...]
     x: Any
@@ -79,20 +79,20 @@ def _conv(settings: _Settings, x: Any, W: Any) -> Any:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _in_x(settings: _Settings, g: Any, W: Any) -> Any:
-    """dx(g, W): what comes back to x."""
+    """Compute dx(g, W), the cotangent of x."""
     (got,) = jax.linear_transpose(lambda x: _plain(settings, x, W), settings.x)(g)
     return got
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _in_W(settings: _Settings, x: Any, g: Any) -> Any:
-    """dW(x, g): what comes back to W."""
+    """Compute dW(x, g), the cotangent of W."""
     (got,) = jax.linear_transpose(lambda W: _plain(settings, x, W), settings.W)(g)
     return got
 
 
 def _rules(function: Any, first: Any, second: Any) -> None:
-    """Of a bilinear function of (a, b): what comes back to a is first(u, a, b), to b second."""
+    """Attach the backward rules of a bilinear function of (a, b): first(u, a, b) and second."""
 
     def forward(settings: _Settings, a: Any, b: Any) -> Any:
         return function(settings, a, b), (a, b)

@@ -25,7 +25,7 @@ def cross_entropy_gradient(at: Linearised, y: Any) -> Any:
 
 
 def target_probabilities(y: Any, z: Any) -> Any:
-    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities.
+    """Convert labels (n,) to onehot rows (n, m); check that rows (n, m) are probabilities.
 
     Where values cannot be read, a row that is none is NaN.
     """
@@ -43,12 +43,12 @@ def target_probabilities(y: Any, z: Any) -> Any:
 
 
 def improper(y: Any) -> Any:
-    """Which rows are no probabilities, (n, 1)."""
+    """Return which rows are not probabilities, (n, 1)."""
     return (y < 0).any(axis=1, keepdims=True) | (abs(y.sum(axis=1, keepdims=True) - 1) > 1e-2)
 
 
 def onehot_rows(y: Any, n: int, m: int) -> Any:
-    """e_y of every example, (n, m).
+    """Return e_y per example, (n, m).
 
     Where values cannot be read, a label outside [0, m) has no 1 in its row, which becomes NaN.
     """
@@ -67,7 +67,7 @@ def mean_squared_error(at: Linearised, y: Any) -> Any:
 
 
 def residuals(at: Linearised, y: Any) -> Any:
-    """z − y, (n, k)."""
+    """Check y and return z − y, (n, k)."""
     y = checks.floating("y", y)
     if y.shape != at.output.shape:
         raise ValueError(

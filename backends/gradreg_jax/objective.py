@@ -18,7 +18,7 @@ PENALTIES = (frobreg, spectreg, doubleback, jacreg, onehot)
 
 
 class Objective(NamedTuple):
-    """What one step needs: minimise ``loss + lam * penalty``."""
+    """Loss, penalty and logits of one step: minimise ``loss + lam * penalty``."""
 
     loss: Any
     penalty: Any
@@ -71,7 +71,7 @@ def objective(
 
 
 def value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
-    """Of the loss, a scalar."""
+    """Compute the loss and check that it is a scalar."""
     if isinstance(loss, str):
         return VALUES[checks.choice("loss", loss, VALUES)](at, y).mean()
     got = loss(at.output, y)
@@ -84,7 +84,7 @@ def value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
 
 
 def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
-    """Of y, key and loss those that the penalty takes and does not have yet."""
+    """Select the options among y, key and loss that the penalty takes and does not have yet."""
     function, args, bound = penalty, (), {}
     if isinstance(penalty, partial):
         function, args, bound = penalty.func, penalty.args, penalty.keywords

@@ -38,7 +38,7 @@ def orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
 
 
 def frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
-    """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row."""
+    """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples."""
     if q > m:
         raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
     group = min(n, m // q)
@@ -65,7 +65,7 @@ LAWS: dict[str, Draw] = {
 def draw_probes(
     probe: str, n: int, m: int, num_probes: int = 1, *, key: Any, dtype: Any = jnp.float32
 ) -> Any:
-    """Probes r[n, k, q] with E[r rᵀ] = I.
+    """Draw probes r[n, k, q] with E[r rᵀ] = I.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def draw_probes(
 def batch_probes(
     at: Linearised, probes: Any, probe: str, num_probes: int, shared_probe: bool, key: Any
 ) -> Any:
-    """The probes of a batch, r[n, k, q] (r[1, k, q] if shared): those given, checked, or new."""
+    """Return the probes of a batch, r[n, k, q] (r[1, k, q] if shared), given or newly drawn."""
     checks.choice("probe", probe, LAWS)
     n, m = len(at.output), at.length
     if probes is not None:

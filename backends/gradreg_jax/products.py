@@ -1,4 +1,4 @@
-"""‖JᵀR‖²_F by `jax.vjp`, ‖JV‖²_F by `jax.jvp`; J itself is not formed.
+"""Compute ‖JᵀR‖²_F by `jax.vjp` and ‖JV‖²_F by `jax.jvp`, without forming J.
 
 To be differentiated, though, products are kept for the backward pass: all q of them, and with R = I
 these are the rows of J. A `chunk_size` bounds them.
@@ -23,7 +23,7 @@ UNROLLED = 16  # columns; of more, a loop that is written out takes long to comp
 
 @dataclass(frozen=True)
 class Linearised:
-    """Logits at x, and products with their Jacobian: one pass, of which nothing changes.
+    """Logits at x and products with their Jacobian, from one forward pass.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Linearised:
 
     @classmethod
     def at(cls, f: Any, params: Any, x: Any, mode: str = "reverse") -> "Linearised":
-        """One forward pass; where f is a pass already (see `objective`), that one."""
+        """Run one forward pass, or return f if it is such a pass already (see `objective`)."""
         checks.choice("mode", mode, ("reverse", "forward"))
         if isinstance(f, cls):
             return replace(f, mode=mode)
@@ -63,19 +63,19 @@ class Linearised:
 
     @property
     def logits(self) -> Any:
-        """z (n, m): all axes but the batch flattened."""
+        """Return z (n, m): all axes but the batch flattened."""
         return self.output.reshape(self.output.shape[0], -1)
 
     @property
     def length(self) -> int:
-        """Of a column of R: m logits, in forward mode i input coordinates."""
+        """Length of a column of R: m logits, in forward mode i input coordinates."""
         if self.mode == "reverse":
             return int(self.logits.shape[1])
         return sum(prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x))
 
     @property
     def dtype(self) -> Any:
-        """Of a column of R: that of the logits, in forward mode of the inputs in a row."""
+        """Dtype of a column of R: the logits' dtype, in forward mode the flattened inputs'."""
         if self.mode == "reverse":
             return self.output.dtype
         return jnp.result_type(*jax.tree.leaves(self.x))
@@ -83,7 +83,7 @@ class Linearised:
     def contract(
         self, R: Any, chunk_size: int | None = None, S: Callable[[Any], Any] = lambda r: r
     ) -> Any:
-        """‖JᵀS R‖²_F of every example, (n,), in forward mode ‖S J R‖²_F; S is I, or symmetric.
+        """Compute ‖JᵀS R‖²_F per example, (n,); in forward mode ‖S J R‖²_F. S is I, or symmetric.
 
         R[n, k, q], or R[1, k, q] for all; S takes a column (n, k).
         """
@@ -100,7 +100,7 @@ class Linearised:
             return checks.products(sum_over_columns(one, R, chunk_size))
 
     def pushforward(self, v: Any) -> Any:
-        """J v, (n, k), of v (n, i) or (1, i)."""
+        """Compute J v, (n, k), for v (n, i) or (1, i)."""
         one_example = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape[1:], jnp.result_type(leaf)), self.x
         )
@@ -111,7 +111,7 @@ class Linearised:
 
 
 def sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
-    """Σ_q one(r) over the columns r of R[n, k, q].
+    """Compute Σ_q one(r) over the columns r of R[n, k, q].
 
     With a `chunk_size` that many at once, and again in the backward pass, which then holds no more.
     Few columns are a loop that is written out: on a CPU it is faster than `vmap` (benchmarks/).
@@ -126,27 +126,27 @@ def sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) 
 
 
 def like(r: Any, a: Any) -> Any:
-    """r in the dtype of a, and spread over devices like it, which JAX asks of (co)tangents."""
+    """Convert r to the dtype and sharding of a, as JAX requires of (co)tangents."""
     return r.astype(jnp.result_type(a)) + jnp.zeros_like(a)
 
 
 def squares(a: Any) -> Any:
-    """Σ over all axes but the batch: (n,)."""
+    """Sum over all axes but the batch: (n,)."""
     return (at_least_single(a).reshape(a.shape[0], -1) ** 2).sum(axis=1)
 
 
 def at_least_single(a: Any) -> Any:
-    """In float32 where it comes in float16 or bfloat16."""
+    """Convert float16 and bfloat16 to float32."""
     return a.astype(jnp.float32) if a.dtype in checks.HALF else a
 
 
 def identity(size: int, dtype: Any) -> Any:
-    """I for all examples: (1, size, size)."""
+    """Return I for all examples: (1, size, size)."""
     return jnp.eye(size, dtype=dtype)[None]
 
 
 def reduce(values: Any, reduction: str) -> Any:
-    """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
+    """Reduce per-example values (n,): "none" keeps them, "mean" and "sum" are over the batch."""
     checks.choice("reduction", reduction, ("none", "mean", "sum"))
     if reduction == "none":
         return values

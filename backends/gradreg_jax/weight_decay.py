@@ -34,7 +34,7 @@ def weight_decay(params: Any) -> Any:
 
 
 def is_weight(leaf: Any) -> bool:
-    """Whether it is a floating array of two axes or more; what is no array at all is refused."""
+    """Return whether a leaf is a floating array of two axes or more; refuse what is no array."""
     if isinstance(leaf, int | float):
         return False
     axes = getattr(leaf, "ndim", None)

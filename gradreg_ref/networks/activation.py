@@ -1,4 +1,4 @@
-"""Elementwise layers, as a table: the value and its derivative, one line each.
+"""Elementwise layers: a table of values and derivatives.
 
 Complex-safe: a comparison reads the real part only. Kinks: the derivative of ReLU at 0 is 0.
 """

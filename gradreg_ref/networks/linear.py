@@ -135,7 +135,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Flatten:
-    """All axes but the batch become one."""
+    """Flatten all axes but the batch."""
 
     parameter_names: ClassVar = ()
 
@@ -149,7 +149,7 @@ class Flatten:
 
 
 def _expect(layer: str, channels: int, x: Array) -> None:
-    """Inputs of that many channels: einsum would repeat a single one as often as it takes."""
+    """Check the number of channels; einsum would silently repeat a single channel."""
     if x.shape[1] != channels:
         raise ValueError(
             f"expected {layer} inputs with shape (n, {channels}, ...), got {x.shape}; "
@@ -167,12 +167,12 @@ def placement(length: int, size: int, stride: int, padding: int) -> Array:
 
 
 def diagonal(d: Array) -> Array:
-    """diag(d) of every example: (n, i) to (n, i, i)."""
+    """Build diag(d) per example: (n, i) to (n, i, i)."""
     return d[:, :, None] * np.eye(d.shape[1])
 
 
 def _repeat_flat(T: Array, n: int) -> Array:
-    """A map T[o…, i…] with equally many output and input axes, as D[n, o, i]."""
+    """Flatten a map T[o…, i…] and repeat it over the batch: D[n, o, i]."""
     half = T.ndim // 2
     flat = T.reshape(1, prod(T.shape[:half]), prod(T.shape[half:]))
     return np.broadcast_to(flat, (n, *flat.shape[1:]))

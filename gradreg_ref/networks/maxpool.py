@@ -1,4 +1,4 @@
-"""Max pooling: a linear map that the input chooses."""
+"""Max pooling: a linear map that depends on the input."""
 
 from dataclasses import dataclass
 from math import prod

@@ -1,4 +1,4 @@
-"""A network: layers in a row, its logits, and its full Jacobian by the chain rule."""
+"""A network: a sequence of layers, its logits, and its full Jacobian by the chain rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,11 +12,11 @@ from gradreg_ref.typing import Array
 
 
 class Layer(Protocol):
-    """A map of every example alone, with its derivative written out in full."""
+    """Interface of a layer: a map of each example with its full derivative."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """Fields that are trained, in torch's order."""
+        """Names of the trained fields, in torch's order."""
         ...
 
     def forward(self, x: Array) -> Array:
@@ -29,7 +29,7 @@ class Layer(Protocol):
 
 
 def _chain(layers: tuple[Layer, ...], x: Array) -> tuple[Array, Array]:
-    """Value and Jacobian of layers in a row: J ← D J, from J = I."""
+    """Compute value and Jacobian of a sequence of layers: J ← D J, from J = I."""
     J = diagonal(np.ones((x.shape[0], x.reshape(x.shape[0], -1).shape[1])))
     for layer in layers:
         D = layer.derivative(x)
@@ -62,7 +62,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in a row, from inputs (n, …) to logits (n, k).
+    """Sequence of layers, from inputs (n, …) to logits (n, k).
 
     Parameters
     ----------
@@ -88,11 +88,11 @@ class Network:
         return J
 
     def parameters(self) -> Array:
-        """θ: every trained array, flattened, one after another in torch's order."""
+        """Return θ: every trained array, flattened and joined in torch's order."""
         return np.concatenate([np.ravel(a) for a in trained(self.layers)] or [np.zeros(0)])
 
     def with_parameters(self, theta: Array) -> "Network":
-        """The same network at θ, which may be complex."""
+        """Return the same network with parameters θ, which may be complex."""
         expected = self.parameters().shape
         if theta.shape != expected:
             raise ValueError(f"expected theta with shape {expected}, got {theta.shape}")
@@ -106,12 +106,12 @@ class Network:
         return Network(_map_parameters(self.layers, take))
 
     def weights(self) -> list[Array]:
-        """Weight matrices and filters: what weight decay acts on; no biases, no scales."""
+        """Return the arrays of weight decay: weight matrices and filters; no biases, no scales."""
         return [a for a in trained(self.layers) if a.ndim >= 2]
 
 
 def _check_arrays(layers: tuple[Layer, ...]) -> None:
-    """Weights, statistics and masks are arrays of numbers that hide none of them."""
+    """Check that weights, statistics and masks are unmasked arrays of numbers."""
     for layer in layers:
         _check_arrays(getattr(layer, "body", ()))
         for name, value in getattr(layer, "__dict__", {}).items():
@@ -120,7 +120,7 @@ def _check_arrays(layers: tuple[Layer, ...]) -> None:
 
 
 def trained(layers: tuple[Layer, ...]) -> list[Array]:
-    """Every trained array, in order."""
+    """Return every trained array, in order."""
     found: list[Array] = []
 
     def keep(a: Array) -> Array:
@@ -132,7 +132,7 @@ def trained(layers: tuple[Layer, ...]) -> list[Array]:
 
 
 def _map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> tuple[Layer, ...]:
-    """The layers with every trained array replaced by f of it, in order."""
+    """Return the layers with every trained array replaced by f(array), in order."""
 
     def mapped(layer: Layer) -> Layer:
         if isinstance(layer, Residual):
@@ -145,7 +145,7 @@ def _map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> t
 
 
 def _batch(x: Array) -> Array:
-    """Inputs (n, …): at least one example, floating, finite."""
+    """Check inputs (n, …): at least one example, floating, finite."""
     x = checks.floating("x", x)
     if x.ndim < 2 or 0 in x.shape:
         raise ValueError(
