@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from gradreg_verify.diagnosis.diagnose import computed, observations
+from gradreg_verify.claims.ledger import BY_ID
+from gradreg_verify.diagnosis.computes import UNKNOWN, computed
+from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.diagnosis.factors import fit, in_words, number
+from gradreg_verify.diagnosis.observe import observations
+from gradreg_verify.diagnosis.shrink import smallest
 from gradreg_verify.mistakes.torch.entries import rows, squares, vjp
 from gradreg_verify.subject.target import target_of
 
@@ -17,7 +21,7 @@ def target(function, kind="frobreg", **declared):
 def said(function, kind="frobreg", **declared):
     """What the function computes, in the words of the diagnosis."""
     one = target(function, kind, **declared).declared
-    return computed(list(observations(one)), one.declaration)
+    return computed(observations(one), one.declaration)
 
 
 def J_of(model, x, create_graph=True):
@@ -46,6 +50,7 @@ def probability_minus_label(model, x, y, detach):
 
 
 MEAN = "It computes the batch mean of "
+RIGHT_VALUE = "Its value is the declared one on all 22 networks tried"
 FROBREG = {
     "It computes ½ × the batch mean of FrobReg, ‖J‖².": lambda f, x: each(f, x).mean() / 2,
     "It computes -2 × the batch mean of FrobReg, ‖J‖².": lambda f, x: -2 * each(f, x).mean(),
@@ -68,17 +73,19 @@ FROBREG = {
         torch.nn.Sequential(f, torch.nn.Softmax(1)), x
     ).mean(),
     MEAN + "‖J‖² with one factor detached.": lambda f, x: one_factor_detached(J_of(f, x)),
-    MEAN + "FrobReg, ‖J‖²; but its gradient is zero.": (
+    RIGHT_VALUE + "; but its gradient is zero.": (
         lambda f, x: squares(J_of(f, x, False)).mean() + 0 * f(x).sum()
     ),
-    MEAN + "FrobReg, ‖J‖²; but its gradient is ¼ × that of its value.": (
+    RIGHT_VALUE + "; but its gradient is ¼ × that of its value.": (
         lambda f, x: (lambda v: v / 4 + (0.75 * v).detach())(each(f, x).mean())
     ),
     "It is zero everywhere.": lambda f, x: 0 * each(f, x).sum(),
     "It computes Σ‖θ‖², biases included.": (
         lambda f, x: sum(p.square().sum() for p in f.parameters())
     ),
-    "": lambda f, x: (J_of(f, x) ** 2 * torch.arange(1.0, x[0].numel() + 1)).sum(),
+    "It is of degree 2 in J, as frobreg is; the kit knows no formula that fits.": lambda f, x: (
+        J_of(f, x) ** 2 * torch.arange(1.0, x[0].numel() + 1)
+    ).sum(),
 }
 
 
@@ -107,7 +114,7 @@ def test_one_probe_for_the_batch_is_named():
     def wrong(model, x):
         return projected(model, x, lambda z: torch.randn(1, z.shape[1]))
 
-    assert said(wrong, "spectreg") == MEAN + "SpectReg, ‖Jᵀr‖², one probe for the whole batch."
+    assert said(wrong, "spectreg").endswith("to 9 digits, but with one probe for the whole batch.")
 
 
 def test_the_projection_of_probabilities_is_named():
@@ -119,11 +126,11 @@ def test_the_projection_of_probabilities_is_named():
 
 def test_a_factor_is_found_by_its_powers_and_said_in_words():
     rng = np.random.default_rng(0)
-    sizes = [(2, 3, 5), (1, 2, 7), (5, 4, 3), (3, 3, 2), (2, 2, 2)]
+    sizes = [(2, 3, 5, 1), (1, 2, 7, 1), (5, 4, 12, 4), (3, 3, 2, 1), (2, 2, 2, 1)]
     values = rng.uniform(1, 2, 5)
-    got = [3 * m / n * v for (n, m, _), v in zip(sizes, values, strict=True)]
-    assert fit(np.array(got), values, sizes) == pytest.approx((3, -1, 1, 0))
-    assert in_words((3.0, -1, 1, 0)) == "3 × m × the batch mean of "
+    got = [3 * m / n * v for (n, m, *_), v in zip(sizes, values, strict=True)]
+    assert fit(np.array(got), values, sizes) == pytest.approx((3, -1, 1, 0, 0))
+    assert in_words((3.0, -1, 1, 0, 0)) == "3 × m × the batch mean of "
     got[0] *= 1 + 1e-6
     assert fit(np.array(got), values, sizes) is None
 
@@ -133,3 +140,175 @@ def test_a_factor_is_found_by_its_powers_and_said_in_words():
 )
 def test_numbers_in_words(a, text):
     assert number(a) == text
+
+
+CLIPPED = {
+    "clipped at 10": lambda f, x: each(f, x).mean().clamp(max=10),
+    "with every example's value clipped at 10": lambda f, x: each(f, x).clamp(max=10).mean(),
+    "raised to 1.5 where it is less": lambda f, x: each(f, x).mean().clamp(min=1.5),
+    "with every example's value raised to 1.5 where it is less": (
+        lambda f, x: each(f, x).clamp(min=1.5).mean()
+    ),
+    "with the entries of J clamped to [-1000, 1000]": (
+        lambda f, x: squares(J_of(f, x).clamp(-1000, 1000)).mean()
+    ),
+}
+
+
+@pytest.mark.parametrize("cut", CLIPPED)
+def test_a_clip_or_floor_is_named_and_its_level(cut):
+    assert said(CLIPPED[cut]) == f"Its value is the batch mean of frobreg, {cut}."
+
+
+def test_gradients_clamped_by_a_hook_are_named():
+    def wrong(model, x):
+        x = x.detach().requires_grad_()
+        z = model(x)
+        x.register_hook(lambda g: g.clamp(-1, 1))
+        return squares(rows(z, x)).mean()
+
+    clamped = "with the entries of J clamped to [-1, 1]"
+    assert said(wrong) == f"Its value is the batch mean of frobreg, {clamped}."
+    assert said(wrong, scale=2.0) == UNKNOWN
+
+
+def test_networks_where_the_value_is_another_are_described():
+    def wrong(model, x):
+        relu = any(isinstance(layer, torch.nn.ReLU) for layer in model.modules())
+        return each(model, x).mean() * (2 if relu else 1)
+
+    on = "Its value is the declared one on 17 of 22 networks, and another one on the rest"
+    assert said(wrong) == f"{on}, those with ReLU."
+
+
+def test_random_numbers_where_none_are_declared_are_named():
+    def wrong(model, x):
+        return projected(model, x, torch.randn_like)
+
+    random = "It draws random numbers; frobreg has none. "
+    assert said(wrong) == random + MEAN + "SpectReg, ‖Jᵀr‖²."
+    shown = diagnose(target(wrong), BY_ID["frobreg-formula"]).counterexample
+    assert "and in another call" in shown.message
+
+
+def test_probes_that_are_not_drawn_are_missed():
+    got = said(lambda model, x: each(model, x).mean(), "spectreg")
+    assert got.startswith("Its value does not change with the seed; spectreg has gaussian probes.")
+
+
+def test_a_state_is_not_taken_for_random_numbers():
+    calls = []
+
+    def wrong(model, x):
+        calls.append(1)
+        return each(model, x).mean() * (2 if len(calls) % 7 == 0 else 1)
+
+    assert said(wrong).startswith("Two calls with the same seed return different values")
+
+
+NO_GRAPH = "carries no graph"
+
+
+@pytest.mark.parametrize(
+    ("modes", "words"),
+    [
+        ((True, False), f"{NO_GRAPH}: a constant to the optimiser."),
+        ((True,), f"{NO_GRAPH} in training mode: a constant to the optimiser."),
+        ((False,), f"{NO_GRAPH} in evaluation mode: a constant to the optimiser."),
+    ],
+)
+def test_a_value_without_a_graph_is_named_with_its_mode(modes, words):
+    def wrong(model, x):
+        value = each(model, x).mean()
+        return value.detach() if model.training in modes else value
+
+    assert said(wrong) == f"{RIGHT_VALUE}, and {words}"
+
+
+class Raises(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise NotImplementedError("no backward here")
+
+
+def test_a_gradient_that_raises_is_no_constant():
+    got = said(lambda model, x: Raises.apply(each(model, x).mean()))
+    assert "constant" not in got
+    assert got.endswith("its gradient is missing on 22 of 22 networks: raised NotImplementedError.")
+
+
+def test_the_value_is_shown_before_the_gradient_and_in_the_function_s_own_numbers():
+    wrong = target(lambda model, x: each(model, x).mean(), scale=0.5)
+    shown = diagnose(wrong, BY_ID["training-gradient"]).counterexample
+    assert shown.message == ("The function returns 0.25; the 0.5 × batch mean of frobreg is 0.125.")
+    gradient = target(lambda model, x: squares(J_of(model, x, False)).mean() + 0 * model(x).sum())
+    shown = diagnose(gradient, BY_ID["training-gradient"]).counterexample
+    assert (
+        "as declared. Along a direction of the parameters its gradient is 0; that" in shown.message
+    )
+
+
+def test_numbers_are_called_divided_by_the_scale_only_where_they_are():
+    calls = []
+
+    def wrong(model, x):
+        calls.append(1)
+        return 0.5 * each(model, x).mean() + len(calls)
+
+    shown = diagnose(target(wrong, scale=0.5), BY_ID["repeatable"]).counterexample
+    assert "twice with one seed" in shown.message
+    assert "divided" not in shown.message
+    doubled = diagnose(target(wrong, scale=0.5), BY_ID["metamorphic-laws"]).counterexample
+    assert doubled.message.endswith("(both divided by the declared scale 0.5)")
+
+
+def test_an_error_inside_the_diagnosis_is_a_sentence(monkeypatch):
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def fails(*_):
+        raise Silent
+
+    monkeypatch.setattr("gradreg_verify.diagnosis.diagnose.computed", fails)
+    found = diagnose(target(lambda model, x: each(model, x).sum()), BY_ID["frobreg-formula"])
+    assert found.computes == "The diagnosis itself raised Silent: what cannot be printed"
+    assert found.counterexample is not None
+
+
+def test_a_function_that_hangs_ends_the_diagnosis_at_once():
+    calls = []
+
+    def wrong(model, x):
+        calls.append(1)
+        while len(calls) == 30:
+            pass
+        return each(model, x).sum()
+
+    one = target_of(wrong, "frobreg", "torch", "cpu", 4, 0.2, {})
+    found = diagnose(one, BY_ID["frobreg-formula"])
+    assert found.computes == (
+        "The diagnosis ended early: the function did not return within 0.2 s "
+        "(the time limit of a call)."
+    )
+    assert len(calls) == 30
+
+
+def test_the_diagnosis_is_bounded(monkeypatch):
+    calls = []
+
+    def wrong(model, x):
+        calls.append(1)
+        return 2 * each(model, x).mean()
+
+    one, claim = target(wrong), BY_ID["frobreg-formula"]
+    monkeypatch.setattr("gradreg_verify.diagnosis.shrink.TRIES", 3)
+    assert smallest(one, claim) is not None
+    first, calls[:] = len(calls), []
+    assert smallest(one, claim, end=0.0) is not None
+    assert 0 < len(calls) < first
+    assert observations(one.declared, end=0.0).observed == []
