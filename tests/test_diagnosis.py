@@ -80,6 +80,29 @@ FROBREG = {
     RIGHT_VALUE + "; but its gradient is ¼ × that of its value.": (
         lambda f, x: (lambda v: v / 4 + (0.75 * v).detach())(each(f, x).mean())
     ),
+    "It computes 1/m × 1/d (d input coordinates) × the batch mean of FrobReg, ‖J‖².": (
+        lambda f, x: J_of(f, x).square().mean()
+    ),
+    "It computes 1/p (p pixels) × the batch mean of FrobReg, ‖J‖².": (
+        lambda f, x: each(f, x).mean() / (x[0, 0].numel() if x.dim() > 2 else 1)
+    ),
+    MEAN + "σ²_max of J, the largest singular value squared.": (
+        lambda f, x: torch.linalg.matrix_norm(J_of(f, x), 2).square().mean()
+    ),
+    MEAN + "σ_max of J, the largest singular value.": (
+        lambda f, x: torch.linalg.matrix_norm(J_of(f, x), 2).mean()
+    ),
+    "It computes max_b ‖J‖², the largest of the batch.": lambda f, x: each(f, x).max(),
+    "It computes 1/B × (Σ_b ‖J‖²)^½, a norm over the whole batch.": (
+        lambda f, x: (each(f, x).sum() + 1e-300).sqrt() / len(x)
+    ),
+    "It computes ((Σ_b ‖J‖²)^½ − 1)², with the norm over the whole batch.": (
+        lambda f, x: ((each(f, x).sum() + 1e-300).sqrt() - 1) ** 2
+    ),
+    MEAN + "(‖J‖ − 1)².": lambda f, x: (((each(f, x) + 1e-300).sqrt() - 1) ** 2).mean(),
+    MEAN + "‖J‖⁴, squared twice.": lambda f, x: each(f, x).square().mean(),
+    "It is of degree 3 in J, and frobreg of degree 2: with the last layer doubled its value is "
+    "2^3 times as large.": lambda f, x: J_of(f, x).abs().pow(3).sum(),
     "It is zero everywhere.": lambda f, x: 0 * each(f, x).sum(),
     "It computes Σ‖θ‖², biases included.": (
         lambda f, x: sum(p.square().sum() for p in f.parameters())
@@ -141,6 +164,23 @@ def test_a_factor_is_found_by_its_powers_and_said_in_words():
 )
 def test_numbers_in_words(a, text):
     assert number(a) == text
+
+
+def differences(model, x, h):
+    """Σ_i ‖(z(x + h e_i) − z(x)) / h‖² by one-sided differences."""
+    z, flat = model(x), x.flatten(1)
+    steps = h * torch.eye(flat.shape[1])
+    moved = [model((flat + step).view_as(x)) for step in steps]
+    return sum(((there - z) / h).square().sum(1).mean() for there in moved)
+
+
+def test_finite_differences_are_recognised_by_their_nearness():
+    got = said(lambda model, x: differences(model, x, 1e-3))
+    assert got.startswith("Within 1 % its value is the declared one (it is off by 0.0")
+    assert got.endswith("no variant is exact: finite differences look like this.")
+    half = said(lambda model, x: differences(model, x, 1e-3) / 2)
+    assert half.startswith("Within 1 % its value is ½ × the declared one")
+    assert "Within 1 %" not in said(lambda model, x: differences(model, x, 1.0))
 
 
 CLIPPED = {

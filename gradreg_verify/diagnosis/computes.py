@@ -83,6 +83,6 @@ def as_declared(seen: Seen, d: Declaration) -> str:
     wrong = about_the_gradient(seen.observed, slopes)
     if wrong:
         return named(seen, gradient=True) or f"Its value is the declared one {tried}{wrong}."
-    one = any(o.shared for o in seen.observed) and not d.shared_probe
+    one = d.probe is not None and not d.shared_probe and any(o.shared for o in seen.observed)
     shared = ", but with one probe for the whole batch" if one else ""
     return f"{AS_DECLARED} {tried}, to 9 digits{shared}."

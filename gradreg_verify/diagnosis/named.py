@@ -25,7 +25,12 @@ class Variant:
 
     name: str
     of: Callable[[Case, Array | None], Array]
+    random: bool = False
     whole: bool = False
+
+    def at(self, o: Observed, c: Case) -> Array:
+        """At the case of an observation, or at one like it with other parameters."""
+        return self.of(c, o.probes if self.random else None)
 
 
 def named(seen: Seen, *, gradient: bool = False) -> str:
@@ -39,16 +44,18 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
     value_only = ""
     observed = seen.telling
     obtained = np.array([o.value for o in observed])
-    for variant in variants(observed):
+    probed = bool(seen.chance) and all(o.probes is not None for o in seen.observed)
+    for variant in variants(probed):
         try:
-            values = np.array([float(variant.of(o.case, o.probes).real) for o in observed])
+            values = np.array([float(variant.at(o, o.case).real) for o in observed])
         except (ValueError, IndexError):  # labels that are no targets, or the other way round
             continue
         factor = fit(obtained, values, [o.sizes for o in observed])
         if factor is None:
             continue
         sentence = f"It computes {in_words(factor, variant.whole)}{variant.name}"
-        sentence += ", one probe for the whole batch" if any(o.shared for o in observed) else ""
+        if probed and any(o.shared for o in observed):
+            sentence += ", one probe for the whole batch"
         expected = [scale(factor, o.sizes) * slope(variant, o) for o in observed]
         wrong = about_the_gradient(observed, np.array(expected))
         if not wrong:
@@ -63,24 +70,24 @@ def elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
     right = [
         o
         for o in computable
-        if near(o.value, scale(factor, o.sizes) * float(variant.of(o.case, o.probes).real))
+        if near(o.value, scale(factor, o.sizes) * float(variant.at(o, o.case).real))
     ]
     if len(right) == len(computable):
         return ""
     return f" on {len(right)} of {len(computable)} networks"
 
 
-def variants(observed: list[Observed]) -> Iterator[Variant]:
-    """Every variant that can be computed."""
+def variants(probed: bool) -> Iterator[Variant]:
+    """Every variant that can be computed; of random ones only where the probes are known."""
     for form, vector in product(NUMBERS, VECTORS):
-        if vector.random and any(o.probes is None for o in observed):
+        if vector.random and not probed:
             continue
         name = form.text.format(vector.name)
         if form.of is square and vector.penalty:
             name = f"{vector.penalty}, {name}"
-        yield Variant(name, partial(of_vector, form, vector), form.whole)
+        yield Variant(name, partial(of_vector, form, vector), vector.random, form.whole)
     for other in OTHERS:
-        yield Variant(other.name, partial(of_case, other), other.whole)
+        yield Variant(other.name, partial(of_case, other), whole=other.whole)
 
 
 def of_vector(form: Form, vector: Known, c: Case, r: Array | None) -> Array:
@@ -99,6 +106,6 @@ def slope(variant: Variant, o: Observed) -> float:
 
     def at(network: Network) -> Array:
         c = Case(network, network.forward(o.e.x), network.jacobian(o.e.x), o.case.y)
-        return variant.of(c, o.probes)
+        return variant.at(o, c)
 
     return float(directional_derivative(at, o.e.network, direction_for(o.e)))

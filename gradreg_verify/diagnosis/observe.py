@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -48,33 +49,33 @@ class Slope:
 
 @dataclass(frozen=True)
 class Observed:
-    """Value and slope of the function itself, its scale and reduction included, at an example.
+    """What the function itself gives at an example, its scale and reduction included.
 
     Parameters
     ----------
+    one : DeclaredPenalty
+        The function.
     e, case : Example, Case
         Where.
-    probes : array, optional
-        The numbers drawn or given.
+    supply : Supply
+        Its probes, or their seed.
     value : float
         Summed where there is one an example.
-    slope : Slope
-        With the model in evaluation mode.
-    training : Slope, optional
-        In training mode, where that was asked for.
+    given : array, optional
+        Probes that were handed over.
     telling : bool
         Smooth, and of ordinary size: nothing coincides by accident.
     factor : float
         By which the logits of the bundled example were multiplied.
     """
 
+    one: DeclaredPenalty
     e: Example
     case: Case
-    probes: Array | None
+    supply: Supply
     value: float
-    slope: Slope
-    training: Slope | None
-    telling: bool = True
+    given: Array | None = None
+    telling: bool = False
     factor: float = 1.0
 
     @property
@@ -82,6 +83,21 @@ class Observed:
         """B, m, d and pixels."""
         x = self.e.x
         return len(x), self.case.z.shape[1], x[0].size, int(np.prod(x.shape[2:]))
+
+    @cached_property
+    def slope(self) -> Slope:
+        """With the model in evaluation mode."""
+        return slope_of(self, training=False)
+
+    @cached_property
+    def training(self) -> Slope | None:
+        """In training mode, at telling networks that are the same function in it."""
+        return slope_of(self, training=True) if self.telling and not self.e.batch_norm else None
+
+    @cached_property
+    def probes(self) -> Array | None:
+        """r[n, k, q], as far as they are known."""
+        return drawn(self) if self.given is None else self.given
 
     @property
     def shared(self) -> bool:
@@ -130,7 +146,7 @@ def observations(
         if perf_counter() > end:
             break
         try:
-            o = replace(observe(one, e, training=telling), telling=telling, factor=factor)
+            o = replace(observe(one, e), telling=telling, factor=factor)
             if telling:
                 repeated = repeated and value_at(one, e, SEED) == o.value
                 reseeded += value_at(one, e, SEED + 1) != o.value
@@ -167,17 +183,8 @@ def scaled_outputs(e: Example, factor: float) -> Example:
     return e.with_network((*rest, Linear(factor * last.weight, bias)))
 
 
-def observe(
-    one: DeclaredPenalty, e: Example, given: Array | None = None, *, training: bool = False
-) -> Observed:
-    """Value and slopes at an example, at the probes given or at those of a seed.
-
-    Parameters
-    ----------
-    given : array, optional
-        Probes.
-    training : bool
-        Whether to ask for the slope in training mode too.
+def observe(one: DeclaredPenalty, e: Example, given: Array | None = None) -> Observed:
+    """The function at an example, at the probes given or at those of a seed.
 
     Raises
     ------
@@ -189,10 +196,7 @@ def observe(
     supply = seeded if given is None else one.probes.supply(given, len(x))
     value = one.harness.value(network, x, y, supply, device=one.device)
     case = Case(network, network.forward(x), network.jacobian(x), y)
-    probes = probes_of(one, e, supply) if given is None else given
-    slope = slope_at(one, e, supply, training=False)
-    moded = slope_at(one, e, supply, training=True) if training and not e.batch_norm else None
-    return Observed(e, case, probes, float(value.sum()), slope, moded)
+    return Observed(one, e, case, supply, float(value.sum()), given)
 
 
 def value_at(one: DeclaredPenalty, e: Example, seed: int) -> float:
@@ -202,37 +206,35 @@ def value_at(one: DeclaredPenalty, e: Example, seed: int) -> float:
     return float(one.harness.value(network, x, y, supply, device=one.device).sum())
 
 
-def slope_at(one: DeclaredPenalty, e: Example, supply: Supply, *, training: bool) -> Slope:
+def slope_of(o: Observed, *, training: bool) -> Slope:
     """The slope in a mode of the model."""
-    network, x, y = arguments(e, {"loss": one.declaration.loss})
+    x, y, device = o.e.x, o.case.y, o.one.device
     try:
-        gradient = one.harness.gradient(network, x, y, supply, device=one.device, training=training)
+        gradient = o.one.harness.gradient(
+            o.e.network, x, y, o.supply, device=device, training=training
+        )
     except Hung:
         raise
     except Broken as why:
         return Slope(raised=str(why))
     except Exception as error:  # whatever the derivative of a function under test raises
         return Slope(raised=f"raised {type(error).__name__}")
-    direction = direction_for(e)
+    direction = direction_for(o.e)
     if gradient.shape != direction.shape:
         return Slope(raised=f"expected {direction.size} numbers, got shape {gradient.shape}")
-    return Slope(float(gradient @ direction), size_of(gradient, direction))
+    terms = float(np.abs(gradient * direction).max())
+    size = max(terms, FLOOR * float(np.abs(direction).sum()))  # as the claims have it
+    return Slope(float(gradient @ direction), size)
 
 
-def size_of(gradient: Array, direction: Array) -> float:
-    """Of the terms of a slope, as the claims have it."""
-    return max(float(np.abs(gradient * direction).max()), FLOOR * float(np.abs(direction).sum()))
-
-
-def probes_of(one: DeclaredPenalty, e: Example, supply: Supply) -> Array | None:
+def drawn(o: Observed) -> Array | None:
     """The numbers drawn, as probes r[n, k, q], where every call of a random function draws one."""
-    d, (n, m, _) = one.declaration, e.probes.shape
+    d, (n, m, _) = o.one.declaration, o.e.probes.shape
     if d.side == "input":
         return None
-    if supply.probes is not None:
-        return supply.probes
-    network, x, y = arguments(e, {"loss": d.loss})
-    draws = one.harness.draws(network, x, y, supply, device=one.device)
+    if o.supply.probes is not None:
+        return o.supply.probes
+    draws = o.one.harness.draws(o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device)
     kinds = {draw.kind for draw in draws}
     sizes = {draw.values.size for draw in draws}
     if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:
