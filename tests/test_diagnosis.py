@@ -210,7 +210,8 @@ def test_gradients_clamped_by_a_hook_are_named():
 
     clamped = "with the entries of J clamped to [-1, 1]"
     assert said(wrong) == f"Its value is the batch mean of frobreg, {clamped}."
-    assert said(wrong, scale=2.0) == UNKNOWN
+    assert said(wrong, scale=2.0) == said(wrong)
+    assert said(lambda f, x: 7 * wrong(f, x)) == UNKNOWN
 
 
 def test_networks_where_the_value_is_another_are_described():

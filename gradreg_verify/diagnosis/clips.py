@@ -1,12 +1,13 @@
 """The declared penalty cut off at an unknown c: solved for on one network, held on all others."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
 from gradreg_ref.penalties import PENALTIES, evaluate
-from gradreg_ref.typing import Array
+from gradreg_ref.typing import Array, Reduction
 from gradreg_verify.diagnosis.observe import Observed, declared_value, near
 from gradreg_verify.diagnosis.variants import VECTORS
 from gradreg_verify.subject.declaration import Declaration
@@ -65,22 +66,37 @@ WAYS: tuple[tuple[Part, Clip], ...] = (
 )
 
 
-def clipped(seen: list[Observed], d: Declaration) -> str:
+def clipped(seen: list[Observed], declared: Declaration) -> str:
     """What was cut off, and where; "" where no c explains all values."""
-    row = PENALTIES[d.kind]
-    off = [o for o in seen if not near(o.value, float(declared_value(o, d, o.e.network)))]
-    if not off or row.of == "weights" or d.side == "input":
+    row = PENALTIES[declared.kind]
+    if row.of == "weights" or declared.side == "input":
         return ""
-    for part, clip in WAYS:
-        if part is entries and row.title not in {v.penalty for v in VECTORS}:
-            continue
-        c = solved(clip, part(off[0], d), off[0].value / factor(part, off[0], d))
-        if c is None or not all(explained(o, part, clip, c, d) for o in seen):
-            continue
-        if len(off) > 1 or round_number(c):
-            vector = next((v.name for v in VECTORS if v.penalty == row.title), "")
-            return f"Its value is the {d}, {clip.words.format(c=f'{c:.10g}', v=vector)}."
+    vector = next((v.name for v in VECTORS if v.penalty == row.title), "")
+    for d in like(declared):
+        off = [o for o in seen if not near(o.value, float(declared_value(o, d, o.e.network)))]
+        for part, clip in WAYS if vector else [way for way in WAYS if way[0] is not entries]:
+            c = level(off, seen, part, clip, d)
+            if c is not None:
+                return f"Its value is the {d}, {clip.words.format(c=f'{c:.10g}', v=vector)}."
     return ""
+
+
+def like(d: Declaration) -> Iterator[Declaration]:
+    """What is declared, then with a factor and a reduction that are often taken for it."""
+    yield d
+    for scale in (d.scale, 1.0, 0.5):
+        for reduction in get_args(Reduction)[:2]:
+            yield replace(d, scale=scale, reduction=reduction)
+
+
+def level(
+    off: list[Observed], seen: list[Observed], part: Part, clip: Clip, d: Declaration
+) -> float | None:
+    """The c that explains all values; None where there is none."""
+    c = solved(clip, part(off[0], d), off[0].value / factor(part, off[0], d)) if off else None
+    if c is None or not (len(off) > 1 or round_number(c)):
+        return None
+    return c if all(explained(o, part, clip, c, d) for o in seen) else None
 
 
 def factor(part: Part, o: Observed, d: Declaration) -> float:
