@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from gradreg_verify.claims.ledger import BY_ID
-from gradreg_verify.diagnosis.computes import UNKNOWN, computed
+from gradreg_verify.diagnosis.computes import AS_DECLARED, UNKNOWN, computed
 from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.diagnosis.factors import fit, in_words, number
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.diagnosis.shrink import smallest
 from gradreg_verify.mistakes.torch.entries import rows, squares, vjp
 from gradreg_verify.outcomes import Hung
+from gradreg_verify.subject.suited import fits
 from gradreg_verify.subject.target import target_of
 
 
@@ -67,7 +68,8 @@ FROBREG = {
     ),
     MEAN + "‖J‖, the norm and not its square.": (lambda f, x: (each(f, x) + 1e-300).sqrt().mean()),
     MEAN + "Σ |J|, absolute values.": lambda f, x: J_of(f, x).abs().sum((1, 2)).mean(),
-    MEAN + "‖Jᵀ1 (the gradient of the sum of the logits)‖².": (
+    MEAN + "‖Jᵀ1 (the gradient of the sum of the logits)‖². On networks with one output it is the "
+    "batch mean of frobreg: if it is for these, declare --outputs 1.": (
         lambda f, x: projected(f, x, torch.ones_like)
     ),
     MEAN + "JacReg, ‖∂p/∂x‖².": lambda f, x: each(
@@ -211,6 +213,7 @@ def test_gradients_clamped_by_a_hook_are_named():
     clamped = "with the entries of J clamped to [-1, 1]"
     assert said(wrong) == f"Its value is the batch mean of frobreg, {clamped}."
     assert said(wrong, scale=2.0) == said(wrong)
+    assert said(lambda f, x: len(x) * wrong(f, x)) == said(wrong).replace("mean", "sum")
     assert said(lambda f, x: 7 * wrong(f, x)) == UNKNOWN
 
 
@@ -306,6 +309,40 @@ def test_numbers_are_called_divided_by_the_scale_only_where_they_are():
     assert "divided" not in shown.message
     doubled = diagnose(target(wrong, scale=0.5), BY_ID["metamorphic-laws"]).counterexample
     assert doubled.message.endswith("(both divided by the declared scale 0.5)")
+
+
+def images_only(model, x):
+    assert x.dim() == 4
+    return each(model, x).mean()
+
+
+def one_output_only(model, x):
+    assert model(x).shape[1] == 1
+    return 3 * each(model, x).mean()
+
+
+@pytest.mark.parametrize(
+    ("function", "scale", "remedy", "declared"),
+    [
+        (images_only, 1.0, "images: if it is for these, declare --input", {"input": (2, 4, 4)}),
+        (one_output_only, 3.0, "one output: if it is for these, declare --out", {"outputs": 1}),
+    ],
+)
+def test_a_penalty_of_some_networks_is_told_how_to_declare_them(function, scale, remedy, declared):
+    assert f"It gives one on all networks with {remedy}" in said(function, scale=scale)
+    assert said(function, scale=scale, **declared).startswith(AS_DECLARED)
+    wrong = diagnose(target(function, **declared, scale=7.0), BY_ID["frobreg-formula"])
+    assert fits(target(function, **declared).declared.declaration, wrong.counterexample.e)
+
+
+def test_a_function_that_never_answers_is_asked_for_its_arguments():
+    def on_logits(x, y):
+        return torch.autograd.grad(y.sum(), x, create_graph=True)[0].square().sum()
+
+    got = said(on_logits, arguments=("model", "x"))
+    assert "It gives no value on 22 of 22 networks" in got
+    assert "It was called with model, x: if its parameters are others, name them, as in " in got
+    assert "--arguments x,logits." in got
 
 
 def test_an_error_inside_the_diagnosis_is_a_sentence(monkeypatch):

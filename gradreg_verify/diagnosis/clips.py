@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from gradreg_verify.diagnosis.observe import Observed, declared_value, near
 from gradreg_verify.diagnosis.variants import VECTORS
 from gradreg_verify.subject.declaration import Declaration
 
+REDUCTIONS: tuple[Reduction, ...] = ("mean", "sum")
 ROUND = 4  # digits of a c that confirms itself
 
 
@@ -85,7 +85,7 @@ def like(d: Declaration) -> Iterator[Declaration]:
     """What is declared, then with a factor and a reduction that are often taken for it."""
     yield d
     for scale in (d.scale, 1.0, 0.5):
-        for reduction in get_args(Reduction)[:2]:
+        for reduction in REDUCTIONS:
             yield replace(d, scale=scale, reduction=reduction)
 
 

@@ -5,6 +5,8 @@ declared, then against a · B^i m^j d^k p^l × every variant of `variants` and `
 all telling networks to 1e-8, in value and in slope, with one factor a, is what it computes.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gradreg_verify.diagnosis.clips import clipped
@@ -19,9 +21,11 @@ from gradreg_verify.diagnosis.observe import (
 )
 from gradreg_verify.diagnosis.unnamed import nearly, of_degree
 from gradreg_verify.diagnosis.words import about_the_gradient, in_a_line, where
+from gradreg_verify.examples import Example
 from gradreg_verify.subject.declaration import Declaration
 
 UNKNOWN = "No formula that the kit knows fits its values."
+ONE_OUTPUT = " On networks with one output it is the {d}: if it is for these, declare --outputs 1."
 AS_DECLARED = "Value and gradient are those declared"
 
 
@@ -48,12 +52,36 @@ def about_chance(seen: Seen, d: Declaration) -> str:
 
 
 def about_refused(seen: Seen) -> str:
-    """Where it gives no value."""
+    """Where it gives no value, and what it may be declared to be for."""
     n = len(seen.refused)
     if not n:
         return ""
-    why = in_a_line(seen.refused[0])
-    return f"It gives no value on {n} of {n + len(seen.observed)} networks, as on {why}."
+    e, why = seen.refused[0]
+    said = f"It gives no value on {n} of {n + len(seen.observed)} networks, as on {e}: "
+    said += f"{in_a_line(why).rstrip('.: ')}."
+    for words, option, feature in FOR:
+        none = not any(feature(e) for e, _ in seen.refused)
+        if seen.observed and none and all(feature(o.e) for o in seen.observed):
+            return f"{said} It gives one {words}: if it is for these, declare {option}."
+    if not seen.observed:
+        options = " or ".join(option for _, option, _ in FOR)
+        other = "x,logits" if "model" in seen.arguments else "model,x"
+        said += (
+            f" It was called with {', '.join(seen.arguments)}: if its parameters are others, name "
+            f"them, as in --arguments {other}. If it is for some networks only, declare {options}."
+        )
+    return said
+
+
+FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
+    ("on all networks with images", "--input 3x8x8", lambda e: e.x.ndim > 2),
+    ("on all networks with one output", "--outputs 1", lambda e: e.probes.shape[1] == 1),
+    (
+        "on all networks with as many outputs as inputs",
+        "--square",
+        lambda e: e.probes.shape[1] == e.x[0].size,
+    ),
+)
 
 
 def about_values(seen: Seen, d: Declaration) -> str:
@@ -73,7 +101,9 @@ def about_values(seen: Seen, d: Declaration) -> str:
         right = f"{len(observed) - len(off)} of {len(observed)} networks"
         said = f"Its value is the declared one on {right}, and another one on the rest"
         said += f"{where(off, observed, expected)}."
-    return said or of_degree(observed, d) or UNKNOWN
+    said = said or of_degree(observed, d) or UNKNOWN
+    one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
+    return said + (ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
 
 
 def as_declared(seen: Seen, d: Declaration) -> str:

@@ -13,12 +13,13 @@ from gradreg_ref.penalties import PENALTIES, Case, evaluate
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import FLOOR, LIMIT, arguments, direction_for
 from gradreg_verify.diagnosis.factors import Sizes
-from gradreg_verify.examples import Example, bundled
+from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, Hung, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 from gradreg_verify.subject.interception import realise
+from gradreg_verify.subject.suited import suited
 
 SEED = 3
 
@@ -114,15 +115,18 @@ class Seen:
     ----------
     observed : list of Observed
         Where there was a value.
-    refused : list of str
+    refused : list of Example and str
         Where there was none, and why.
     chance : {"", "seeded", "unseeded"}
         Whether the value changes with the seed, or with every call.
+    arguments : tuple of str
+        What it was called with.
     """
 
     observed: list[Observed]
-    refused: list[str]
+    refused: list[tuple[Example, str]]
     chance: str
+    arguments: tuple[str, ...]
 
     @property
     def telling(self) -> list[Observed]:
@@ -153,18 +157,18 @@ def observations(
         except Hung:
             raise
         except (Broken, NotTestable) as why:
-            refused.append(f"{e}: {why}")
+            refused.append((e, str(why)))
             continue
         observed.append(o)
     # Once may be a state that changes now and then.
     chance = "unseeded" if not repeated else "seeded" if reseeded > 1 else ""
-    return Seen(observed, refused, chance)
+    return Seen(observed, refused, chance, one.harness.arguments)
 
 
 def places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
     """The bundled examples, whether they are telling, and three with a scaled last layer."""
     softmax, scaled = PENALTIES[d.kind].needs_classes({"loss": d.loss}), 0
-    for e in bundled():
+    for e in suited(d):
         m = e.probes.shape[1]
         if (softmax and m == 1) or (d.probe is not None and m <= d.num_probes):
             continue

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -13,8 +14,9 @@ from gradreg_verify.claims.ledger import Claim
 from gradreg_verify.diagnosis.code import code, of_array
 from gradreg_verify.diagnosis.shown import in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.examples import Example, bundled, example, quarters
+from gradreg_verify.examples import Example, example, quarters
 from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.subject.suited import fits, suited
 
 TRIES = 300  # examples that are tried to simplify one
 
@@ -63,10 +65,12 @@ def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counter
     Hung
         The function did not return in time.
     """
+    assert target.declared is not None
+    d = target.declared.declaration
     # A law of probes fails on any network, and the simplest one has J = 0.
     if claim.id == "probe-law":
-        return first(target, claim, bundled(), end)
-    found = first(target, claim, (*small(), *bundled()), end)
+        return first(target, claim, suited(d), end)
+    found = first(target, claim, (*filter(partial(fits, d), small()), *suited(d)), end)
     return None if found is None else simplified(target, claim, found, end)
 
 
