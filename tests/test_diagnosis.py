@@ -236,6 +236,21 @@ def test_random_numbers_where_none_are_declared_are_named():
     assert "and in another call" in shown.message
 
 
+def test_a_black_box_is_compared_at_the_numbers_it_drew():
+    def wrong(model, x):
+        x = x.detach().requires_grad_()
+        z = model(x)
+        return squares(vjp(z, x, torch.randn_like(z))).clamp(max=4).mean()
+
+    one = target(wrong, "spectreg")
+    shown = diagnose(one, BY_ID["spectreg-quadratic-form"]).counterexample
+    values = (np.einsum("nki,nkq->niq", shown.e.J, shown.probes) ** 2).sum(axis=(1, 2))
+    returned, value = np.minimum(values, 4).mean(), values.mean()
+    assert f"The function returns {returned:.10g}; the batch" in shown.message
+    assert f"at the numbers drawn is {value:.10g}." in shown.message
+    assert returned < value
+
+
 def test_probes_that_are_not_drawn_are_missed():
     got = said(lambda model, x: each(model, x).mean(), "spectreg")
     assert got.startswith("Its value does not change with the seed; spectreg has gaussian probes.")

@@ -2,12 +2,14 @@
 
 from typing import NamedTuple
 
+from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import Target
 from gradreg_verify.claims.ledger import Claim
 from gradreg_verify.diagnosis.observe import (
     SEED,
     declared_slope,
     declared_value,
+    known,
     near,
     observe,
     value_at,
@@ -29,10 +31,11 @@ def in_words(target: Target, claim: Claim, own: str, check: str) -> str:
 
 
 class Own(NamedTuple):
-    """What is not as declared, "value", "gradient" or "chance", and how; "" where all is."""
+    """What is not as declared, "value", "gradient" or "chance"; how, and at which probes."""
 
     what: str = ""
     text: str = ""
+    probes: Array | None = None
 
 
 def own_numbers(target: Target, e: Example) -> Own:
@@ -50,14 +53,19 @@ def compared(target: Target, e: Example) -> Own:
     one, variant = target.declared, next(iter(target.variants(e)), None)
     if one is None or variant is None:
         return Own()
-    d, o = one.declaration, observe(one, e, variant.options.get("probes"))
+    d = one.declaration
+    # Probes that were read out hold for a penalty that is right; those drawn are facts.
+    seeded = one.probes.tier == "seeded"
+    o = observe(one, e, None if seeded else variant.options.get("probes"))
+    if seeded and (d.probe != "gaussian" or not known(o, d)):
+        return Own()
     returns, expected = f"The function returns {o.value:.10g}", declared_value(o, d, e.network)
-    declared = f"the {d} is {float(expected):.10g}"
+    declared = f"the {d}{' at the numbers drawn' * seeded} is {float(expected):.10g}"
     other = value_at(one, e, SEED + 1) if d.probe is None else o.value
     if other != o.value:
-        return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.")
+        return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
     if not near(o.value, float(expected)):
-        return Own("value", f"{returns}; {declared}.")
+        return Own("value", f"{returns}; {declared}.", o.probes)
     slope = declared_slope(o, d)
     if o.slope.raised or near(o.slope.value, slope, o.slope.size):
         return Own()
@@ -65,4 +73,5 @@ def compared(target: Target, e: Example) -> Own:
         "gradient",
         f"{returns}, as declared. Along a direction of the parameters its gradient is "
         f"{o.slope.value:.10g}; that of the {d} is {slope:.10g}.",
+        o.probes,
     )

@@ -97,7 +97,8 @@ def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample |
     own = own_numbers(target, e)
     message = in_words(target, claim, own.text, check)
     kind = check.partition(":")[0], own.what
-    return Counterexample(e, message, probes_at(target, e), kind)
+    probes = own.probes if own.what else probes_at(target, e)
+    return Counterexample(e, message, probes, kind)
 
 
 def small() -> Iterator[Example]:
