@@ -1,6 +1,6 @@
 """Running the claims on an implementation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -17,6 +17,7 @@ from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable
 from gradreg_verify.report.provenance import provenance
 from gradreg_verify.report.report import Report, Result
 from gradreg_verify.subject.handover import TIERS
+from gradreg_verify.subject.suited import suited
 from gradreg_verify.subject.target import target_of
 
 Progress = Callable[[Result], None]
@@ -76,7 +77,7 @@ def verify(
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
     target = replace(target, draws=draws, dtypes=dtypes_of(target, dtypes))
-    examples = [e for s in (0, *range(seed, seed + more)) for e in bundled(s)]
+    examples = [e for s in (0, *range(seed, seed + more)) for e in examples_for(target, s)]
     results = tuple(run_all(target, examples, waivers or {}, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
     one = target.declared
@@ -98,6 +99,12 @@ def verify(
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
 PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
+
+
+def examples_for(target: Target, seed: int) -> Iterator[Example]:
+    """All bundled examples, or those that a function is declared for."""
+    one = target.declared
+    return bundled(seed) if one is None else suited(one.declaration, seed)
 
 
 def evidence_of(
@@ -162,7 +169,7 @@ def preflight(target: Target) -> Broken | None:
     if target.declared is None:
         return None
     try:
-        every_shape(target, next(bundled()))
+        every_shape(target, next(iter(examples_for(target, 0))))
     except Broken as broken:
         return broken
     except NotTestable:

@@ -18,6 +18,7 @@ collect_ignore = (
     []
     if find_spec("torch")
     else [
+        "test_diagnosis.py",
         "test_toy.py",
         "test_paper.py",
         "test_runs.py",

@@ -26,6 +26,7 @@ from gradreg_verify.claims import (
     precision,
     refusals,
 )
+from gradreg_verify.diagnosis import diagnose
 from gradreg_verify.examples import all_variants
 from gradreg_verify.mistakes.catalogue import WRONG
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
@@ -117,6 +118,7 @@ def known():
         "ALPHA": draws.ALPHA,
         "draws": PROFILES["ci"][0],
         "vectors.LIMIT": vectors.LIMIT,
+        "SECONDS": diagnose.SECONDS,
         "two-sided": modes.DIFFERENCES["finite_difference"],
         "one-sided": modes.DIFFERENCES["one_sided_difference"],
         "most_logits": max(e.probes.shape[1] for e in examples),

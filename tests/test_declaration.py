@@ -1,11 +1,15 @@
 """What a penalty is declared to be, and what its signature says."""
 
+import argparse
 from functools import partial
 
 import pytest
+from gradreg_cli.verify import shape
 
 from gradreg_verify import Declaration, declare, verify
+from gradreg_verify.examples import bundled
 from gradreg_verify.subject.signature import arguments_of, name_of, required
+from gradreg_verify.subject.suited import fits, suited
 
 
 def test_a_declaration_reads_as_a_sentence():
@@ -32,11 +36,51 @@ def test_spectreg_has_gaussian_probes_unless_said_and_jacreg_none():
         ({"kind": "frobreg", "reduction": "max"}, "expected reduction to be one of"),
         ({"kind": "spectreg", "num_probes": 0}, "whole number >= 1"),
         ({"kind": "frobreg", "arguments": ("net",)}, "expected arguments to be one of model"),
+        ({"kind": "spectreg", "outputs": 1}, "expected no outputs, square or input for spectreg"),
+        ({"kind": "weight_decay", "square": True}, "expected no outputs, square or input for wei"),
+        ({"kind": "frobreg", "outputs": 0}, "whole number >= 1"),
+        ({"kind": "doubleback", "outputs": 1}, "expected outputs >= 2 for doubleback"),
+        ({"kind": "frobreg", "input": (8, 8)}, r"or \(channels, height, width\), got \(8, 8\)"),
+        ({"kind": "frobreg", "input": (3, 0, 8)}, "expected input to be the shape of one input"),
+        ({"kind": "frobreg", "square": True, "outputs": 3, "input": (4,)}, "got 3 and 4"),
     ],
 )
 def test_what_contradicts_itself_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Declaration(**options)
+
+
+SHAPES = [
+    ({"outputs": 1}, ", 1 output"),
+    ({"outputs": 3, "input": (5,)}, ", 3 outputs, inputs 5"),
+    ({"square": True}, ", as many outputs as inputs"),
+    ({"square": True, "outputs": 2}, ", 2 outputs, as many outputs as inputs"),
+    ({"input": (3, 8, 8)}, ", inputs 3×8×8"),
+    ({"input": (1, 1, 7), "outputs": 1}, ", 1 output, inputs 1×1×7"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), SHAPES)
+def test_networks_of_a_declared_shape(options, words):
+    d = Declaration("frobreg", **options)
+    assert str(d) == f"batch mean of frobreg{words}"
+    examples = list(suited(d))
+    assert all(fits(d, e) for e in examples)
+    assert {len(e.x) for e in examples} == {1, 2, 5}
+    assert {e.exact for e in examples} == {True, False}
+    assert not all(fits(d, e) for e in suited(Declaration("frobreg")))
+
+
+def test_networks_of_all_shapes_where_nothing_is_said():
+    said, bundled_ones = suited(Declaration("frobreg")), bundled()
+    assert [str(e) for e in said] == [str(e) for e in bundled_ones]
+
+
+def test_a_shape_on_the_command_line():
+    assert shape("3x8x8") == (3, 8, 8)
+    assert shape("5") == (5,)
+    with pytest.raises(argparse.ArgumentTypeError, match="expected sizes as in 3x8x8, got '3y'"):
+        shape("3y")
 
 
 def test_the_decorator_keeps_the_function():
@@ -77,17 +121,40 @@ def test_arguments_are_read_off_names(function, arguments):
     assert arguments_of(function) == arguments
 
 
+class JacobianReg:
+    def forward(self, x, y):
+        return x, y
+
+
+def test_the_choice_that_agrees_with_the_names_comes_first():
+    with pytest.raises(ValueError, match="in order:\n  --arguments x,logits: x"):
+        arguments_of(lambda x, what: 0)
+    with pytest.raises(ValueError, match="in order:\n  --arguments logits,x: what"):
+        arguments_of(lambda what, x: 0)
+
+
 @pytest.mark.parametrize(
-    ("function", "message"),
+    ("function", "choices"),
     [
-        (lambda a, b: 0, "got 'a'; say what they are in order"),
-        (lambda x: 0, "expected a function of"),
-        (lambda: 0, "expected a function of"),
+        (
+            JacobianReg().forward,
+            [
+                "--arguments x,logits: x is the inputs, y is the model's outputs",
+                "--arguments logits,x: x is the model's outputs, y is the inputs",
+                "--arguments model,x: x is the model, y is the inputs",
+            ],
+        ),
+        (lambda a, b, c=0: 0, ["--arguments model,x: a is the model, b is the inputs"]),
+        (lambda a, y, w: 0, ["--arguments model,params,x: a is the model, y is its parameters"]),
+        (lambda x: 0, ["--arguments logits: x is the model's outputs"]),
+        (lambda: 0, ["in order, as in --arguments model,x,y"]),
+        (lambda a, b, c, d: 0, ["in order, as in --arguments model,x,y"]),
     ],
 )
-def test_names_that_say_nothing_are_refused(function, message):
-    with pytest.raises(ValueError, match=message):
+def test_names_that_say_nothing_get_their_choices(function, choices):
+    with pytest.raises(ValueError, match="expected parameters whose names say") as raised:
         arguments_of(function)
+    assert all(choice in str(raised.value) for choice in choices)
 
 
 def test_required_probes():

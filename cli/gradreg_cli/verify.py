@@ -42,6 +42,14 @@ def add_to(commands: Any) -> None:
     what.add_argument(
         "--arguments", type=lambda s: tuple(s.split(",")), help="in order, as in model,x,y"
     )
+    what.add_argument("--outputs", type=int, help="it is for networks of so many outputs only")
+    what.add_argument(
+        "--square",
+        action="store_true",
+        default=None,
+        help="it is for networks with as many outputs as inputs only",
+    )
+    what.add_argument("--input", type=shape, help="it is for such inputs only, as in 3x8x8")
     where = command.add_argument_group("where and how")
     where.add_argument("--framework", default="torch", help="of the function's models")
     where.add_argument("--device", default="cpu", help="one of `gradreg backends`, or auto")
@@ -70,7 +78,18 @@ DECLARED = (
     "reduction",
     "loss",
     "arguments",
+    "outputs",
+    "square",
+    "input",
 )
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Sizes as in 3x8x8."""
+    try:
+        return tuple(map(int, text.replace("×", "x").split("x")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected sizes as in 3x8x8, got {text!r}") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -173,6 +173,8 @@ def shifted(target: Target, e: Example) -> float:
 
 def linear_model(target: Target, e: Example) -> float:
     """FrobReg of x ↦ Wx + b is ‖W‖²_F, its weight decay."""
+    if target.declared is not None and target.declared.declaration.restricted:
+        raise NotHere("its networks are of a shape declared")
     *_, last = e.network.layers
     weight: Array = last.weight  # type: ignore[attr-defined]
     x = np.resize(e.x, (len(e.x), weight.shape[1]))

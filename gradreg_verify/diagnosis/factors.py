@@ -1,4 +1,4 @@
-"""a · B^i m^j d^k: the factor between what was obtained and a variant, and its words."""
+"""a · B^i m^j d^k p^l: the factor between what was obtained and a variant, and its words."""
 
 from fractions import Fraction
 from itertools import product
@@ -8,19 +8,19 @@ import numpy as np
 from gradreg_ref.typing import Array
 
 SAME = 1e-8
-Sizes = tuple[int, int, int]  # B, m, d
+Sizes = tuple[int, int, int, int]  # B, m, d, and p pixels (1 for vectors)
 
-Factor = tuple[float, int, float, int]
-# Powers of B, m and d, the likeliest first.
-POWERS: list[tuple[int, float, int]] = sorted(
-    product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1)),
-    key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]), abs(p[0])),
+Factor = tuple[float, int, float, int, int]
+# Powers of B, m, d and p, the likeliest first.
+POWERS: list[tuple[int, float, int, int]] = sorted(
+    product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1), (0, -1)),
+    key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]) + 2 * abs(p[3]), abs(p[0])),
 )
-FEWEST = 4  # networks on which neither is zero, or three exponents would fit anything
+FEWEST = 4  # networks on which neither is zero, or the exponents would fit anything
 
 
 def fit(got: Array, values: Array, sizes: list[Sizes]) -> Factor | None:
-    """a, i, j, k with got = a · B^i m^j d^k × values everywhere."""
+    """a, i, j, k, l with got = a · B^i m^j d^k p^l × values everywhere."""
     with np.errstate(all="ignore"):
         zero = np.abs(values) < SAME**2
         if not np.isfinite(values).all() or (np.abs(got[zero]) > SAME).any():
@@ -36,17 +36,27 @@ def fit(got: Array, values: Array, sizes: list[Sizes]) -> Factor | None:
 
 
 def scale(factor: Factor, sizes: Sizes) -> float:
-    """a · B^i m^j d^k at an example."""
-    (a, i, j, k), (n, m, d) = factor, sizes
-    return float(a * float(n) ** i * m**j * float(d) ** k)
+    """a · B^i m^j d^k p^l at an example."""
+    (a, i, j, k, l), (n, m, d, p) = factor, sizes
+    return float(a * float(n) ** i * m**j * float(d) ** k * float(p) ** l)
 
 
-def in_words(factor: Factor) -> str:
-    """A factor as a reader says it: "½ × the batch mean of "."""
-    a, i, j, k = factor
+def in_words(factor: Factor, whole: bool = False) -> str:
+    """A factor as a reader says it: "½ × the batch mean of ".
+
+    Parameters
+    ----------
+    whole : bool
+        It belongs to one number of the whole batch, which has no batch mean.
+    """
+    a, i, j, k, l = factor
     parts = [] if abs(a - 1) < SAME else [number(a)]
     parts += {0: [], 1: ["m"], 0.5: ["√m"], -0.5: ["1/√m"], -1: ["1/m"]}[j]
     parts += ["1/d (d input coordinates)"] if k else []
+    parts += ["1/p (p pixels)"] if l else []
+    if whole:
+        parts += {0: [], -1: ["1/B"], -2: ["1/B²"], -3: ["1/B³"], 1: ["B"]}[i]
+        return "".join(f"{part} × " for part in parts)
     batch = {
         -1: "the batch mean of ",
         0: "the batch sum of ",
@@ -58,7 +68,7 @@ def in_words(factor: Factor) -> str:
 
 
 def number(a: float) -> str:
-    """½, −1, 3/4, √2/2, or digits."""
+    """½, -1, 3/4, or digits."""
     fraction = Fraction(a).limit_denominator(64)
     if abs(float(fraction) / a - 1) < SAME:
         named = {Fraction(1, 2): "½", Fraction(1, 4): "¼"}

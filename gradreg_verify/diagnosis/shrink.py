@@ -1,28 +1,46 @@
-"""The smallest network that shows a failure, as code to paste."""
+"""A small network that shows a failure: the first of a few that fails, then simplified."""
 
-import random
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
 
 import numpy as np
 
-from gradreg_ref.networks import Layer, Residual
+from gradreg_ref.networks import Activation, Flatten, Linear
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import Target
 from gradreg_verify.claims.ledger import Claim
-from gradreg_verify.examples import Example, bundled
-from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.diagnosis.code import code, of_array
+from gradreg_verify.diagnosis.shown import in_words, own_numbers
+from gradreg_verify.diagnosis.words import in_a_line
+from gradreg_verify.examples import Example, example, quarters
+from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.subject.suited import fits, suited
 
-TRIES = 150
+TRIES = 300  # examples that are tried to simplify one
 
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A network and data at which a claim fails, and how."""
+    """A network and data at which a claim fails, and how.
+
+    Parameters
+    ----------
+    e : Example
+        Network and data.
+    message : str
+        How the claim fails.
+    probes : array, optional
+        At which it was compared.
+    kind : tuple of str
+        What the check compared, and what of the function is not as declared.
+    """
 
     e: Example
     message: str
     probes: Array | None = None
+    kind: tuple[str, str] = ("", "")
 
     @property
     def code(self) -> str:
@@ -34,31 +52,123 @@ class Counterexample:
         return f"It shows on {self.e}:\n  {self.message}\n\n{self.code}"
 
 
-def smallest(target: Target, claim: Claim) -> Counterexample | None:
-    """Drawn and shrunk by Hypothesis where it is installed; else the first of the bundled ones."""
+def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counterexample | None:
+    """The first example that breaks the claim, the small ones before the bundled ones, simplified.
+
+    Parameters
+    ----------
+    end : float
+        When the clock of `perf_counter` is there, the simplest so far is taken.
+
+    Raises
+    ------
+    Hung
+        The function did not return in time.
+    """
+    assert target.declared is not None
+    d = target.declared.declaration
+    # A law of probes fails on any network, and the simplest one has J = 0.
+    if claim.id == "probe-law":
+        return first(target, claim, suited(d), end)
+    found = first(target, claim, (*filter(partial(fits, d), small()), *suited(d)), end)
+    return None if found is None else simplified(target, claim, found, end)
+
+
+def first(
+    target: Target, claim: Claim, examples: Iterable[Example], end: float
+) -> Counterexample | None:
+    """The first with another number than is declared; else the first that breaks the claim."""
     found = None
-    # A law of probes fails on any network, and the smallest one has J = 0.
-    if claim.id != "probe-law" and find_spec("hypothesis") is not None:
-        found = shrunk(target, claim)
-    candidates = bundled() if found is None else [found]
-    for e in filter(claim.applies, candidates):
-        message = broken(target, claim, e)
-        if message:
-            return Counterexample(e, message + in_units(target), probes_at(target, e))
-    return None
+    for e in filter(claim.applies, examples):
+        shown = counterexample(target, claim, e)
+        if shown is not None and shown.kind[1]:
+            return shown
+        found = found or shown
+        if perf_counter() > end or (found is not None and claim.id == "probe-law"):
+            break
+    return found
 
 
-def in_units(target: Target) -> str:
-    """Which numbers are compared, where it is not those that the function returns."""
-    d = target.declared.declaration if target.declared else None
-    return "" if d is None or d.scale == 1 else f" (both without the declared {d.scale:g})"
+def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample | None:
+    """The example, where the claim fails at it."""
+    check = broken(target, claim, e) if claim.applies(e) else ""
+    if not check:
+        return None
+    own = own_numbers(target, e)
+    message = in_words(target, claim, own.text, check)
+    kind = check.partition(":")[0], own.what
+    probes = own.probes if own.what else probes_at(target, e)
+    return Counterexample(e, message, probes, kind)
+
+
+def small() -> Iterator[Example]:
+    """Networks of a few parameters, linear ones first."""
+    rng = np.random.default_rng(0)
+    draw = quarters(rng)
+
+    def layers(i: int, hidden: int, m: int) -> tuple[Linear, Activation, Linear]:
+        first = Linear(draw((hidden, i)), draw((hidden,)))
+        return first, Activation("square"), Linear(draw((m, hidden)), draw((m,)))
+
+    for n, shape, hidden, m in (
+        (1, (2,), 0, 1),
+        (1, (2,), 0, 2),
+        (1, (2,), 1, 1),
+        (1, (1,), 1, 2),
+        (2, (1,), 1, 2),
+        (1, (1, 1, 2), 0, 2),
+    ):
+        i = int(np.prod(shape))
+        linear = (Linear(draw((m, i)), draw((m,))),)
+        flat = (Flatten(),) if len(shape) > 1 else ()
+        body = layers(i, hidden, m) if hidden else linear
+        yield example(
+            draw, lambda n, m: rng.integers(0, m, n), (*flat, *body), draw((n, *shape)), True
+        )
+
+
+def simplified(target: Target, claim: Claim, found: Counterexample, end: float) -> Counterexample:
+    """With fewer rows and more zeros, as long as the same comparison fails."""
+    tries, again = 0, True
+    while again:
+        again = False
+        for e in simpler_than(found.e):
+            tries += 1
+            if tries > TRIES or perf_counter() > end:
+                return found
+            simpler = counterexample(target, claim, e)
+            if simpler is not None and simpler.kind == found.kind:
+                found, again = simpler, True
+                break
+    return found
+
+
+def simpler_than(e: Example) -> Iterator[Example]:
+    """The first row alone, each row left out, and each number of weights and inputs set to 0."""
+    n = len(e.x)
+    if n > 1:
+        yield e.rows(slice(0, 1))
+        yield from (e.rows(np.delete(np.arange(n), b)) for b in range(n) if n > 2)
+    theta = e.network.parameters()
+    for k in np.flatnonzero(theta):
+        yield replace(e, network=e.network.with_parameters(with_zero(theta, int(k))))
+    yield from (replace(e, x=with_zero(e.x, int(k))) for k in np.flatnonzero(e.x))
+
+
+def with_zero(a: Array, k: int) -> Array:
+    """A copy whose k-th entry is 0."""
+    copy = a.copy()
+    copy.flat[k] = 0.0
+    return copy
 
 
 def probes_at(target: Target, e: Example) -> Array | None:
     """The probes at which it was compared."""
     try:
         return next((v.options.get("probes") for v in target.variants(e)), None)
-    except Broken:
+    except Hung:
+        raise
+    except (Broken, NotTestable):
         return None
 
 
@@ -67,72 +177,12 @@ def broken(target: Target, claim: Claim, e: Example) -> str:
     for check in claim.checks:
         try:
             check(target, e)
+        except Hung:
+            raise
         except NotTestable:
             continue
         except Broken as how:
             return str(how)
+        except Exception as error:  # whatever a function under test leaves to the check
+            return f"raised {type(error).__name__}: {in_a_line(error)}"
     return ""
-
-
-def shrunk(target: Target, claim: Claim) -> Example | None:
-    """The simplest dyadic example that breaks the claim, of those tried."""
-    import hypothesis
-    from hypothesis.errors import NoSuchExample
-
-    from gradreg_verify.strategies import example
-
-    settings = hypothesis.settings(
-        max_examples=TRIES,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    try:
-        return hypothesis.find(
-            example(exact=True),
-            lambda e: claim.applies(e) and bool(broken(target, claim, e)),
-            settings=settings,
-            random=random.Random(0),
-        )
-    except NoSuchExample:
-        return None
-
-
-def code(e: Example) -> str:
-    """The network and the data as Python."""
-    layers = ",\n    ".join(of_layer(layer) for layer in e.network.layers)
-    return (
-        "import numpy as np\n"
-        f"from gradreg_ref.networks import {', '.join(sorted(names(e.network.layers)))}\n\n"
-        f"network = Network((\n    {layers},\n))\n"
-        f"x = {of_array(e.x)}\n"
-        f"y = {of_array(e.y)}"
-    )
-
-
-def names(layers: tuple[Layer, ...]) -> set[str]:
-    """What the code must import."""
-    found = {"Network"}
-    for layer in layers:
-        found.add(type(layer).__name__)
-        if isinstance(layer, Residual):
-            found |= names(layer.body)
-    return found
-
-
-def of_layer(layer: Layer) -> str:
-    """A layer as its constructor's call."""
-    fields = []
-    for name, value in vars(layer).items():
-        if isinstance(value, tuple):
-            body = ", ".join(of_layer(inner) for inner in value)
-            fields.append(f"{name}=({body},)")
-        else:
-            shown = of_array(value) if isinstance(value, np.ndarray) else repr(value)
-            fields.append(f"{name}={shown}")
-    return f"{type(layer).__name__}({', '.join(fields)})"
-
-
-def of_array(a: Array) -> str:
-    """An array as code, every digit kept."""
-    return f"np.array({a.tolist()!r})"

@@ -1,7 +1,7 @@
-"""What people compute instead: vectors, and what is made of them, for `diagnosis` to try.
+"""What people compute instead: the vectors, for `diagnosis` to try.
 
 A penalty of this field is a number made of a vector: Jᵀr, Jᵀ(p − y), a row of J … `VECTORS` has
-those that are taken for one another and `NUMBERS` what is made of them. Gradients are complex
+those that are taken for one another, `forms.NUMBERS` what is made of them. Gradients are complex
 steps, so *detached* is: the real part alone.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradreg_ref.losses import log_softmax, softmax, softmax_jacobian
+from gradreg_ref.losses import softmax, softmax_jacobian
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 
@@ -160,45 +160,3 @@ def mse(c: Case) -> Array:
     if np.shape(c.y) != c.z.shape:
         raise ValueError("labels")
     return 2 * (c.z - c.y)[:, :, None] / c.z.shape[1]
-
-
-def square(v: Array) -> Array:
-    """‖v‖² of every example."""
-    return np.einsum("niq,niq->n", v, v)
-
-
-def batch_sum(v: Array) -> Array:
-    """‖Σ_b v_b‖²."""
-    total = v.sum(axis=0)
-    return np.einsum("iq,iq->", total, total)
-
-
-NUMBERS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
-    ("‖{}‖²", square),
-    ("‖{}‖² with one factor detached", lambda v: np.einsum("niq,niq->n", v, v.real)),
-    ("‖{}‖, the norm and not its square", lambda v: np.sqrt(square(v))),
-    ("(‖{}‖ − 1)²", lambda v: (np.sqrt(square(v)) - 1) ** 2),
-    ("‖Σ_b {}‖², summed over the batch before it is squared", batch_sum),
-    ("(Σ_b ‖{}‖²)^½, a norm over the whole batch", lambda v: np.sqrt(square(v).sum())),
-    ("Σ |{}|, absolute values", lambda v: (v * np.sign(v.real)).sum(axis=(1, 2))),
-)
-
-# Penalties that are no contraction of J.
-OTHERS: tuple[tuple[str, Callable[[Case], Array]], ...] = (
-    ("Σ p log p", lambda c: (softmax(c.z) * log_softmax(c.z)).sum(axis=1)),
-    (
-        "Σ p log p with p detached",
-        lambda c: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1),
-    ),
-    ("Σ‖W‖²_F", lambda c: sum_of_squares(c.network.weights())),
-    ("Σ‖θ‖², biases included", lambda c: sum_of_squares([c.network.parameters()])),
-    (
-        "Σ‖W‖²_F of matrices, filters left out",
-        lambda c: sum_of_squares([W for W in c.network.weights() if W.ndim == 2]),
-    ),
-)
-
-
-def sum_of_squares(arrays: list[Array]) -> Array:
-    """Σ over arrays and entries."""
-    return np.asarray(sum((a * a).sum() for a in arrays))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, TypeVar, get_args
 
 from gradreg_ref import checks
@@ -40,6 +40,12 @@ class Declaration:
     arguments : tuple of str
         What the function takes, in order: of "model", "params" (JAX), "x", "y", "logits", and by
         keyword "probes" and "generator" or "key". Read off its signature where empty.
+    outputs : int, optional
+        It is for networks of so many logits only: 1 for R1 of a critic.
+    square : bool
+        It is for networks with as many logits as input coordinates only.
+    input : tuple of int
+        It is for inputs of this shape only: (3, 8, 8) for images.
 
     Raises
     ------
@@ -56,6 +62,9 @@ class Declaration:
     reduction: Reduction = "mean"
     loss: Loss = "cross_entropy"
     arguments: tuple[str, ...] = ()
+    outputs: int | None = None
+    square: bool = False
+    input: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         checks.choice("kind", self.kind, KINDS)
@@ -75,8 +84,39 @@ class Declaration:
             raise ValueError(f"expected side='output' for {self.kind}; 'input' is for spectreg")
         if self.probe is None and (self.shared_probe or self.num_probes != 1):
             raise ValueError(f"expected probe= with num_probes or shared_probe, kind {self.kind}")
+        self.check_shapes()
         if not isfinite(self.scale) or self.scale == 0:
             raise ValueError(f"expected scale to be finite and not 0, got {self.scale}")
+
+    def check_shapes(self) -> None:
+        """Refuse networks that cannot be, or that the kit does not have."""
+        if not self.restricted:
+            return
+        row, m = PENALTIES[self.kind], self.outputs
+        if self.probe is not None:
+            raise ValueError(
+                f"expected no outputs, square or input for {self.kind} with {self.probe} probes: "
+                "the kit reads probes out of networks of a shape of their own"
+            )
+        if row.of == "weights":
+            raise ValueError(f"expected no outputs, square or input for {self.kind}")
+        if m is not None:
+            checks.count("outputs", m)
+        if m == 1 and row.needs_classes({"loss": self.loss}):
+            raise ValueError(f"expected outputs >= 2 for {self.kind}, which has a softmax, got 1")
+        if len(self.input) not in (0, 1, 3) or any(size < 1 for size in self.input):
+            raise ValueError(
+                "expected input to be the shape of one input, (d,) or (channels, height, width), "
+                f"got {self.input}"
+            )
+        d = prod(self.input) if self.input else None
+        if self.square and None not in (m, d) and m != d:
+            raise ValueError(f"expected as many outputs as input coordinates, got {m} and {d}")
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it is for networks of some shapes only."""
+        return self.outputs is not None or self.square or bool(self.input)
 
     @property
     def loss_option(self) -> dict[str, Any]:
@@ -94,7 +134,16 @@ class Declaration:
                 " of the inputs" if self.side == "input" else ""
             )
         loss = f", {self.loss}" if self.loss_option else ""
-        return f"{factor}{batch[self.reduction]} of {self.kind}{probes}{loss}"
+        return f"{factor}{batch[self.reduction]} of {self.kind}{probes}{loss}{self.shapes}"
+
+    @property
+    def shapes(self) -> str:
+        """The networks it is for, in words."""
+        words = ""
+        if self.outputs is not None:
+            words += f", {self.outputs} output" + ("" if self.outputs == 1 else "s")
+        words += ", as many outputs as inputs" if self.square else ""
+        return words + (f", inputs {'×'.join(map(str, self.input))}" if self.input else "")
 
 
 def declare(kind: str, **options: Any) -> Callable[[F], F]:

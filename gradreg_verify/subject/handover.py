@@ -70,7 +70,10 @@ class Handover:
             except Exception:  # a layout that does not fit may raise anything
                 continue
             scale = float((found * expected).sum() / max((expected**2).sum(), 1e-300))
-            if np.abs(found - scale * expected).max() <= readout.LIMIT * scale * length:
+            if (
+                scale > 0
+                and np.abs(found - scale * expected).max() <= readout.LIMIT * scale * length
+            ):
                 return layout
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 WORDS = {
     "model": ("model", "net", "network", "module", "f", "fn", "func", "critic", "discriminator"),
-    "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples"),
+    "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples", "real"),
     "y": ("y", "target", "targets", "label", "labels"),
     "logits": ("logits", "logit", "output", "outputs", "out", "z", "preds", "y_pred", "scores"),
     "params": ("params", "parameters", "theta", "weights", "variables"),
@@ -39,16 +39,61 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
         elif parameter.default is parameter.empty and parameter.name not in bound:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
-            raise ValueError(
-                f"expected parameters named like model, x, y, logits, got {parameter.name!r}; say "
-                "what they are in order, for example arguments=('model', 'x', 'y')"
-            )
+            raise ValueError(how_to_say(function))
     if not {"model", "logits", "params"} & set(found):
-        raise ValueError(
-            f"expected a function of (model, x), (x, logits) or the like, got {name_of(function)}"
-            f"{inspect.signature(function)}; say arguments=('model', 'x')"
-        )
+        raise ValueError(how_to_say(function))
     return tuple(found)
+
+
+def how_to_say(function: Callable[..., Any]) -> str:
+    """That the names of the parameters say too little, and what each choice would mean."""
+    names = positional(function)
+    said = [
+        f"  --arguments {','.join(roles)}: "
+        + ", ".join(f"{name} is {MEANING[role]}" for name, role in zip(names, roles, strict=True))
+        for roles in sorted(CHOICES.get(len(names), ()), key=lambda roles: -agreeing(names, roles))
+    ]
+    return "\n".join(
+        [
+            "expected parameters whose names say what they are (model, x, y, logits), got "
+            f"{name_of(function)}{inspect.signature(function)}; say what they are, in order"
+            + (":" if said else ", as in --arguments model,x,y"),
+            *said,
+            "(from Python: arguments=('x', 'logits'))",
+        ]
+    )
+
+
+def agreeing(names: list[str], roles: tuple[str, ...]) -> int:
+    """How many of the names say these roles."""
+    return sum(name.lower() in WORDS[role] for name, role in zip(names, roles, strict=True))
+
+
+def positional(function: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that must be given."""
+    bound = function.keywords if isinstance(function, partial) else {}
+    return [
+        p.name
+        for p in inspect.signature(function).parameters.values()
+        if p.default is p.empty
+        and p.name not in bound
+        and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+# What so many parameters may be, the likeliest first.
+CHOICES = {
+    1: (("logits",), ("model",)),
+    2: (("x", "logits"), ("logits", "x"), ("model", "x")),
+    3: (("model", "x", "y"), ("x", "logits", "y"), ("model", "params", "x")),
+}
+MEANING = {
+    "model": "the model",
+    "params": "its parameters (JAX)",
+    "x": "the inputs",
+    "y": "the labels",
+    "logits": "the model's outputs",
+}
 
 
 def required(function: Callable[..., Any], name: str) -> bool:

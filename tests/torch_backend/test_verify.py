@@ -15,7 +15,8 @@ from gradreg_torch import SpectReg, frobreg, spectreg
 from gradreg_ref import networks
 from gradreg_ref.penalties import evaluate
 from gradreg_verify import assert_conforms, verify
-from gradreg_verify.diagnosis.diagnose import AS_DECLARED, computed, observations
+from gradreg_verify.diagnosis.computes import AS_DECLARED, computed
+from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
 from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
@@ -134,7 +135,7 @@ def test_nothing_of_the_caller_s_is_changed():
 def test_diagnosis_names_what_is_computed_instead(function, declared, sentence):
     entry = next(e for e in self_test_entries() if e.function is function)
     one = self_test.function_target(entry, "cpu").declared
-    assert sentence in computed(list(observations(one)), one.declaration)
+    assert sentence in computed(observations(one), one.declaration)
 
 
 def self_test_entries():

@@ -1,0 +1,118 @@
+"""What a function computes, in sentences.
+
+The numbers obtained, value and slope along a direction of parameters, are held against what is
+declared, then against a · B^i m^j d^k p^l × every variant of `variants` and `forms`: one that fits
+all telling networks to 1e-8, in value and in slope, with one factor a, is what it computes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gradreg_verify.diagnosis.clips import clipped
+from gradreg_verify.diagnosis.factors import SAME
+from gradreg_verify.diagnosis.named import named
+from gradreg_verify.diagnosis.observe import (
+    Seen,
+    declared_slope,
+    declared_value,
+    known,
+    near,
+)
+from gradreg_verify.diagnosis.unnamed import nearly, of_degree
+from gradreg_verify.diagnosis.words import about_the_gradient, in_a_line, where
+from gradreg_verify.examples import Example
+from gradreg_verify.subject.declaration import Declaration
+
+UNKNOWN = "No formula that the kit knows fits its values."
+ONE_OUTPUT = " On networks with one output it is the {d}: if it is for these, declare --outputs 1."
+AS_DECLARED = "Value and gradient are those declared"
+
+
+def computed(seen: Seen, d: Declaration) -> str:
+    """What was computed; "" where nothing fits."""
+    said = [about_chance(seen, d), about_refused(seen)]
+    if seen.chance != "unseeded" and seen.observed:
+        said.append(about_values(seen, d))
+    return " ".join(filter(None, said))
+
+
+def about_chance(seen: Seen, d: Declaration) -> str:
+    """Random numbers where none are declared, and none where some are."""
+    if seen.chance == "unseeded":
+        return (
+            "Two calls with the same seed return different values: it draws random numbers that "
+            "no seed controls, or keeps a state."
+        )
+    if seen.chance and d.probe is None:
+        return f"It draws random numbers; {d.kind} has none."
+    if not seen.chance and d.probe is not None and seen.observed:
+        return f"Its value does not change with the seed; {d.kind} has {d.probe} probes."
+    return ""
+
+
+def about_refused(seen: Seen) -> str:
+    """Where it gives no value, and what it may be declared to be for."""
+    n = len(seen.refused)
+    if not n:
+        return ""
+    e, why = seen.refused[0]
+    said = f"It gives no value on {n} of {n + len(seen.observed)} networks, as on {e}: "
+    said += f"{in_a_line(why).rstrip('.: ')}."
+    for words, option, feature in FOR:
+        none = not any(feature(e) for e, _ in seen.refused)
+        if seen.observed and none and all(feature(o.e) for o in seen.observed):
+            return f"{said} It gives one {words}: if it is for these, declare {option}."
+    if not seen.observed:
+        options = " or ".join(option for _, option, _ in FOR)
+        other = "x,logits" if "model" in seen.arguments else "model,x"
+        said += (
+            f" It was called with {', '.join(seen.arguments)}: if its parameters are others, name "
+            f"them, as in --arguments {other}. If it is for some networks only, declare {options}."
+        )
+    return said
+
+
+FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
+    ("on all networks with images", "--input 3x8x8", lambda e: e.x.ndim > 2),
+    ("on all networks with one output", "--outputs 1", lambda e: e.probes.shape[1] == 1),
+    (
+        "on all networks with as many outputs as inputs",
+        "--square",
+        lambda e: e.probes.shape[1] == e.x[0].size,
+    ),
+)
+
+
+def about_values(seen: Seen, d: Declaration) -> str:
+    """What values and slopes are."""
+    observed = seen.observed
+    if all(abs(o.value) < SAME for o in observed):
+        return "It is zero everywhere."
+    if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
+        return named(seen) or UNKNOWN
+    expected = [float(declared_value(o, d, o.e.network)) for o in observed]
+    off = [o for o, value in zip(observed, expected, strict=True) if not near(o.value, value)]
+    if not off:
+        return as_declared(seen, d)
+    said = named(seen) if any(o.telling for o in off) else ""
+    said = said or clipped(observed, d) or nearly(seen.telling, d)
+    if not said and len(off) < len(observed):
+        right = f"{len(observed) - len(off)} of {len(observed)} networks"
+        said = f"Its value is the declared one on {right}, and another one on the rest"
+        said += f"{where(off, observed, expected)}."
+    said = said or of_degree(observed, d) or UNKNOWN
+    one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
+    return said + (ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
+
+
+def as_declared(seen: Seen, d: Declaration) -> str:
+    """Where all values are those declared: about the gradient."""
+    tried = f"on all {len(seen.observed)} networks tried"
+    slopes = np.array([declared_slope(o, d) for o in seen.observed])
+    wrong = about_the_gradient(seen.observed, slopes)
+    if wrong:
+        return named(seen, gradient=True) or f"Its value is the declared one {tried}{wrong}."
+    one = d.probe is not None and not d.shared_probe and any(o.shared for o in seen.observed)
+    shared = ", but with one probe for the whole batch" if one else ""
+    return f"{AS_DECLARED} {tried}, to 9 digits{shared}."

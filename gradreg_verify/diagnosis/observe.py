@@ -1,0 +1,279 @@
+"""What a function gives on the networks of the kit: value, slope, and what it drew."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from time import perf_counter
+
+import numpy as np
+
+from gradreg_ref.complex_step import directional_derivative
+from gradreg_ref.networks import Linear, Network
+from gradreg_ref.penalties import PENALTIES, Case, evaluate
+from gradreg_ref.typing import Array
+from gradreg_verify.claims.comparison import FLOOR, LIMIT, arguments, direction_for
+from gradreg_verify.diagnosis.factors import Sizes
+from gradreg_verify.examples import Example
+from gradreg_verify.frameworks.harness import Supply
+from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declared import DeclaredPenalty
+from gradreg_verify.subject.interception import realise
+from gradreg_verify.subject.suited import suited
+
+SEED = 3
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A derivative along a direction of parameters, or why there is none.
+
+    Parameters
+    ----------
+    value : float
+        NaN where there is none.
+    size : float
+        Of the terms that cancel in the value.
+    raised : str
+        Why there is none.
+    """
+
+    value: float = np.nan
+    size: float = 0.0
+    raised: str = ""
+
+    @property
+    def no_graph(self) -> bool:
+        """Whether the value has no graph at all."""
+        return self.raised.startswith("the value has no graph")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the function itself gives at an example, its scale and reduction included.
+
+    Parameters
+    ----------
+    one : DeclaredPenalty
+        The function.
+    e, case : Example, Case
+        Where.
+    supply : Supply
+        Its probes, or their seed.
+    value : float
+        Summed where there is one an example.
+    given : array, optional
+        Probes that were handed over.
+    telling : bool
+        Smooth, and of ordinary size: nothing coincides by accident.
+    factor : float
+        By which the logits of the bundled example were multiplied.
+    """
+
+    one: DeclaredPenalty
+    e: Example
+    case: Case
+    supply: Supply
+    value: float
+    given: Array | None = None
+    telling: bool = False
+    factor: float = 1.0
+
+    @property
+    def sizes(self) -> Sizes:
+        """B, m, d and pixels."""
+        x = self.e.x
+        return len(x), self.case.z.shape[1], x[0].size, int(np.prod(x.shape[2:]))
+
+    @cached_property
+    def slope(self) -> Slope:
+        """With the model in evaluation mode."""
+        return slope_of(self, training=False)
+
+    @cached_property
+    def training(self) -> Slope | None:
+        """In training mode, at telling networks that are the same function in it."""
+        return slope_of(self, training=True) if self.telling and not self.e.batch_norm else None
+
+    @cached_property
+    def probes(self) -> Array | None:
+        """r[n, k, q], as far as they are known."""
+        return drawn(self) if self.given is None else self.given
+
+    @property
+    def shared(self) -> bool:
+        """Whether all examples of the batch have one probe."""
+        r = self.probes
+        return r is not None and len(self.e.x) > 1 and bool((r == r[:1]).all())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All observations.
+
+    Parameters
+    ----------
+    observed : list of Observed
+        Where there was a value.
+    refused : list of Example and str
+        Where there was none, and why.
+    chance : {"", "seeded", "unseeded"}
+        Whether the value changes with the seed, or with every call.
+    arguments : tuple of str
+        What it was called with.
+    """
+
+    observed: list[Observed]
+    refused: list[tuple[Example, str]]
+    chance: str
+    arguments: tuple[str, ...]
+
+    @property
+    def telling(self) -> list[Observed]:
+        """At smooth networks of ordinary size, where nothing coincides by accident."""
+        return [o for o in self.observed if o.telling]
+
+
+def observations(
+    one: DeclaredPenalty, more: tuple[Example, ...] = (), end: float = float("inf")
+) -> Seen:
+    """At more examples and the networks of the kit, until the clock of `perf_counter` is at `end`.
+
+    Raises
+    ------
+    Hung
+        The function did not return in time.
+    """
+    observed, refused = [], []
+    repeated, reseeded = True, 0
+    for e, telling, factor in (*((e, False, 1.0) for e in more), *places(one.declaration)):
+        if perf_counter() > end:
+            break
+        try:
+            o = replace(observe(one, e), telling=telling, factor=factor)
+            if telling:
+                repeated = repeated and value_at(one, e, SEED) == o.value
+                reseeded += value_at(one, e, SEED + 1) != o.value
+        except Hung:
+            raise
+        except (Broken, NotTestable) as why:
+            refused.append((e, str(why)))
+            continue
+        observed.append(o)
+    # Once may be a state that changes now and then.
+    chance = "unseeded" if not repeated else "seeded" if reseeded > 1 else ""
+    return Seen(observed, refused, chance, one.harness.arguments)
+
+
+def places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
+    """The bundled examples, whether they are telling, and three with a scaled last layer."""
+    softmax, scaled = PENALTIES[d.kind].needs_classes({"loss": d.loss}), 0
+    for e in suited(d):
+        m = e.probes.shape[1]
+        if (softmax and m == 1) or (d.probe is not None and m <= d.num_probes):
+            continue
+        smooth = not e.exact and np.abs(e.z).max() <= 50
+        yield e, smooth, 1.0
+        if smooth and not softmax and scaled < 3:
+            scaled += 1
+            yield from ((scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
+
+
+def scaled_outputs(e: Example, factor: float) -> Example:
+    """The example with its logits, and so J, times a factor."""
+    *rest, last = e.network.layers
+    assert isinstance(last, Linear)
+    bias = None if last.bias is None else factor * last.bias
+    return e.with_network((*rest, Linear(factor * last.weight, bias)))
+
+
+def observe(one: DeclaredPenalty, e: Example, given: Array | None = None) -> Observed:
+    """The function at an example, at the probes given or at those of a seed.
+
+    Raises
+    ------
+    Broken, NotTestable
+        It gives no value.
+    """
+    network, x, y = arguments(e, {"loss": one.declaration.loss})
+    seeded = one.probes.of_seed(SEED, network, x)
+    supply = seeded if given is None else one.probes.supply(given, len(x))
+    value = one.harness.value(network, x, y, supply, device=one.device)
+    case = Case(network, network.forward(x), network.jacobian(x), y)
+    return Observed(one, e, case, supply, float(value.sum()), given)
+
+
+def value_at(one: DeclaredPenalty, e: Example, seed: int) -> float:
+    """The value of a seed."""
+    network, x, y = arguments(e, {"loss": one.declaration.loss})
+    supply = one.probes.of_seed(seed, network, x)
+    return float(one.harness.value(network, x, y, supply, device=one.device).sum())
+
+
+def slope_of(o: Observed, *, training: bool) -> Slope:
+    """The slope in a mode of the model."""
+    x, y, device = o.e.x, o.case.y, o.one.device
+    try:
+        gradient = o.one.harness.gradient(
+            o.e.network, x, y, o.supply, device=device, training=training
+        )
+    except Hung:
+        raise
+    except Broken as why:
+        return Slope(raised=str(why))
+    except Exception as error:  # whatever the derivative of a function under test raises
+        return Slope(raised=f"raised {type(error).__name__}")
+    direction = direction_for(o.e)
+    if gradient.shape != direction.shape:
+        return Slope(raised=f"expected {direction.size} numbers, got shape {gradient.shape}")
+    terms = float(np.abs(gradient * direction).max())
+    size = max(terms, FLOOR * float(np.abs(direction).sum()))  # as the claims have it
+    return Slope(float(gradient @ direction), size)
+
+
+def drawn(o: Observed) -> Array | None:
+    """The numbers drawn, as probes r[n, k, q], where every call of a random function draws one."""
+    d, (n, m, _) = o.one.declaration, o.e.probes.shape
+    if d.side == "input":
+        return None
+    if o.supply.probes is not None:
+        return o.supply.probes
+    draws = o.one.harness.draws(o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device)
+    kinds = {draw.kind for draw in draws}
+    sizes = {draw.values.size for draw in draws}
+    if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:
+        return None
+    columns = [draw.values.reshape(-1, m) for draw in draws]
+    r = np.stack(columns, axis=2)
+    if kinds == {"integer"} and d.probe == "rademacher":
+        r = 2 * r - 1
+    return np.broadcast_to(r, (n, m, len(draws)))
+
+
+def declared_value(o: Observed, d: Declaration, network: Network) -> Array:
+    """What the function is declared to return at these probes, for a network like that of `o`."""
+    options = dict(d.loss_option)
+    if d.probe is not None and o.probes is not None:
+        options["probes"] = realise(d.probe, o.probes)
+    if d.side == "input":
+        options["side"] = "input"
+    reduction = "sum" if d.reduction == "none" else d.reduction
+    value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options)
+    return d.scale * np.asarray(value)
+
+
+def declared_slope(o: Observed, d: Declaration) -> float:
+    """The slope of what is declared."""
+    return float(
+        directional_derivative(lambda n: declared_value(o, d, n), o.e.network, direction_for(o.e))
+    )
+
+
+def known(o: Observed, d: Declaration) -> bool:
+    """Whether what is declared can be evaluated: its probes are known, or it has none."""
+    return d.probe is None or o.probes is not None
+
+
+def near(got: float, expected: float, size: float = 0.0) -> bool:
+    """Equal as far as the claims ask."""
+    return abs(got - expected) <= LIMIT * max(abs(expected), size, FLOOR)

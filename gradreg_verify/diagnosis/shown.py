@@ -1,0 +1,77 @@
+"""The numbers that a counterexample shows: those that the function itself returns."""
+
+from typing import NamedTuple
+
+from gradreg_ref.typing import Array
+from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.ledger import Claim
+from gradreg_verify.diagnosis.observe import (
+    SEED,
+    declared_slope,
+    declared_value,
+    known,
+    near,
+    observe,
+    value_at,
+)
+from gradreg_verify.examples import Example
+from gradreg_verify.outcomes import Broken, Hung, NotTestable
+
+AS_RETURNED = ("repeatable",)  # claims that compare what the function returned, scale included
+
+
+def in_words(target: Target, claim: Claim, own: str, check: str) -> str:
+    """What the function returned, where that is wrong, and what the check said besides."""
+    d = None if target.declared is None else target.declared.declaration
+    if d is None or (own and check.startswith((f"{d.kind}, value", f"{d.kind}, parameter"))):
+        return own or check
+    divided = d.scale != 1 and "(within" in check and claim.id not in AS_RETURNED
+    note = f" (both divided by the declared scale {d.scale:g})" if divided else ""
+    return "\n  ".join(filter(None, [own, check + note]))
+
+
+class Own(NamedTuple):
+    """What is not as declared, "value", "gradient" or "chance"; how, and at which probes."""
+
+    what: str = ""
+    text: str = ""
+    probes: Array | None = None
+
+
+def own_numbers(target: Target, e: Example) -> Own:
+    """What the function returns, where that is not what it is declared to return."""
+    try:
+        return compared(target, e)
+    except Hung:
+        raise
+    except (Broken, NotTestable):
+        return Own()
+
+
+def compared(target: Target, e: Example) -> Own:
+    """Value and slope at the first variant of an example, against those declared."""
+    one, variant = target.declared, next(iter(target.variants(e)), None)
+    if one is None or variant is None:
+        return Own()
+    d = one.declaration
+    # Probes that were read out hold for a penalty that is right; those drawn are facts.
+    seeded = one.probes.tier == "seeded"
+    o = observe(one, e, None if seeded else variant.options.get("probes"))
+    if seeded and (d.probe != "gaussian" or not known(o, d)):
+        return Own()
+    returns, expected = f"The function returns {o.value:.10g}", declared_value(o, d, e.network)
+    declared = f"the {d}{' at the numbers drawn' * seeded} is {float(expected):.10g}"
+    other = value_at(one, e, SEED + 1) if d.probe is None else o.value
+    if other != o.value:
+        return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
+    if not near(o.value, float(expected)):
+        return Own("value", f"{returns}; {declared}.", o.probes)
+    slope = declared_slope(o, d)
+    if o.slope.raised or near(o.slope.value, slope, o.slope.size):
+        return Own()
+    return Own(
+        "gradient",
+        f"{returns}, as declared. Along a direction of the parameters its gradient is "
+        f"{o.slope.value:.10g}; that of the {d} is {slope:.10g}.",
+        o.probes,
+    )

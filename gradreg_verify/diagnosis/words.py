@@ -1,0 +1,82 @@
+"""Sentences on where something holds, and on what a gradient is."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gradreg_ref.typing import Array
+from gradreg_verify.diagnosis.factors import SAME, number
+from gradreg_verify.diagnosis.observe import Observed, Slope, near
+
+
+def in_a_line(text: object) -> str:
+    """What a function under test said, short; also where it cannot be printed."""
+    try:
+        return f"{' '.join(str(text).split()):.200}"
+    except Exception:  # a __str__ that raises
+        return "what cannot be printed"
+
+
+def has(layer: str) -> Callable[[Observed], bool]:
+    """Whether a network shows that layer in print."""
+    return lambda o: layer in repr(o.e.network.layers)
+
+
+FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
+    ("with ReLU", has("'relu'")),
+    ("with images", lambda o: o.e.x.ndim > 2),
+    ("with vectors", lambda o: o.e.x.ndim == 2),
+    ("with max pooling", has("MaxPool2d")),
+    ("with batch norm", has("BatchNorm")),
+    ("with a residual sum", has("Residual")),
+    ("with one example in the batch", lambda o: o.sizes[0] == 1),
+    ("with several examples in the batch", lambda o: o.sizes[0] > 1),
+    ("with one logit", lambda o: o.sizes[1] == 1),
+    ("with logits beyond 50", lambda o: bool(np.abs(o.case.z).max() > 50)),
+)
+
+
+def where(off: list[Observed], seen: list[Observed], expected: list[float]) -> str:
+    """What the networks where something fails have in common, and no other: in words, or ""."""
+    marked = [any(o is other for other in off) for o in seen]
+    for words, feature in FEATURES:
+        if [feature(o) for o in seen] == marked:
+            return f", those {words}"
+    failing = [v for v, m in zip(expected, marked, strict=True) if m]
+    holding = [v for v, m in zip(expected, marked, strict=True) if not m]
+    if failing and holding and min(failing) > max(holding):
+        return f", those where {min(failing):.4g} or more is expected"
+    if failing and holding and max(failing) < min(holding):
+        return f", those where {max(failing):.4g} or less is expected"
+    return ""
+
+
+def about_the_gradient(seen: list[Observed], expected: Array) -> str:
+    """What the slopes are, after "It computes …", where they are not those expected."""
+    here = [o.slope for o in seen], expected
+    pairs = [(o.training, e) for o, e in zip(seen, expected, strict=True) if o.training]
+    there = [slope for slope, _ in pairs], np.array([e for _, e in pairs])
+    said = about_slopes(*here, "")
+    if not pairs or "missing" in said or said == about_slopes(*there, ""):
+        return said
+    return about_slopes(*here, " in evaluation mode") + about_slopes(*there, " in training mode")
+
+
+def about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
+    """What the slopes are in one mode; "" where they are those expected."""
+    raised = [s for s in slopes if s.raised]
+    if raised and all(s.no_graph for s in slopes):
+        return f", and carries no graph{mode}: a constant to the optimiser"
+    if raised:
+        share = f"on {len(raised)} of {len(slopes)} networks"
+        return f"; but its gradient{mode} is missing {share}: {in_a_line(raised[0].raised)}"
+    pairs = list(zip(slopes, expected, strict=True))
+    if all(near(s.value, float(e), s.size) for s, e in pairs):
+        return ""
+    got = np.array([s.value for s in slopes])
+    if not got.any():
+        return f"; but its gradient{mode} is zero"
+    ratios = got[expected != 0] / expected[expected != 0]
+    if len(ratios) and np.ptp(ratios) < SAME and abs(ratios[0]) > SAME:
+        return f"; but its gradient{mode} is {number(float(ratios[0]))} × that of its value"
+    return f"; but its gradient{mode} is not that of its value"

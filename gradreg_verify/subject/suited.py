@@ -1,0 +1,72 @@
+"""Examples of the networks that a function is declared for."""
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+
+from gradreg_ref.networks import Activation, AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d
+from gradreg_ref.typing import Array
+from gradreg_verify.examples import Draw, Example, bundled, dense, example, quarters, residual
+from gradreg_verify.subject.declaration import Declaration
+
+Shape = tuple[int, ...]
+BATCHES = (1, 2, 5)
+VECTORS: tuple[Shape, ...] = ((4,), (3,), (5,))
+IMAGES: tuple[Shape, ...] = ((1, 4, 4), (2, 4, 4))
+
+
+def suited(d: Declaration, seed: int = 0) -> Iterator[Example]:
+    """The bundled examples, or as many of the declared shape."""
+    if not d.restricted:
+        yield from bundled(seed)
+        return
+    rng = np.random.default_rng(seed)
+    dyadic, smooth = quarters(rng), rng.standard_normal
+
+    def labels(n: int, m: int) -> Array:
+        return rng.integers(0, m, n)
+
+    for draw, names, exact in ((dyadic, ("relu",), True), (smooth, ("tanh", "gelu"), False)):
+        for k, (x, m) in enumerate(shapes(d)):
+            n, name = BATCHES[k % len(BATCHES)], names[k % len(names)]
+            for layers in networks(draw, name, x, m):
+                yield example(draw, labels, layers, draw((n, *x)), exact)
+
+
+def shapes(d: Declaration) -> Iterator[tuple[Shape, int]]:
+    """Shapes of an input, with a number of logits."""
+    if d.input:
+        inputs: tuple[Shape, ...] = (d.input,) * len(BATCHES)
+    elif d.square:
+        inputs = ((d.outputs,),) * len(BATCHES) if d.outputs else VECTORS
+    else:
+        inputs = (*VECTORS, *IMAGES)
+    for x, m in zip(inputs, (3, 2, 4, 3, 2), strict=False):
+        yield x, prod(x) if d.square else d.outputs or m
+
+
+def networks(draw: Draw, name: str, x: Shape, m: int) -> Iterator[tuple[Layer, ...]]:
+    """Networks of that shape: two for a vector, up to three for an image."""
+    if len(x) == 1:
+        yield dense(draw, name, x[0], 3, m)
+        yield residual(draw, name, x[0], m)
+        return
+    yield (Flatten(), *dense(draw, name, prod(x), 3, m))
+    c, height, width = x
+    if height < 2 or width < 2:
+        return
+    for pool in (AvgPool2d, MaxPool2d):
+        conv = Conv2d(draw((1, c, 3, 3)), draw((1,)), stride=1, padding=1)
+        head = Linear(draw((m, (height // 2) * (width // 2))), draw((m,)))
+        yield (conv, Activation(name), pool(2, 2), Flatten(), head)
+
+
+def fits(d: Declaration, e: Example) -> bool:
+    """Whether a function that is declared so is for this example."""
+    x, m = e.x.shape[1:], e.probes.shape[1]
+    return (
+        (not d.input or x == d.input)
+        and (d.outputs is None or m == d.outputs)
+        and (not d.square or m == prod(x))
+    )
