@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         render.require_format(path)
     if not arguments.time_limit > 0:
         raise ValueError(f"expected --time-limit > 0, got {arguments.time_limit:g}")
+    if arguments.evidence is not None:
+        e_values.read(arguments.evidence)  # now, and not after the minutes that follow
     tested, status = "not run", 0
     if arguments.self_test:
         trials = self_test(show_trial, arguments.device)

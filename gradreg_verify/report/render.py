@@ -5,12 +5,12 @@ Two runs with the same seed and versions give the same bytes; `digest` is their 
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.html import to_html
 from gradreg_verify.report.report import Report, counted
 
@@ -144,18 +144,16 @@ def read(path: Path) -> dict[str, Any]:
     ValueError
         It is no such report, or its digest is not that of its facts.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+
+    def checked(found: Any) -> dict[str, Any]:
         said = found.pop("digest")
         bibtex(found)  # whether all is there that it needs
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"expected a report of gradreg verify in JSON in {path}, got none ({error!r}); "
-            "write one with --report report.json"
-        ) from error
-    if said != digest_of(found):
-        raise ValueError(f"expected {path} as it was written, got facts of another digest")
-    return dict(found)
+        if said != digest_of(found):
+            raise ValueError("facts of another digest, so it was changed after it was written")
+        return dict(found)
+
+    remedy = "write one with --report report.json"
+    return read_json(path, "a report of gradreg verify in JSON", checked, remedy=remedy)
 
 
 def plain(text: str) -> str:
@@ -182,9 +180,7 @@ def write(report: Report, path: Path) -> None:
         Another ending.
     """
     require_format(path)
-    new = path.with_name(path.name + ".new")
-    new.write_text(FORMATS[path.suffix](report), encoding="utf-8")
-    os.replace(new, path)
+    write_atomically(path, FORMATS[path.suffix](report).encode())
 
 
 def require_format(path: Path) -> None:
