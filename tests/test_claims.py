@@ -117,6 +117,7 @@ def known():
         "ALPHA": draws.ALPHA,
         "draws": PROFILES["ci"][0],
         "vectors.LIMIT": vectors.LIMIT,
+        "vectors.MOST": vectors.MOST,
         "two-sided": modes.DIFFERENCES["finite_difference"],
         "one-sided": modes.DIFFERENCES["one_sided_difference"],
         "most_logits": max(e.probes.shape[1] for e in examples),

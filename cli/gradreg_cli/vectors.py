@@ -32,9 +32,14 @@ def run_check(arguments: argparse.Namespace) -> int:
     """0: all agree; 1: something differs."""
     if not arguments.folder.is_dir():
         raise ValueError(f"expected a folder of vectors, got {arguments.folder}")
-    wrong = vectors.check(arguments.folder)
-    for sentence in wrong:
+    found = vectors.check(arguments.folder)
+    for sentence in found.wrong:
         print(sentence)
-    results = len(list(arguments.folder.glob("*.results.json")))
-    print(f"{len(wrong)} differences; vectors recomputed by the reference, {results} results read")
-    return 1 if wrong else 0
+    print(
+        f"{len(found.wrong)} differences; {found.cases} vectors recomputed by the reference "
+        f"({found.recomputed} numbers), {found.results} files of results held against them "
+        f"({found.compared} numbers)"
+    )
+    if not found.results:
+        print("no results yet: write yours to NAME.results.json there (see `gradreg help vectors`)")
+    return 1 if found.wrong else 0

@@ -1,0 +1,10 @@
+"""Frozen test vectors: cases with their results, in JSON, for an implementation in any language.
+
+A published file never changes; new cases come in a new file. docs/vectors.md has the format.
+"""
+
+from gradreg_verify.vectors.cases import MOST
+from gradreg_verify.vectors.checking import LIMIT, Checked, check
+from gradreg_verify.vectors.frozen import PUBLISHED, export, new_cases, published
+
+__all__ = ["LIMIT", "MOST", "PUBLISHED", "Checked", "check", "export", "new_cases", "published"]
