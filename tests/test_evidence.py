@@ -1,4 +1,4 @@
-"""The record of e-values: the right product, whatever its size, and no product of a wrong record."""
+"""The record of e-values: the right product, and no product of a wrong record."""
 
 import json
 from math import isclose
