@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,6 +67,7 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run)
 
 
+DEFAULTS = {"framework": "torch", "device": "cpu", "profile": "ci", "time_limit": 10.0}
 DECLARED = (
     "probe",
     "num_probes",
@@ -95,7 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
         say(tested)
     if arguments.target is None:
         return status
-    report = replace(verified(arguments), self_test=tested)
+    report = verified(arguments)
+    command = command_line(arguments, report.seed)
+    report = replace(report, self_test=tested, command=command)
     show_end(report)
     for path in arguments.report:
         render.write(report, path)
@@ -105,6 +109,19 @@ def run(arguments: argparse.Namespace) -> int:
         say(said)
         status = max(status, int(refuted))
     return status if report.ok else 1
+
+
+def command_line(arguments: argparse.Namespace, seed: int) -> str:
+    """What gives these verdicts again; where they are written to does not matter."""
+    words = ["gradreg", "verify", arguments.target, "--seed", str(seed)]
+    for name in ("kind", *DECLARED, "framework", "device", "profile", "time_limit", "waivers"):
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value is True:
+            words += [option]
+        elif value not in (None, DEFAULTS.get(name)):
+            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
+    words += [word for dtype in arguments.dtype or () for word in ("--dtype", dtype)]
+    return shlex.join(words)
 
 
 def verified(arguments: argparse.Namespace) -> Report:

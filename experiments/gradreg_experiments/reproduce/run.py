@@ -134,7 +134,7 @@ def one_experiment(experiment: Experiment, request: Request, console: Console) -
     if not request.tables:
         failures = trained(experiment, seeds, request, store, console)
     result = result_of(experiment, seeds, store)
-    console.print(table(experiment.title, result.head, result.texts))
+    console.print(table(experiment.title, result.head, result.texts, console.width))
     for sentence in (result.caption, *experiment.departures):
         say(console, f"· {sentence}")
     every = (replace(cell.run, seed=seed) for cell in experiment.cells for seed in seeds)

@@ -90,7 +90,7 @@ def run(
     sweeps = trained(setting, console)
     seconds = {"verification": checked - start, "training": monotonic() - checked}
     say(console, "3. What came, beside the poster.")
-    console.print(table(rows(sweeps)))
+    console.print(table(rows(sweeps), console.width))
     try:
         paths = write(out, sweeps, line, seconds)
     except OSError as error:
