@@ -6,6 +6,8 @@ imaginary parts are far below rounding. An object with rules of its own for NumP
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
+from re import fullmatch
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from gradreg_ref.typing import Array
 
 # The largest imaginary part of a complex step, relative to the real parts: it changes no digit.
 INFINITESIMAL = 2.0**-100
+NEAR = 0.5  # of two names, from which on one may be meant by the other
 
 
 def as_array(name: str, a: Any) -> Array:
@@ -132,8 +135,15 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """Check that a name is one of the known names."""
     known = list(known)
     if value not in known:
-        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
+        near = get_close_matches(value, known, 1, NEAR) if isinstance(value, str) else []
+        hint = f"; did you mean {quoted(near)}?" if near else ""
+        raise ValueError(f"expected {name} to be one of {quoted(known)}; got {value!r}{hint}")
     return value
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in a list, in quotation marks where one is more than a word."""
+    return ", ".join(name if fullmatch(r"[\w./:+-]+", name) else repr(name) for name in names)
 
 
 def count(name: str, value: Any) -> int:

@@ -42,7 +42,7 @@ def test_a_report_that_was_changed_is_refused(tmp_path, report, capsys):
     facts["claims"][0]["verdict"] = "FAIL"
     (tmp_path / "changed.json").write_text(json.dumps(facts), encoding="utf-8")
     assert main(["cite", str(tmp_path / "changed.json")]) == 2
-    assert "got facts of another digest" in capsys.readouterr().err
+    assert "got: facts of another digest" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"digest": "x", "target": "y"}'])

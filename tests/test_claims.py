@@ -119,6 +119,7 @@ def known():
         "draws": PROFILES["ci"][0],
         "vectors.LIMIT": vectors.LIMIT,
         "SECONDS": diagnose.SECONDS,
+        "vectors.MOST": vectors.MOST,
         "two-sided": modes.DIFFERENCES["finite_difference"],
         "one-sided": modes.DIFFERENCES["one_sided_difference"],
         "most_logits": max(e.probes.shape[1] for e in examples),

@@ -209,7 +209,7 @@ def printed(renderable):
 
 
 def test_the_table_shows_a_row_beside_the_posters_within_80_columns():
-    lines = printed(table.table(table.rows(sweeps()))).splitlines()
+    lines = printed(table.table(table.rows(sweeps()), 100)).splitlines()
     rows = [line.split() for line in lines if line.startswith((" SpectReg ", " DoubleBack "))]
     spectreg = ["SpectReg", "0.01", "150.0", "70.7", "1.12", "1.24", "1/2", "2.3", "0.14"]
     assert rows == [spectreg, ["DoubleBack", "3", "75.0", "35.4", "0.38", "0.18", "2/2", "–", "–"]]
@@ -218,7 +218,7 @@ def test_the_table_shows_a_row_beside_the_posters_within_80_columns():
 
 def test_one_seed_has_no_deviation():
     row = table.row("SpectReg", 0.01, np.array([1e-3]), np.array([2e-3]))
-    line = next(line for line in printed(table.table([row])).splitlines() if "0.01" in line)
+    line = next(line for line in printed(table.table([row], 100)).splitlines() if "0.01" in line)
     assert line.split() == ["SpectReg", "0.01", "100.0", "–", "0.50", "–", "1/1", "2.3", "0.14"]
 
 

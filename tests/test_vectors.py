@@ -47,7 +47,9 @@ def folder(tmp_path):
 
 def test_exported_vectors_hold(folder, capsys):
     assert cli.main(["vectors", "check", str(folder)]) == 0
-    assert "0 differences" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "0 differences; 82 vectors recomputed by the reference (2126 numbers), 0 files" in out
+    assert "no results yet" in out
 
 
 def edited(folder, change):
@@ -64,19 +66,22 @@ def test_a_changed_number_is_seen(folder):
         case["value"] = encode(np.nextafter(value, np.inf))
 
     edited(folder, change)
-    (sentence,) = vectors.check(folder)
+    (sentence,) = vectors.check(folder).wrong
     assert "value: differs by" in sentence
 
 
 def test_a_changed_file_is_seen(folder):
     path = folder / "v1.json"
     path.write_text(path.read_text() + "\n")
-    assert vectors.check(folder) == ["v1.json is not the file that was published"]
+    assert vectors.check(folder).wrong == ["v1.json is not the file that was published"]
 
 
 def test_results_of_another_language_are_held_against_the_vectors(folder, capsys):
     cases = json.loads(vectors.published("v1.json"))["cases"]
     results = [{"name": c["name"], "value": c["value"]} for c in cases]
+    (folder / "mine.results.json").write_text(json.dumps({"results": results}))
+    assert cli.main(["vectors", "check", str(folder)]) == 0
+    assert "1 files of results held against them (82 numbers)" in capsys.readouterr().out
     results[0] = results[0] | {"value": encode(decode(results[0]["value"]) / 2)}
     results.append({"name": "unheard of"})
     (folder / "mine.results.json").write_text(json.dumps({"results": results}))
@@ -84,12 +89,95 @@ def test_results_of_another_language_are_held_against_the_vectors(folder, capsys
     out = capsys.readouterr().out
     assert f"mine.results.json: {cases[0]['name']}, value: differs by 5.0e-01" in out
     assert "no case 'unheard of'" in out
+    assert "2 differences" in out
+
+
+@pytest.fixture
+def few(folder):
+    """Vectors of the first network alone."""
+    (folder / "mine.json").write_text(json.dumps({"cases": first_cases()}))
+    (folder / "v1.json").unlink()
+    return folder
+
+
+def first_cases():
+    return json.loads(vectors.published("v1.json"))["cases"][:9]
+
+
+def all_results():
+    cases = first_cases()
+    return [{k: case[k] for k in ("name", "value", "gradient")} for case in cases]
+
+
+def written(folder, results, **more):
+    (folder / "mine.results.json").write_text(json.dumps({"results": results} | more))
+    return vectors.check(folder)
+
+
+def test_every_number_is_compared_and_counted(few):
+    found = written(few, all_results())
+    assert found.wrong == []
+    assert found.compared == found.recomputed == 9 * 28
+    only = [result for result in all_results() if "frobreg" in result["name"]]
+    assert written(few, only, penalties=["frobreg"]).wrong == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r[1:], "no result of the case '00-frobreg'"),
+        (lambda r: r[:1], "no result of the case '00-weight_decay'"),
+        (lambda r: [*r, {"name": "x"}], "no case 'x'"),
+        (lambda r: [r[0] | {"value": {"shape": [], "hex": ["nan"]}}, *r[1:]], "differs by nan"),
+        (lambda r: [r[0] | {"value": {"shape": [], "hex": ["inf"]}}, *r[1:]], "differs by inf"),
+    ],
+)
+def test_what_is_missing_or_wrong_fails(few, change, said):
+    assert any(said in sentence for sentence in written(few, change(all_results())).wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: [], "no entry in 'results'"),
+        (lambda r: [*r, r[0]], "the name '00-frobreg' twice"),
+        (lambda r: [{"name": e["name"], "valeu": e["value"]} for e in r], "without 'value'"),
+        (lambda r: [r[0] | {"gradeint": 1}, *r[1:]], "with the key 'gradeint'"),
+        (lambda r: [*r[:-1], {k: r[-1][k] for k in ("name", "value")}], "without 'gradient'"),
+        (lambda r: [*r[:-1], "x"], "string indices|is no object"),
+    ],
+)
+def test_a_file_of_results_that_says_too_little_is_refused(few, change, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        written(few, change(all_results()))
+    assert f"expected results in {few}" in str(caught.value)
+
+
+def test_a_part_that_is_not_there_is_refused(few):
+    with pytest.raises(ValueError, match=r"penalties \['frob'\], where the vectors have"):
+        written(few, all_results(), penalties=["frob"])
+
+
+def test_a_case_in_two_files_is_seen(few):
+    (few / "v2.json").write_text((few / "mine.json").read_text())
+    assert len(vectors.check(few).wrong) == 9
+
+
+CONVOLUTION = {"type": "Conv2d", "weight": encode(np.ones((1, 1, 1, 1))), "padding": 10**6}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("x"), "expected layers, x, y, penalty and options"),
+        (lambda c: c.pop("x"), "00-frobreg: a case without 'x'"),
+        (lambda c: c.update(probess=[]), "a case with the key 'probess'"),
+        (lambda c: c.update(options={"losss": 1}), "losss"),
+        (lambda c: c.update(exact=1), "expected exact to be true or false"),
+        (lambda c: c["x"].update(over=41), "expected a whole number up to 40, got 41"),
+        (lambda c: c["x"].update(integers=[1.5] * 4), "expected a whole number .* got 1.5"),
+        (lambda c: c["x"].update(hex=["1.5"] * 4), "expected a number in hexadecimal"),
+        (lambda c: c["layers"].append(CONVOLUTION), "expected padding of Conv2d"),
+        (lambda c: c.update(x=encode(np.zeros((1, 301)))), "at most 300 numbers|inputs with shape"),
         (lambda c: c.update(penalty="ridge"), "expected a penalty among"),
         (lambda c: c["layers"].append({"type": "os"}), "expected a layer of type"),
         (lambda c: c["x"]["shape"].append(7), "numbers for shape"),
@@ -102,11 +190,14 @@ def test_what_is_no_case_is_a_sentence(folder, change, message):
         vectors.check(folder)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cases": [{}]}', '{"cases": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"cases": [{}]}', '{"cases": 3}', '{"cases": []}', '{"case": [], "cases": []}'],
+)
 def test_what_is_no_file_of_vectors_is_a_sentence(folder, text, capsys):
     (folder / "other.json").write_text(text)
     assert cli.main(["vectors", "check", str(folder)]) == 2
-    assert "expected {'cases'" in capsys.readouterr().err
+    assert f"expected vectors in {folder / 'other.json'}, got: " in capsys.readouterr().err
 
 
 def test_an_empty_folder_and_none(tmp_path, capsys):

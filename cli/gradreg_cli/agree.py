@@ -7,14 +7,16 @@ from typing import Any
 
 from gradreg_verify.frameworks.registry import BackendUnavailable
 
+OUT = "folder for the results (default: %(default)s)"
+
 
 def add_to(commands: Any) -> None:
     """The command and its options."""
     command = commands.add_parser(
         "agree", help="train the toy problem with torch, JAX and NumPy, and compare every step"
     )
-    command.add_argument("--steps", type=int, default=200)
-    command.add_argument("--out", type=Path, default=Path("results/agree"))
+    command.add_argument("--steps", type=int, default=200, help="of training (default: 200)")
+    command.add_argument("--out", type=Path, default=Path("results/agree"), help=OUT)
     command.set_defaults(run=run)
 
 

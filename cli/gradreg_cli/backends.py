@@ -4,6 +4,7 @@ import argparse
 from contextlib import suppress
 from typing import Any
 
+from gradreg_cli.terminal import say
 from gradreg_verify.frameworks.registry import BackendUnavailable, choose, load, names
 from gradreg_verify.report import history
 
@@ -20,15 +21,15 @@ def run(_: argparse.Namespace) -> int:
         try:
             found = load(name).capabilities()
         except BackendUnavailable as missing:
-            print(f"{name}: not available. {missing}")
+            say(f"{name}: not available. {missing}")
             continue
-        print(f"{name}: {found.framework}")
-        print(f"    dtypes    {', '.join(found.dtypes)}")
-        print(f"    modes     {', '.join(found.modes)}")
+        say(f"{name}: {found.framework}")
+        say(f"    dtypes    {', '.join(found.dtypes)}")
+        say(f"    modes     {', '.join(found.modes)}")
         for device, what in found.devices.items():
-            print(f"    {device:9} {what}")
-            print(f"              verified {history.last(name, device, found.framework)}")
+            say(f"    {device:9} {what}")
+            say(f"              verified {history.last(name, device, found.framework)}")
     with suppress(BackendUnavailable):
         backend, device = choose()
-        print(f"auto: {backend.name} on {device}")
+        say(f"auto: {backend.name} on {device}")
     return 0

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gradreg_cli.terminal import say
 from gradreg_ref import __version__
 from gradreg_verify.report import render
 
@@ -34,5 +35,5 @@ def run(arguments: argparse.Namespace) -> int:
     entries = [PAPER, SOFTWARE]
     if arguments.report:
         entries.append(render.bibtex(render.read(arguments.report)))
-    print("\n".join(entries), end="")
+    say("\n".join(entries).rstrip("\n"))
     return 0

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gradreg_cli.terminal import say
 from gradreg_verify.frameworks.registry import BackendUnavailable
 
 
@@ -16,7 +17,7 @@ def add_to(commands: Any) -> None:
     check = parts.add_parser(
         "check", help="say of every known data set whether it is there, whole and as published"
     )
-    check.add_argument("folder", type=Path)
+    check.add_argument("folder", type=Path, help="that holds one data set or several")
     check.add_argument(
         "--cache", type=Path, help="keep decoded images in this folder (default: throw them away)"
     )
@@ -37,10 +38,10 @@ def run_check(arguments: argparse.Namespace) -> int:
     there = broken = 0
     with tempfile.TemporaryDirectory() as temporary:
         for finding in check(arguments.folder, arguments.cache or Path(temporary)):
-            print(finding, flush=True)
+            say(finding)
             there += finding.place is not None
             broken += bool(finding.problems)
-    print(f"data sets there: {there}; broken: {broken}")
+    say(f"data sets there: {there}; broken: {broken}")
     if not there:
         return 2
     return 1 if broken else 0

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gradreg_cli.agree import OUT
 from gradreg_verify.frameworks.registry import BackendUnavailable, choose
 
 
@@ -14,10 +15,10 @@ def add_to(commands: Any) -> None:
         "quickstart", help="check the torch backend, train the toy problem, draw a figure"
     )
     command.add_argument("--full", action="store_true", help="10,000 iterations and 10 seeds")
-    command.add_argument("--out", type=Path, default=Path("results/quickstart"))
+    command.add_argument("--out", type=Path, default=Path("results/quickstart"), help=OUT)
     command.add_argument("--device", default="cpu", help="of torch, or auto")
-    command.add_argument("--seeds", type=int)
-    command.add_argument("--iterations", type=int)
+    command.add_argument("--seeds", type=int, help="how many (default: 5)")
+    command.add_argument("--iterations", type=int, help="how many (default: 4000)")
     command.set_defaults(run=run)
 
 

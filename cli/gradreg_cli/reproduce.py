@@ -20,13 +20,19 @@ NAMES = (
     "initialisation",
 )
 
+AMP = ("bfloat16", "float16")
+
 
 def add_to(commands: Any) -> None:
     """The command and its options."""
     command = commands.add_parser(
-        "reproduce", help="the paper's experiments, as tables beside the poster's"
+        "reproduce",
+        help="the paper's experiments, as tables beside the poster's",
+        epilog=f"experiments:\n  {', '.join(NAMES[:5])},\n  {', '.join(NAMES[5:])}, all",
     )
-    command.add_argument("experiment", choices=(*NAMES, "all"))
+    command.add_argument(
+        "experiment", choices=(*NAMES, "all"), help="of the paper", metavar="EXPERIMENT"
+    )
     command.add_argument("--data", type=Path, help="folder with data sets (default: digits)")
     command.add_argument("--on", action="append", default=[], help="only this data set")
     command.add_argument("--row", action="append", default=[], help="train only this row")
@@ -42,7 +48,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("--stack-seeds", action="store_true", help="seeds of a cell as one model")
     command.add_argument("--tables", action="store_true", help="run nothing, make the table anew")
     command.add_argument("--device", default="cpu", help="of torch, or auto")
-    command.add_argument("--amp", default="", choices=("", "bfloat16", "float16"))
+    command.add_argument(
+        "--amp", default="", choices=AMP, help="autocast of the forward pass to bfloat16 or float16"
+    )
     command.add_argument(
         "--protocol",
         default="paper",

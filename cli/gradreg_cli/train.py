@@ -4,14 +4,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gradreg_cli.agree import OUT
 from gradreg_cli.reproduce import need
+from gradreg_verify.files import read_toml
 
-OUT = "folder (default: %(default)s)"
+EXAMPLE = """a run in TOML (docs/experiments.md has all keys):
+  data = "digits"
+  train = 500
+  network = "lenet"
+  seed = 1
+  penalty = "spectreg"
+  lam = 0.03"""
 
 
 def add_to(commands: Any) -> None:
     """Add the command and its options."""
-    train = commands.add_parser("train", help="train the run that a TOML file describes")
+    train = commands.add_parser(
+        "train", help="train the run that a TOML file describes", epilog=EXAMPLE
+    )
     train.add_argument("--seeds", type=int, help="as many seeds from that of the file")
     train.add_argument("--stack-seeds", action="store_true", help="seeds as one model")
     train.add_argument("--out", type=Path, default=Path("results/runs"), help=OUT)
@@ -21,15 +31,14 @@ def add_to(commands: Any) -> None:
 
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add what `train` and `tune` have in common."""
-    command.add_argument("file", type=Path, help="a run, see docs/experiments.md")
+    command.add_argument("file", type=Path, help="a run in TOML, see below")
     command.add_argument("--data", type=Path, help="folder with data sets")
     command.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
 
 
 def require_file(path: Path) -> None:
     """A sentence at once, and not after the seconds that torch takes to import."""
-    if not path.is_file():
-        raise ValueError(f"expected a run in TOML in {path}, got no such file")
+    read_toml(path, "a run in TOML")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,17 +5,24 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from gradreg_cli.agree import OUT
 from gradreg_cli.reproduce import need
-from gradreg_cli.train import OUT, add_run, require_file
+from gradreg_cli.train import EXAMPLE, add_run, require_file
 
 
 def add_to(commands: Any) -> None:
     """Add the command and its options."""
-    tune = commands.add_parser("tune", help="find λ with validation images, on a log grid")
-    tune.add_argument("--from", dest="low", type=float, default=1e-4, help="smallest λ")
-    tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ")
+    tune = commands.add_parser(
+        "tune", help="find λ with validation images, on a log grid", epilog=EXAMPLE
+    )
+    tune.add_argument(
+        "--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)"
+    )
+    tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
     tune.add_argument("--points", type=int, default=9, help="values of λ (default: 9)")
-    tune.add_argument("--seeds", type=int, default=3, help="as many seeds from that of the file")
+    tune.add_argument(
+        "--seeds", type=int, default=3, help="as many seeds from that of the file (default: 3)"
+    )
     tune.add_argument("--out", type=Path, default=Path("results/tune"), help=OUT)
     tune.set_defaults(run=run)
     add_run(tune)

@@ -4,7 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gradreg_cli.terminal import say
 from gradreg_verify import vectors
+
+FORMAT = """results of yours, NAME.results.json (docs/vectors.md has the format):
+  {"results": [{"name": "00-frobreg", "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}"""
 
 
 def add_to(commands: Any) -> None:
@@ -12,19 +16,21 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser("vectors", help="frozen test vectors: export them, check them")
     parts = command.add_subparsers(dest="part", required=True)
     export = parts.add_parser("export", help="write the published vectors to a folder")
-    export.add_argument("folder", type=Path)
+    export.add_argument("folder", type=Path, help="made if need be")
     export.set_defaults(run=run_export)
     check = parts.add_parser(
-        "check", help="recompute a folder's vectors, and hold NAME.results.json against them"
+        "check",
+        help="recompute a folder's vectors, and hold NAME.results.json against them",
+        epilog=FORMAT,
     )
-    check.add_argument("folder", type=Path)
+    check.add_argument("folder", type=Path, help="with vectors, and results beside them")
     check.set_defaults(run=run_check)
 
 
 def run_export(arguments: argparse.Namespace) -> int:
     """The files, and where they went."""
     for path in vectors.export(arguments.folder):
-        print(f"written: {path}")
+        say(f"written: {path}")
     return 0
 
 
@@ -32,9 +38,14 @@ def run_check(arguments: argparse.Namespace) -> int:
     """0: all agree; 1: something differs."""
     if not arguments.folder.is_dir():
         raise ValueError(f"expected a folder of vectors, got {arguments.folder}")
-    wrong = vectors.check(arguments.folder)
-    for sentence in wrong:
-        print(sentence)
-    results = len(list(arguments.folder.glob("*.results.json")))
-    print(f"{len(wrong)} differences; vectors recomputed by the reference, {results} results read")
-    return 1 if wrong else 0
+    found = vectors.check(arguments.folder)
+    for sentence in found.wrong:
+        say(sentence)
+    say(
+        f"{len(found.wrong)} differences; {found.cases} vectors recomputed by the reference "
+        f"({found.recomputed} numbers), {found.results} files of results held against them "
+        f"({found.compared} numbers)"
+    )
+    if not found.results:
+        say("no results yet: write yours to NAME.results.json there (gradreg help vectors check)")
+    return 1 if found.wrong else 0

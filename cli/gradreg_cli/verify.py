@@ -2,11 +2,14 @@
 
 import argparse
 import secrets
-import sys
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from gradreg_cli.terminal import columns, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law, Loss, Reduction, Side
@@ -15,6 +18,7 @@ from gradreg_verify.frameworks.registry import choose, names
 from gradreg_verify.isolation import verify_isolated
 from gradreg_verify.mistakes.self_test import Trial, score, self_test
 from gradreg_verify.report import e_values, history, render, waivers
+from gradreg_verify.report.progress import row, so_far
 
 COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
@@ -31,13 +35,13 @@ def add_to(commands: Any) -> None:
         "target", nargs="?", help="torch, jax, auto, path/to/file.py:penalty, module:penalty"
     )
     what = command.add_argument_group("what the penalty is meant to be (or use @declare)")
-    what.add_argument("--kind", choices=PENALTIES)
-    what.add_argument("--probe", choices=get_args(Law))
-    what.add_argument("--num-probes", type=int)
-    what.add_argument("--shared-probe", action="store_true", default=None)
-    what.add_argument("--side", choices=get_args(Side))
+    what.add_argument("--kind", choices=PENALTIES, help="which penalty")
+    what.add_argument("--probe", choices=get_args(Law), help="law of the probes")
+    what.add_argument("--num-probes", type=int, help="probes of each example")
+    what.add_argument("--shared-probe", action="store_true", default=None, help="one for the batch")
+    what.add_argument("--side", choices=get_args(Side), help="where the probes are multiplied")
     what.add_argument("--scale", type=float, help="0.5 for ½ × the penalty")
-    what.add_argument("--reduction", choices=get_args(Reduction))
+    what.add_argument("--reduction", choices=get_args(Reduction), help="over the batch")
     what.add_argument("--loss", choices=get_args(Loss), help="of doubleback")
     what.add_argument(
         "--arguments", type=lambda s: tuple(s.split(",")), help="in order, as in model,x,y"
@@ -56,8 +60,10 @@ def add_to(commands: Any) -> None:
     where.add_argument(
         "--dtype", action="append", help="whose rounding is checked (default float32; repeatable)"
     )
-    where.add_argument("--seed", type=int, default=None)
-    where.add_argument("--profile", choices=("ci", "long"), default="ci")
+    where.add_argument(
+        "--seed", type=int, help="of all that is drawn (default: 4; long: a fresh one)"
+    )
+    where.add_argument("--profile", choices=("ci", "long"), default="ci", help="long draws more")
     where.add_argument("--time-limit", type=float, default=10.0, help="seconds of one call")
     out = command.add_argument_group("what comes of it")
     out.add_argument(
@@ -69,6 +75,7 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run)
 
 
+DEFAULTS = {"framework": "torch", "device": "cpu", "profile": "ci", "time_limit": 10.0}
 DECLARED = (
     "probe",
     "num_probes",
@@ -100,23 +107,40 @@ def run(arguments: argparse.Namespace) -> int:
         render.require_format(path)
     if not arguments.time_limit > 0:
         raise ValueError(f"expected --time-limit > 0, got {arguments.time_limit:g}")
+    if arguments.evidence is not None:
+        e_values.read(arguments.evidence)  # now, and not after the minutes that follow
     tested, status = "not run", 0
     if arguments.self_test:
         trials = self_test(show_trial, arguments.device)
         tested, status = score(trials), 0 if all(t.ok for t in trials) else 1
-        print(tested)
+        say(tested)
     if arguments.target is None:
         return status
-    report = replace(verified(arguments), self_test=tested)
+    report = verified(arguments)
+    command = command_line(arguments, report.seed)
+    report = replace(report, self_test=tested, command=command)
     show_end(report)
     for path in arguments.report:
         render.write(report, path)
-        print(f"written: {path}")
+        say(f"written: {path}")
     if arguments.evidence is not None:
         said, refuted = e_values.accumulate(arguments.evidence, report)
-        print(said)
+        say(said)
         status = max(status, int(refuted))
     return status if report.ok else 1
+
+
+def command_line(arguments: argparse.Namespace, seed: int) -> str:
+    """What gives these verdicts again; where they are written to does not matter."""
+    words = ["gradreg", "verify", arguments.target, "--seed", str(seed)]
+    for name in ("kind", *DECLARED, "framework", "device", "profile", "time_limit", "waivers"):
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value is True:
+            words += [option]
+        elif value not in (None, DEFAULTS.get(name)):
+            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
+    words += [word for dtype in arguments.dtype or () for word in ("--dtype", dtype)]
+    return shlex.join(words)
 
 
 def verified(arguments: argparse.Namespace) -> Report:
@@ -145,40 +169,53 @@ def verified(arguments: argparse.Namespace) -> Report:
             raise ValueError("expected --kind and its options with a function, not with a backend")
         backend, options["device"] = choose(arguments.target, arguments.device)
         if "auto" in (arguments.target, arguments.device):
-            print(f"auto: {backend.name} on {options['device']}")
-        report = verify(backend, progress=show, **options)
+            say(f"auto: {backend.name} on {options['device']}")
+        with shown() as show:
+            report = verify(backend, progress=show, **options)
         history.remember(report)
         return report
     _, options["device"] = choose(arguments.framework, arguments.device)
     options |= given | {"kind": arguments.kind, "framework": arguments.framework}
-    return verify_isolated(arguments.target, show, options)
+    with shown() as show:
+        return verify_isolated(arguments.target, show, options)
 
 
-def show(result: Result) -> None:
-    """A verdict as it comes; those that do not apply are counted at the end."""
-    if result.verdict != "NOT-APPLICABLE":
-        line = str(result)
-        if sys.stdout.isatty():
-            colour = COLOURS[result.verdict]
-            line = line.replace(result.verdict, f"\033[{colour}m{result.verdict}\033[0m", 1)
-        print(line, flush=True)
+@contextmanager
+def shown() -> Iterator[Callable[[Result], None]]:
+    """Give a function that prints a verdict as it comes, and below it how much is left.
+
+    Verdicts on claims that do not apply are counted at the end.
+    """
+    results: list[Result] = []
+
+    def show(result: Result) -> None:
+        results.append(result)
+        show_status()
+        if result.verdict != "NOT-APPLICABLE":
+            line = row(result, columns() if is_terminal() else None)
+            say(line, word=result.verdict, colour=COLOURS[result.verdict])
+        show_status(so_far(results))
+
+    show_status("loading")
+    try:
+        yield show
+    finally:
+        show_status()
 
 
 def show_trial(trial: Trial) -> None:
     """An entry of the catalogue as it is judged."""
     verdict = "ok  " if trial.ok else "MISS"
     claim = trial.claim or "right"
-    print(
-        f"{verdict} {claim:5} {trial.mistake or '-':8} {trial.entry}  {trial.formula}", flush=True
-    )
+    say(f"{verdict} {claim:5} {trial.mistake or '-':8} {trial.entry}  {trial.formula}")
 
 
 def show_end(report: Report) -> None:
     """What the verdicts add up to, how far they reach, and what is wrong."""
-    print(f"\n{report.target}: {report.counts}")
-    print(f"declared: {report.declared}")
+    say(f"\n{report.target}: {report.counts}")
+    say(f"declared: {report.declared}")
     rounding = ", ".join(report.dtypes) or "no other"
-    print(f"tier: {report.tier}; formulas in float64, rounding in {rounding};")
-    print(f"      {report.framework} on {report.device}; seed {report.seed}")
+    say(f"tier: {report.tier}; formulas in float64, rounding in {rounding};")
+    say(f"      {report.framework} on {report.device}; seed {report.seed}")
     if report.diagnosis is not None:
-        print(f"\n{report.diagnosis}")
+        say(f"\n{report.diagnosis}")

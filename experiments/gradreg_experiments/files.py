@@ -1,4 +1,4 @@
-"""Results on disk: whole, or not there."""
+"""Folders of results: can be written to, and used by one process."""
 
 import os
 import shlex
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gradreg_verify.files import write_atomically
+
 try:
     import fcntl
 except ImportError:  # Windows has none, and no lock
@@ -14,22 +16,6 @@ except ImportError:  # Windows has none, and no lock
 
 # Of a path in a command, which need not be UTF-8.
 ESCAPED = "backslashreplace"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: no reader, and no interruption, finds half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say which
-        raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def require_writable(folder: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from gradreg_experiments.files import ESCAPED, write_atomically
+from gradreg_experiments.files import ESCAPED
 from gradreg_experiments.style import render
+from gradreg_verify.files import write_atomically
 
 
 def write_result(

@@ -1,29 +1,31 @@
 """The claims of `gradreg_verify`, printed as their verdicts come."""
 
-from collections.abc import Sequence
-
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from gradreg_verify import Report, Result, verify
 from gradreg_verify.frameworks.registry import load
 from gradreg_verify.report import history
+from gradreg_verify.report.progress import row, so_far
+
+COLOURS = {"PASS": "green", "FAIL": "bold red"}
 
 
 def verified(device: str, console: Console) -> Report:
     """Every claim for the torch backend on that device."""
+    backend = load("torch")
     results: list[Result] = []
-    with Live(verdicts(results), console=console, transient=True) as live:
+    with console.status(so_far(results)) as status:
 
         def show(result: Result) -> None:
             results.append(result)
-            live.update(verdicts(results))
+            line = Text(row(result, console.width if console.is_terminal else None))
+            line.highlight_words([result.verdict], COLOURS.get(result.verdict, "yellow"))
+            console.print(line, soft_wrap=True)
+            status.update(so_far(results))
 
-        report = verify(load("torch"), device=device, progress=show)
-    console.print(verdicts(report.results))
+        report = verify(backend, device=device, progress=show)
+    console.print(report.counts)
     history.remember(report)
     return report
 
@@ -37,15 +39,3 @@ def verified_before(device: str, console: Console) -> bool:
         return verified(device, console).ok
     console.print(f"torch on {device}: verified {said}", markup=False, highlight=False)
     return True
-
-
-def verdicts(results: Sequence[Result]) -> Table:
-    """A line for each claim."""
-    table = Table("claim", "sentence", "", "error and examples", box=SIMPLE_HEAD)
-    table.add_column("s", justify="right", no_wrap=True)
-    for r in results:
-        colour = {"PASS": "green", "FAIL": "bold red"}.get(r.verdict, "yellow")
-        # Text, as a sentence or a figure may hold brackets that rich would take for markup.
-        cells = (Text(r.claim.id), Text(r.claim.sentence), Text(r.verdict, colour), Text(r.figure))
-        table.add_row(*cells, f"{r.seconds:.1f}")
-    return table

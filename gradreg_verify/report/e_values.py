@@ -7,13 +7,16 @@ most α, however many runs there are and whenever one stops (Ville's inequality;
 """
 
 import json
-import os
-from math import exp, log
+from math import exp, floor, log
 from pathlib import Path
 from typing import Any
 
 from gradreg_verify.claims.draws import ALPHA
+from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.report import Report
+
+LEAST = 1e-300  # in place of a p-value that a float has no room for: less evidence, never more
+LARGEST = 700  # of a logarithm whose exponential is a float
 
 
 def accumulate(path: Path, report: Report) -> tuple[str, bool]:
@@ -31,35 +34,49 @@ def accumulate(path: Path, report: Report) -> tuple[str, bool]:
         return "no sampler was tested to its end: nothing to add", False
     if any(run["seed"] == report.seed for run in runs):
         raise ValueError(f"expected a fresh seed, {path} has seed {report.seed} already")
-    runs.append({"seed": report.seed, "p": report.evidence.least, "tests": report.evidence.tests})
-    write(path, record)
+    p = max(report.evidence.least, LEAST)
+    runs.append({"seed": report.seed, "p": p, "tests": report.evidence.tests})
+    write_atomically(path, (json.dumps(checked(record), indent=1) + "\n").encode())
     total = sum(log_e(run["p"]) for run in runs)
     refuted = total >= -log(ALPHA)
     verdict = "refuted" if refuted else "not refuted"
-    return f"E = {exp(total):.3g} after {len(runs)} runs; {verdict} at 1/α = {1 / ALPHA:g}", refuted
+    return (
+        f"E = {in_digits(total)} after {len(runs)} runs; {verdict} at 1/α = {1 / ALPHA:g}",
+        refuted,
+    )
 
 
 def log_e(p: float) -> float:
     """log 1/(2√p)."""
-    return -log(2) - 0.5 * log(max(p, 1e-300))
+    return -log(2) - 0.5 * log(p)
+
+
+def in_digits(logarithm: float) -> str:
+    """exp(logarithm) to three digits, whatever its size: 4.2e+913."""
+    if abs(logarithm) < LARGEST:
+        return f"{exp(logarithm):.3g}"
+    tens = floor(logarithm / log(10))
+    mantissa, carried = f"{exp(logarithm - tens * log(10)):.2e}".split("e")
+    return f"{mantissa}e{tens + int(carried):+d}"
 
 
 def read(path: Path) -> dict[str, Any]:
     """The record so far."""
     if not path.exists():
         return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        for runs in record.values():
-            for run in runs:
-                float(run["p"]), int(run["seed"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"expected a record of earlier runs in {path}: {error}") from error
+    remedy = "delete it to gather evidence anew"
+    return read_json(path, "a record of earlier runs", checked, remedy=remedy)
+
+
+def checked(record: Any) -> dict[str, Any]:
+    """The record, if E follows from it: one wrong p would decide, and so would a run twice."""
+    for key, runs in record.items():
+        for run in runs:
+            p, seed = run["p"], run["seed"]
+            if type(p) not in (int, float) or not 0 < p <= 1:
+                raise ValueError(f"p = {p!r} of {key}, which is no number above 0 and up to 1")
+            if type(seed) is not int:
+                raise ValueError(f"the seed {seed!r} of {key}, which is no whole number")
+        if len({run["seed"] for run in runs}) < len(runs):
+            raise ValueError(f"a seed of {key} twice")
     return dict(record)
-
-
-def write(path: Path, record: dict[str, Any]) -> None:
-    """All of it or nothing."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(new, path)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.report import Report
 
 
@@ -30,11 +31,9 @@ def remember(report: Report) -> None:
         + (f" (fail: {', '.join(report.failed)})" if report.failed else ""),
     }
     record = {**known(), key(report.target, report.device): outcome}
-    part = path().with_name(f".verified.{os.getpid()}.part")
     with suppress(OSError):  # a home that cannot be written to
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        part.replace(path())
+        path().parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path(), (json.dumps(record, indent=1) + "\n").encode())
 
 
 def last(backend: str, device: str, framework: str) -> str:
@@ -54,7 +53,6 @@ def key(backend: str, device: str) -> str:
 
 def known() -> dict[str, Any]:
     """All outcomes; none where there is no such file."""
-    with suppress(OSError, ValueError):
-        record = json.loads(path().read_text(encoding="utf-8"))
-        return record if isinstance(record, dict) else {}
+    with suppress(ValueError):
+        return read_json(path(), "verdicts", dict)
     return {}

@@ -1,15 +1,19 @@
 """A report as one HTML file: no script, no network, fit to print."""
 
 import re
-from html import escape
+from html import escape as escaped
+from math import floor, log10
 from typing import Any
+
+from gradreg_verify.text import printable
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --pass: #1a7f37; --fail: #c62828; --soft: #777 }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.1rem; margin-top: 2rem }
 p.declared { color: var(--soft); margin-top: .2rem }
-p.counts { font-size: 1.15rem; font-weight: 600 }
+p.verdict { font-size: 1.15rem; font-weight: 600; border-left: .4rem solid; padding: .4rem .8rem;
+            background: #8881 }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0;
          border-bottom: 1px solid var(--line) }
@@ -31,8 +35,14 @@ dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
 
+def escape(text: str) -> str:
+    """Text of others, of which nothing is a tag and nothing is hidden."""
+    return escaped(printable(text))
+
+
 def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) -> str:
     """The page, from the facts of `render`."""
+    colour, verdict = in_words(facts["claims"])
     asked = [c for c in facts["claims"] if c["verdict"] != "NOT-APPLICABLE"]
     others = [c["id"] for c in facts["claims"] if c["verdict"] == "NOT-APPLICABLE"]
     about_others = f"<p>About other penalties: {', '.join(others)}.</p>" if others else ""
@@ -42,7 +52,7 @@ def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) ->
         f"<title>{escape(facts['target'])}: {escape(counts)}</title>\n<style>{STYLE}</style>\n"
         f"<h1>{escape(facts['target'])}</h1>\n"
         f"<p class='declared'>declared: {escape(facts['declared'])}</p>\n"
-        f"<p class='counts'>{escape(counts)}</p>\n"
+        f"<p class='verdict {colour}'>{escape(verdict)}</p>\n<p>{escape(counts)}</p>\n"
         + diagnosis(facts["diagnosis"])
         + "<h2>Claims</h2>\n<table>\n<tr><th>claim<th><th>verdict<th>figure</tr>\n"
         + "".join(map(row, asked))
@@ -52,14 +62,44 @@ def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) ->
     )
 
 
+def in_words(claims: list[dict[str, Any]]) -> tuple[str, str]:
+    """What the verdicts come to: a colour, and a sentence."""
+    ids: dict[str, list[str]] = {}
+    for claim in claims:
+        ids.setdefault(claim["verdict"], []).append(claim["id"])
+    waived = f" Failures accepted: {', '.join(ids['WAIVED'])}." if "WAIVED" in ids else ""
+    if "FAIL" in ids:
+        return "FAIL", f"It is not what it is declared to be. Failed: {', '.join(ids['FAIL'])}."
+    if "PASS" not in ids:
+        return "FAIL", "Nothing of it could be tested." + waived
+    if "NOT-TESTED" in ids:
+        missed = ", ".join(ids["NOT-TESTED"])
+        return "WAIVED", f"What could be tested holds. Not tested: {missed}." + waived
+    return "PASS", "Every claim about it holds." if not waived else "The rest holds." + waived
+
+
+def digits(figure: str) -> str:
+    """An error of a figure, in words; "" where the figure is of another kind."""
+    found = re.match(r"(\d\.\de[+-]\d+) of 1e-09 on ", figure)
+    if not found:
+        return ""
+    error = float(found.group(1))
+    if not error:
+        return "agrees exactly"
+    return f"agrees to {min(floor(-log10(error)), 15)} digits" if error <= 0.1 else ""
+
+
 def row(claim: dict[str, Any]) -> str:
     """A claim, its formula and derivation, its verdict and figure."""
     notes = "".join(f"<small>not checked: {escape(n)}</small>" for n in claim["not_checked"])
+    figure = escape(claim["figure"])
+    if said := digits(claim["figure"]):
+        figure = f"{said}<small>{figure}</small>"
     return (
         f"<tr><td>{claim['id']}<td>{signs(claim['sentence'])}<i>{signs(claim['formula'])}</i>"
         f"<small>derived in {escape(claim['derivation'])}</small>"
         f"<td class='verdict {claim['verdict']}'>{claim['verdict']}"
-        f"<td>{escape(claim['figure'])}{notes}</tr>\n"
+        f"<td>{figure}{notes}</tr>\n"
     )
 
 

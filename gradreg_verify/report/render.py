@@ -5,14 +5,19 @@ Two runs with the same seed and versions give the same bytes; `digest` is their 
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.html import to_html
 from gradreg_verify.report.report import Report, counted
+from gradreg_verify.text import printable
+
+ESCAPED = "backslashreplace"  # of half a surrogate pair
 
 
 def facts(report: Report) -> dict[str, Any]:
@@ -29,6 +34,7 @@ def facts(report: Report) -> dict[str, Any]:
         "alpha": report.alpha,
         "samplers": asdict(report.evidence) if report.evidence else None,
         "self_test": report.self_test,
+        "command": report.command,
         "provenance": dict(report.provenance),
         "ok": report.ok,
         "claims": [
@@ -62,12 +68,18 @@ def digest(report: Report) -> str:
 def digest_of(plain_facts: Mapping[str, Any]) -> str:
     """SHA-256 of facts as plain data."""
     text = json.dumps(plain_facts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors=ESCAPED)).hexdigest()
 
 
 def to_json(report: Report) -> str:
     """All facts, and their digest."""
-    return json.dumps(facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
+    text = json.dumps(facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
+    return re.sub("[^\\x00-\\x7f]", lambda found: seen(found.group()), text)
+
+
+def seen(sign: str) -> str:
+    """A sign of a string in JSON; one that cannot be seen by its number."""
+    return json.dumps(sign)[1:-1] if printable(sign) != sign else sign
 
 
 def to_markdown(report: Report) -> str:
@@ -80,26 +92,27 @@ def to_markdown(report: Report) -> str:
         for c in f["claims"]
     ]
     lines = [
-        f"# {f['target']}",
+        f"# {cell(f['target'])}",
         "",
-        f"Declared: {f['declared']}. {report.counts}.",
+        f"Declared: {cell(f['declared'])}. {report.counts}.",
         "",
         "| claim | | verdict | figure |",
         "|---|---|---|---|",
         *rows,
         "",
-        *(f"- {name}: {value}" for name, value in about(report)),
+        *(f"- {cell(name)}: {cell(value)}" for name, value in about(report)),
     ]
     if f["diagnosis"]:
         d = f["diagnosis"]
-        lines += ["", f"{d['claim']} fails. {d['computes']}", "", d["message"], ""]
-        lines += ["```python", d["code"], "```"]
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`*", d["code"]))))
+        lines += ["", f"{d['claim']} fails. {cell(d['computes'])}", "", cell(d["message"]), ""]
+        lines += [f"{fence}python", printable(d["code"]), fence]
     return "\n".join(lines) + "\n"
 
 
 def cell(text: str) -> str:
-    """Text in one cell of a Markdown table."""
-    return " ".join(text.replace("|", r"\|").split())
+    """Text in one line or cell of Markdown, where HTML is live."""
+    return " ".join(escape(printable(text), quote=False).replace("|", r"\|").split())
 
 
 def about(report: Report) -> list[tuple[str, str]]:
@@ -114,6 +127,7 @@ def about(report: Report) -> list[tuple[str, str]]:
         ("chance of a false alarm of a sampler", f"at most {report.alpha:g} a law and length"),
         ("samplers", tested),
         ("self-test of the kit", report.self_test),
+        *([("repeated by", report.command)] if report.command else []),
         *report.provenance.items(),
         ("digest", digest(report)),
     ]
@@ -144,25 +158,22 @@ def read(path: Path) -> dict[str, Any]:
     ValueError
         It is no such report, or its digest is not that of its facts.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+
+    def checked(found: Any) -> dict[str, Any]:
         said = found.pop("digest")
         bibtex(found)  # whether all is there that it needs
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"expected a report of gradreg verify in JSON in {path}, got none ({error!r}); "
-            "write one with --report report.json"
-        ) from error
-    if said != digest_of(found):
-        raise ValueError(f"expected {path} as it was written, got facts of another digest")
-    return dict(found)
+        if said != digest_of(found):
+            raise ValueError("facts of another digest, so it was changed after it was written")
+        return dict(found)
+
+    remedy = "write one with --report report.json"
+    return read_json(path, "a report of gradreg verify in JSON", checked, remedy=remedy)
 
 
 def plain(text: str) -> str:
     """Without what BibTeX would take for its own."""
-    for special, safe in {"\\": "/", "{": "(", "}": ")", "_": r"\_", "%": r"\%"}.items():
-        text = text.replace(special, safe)
-    return text
+    text = printable(text).replace("\\", "/").replace("{", "(").replace("}", ")")
+    return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", "-").replace("~", "-")
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {
@@ -182,9 +193,7 @@ def write(report: Report, path: Path) -> None:
         Another ending.
     """
     require_format(path)
-    new = path.with_name(path.name + ".new")
-    new.write_text(FORMATS[path.suffix](report), encoding="utf-8")
-    os.replace(new, path)
+    write_atomically(path, FORMATS[path.suffix](report).encode())
 
 
 def require_format(path: Path) -> None:

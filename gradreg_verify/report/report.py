@@ -73,6 +73,8 @@ class Report:
         What the tests of samplers came to.
     self_test : str
         The score of the kit's own test, if it was run beside.
+    command : str
+        The command line that repeats it, if it came from one.
     """
 
     target: str
@@ -88,6 +90,7 @@ class Report:
     alpha: float = 0.0
     evidence: Evidence | None = None
     self_test: str = "not run"
+    command: str = ""
 
     @property
     def ok(self) -> bool:

@@ -12,6 +12,7 @@ from gradreg_ref.penalties import PENALTIES, evaluate
 from gradreg_ref.typing import Array
 from gradreg_verify.vectors.numbers import decode, encode
 
+MOST = 300  # numbers in a layer, and parameters: Jacobians are written out in full
 LAYERS = (
     "Activation",
     "AvgPool2d",
@@ -54,7 +55,30 @@ def read_layer(data: Any) -> Layer:
         layer: Layer = getattr(networks, data["type"])(**arguments)
     except TypeError as error:
         raise ValueError(f"{data['type']}: {error}") from error
+    for name in {"stride", "size", "padding"} & arguments.keys():
+        least = 0 if name == "padding" else 1
+        if type(arguments[name]) is not int or not least <= arguments[name] <= MOST:
+            raise ValueError(
+                f"expected {name} of {data['type']} to be a whole number from {least} to {MOST}, "
+                f"got {arguments[name]!r:.40}"
+            )
     return layer
+
+
+def require_small(layers: tuple[Layer, ...], x: Array) -> Array:
+    """The output of the layers, none of which is larger than a full Jacobian is fit for."""
+    for layer in layers:
+        coordinates = x.size
+        if isinstance(layer, networks.Conv2d):
+            _, _, height, width = x.shape
+            p = 2 * layer.padding
+            coordinates = len(x) * layer.weight.shape[0] * (height + p) * (width + p)
+        if coordinates > MOST:
+            raise ValueError(f"expected layers of at most {MOST} numbers, got {coordinates}")
+        if isinstance(layer, networks.Residual):
+            require_small(layer.body, x)
+        x = layer.forward(x)
+    return x
 
 
 def compute(case: dict[str, Any]) -> tuple[Array, Array]:
@@ -66,7 +90,9 @@ def compute(case: dict[str, Any]) -> tuple[Array, Array]:
         The case is not one.
     """
     try:
-        network = Network(tuple(read_layer(layer) for layer in case["layers"]))
+        layers = tuple(read_layer(layer) for layer in case["layers"])
+        if type(case["exact"]) is not bool:
+            raise ValueError(f"expected exact to be true or false, got {case['exact']!r:.40}")
         x, y = decode(case["x"]), decode(case["y"])
         penalty, options = case["penalty"], dict(case["options"])
         probes = case.get("probes")
@@ -82,4 +108,9 @@ def compute(case: dict[str, Any]) -> tuple[Array, Array]:
     def f(net: Network) -> Array:
         return np.asarray(evaluate(penalty, net, x, y, reduction="sum", **options))
 
-    return f(network), gradient(f, network)
+    with np.errstate(all="ignore"):  # of numbers beyond all bounds; what comes of them differs
+        network = Network(layers)
+        if network.parameters().size > MOST:
+            raise ValueError(f"expected at most {MOST} parameters")
+        require_small(layers, x)
+        return f(network), gradient(f, network)

@@ -30,13 +30,28 @@ def decode(data: Any) -> Array:
         No such encoding, or another number of entries than its shape has.
     """
     try:
-        shape = tuple(int(n) for n in data["shape"])
+        shape = tuple(whole(n, 2**31) for n in data["shape"])
         if "hex" in data:
-            flat = np.array([float.fromhex(v) for v in data["hex"]])
+            flat = np.array([hexadecimal(text) for text in data["hex"]])
         else:
-            flat = np.array([int(v) for v in data["integers"]], dtype=float) / 2.0 ** data["over"]
-    except (TypeError, KeyError, ValueError) as error:
+            scale = 2.0 ** whole(data["over"], FINEST)
+            flat = np.array([whole(n, 2**53) for n in data["integers"]], dtype=float) / scale
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"expected an array of shape and integers or hex: {error}") from error
     if min(shape, default=0) < 0 or flat.size != prod(shape):
         raise ValueError(f"expected {prod(shape)} numbers for shape {shape}, got {flat.size}")
     return flat.reshape(shape)
+
+
+def whole(n: Any, below: int) -> int:
+    """A whole number that float64 holds; int() would round 1.5 down in silence."""
+    if type(n) is not int or abs(n) > below:
+        raise ValueError(f"expected a whole number up to {below}, got {n!r:.40}")
+    return n
+
+
+def hexadecimal(text: str) -> float:
+    """C's %a, with its 0x; float.fromhex takes 1.5 for 0x1.5, which is 1.3125."""
+    if text.lower().lstrip("+-")[:2] not in ("0x", "in", "na"):
+        raise ValueError(f"expected a number in hexadecimal, as 0x1.8p+1, got {text!r:.40}")
+    return float.fromhex(text)

@@ -192,7 +192,7 @@ def test_a_waived_failure_is_waived_with_its_reason():
         ("repeatable = 'x'", r"expected a table \[waivers\]"),
         ("[waivers]\nS77 = 'x'", "expected a claim to be one of values-per-example"),
         ("[waivers]\nS1 = ''", "expected a reason for waiving S1"),
-        ("[waivers", "expected TOML"),
+        ("[waivers", "expected waivers in TOML"),
     ],
 )
 def test_waivers_that_say_nothing_are_refused(tmp_path, text, message):

@@ -19,6 +19,7 @@ from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, c
 from gradreg_experiments.agreement.figure import figure
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.result import write_result
+from gradreg_experiments.terminal import Plain
 from gradreg_ref import checks
 
 PACKAGES = ("gradreg-ref", "torch", "jax", "optax", "numpy")
@@ -41,7 +42,7 @@ def compare(size: str, penalty: str, optimiser: Any, steps: int) -> Iterator[Com
 
 def run(out: Path, steps: int, console: Console | None = None) -> int:
     """Every course; 0 if all stay within rounding, 1 if one does not."""
-    console = console or Console()
+    console = console or Plain()
     checks.count("--steps", steps)
     require_writable(out)
     found: list[Comparison] = []

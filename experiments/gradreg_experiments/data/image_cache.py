@@ -22,6 +22,7 @@ from numpy.lib.format import write_array_header_1_0
 from gradreg_experiments.data.dataset import FileRead, Images
 from gradreg_experiments.data.disk import content
 from gradreg_experiments.data.problems import Broken
+from gradreg_verify.files import read_json
 from gradreg_verify.frameworks.registry import BackendUnavailable
 
 SHAPE = (3, 64, 64)
@@ -67,9 +68,12 @@ def cached(
         for images, array in zip(parts, arrays, strict=True):
             if array.shape != (len(images), *SHAPE) or array.dtype != np.uint8:
                 raise ValueError(f"an array {array.shape}, {array.dtype}")
-        sums = json.loads((place / "sums.json").read_text())
-        files = tuple(FileRead(folder / part, **sums[part]) for part in PARTS)
-    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+        files = read_json(
+            place / "sums.json",
+            "sums of images",
+            lambda sums: tuple(FileRead(folder / part, **sums[part]) for part in PARTS),
+        )
+    except (ValueError, OSError, EOFError) as error:
         raise ValueError(
             f"expected the cache that was written to {place}, got: {error}; "
             "delete that folder, and it is made anew"

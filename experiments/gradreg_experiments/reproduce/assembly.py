@@ -116,7 +116,7 @@ def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
     chosen = tuple(cell for cell in cells if cell.row in rows and cell.arm in arms)
     if not chosen:
         there = "; ".join(
-            f"{row!r}: {', '.join(c.arm for c in cells if c.row == row)}" for row in rows
+            f"{row!r}: {checks.quoted(c.arm for c in cells if c.row == row)}" for row in rows
         )
         raise ValueError(f"expected an --arm that its --row has, got none of {there}")
     return chosen

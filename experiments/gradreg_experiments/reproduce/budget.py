@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from time import monotonic
@@ -11,13 +12,13 @@ from typing import Any
 
 from scipy import stats
 
-from gradreg_experiments.files import write_atomically
+from gradreg_experiments.limits import few
 from gradreg_experiments.reproduce.statistics import LEVEL
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
-from gradreg_ref import checks
+from gradreg_verify.files import read_json, write_atomically
 
 LONGEST = 1e9  # a lifetime
 UNITS = {"s": 1, "min": 60, "h": 3600}
@@ -70,24 +71,23 @@ def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
         The file is not one of ours.
     """
     if path.exists():
-        try:
-            record = json.loads(path.read_bytes())
-            if record["command"] == command:
-                return Plan(checks.count("seeds", record["seeds"]), *share_of(record))
-        except (ValueError, LookupError, TypeError) as error:
-            raise ValueError(
-                f"expected the plan of a budget in {path}, got: {error}; delete it to plan anew"
-            ) from error
+        plan_of = partial(kept, command)
+        remedy = "delete it to plan anew"
+        if plan := read_json(path, "the plan of a budget", plan_of, remedy=remedy):
+            return plan
     plan = make()
     write_atomically(path, json.dumps({"command": command} | asdict(plan)).encode())
     return plan
 
 
-def share_of(record: dict[str, Any]) -> tuple[float, str]:
-    """The rest of a plan."""
+def kept(command: str, record: Any) -> Plan | None:
+    """The plan of a record; None if it is of another command."""
+    if record["command"] != command:
+        return None
     if not 0 < record["share"] <= 1:
         raise ValueError(f"share = {record['share']}")
-    return float(record["share"]), str(record["sentence"])
+    seeds = few("seeds", record["seeds"])
+    return Plan(seeds, float(record["share"]), str(record["sentence"]))
 
 
 def fit(

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from gradreg_experiments.files import ESCAPED, write_atomically
+from gradreg_experiments.files import ESCAPED
 from gradreg_experiments.reproduce.markdown import markdown, provenance, without_repeats
+from gradreg_verify.files import read, read_json, write_atomically
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
@@ -26,6 +28,8 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 
 
 NEEDED = {"title", "departures", "command", "source", "rows"}
+REMEDY = "delete it, and give its command again"
+MOST_SVG = 32 << 20  # bytes
 
 
 def write_page(folder: Path) -> Path:
@@ -47,23 +51,25 @@ def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
     """What experiments have left there."""
     found = list[tuple[Path, Mapping[str, Any]]]()
     for path in sorted(folder.glob("*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"expected a result in JSON in {path}, got: {error}") from error
-        if isinstance(record, dict) and {"experiment", "table"} <= record.keys():
-            if missing := sorted(NEEDED - record.keys()):
-                raise ValueError(
-                    f"expected {', '.join(missing)} in {path}, got a result without; delete it, "
-                    "and give its command again"
-                )
+        record = read_json(path, "a result", partial(shown, path), remedy=REMEDY, finite=False)
+        if record is not None:
             found.append((path, record))
     return found
 
 
+def shown(path: Path, data: Any) -> Mapping[str, Any] | None:
+    """What a file holds, if it is of an experiment and can be shown; None if it is not of one."""
+    if not isinstance(data, dict) or not {"experiment", "table"} <= data.keys():
+        return None
+    if missing := sorted(NEEDED - data.keys()):
+        raise ValueError(f"a result without {', '.join(missing)}")
+    section(data, path.with_suffix(".svg")), markdown([(path, data)])
+    return data
+
+
 def section(record: Mapping[str, Any], svg: Path) -> str:
     """An experiment."""
-    drawn = svg.read_text(encoding="utf-8") if svg.exists() else ""
+    drawn = read(svg, MOST_SVG, "a figure in SVG", str, REMEDY) if svg.exists() else ""
     figure = f"<figure>{drawn[drawn.find('<svg') :]}</figure>" if "<svg" in drawn else ""
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in record["departures"])
     return (

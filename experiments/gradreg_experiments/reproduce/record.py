@@ -4,6 +4,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
 from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store, versions
+from gradreg_verify.files import read_json
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
 
@@ -90,13 +92,15 @@ def write(
 def replaced(out: Path, result: Result) -> str | None:
     """The command of the table that is there, if a row of it that was run will not be here."""
     path = out / f"{result.experiment.name}.json"
-    try:
-        old = json.loads(path.read_bytes())
+
+    def command(old: Any) -> str | None:
         settings = [row["setting"] for row in old["rows"] if row["seeds"]]
         gone = [s for s in settings if s not in [row["setting"] for row in result.rows]]
         return str(old["command"]) if gone else None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None  # none of ours, and no loss
+
+    with suppress(ValueError):  # none, or none of ours, and no loss
+        return read_json(path, "a table", command, finite=False)
+    return None
 
 
 def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
@@ -105,12 +109,16 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """
     texts = Counter[str]()
     for run in {run.id: run for run in runs if store.find(run) is not None}.values():
-        record = json.loads((store.folder / f"{run.id}.json").read_text(encoding="utf-8"))
-        kept = {name: record[name] for name in ("versions", "machine")}
-        kept["processes"] = record.get("processes", 1)  # earlier ones do not say
-        kept["verified"] = str(record["verified"]).split(": ", 1)[-1]  # the outcome, undated
-        texts[json.dumps(kept, sort_keys=True)] += 1
+        texts[json.dumps(store.read(run, maker), sort_keys=True)] += 1
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]
+
+
+def maker(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run was made with."""
+    kept = {name: record[name] for name in ("versions", "machine")}
+    kept["processes"] = record.get("processes", 1)  # earlier ones do not say
+    kept["verified"] = str(record["verified"]).split(": ", 1)[-1]  # the outcome, undated
+    return kept
 
 
 def for_json(row: Row) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console
-from rich.text import Text
 
 from gradreg_experiments.files import held, require_writable
 from gradreg_experiments.limits import few
@@ -23,6 +22,7 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import Group, diverged, missing, sweep
 from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.terminal import Plain
 from gradreg_experiments.toy.problem import PAPER
 from gradreg_experiments.toy.quickstart import run as run_toy
 from gradreg_experiments.verification import verified_before
@@ -36,7 +36,7 @@ class ClaimsFail(Exception):
 
 def reproduce(names: Sequence[str], request: Request, console: Console | None = None) -> int:
     """0; 1 if a claim fails, and nothing is trained; 2 if a run could not be made."""
-    console = console or wide(Console())
+    console = console or wide(Plain())
     for name, value in (("jobs", request.jobs), ("seeds", request.seeds)):
         if value is not None:
             few(f"--{name}", value)
@@ -134,7 +134,7 @@ def one_experiment(experiment: Experiment, request: Request, console: Console) -
     if not request.tables:
         failures = trained(experiment, seeds, request, store, console)
     result = result_of(experiment, seeds, store)
-    console.print(table(experiment.title, result.head, result.texts))
+    console.print(table(experiment.title, result.head, result.texts, console.width))
     for sentence in (result.caption, *experiment.departures):
         say(console, f"· {sentence}")
     every = (replace(cell.run, seed=seed) for cell in experiment.cells for seed in seeds)
@@ -195,9 +195,9 @@ def groups(cells: tuple[Cell, ...], seeds: tuple[int, ...], stack: bool) -> list
 
 def wide(console: Console) -> Console:
     """A file has room for whole tables."""
-    return console if console.is_terminal else Console(width=FILE_WIDTH)
+    return console if console.is_terminal else Plain(width=FILE_WIDTH)
 
 
 def say(console: Console, sentence: str) -> None:
     """Plain text, its brackets left alone."""
-    console.print(Text(sentence))
+    console.print(sentence)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradreg_experiments.reproduce.statistics import Difference, Row
+from gradreg_experiments.terminal import fitting
 
 NOT_RUN = "NOT RUN"
 CAPTION = (
@@ -36,17 +37,21 @@ FIELDS = (
 )
 
 
-def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """As printed: the first column is a line of its own above its arms."""
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
+    """As printed: the first column is a line of its own above its arms.
+
+    There are as many others as the width has room for.
+    """
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     out.collapse_padding = True
-    for name in head[1:]:
+    shown = fitting(head[1:], [cells for _, *cells in rows], width)
+    for name in head[1:][:shown]:
         justify: Literal["left", "right"] = "left" if name == "arm" else "right"
         out.add_column(name, justify=justify, no_wrap=name != "arm")
     for before, (group, arm, *cells) in zip([None, *rows], rows, strict=False):
         if before is None or before[0] != group:
             out.add_row(Text(group, "bold"))
-        out.add_row(arm, *cells)
+        out.add_row(*[arm, *cells][:shown])
     return out
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gradreg_experiments.files import write_atomically
+from gradreg_verify.files import write_atomically
 
 SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
 FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}

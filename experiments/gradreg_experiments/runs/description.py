@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from gradreg_torch.probes import LAWS
 from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.networks import NETWORKS
 from gradreg_ref import checks
+from gradreg_verify.files import read_toml
 
 PENALTIES: dict[str, type[gt.Penalty]] = {
     "spectreg": gt.SpectReg,
@@ -215,10 +215,7 @@ def from_toml(path: Path) -> Run:
     ValueError
         No TOML, a key that is not known, one that is needed, or a value that cannot be.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # of a long number, or of a deep nest
-        raise ValueError(f"expected a run in TOML in {path}, got: {error}") from error
+    table = read_toml(path, "a run in TOML")
     known = [f.name for f in fields(Run)]
     for name in table:
         checks.choice(f"a key of {path}", name, known)

@@ -13,6 +13,7 @@ from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import Group, diverged, missing, one, sweep
+from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 
 
@@ -21,7 +22,7 @@ def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -
 
     1 if a claim fails, and nothing is trained; 2 if something could not be run.
     """
-    console = Console()
+    console = Plain()
     few("--jobs", jobs)
     runs = [run]
     if seeds is not None:
@@ -39,7 +40,7 @@ def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -
             failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
             failures += diverged(runs, store)
     for sentence in failures:
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     return 2 if failures else 0
 
 
@@ -71,6 +72,5 @@ def printed(console: Console, runs: Sequence[Run], store: Store) -> None:
                 f"seed {run.seed}: test {100 * outcome.test:.2f} %, {validation}"
                 f"training {100 * outcome.train:.2f} %, "
                 f"{outcome.seconds:.1f} s{ended} ({store.folder / run.id}.json)",
-                markup=False,
                 soft_wrap=True,
             )

@@ -4,22 +4,23 @@ import hashlib
 import io
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gradreg_experiments.files import write_atomically
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint
 from gradreg_experiments.runs.training import Outcome
+from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report import history
 
+T = TypeVar("T")
 PACKAGES = ("gradreg-ref", "torch", "numpy")
 
 
@@ -54,17 +55,27 @@ class Store:
         path = self.result(run)
         if not path.exists():
             return None
-        content = path.read_bytes()
-        try:
-            record = json.loads(content)
+        images = fingerprint(run.data, self.data)
+
+        def outcome(record: dict[str, Any]) -> Outcome | None:
+            return from_record(record["outcome"], run) if record["images"] == images else None
+
+        return self.read(run, outcome)
+
+    def read(self, run: Run, make: Callable[[dict[str, Any]], T]) -> T:
+        """What `make` makes of the record of a run."""
+
+        def of(record: Any) -> T:
             require_sum(record)
-            same = record["images"] == fingerprint(run.data, self.data)
-            return from_record(record["outcome"], run) if same else None
-        # Whatever may come of a record that is not ours.
-        except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
-            raise ValueError(
-                f"expected the result of a run in {path}, got: {error}; delete it to run it again"
-            ) from error
+            return make(record)
+
+        return read_json(
+            self.result(run),
+            "the result of a run",
+            of,
+            remedy="delete it to run it again",
+            finite=False,  # the loss of a run that diverged
+        )
 
     def result(self, run: Run) -> Path:
         """Its figures."""
@@ -84,7 +95,7 @@ class Store:
         """
         path = self.weights(run)
         content = path.read_bytes()
-        kept = json.loads(self.result(run).read_bytes()).get("weights")
+        kept = self.read(run, lambda record: record.get("weights"))
         try:
             if kept != digest(content):
                 raise ValueError(f"others than those of {self.result(run).name}")

@@ -24,6 +24,7 @@ from gradreg_experiments.runs.store import Store, versions
 from gradreg_experiments.runs.sweep import diverged, missing, sweep
 from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH, entitle
+from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
@@ -76,7 +77,7 @@ def tune(
 
     1 if a claim fails, and nothing is trained; 2 if a run could not be made.
     """
-    console = console or Console()
+    console = console or Plain()
     if not run.validation:
         raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
     if run.penalty == "none":
@@ -110,16 +111,16 @@ def tune(
     everywhere = common(points)
     if any(len(p.outcomes) > len(everywhere) for p in points):
         shown = ", ".join(map(str, sorted(everywhere))) or "none"
-        console.print(f"Compared by the seeds that every λ has: {shown}.", markup=False)
+        console.print(f"Compared by the seeds that every λ has: {shown}.")
     if everywhere:
         points = [p.of(everywhere) for p in points]
         console.print(table(run, points))
         if said := at_an_end(points):
-            console.print(said, markup=False)
+            console.print(said)
         write(out, run, points, command)
-        console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.", markup=False)
+        console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.")
     for sentence in failures:
-        console.print(sentence, markup=False)
+        console.print(sentence)
     return 2 if failures else 0
 
 

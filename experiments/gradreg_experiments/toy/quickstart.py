@@ -4,11 +4,11 @@ from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
-from rich.text import Text
 
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
+from gradreg_experiments.terminal import Plain
 from gradreg_experiments.toy.problem import PAPER, Setting, Task
 from gradreg_experiments.toy.record import write
 from gradreg_experiments.toy.table import rows, table
@@ -65,7 +65,7 @@ def run(
     int
         0; 1 if a claim fails, and nothing is trained; 2 for an input that cannot be used.
     """
-    console = console or Console()
+    console = console or Plain()
     line = command(full, device, seeds, iterations, task)
     defaults = FULL if full else QUICK
     seeds, iterations = (
@@ -90,7 +90,7 @@ def run(
     sweeps = trained(setting, console)
     seconds = {"verification": checked - start, "training": monotonic() - checked}
     say(console, "3. What came, beside the poster.")
-    console.print(table(rows(sweeps)))
+    console.print(table(rows(sweeps), console.width))
     try:
         paths = write(out, sweeps, line, seconds)
     except OSError as error:
@@ -121,7 +121,7 @@ def command(full: bool, device: str, seeds: int | None, iterations: int | None, 
 
 def say(console: Console, sentence: str) -> None:
     """One paragraph of plain text, its brackets and numbers left alone."""
-    console.print(Text(sentence))
+    console.print(sentence)
 
 
 def trained(setting: Setting, console: Console) -> list[Sweep]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from gradreg_experiments.terminal import fitting
 from gradreg_experiments.toy.training import Sweep
 
 UNIT = 1e-5
@@ -72,15 +73,16 @@ def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np
 HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio")
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """The rows as printed."""
+def table(rows: Sequence[Row], width: int) -> Table:
+    """The rows as printed, as many columns as the width has room for."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     out.caption, out.caption_justify, out.caption_style = NOTE, "left", ""
-    for name in HEAD:
+    shown = fitting(HEAD, [cells(r) for r in rows], width)
+    for name in HEAD[:shown]:
         out.add_column(name, justify="left" if name == "penalty" else "right", no_wrap=True)
     for r, following in zip(rows, [*rows[1:], None], strict=True):
         last = following is not None and following.penalty != r.penalty
-        out.add_row(*cells(r), end_section=last)
+        out.add_row(*cells(r)[:shown], end_section=last)
     return out
 
 

@@ -1,0 +1,49 @@
+"""The parser of the command line: no abbreviations, and what may have been meant."""
+
+import argparse
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from gradreg_ref import checks
+from gradreg_verify.text import printable
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser without abbreviations, which says what may have been meant."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        defaults: dict[str, Any] = {
+            "allow_abbrev": False,
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+        }
+        super().__init__(*args, **defaults | options)
+
+    def all(self) -> Iterator["Parser"]:
+        """Yield the parser itself, and the parsers of its commands."""
+        yield self
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for inner in action.choices.values():
+                    yield from inner.all()
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2 and the option that is nearest to an unknown one."""
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        actions = [action for parser in self.all() for action in parser._actions]
+        known = [name for action in actions for name in action.option_strings]
+        near = get_close_matches(unknown[0].partition("=")[0], known, 1) if unknown else []
+        super().error(message + (f"; did you mean {near[0]}?" if near else ""))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """One of the choices of an argument."""
+        if action.choices is not None:
+            try:
+                checks.choice("it", value, action.choices)
+            except ValueError as error:
+                said = str(error).removeprefix("expected it to be ")
+                raise argparse.ArgumentError(action, f"expected {said}") from None
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """A message may repeat what was typed, which need not be letters."""
+        super()._print_message(printable(message), file)

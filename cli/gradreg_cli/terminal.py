@@ -1,0 +1,56 @@
+"""What the command line prints, wherever it goes: a terminal, a pipe, a stream of few letters."""
+
+import io
+import os
+import shutil
+import sys
+
+from gradreg_verify.text import printable
+
+
+def say(text: object = "", *, word: str = "", colour: str = "", error: bool = False) -> None:
+    """Print a text, without the controls that may be in it; one word of it in a colour.
+
+    Parameters
+    ----------
+    text : object
+        Printed at once.
+    word, colour : str
+        The first such word gets the colour, where colours are shown.
+    error : bool
+        Print to the stream of errors.
+    """
+    stream = sys.stderr if error else sys.stdout
+    line = printable(str(text))
+    if word and shows_colours():
+        line = line.replace(word, f"\033[{colour}m{word}\033[0m", 1)
+    print(line, file=stream, flush=True)
+
+
+def show_status(text: str = "") -> None:
+    """Replace the last line of a terminal; with nothing, it is free for what comes next."""
+    if is_terminal():
+        print(f"\r\033[K{printable(text)[: columns() - 1]}", end="", flush=True)
+
+
+def columns() -> int:
+    """Of the terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def is_terminal() -> bool:
+    """Whether the output goes to a terminal that can go back in a line."""
+    here = sys.stdout is not None and sys.stdout.isatty()
+    return here and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def shows_colours() -> bool:
+    """Whether it shows colours, and nobody asked for none (no-color.org)."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def accept_every_letter() -> None:
+    """A stream without λ or ‖ shows ? for it, and raises nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

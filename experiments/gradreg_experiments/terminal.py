@@ -1,0 +1,34 @@
+"""The console of the experiments: no text of others is taken for markup, or obeyed."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from gradreg_verify.text import printable
+
+
+def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many columns of a table, from the left, a terminal has room for: no number is cut."""
+    room, shown = width, 0
+    for column in zip(head, *rows, strict=True):
+        room -= max(map(cell_len, column)) + 2
+        if room < 0 and shown >= 2:
+            break
+        shown += 1
+    return shown
+
+
+class Plain(Console):
+    """A console without markup, whose texts have their controls written out."""
+
+    def __init__(self, *, width: int | None = None) -> None:
+        super().__init__(width=width, markup=False, highlight=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """What is shown of a renderable."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)

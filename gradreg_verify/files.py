@@ -1,0 +1,157 @@
+"""Files: read whole and within bounds, or refused in one sentence; written whole, or not at all."""
+
+import json
+import math
+import os
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+# Bytes. Lists of nothing take 25 times their bytes in memory, and long dotted keys of TOML take
+# time with the square of their length.
+MOST_JSON, MOST_TOML = 8 << 20, 64 << 10
+DEEPEST = 64  # lists and tables in one another
+# Whatever the contents of a file may make of what reads them.
+WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def same(data: Any) -> Any:
+    """The data as they are."""
+    return data
+
+
+def read_json(
+    path: Path,
+    what: str,
+    make: Callable[[Any], T] = same,
+    *,
+    remedy: str = "",
+    finite: bool = True,
+) -> T:
+    """What a JSON file holds.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file in UTF-8, with a byte order mark or without.
+    what : str
+        What the file should hold, for the sentence.
+    make : callable
+        Makes what is asked for of the data; it may raise any of `WRONG` on data that are others.
+    remedy : str
+        What to do about a file that is another.
+    finite : bool
+        Refuse NaN and numbers beyond all bounds.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read, is no JSON, has a key twice, or holds something else. The sentence
+        names the file.
+    """
+
+    def number(text: str) -> float:
+        if finite and not math.isfinite(float(text)):
+            raise ValueError(f"{text}, which is no finite number")
+        return float(text)
+
+    def parse(text: str) -> Any:
+        return json.loads(
+            text, object_pairs_hook=once_each, parse_constant=number, parse_float=number
+        )
+
+    return read(path, MOST_JSON, what, lambda text: make(shallow(parse(text))), remedy)
+
+
+def read_toml(path: Path, what: str, *, remedy: str = "") -> dict[str, Any]:
+    """The table of a TOML file; refused as by `read_json`."""
+
+    def number(text: str) -> float:
+        if not math.isfinite(float(text)):
+            raise ValueError(f"{text}, which is no finite number")
+        return float(text)
+
+    return read(
+        path, MOST_TOML, what, lambda text: shallow(tomllib.loads(text, parse_float=number)), remedy
+    )
+
+
+def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str = "") -> T:
+    """What `make` makes of the text of a regular file of at most so many bytes."""
+    try:
+        return make(contents(path, most).decode("utf-8-sig"))
+    except OSError as error:
+        reason, cause = (error.strerror or str(error)).lower(), error
+    except WRONG as error:
+        reason, cause = in_words(error), error  # type: ignore[assignment]
+    end = f"; {remedy}" if remedy else ""
+    raise ValueError(f"expected {what} in {path}, got: {reason}{end}") from cause
+
+
+def contents(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; a pipe or a device would keep the reader waiting for ever."""
+    with open(path, "rb", opener=at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("no regular file")
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise ValueError(f"more than {most} bytes")
+    return found
+
+
+def at_once(path: str, how: int) -> int:
+    """Open without waiting for somebody to write into a pipe; Windows has no such pipes."""
+    return os.open(path, how | getattr(os, "O_NONBLOCK", 0))
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with the contents; a missing key says nothing but its name."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}" if error.args else "no such key"
+    if isinstance(error, RecursionError):
+        return "lists or tables too deep in one another"
+    return str(error) or type(error).__name__
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose keys are all different."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} twice")
+    return made
+
+
+def shallow(data: T) -> T:
+    """The data, if they are not so deep that their reader, or a message about them, fails."""
+    level: list[Any] = [data]
+    for _ in range(DEEPEST):
+        level = [
+            entry
+            for each in level
+            if isinstance(each, dict | list)
+            for entry in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return data
+    raise RecursionError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside `path`, then rename: no reader, and no interruption, finds half a file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which
+        raise
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,25 @@
+"""Texts of others, on their way to a terminal or a page: none moves a cursor or breaks a line."""
+
+import re
+import unicodedata
+
+# Controls but line feed and tab, halves of surrogate pairs, and signs that turn the direction.
+HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(text: str) -> str:
+    r"""The text with every sign that a terminal would obey written out, as \\x1b.
+
+    >>> printable("\x1b[31mred\u202e\udcff")
+    '\\x1b[31mred\\u202e\\udcff'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(r"[^\n\t\x20-\x7e]", lambda found: written(found.group()), text)
+
+
+def written(sign: str) -> str:
+    """A sign, or its escape if it is one that cannot be seen."""
+    if unicodedata.category(sign) not in HIDDEN:
+        return sign
+    return sign.encode("unicode_escape").decode("ascii")
