@@ -50,7 +50,9 @@ def add_to(commands: Any) -> None:
     )
     where.add_argument("--seed", type=int, default=None)
     where.add_argument("--profile", choices=("ci", "long"), default="ci")
-    where.add_argument("--time-limit", type=float, default=10.0, help="seconds of one call")
+    where.add_argument(
+        "--time-limit", type=float, default=10.0, help="seconds a call computes"
+    )
     out = command.add_argument_group("what comes of it")
     out.add_argument(
         "--report", type=Path, action="append", default=[], help="out.json, .md, .html or .bib"
@@ -74,7 +76,7 @@ DECLARED = (
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status 0: all hold; 1: a claim fails; ValueError and the like: it could not run."""
+    """Exit status 0: all hold; 1: a claim fails; 2: not tested, or (ValueError) it cannot run."""
     if arguments.target is None and not arguments.self_test:
         raise ValueError(f"expected what to verify: {', '.join(names())}, or file.py:penalty")
     for path in arguments.report:
@@ -97,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         said, refuted = e_values.accumulate(arguments.evidence, report)
         print(said)
         status = max(status, int(refuted))
-    return status if report.ok else 1
+    return max(status, report.status)
 
 
 def verified(arguments: argparse.Namespace) -> Report:
