@@ -50,9 +50,7 @@ def add_to(commands: Any) -> None:
     )
     where.add_argument("--seed", type=int, default=None)
     where.add_argument("--profile", choices=("ci", "long"), default="ci")
-    where.add_argument(
-        "--time-limit", type=float, default=10.0, help="seconds a call computes"
-    )
+    where.add_argument("--time-limit", type=float, default=10.0, help="seconds a call computes")
     out = command.add_argument_group("what comes of it")
     out.add_argument(
         "--report", type=Path, action="append", default=[], help="out.json, .md, .html or .bib"
