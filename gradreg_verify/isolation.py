@@ -1,17 +1,26 @@
 """A function in a process of its own: one that never returns, or dies, takes nothing with it."""
 
 import multiprocessing
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import connection, parent_process, sharedctypes
 from multiprocessing.connection import Connection
+from time import monotonic
 from typing import Any
 
 from gradreg_verify.claims.ledger import CLAIMS
 from gradreg_verify.frameworks.registry import BackendUnavailable
-from gradreg_verify.report.report import Report, Result
+from gradreg_verify.outcomes import Hung
+from gradreg_verify.report.report import Report, Result, Verdict
 from gradreg_verify.run import verify
+from gradreg_verify.subject import watch
 from gradreg_verify.subject.locate import locate
 
 PATIENCE = 20  # time limits without a verdict, after which the process is ended
+GRACE = 2.0  # seconds beyond a call's limit, after which compiled code is taken to be stuck
+IMPORT = 10.0  # seconds: an import may take six times as long, as a first call with that limit
+WATCH = 0.5  # seconds between looks at the other process
 
 
 def verify_isolated(
@@ -26,16 +35,13 @@ def verify_isolated(
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, spec, options), daemon=True)
+    deadline = sharedctypes.RawValue("d", 0.0)
+    process = context.Process(target=work, args=(theirs, deadline, spec, options), daemon=True)
     process.start()
     theirs.close()
     results: list[Result] = []
     try:
-        while True:
-            if not ours.poll(PATIENCE * options["time_limit"] + 60):
-                why = "it no longer answered, and was ended"
-                return unfinished(spec, options, results, why, progress)
-            message = ours.recv()
+        for message in messages(ours, deadline, options["time_limit"]):
             if isinstance(message, Result):
                 results.append(message)
                 progress(message)
@@ -43,6 +49,8 @@ def verify_isolated(
                 return message
             else:
                 raise message
+        why = watch.unanswered(watch.by_the_clock(options["time_limit"]), "by the clock")
+        return unfinished(spec, options, results, why, progress, hung=True)
     except EOFError:
         process.join()
         why = f"its process died (exit {process.exitcode})"
@@ -51,15 +59,41 @@ def verify_isolated(
         process.kill()
 
 
-def work(pipe: Connection, spec: str, options: dict[str, Any]) -> None:
+def messages(ours: Connection, deadline: Any, time_limit: float) -> Iterator[Any]:
+    """What the process says, until it no longer answers; EOFError where it dies."""
+    heard = monotonic()
+    while True:
+        if ours.poll(WATCH):
+            yield ours.recv()
+            heard = monotonic()
+        now, end = monotonic(), deadline.value
+        if (end and now > end + GRACE) or now - heard > PATIENCE * time_limit + 60:
+            return
+
+
+def work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) -> None:
     """In the new process: verdicts as they come, then the report, or the error."""
+    watch.deadline = deadline
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
-        pipe.send(verify(locate(spec), progress=pipe.send, **options))
+        with watch.time_limit(max(options["time_limit"], IMPORT), first=True):
+            function = locate(spec)
+        pipe.send(verify(function, progress=pipe.send, **options))
+    except Hung as hung:
+        pipe.send(ValueError(f"importing {spec.rpartition(':')[0]}: {hung}"))
     except (ValueError, TypeError, BackendUnavailable, OSError) as error:
         sendable = BackendUnavailable if isinstance(error, BackendUnavailable) else ValueError
         pipe.send(sendable(str(error)))
     except KeyboardInterrupt:
         pipe.close()
+
+
+def end_with_parent() -> None:
+    """A process that was killed leaves nothing behind that computes."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def unfinished(
@@ -68,11 +102,14 @@ def unfinished(
     results: list[Result],
     why: str,
     progress: Callable[[Result], None],
+    *,
+    hung: bool = False,
 ) -> Report:
-    """The verdicts so far; the claim in progress fails, the rest is NOT-TESTED."""
+    """The verdicts so far; the claim in progress fails where it died; the rest is NOT-TESTED."""
     left = CLAIMS[len(results) :]
     rest = [Result(claim, "NOT-TESTED", f"see {left[0].id}") for claim in left[1:]]
-    rest = [Result(claim, "FAIL", why) for claim in left[:1]] + rest
+    verdict: Verdict = "NOT-TESTED" if hung else "FAIL"
+    rest = [Result(claim, verdict, why, hung=hung) for claim in left[:1]] + rest
     for result in rest:
         progress(result)
     return Report(

@@ -5,8 +5,12 @@ class Broken(AssertionError):
     """A claim does not hold: what was obtained and what was expected."""
 
 
-class Hung(Broken):
-    """The implementation did not return in time; nothing more is asked of it."""
+class Hung(BaseException):
+    """The implementation did not return in time; nothing more is asked of it.
+
+    It says nothing about a claim. No `except Exception` stops it, neither in the kit nor in the
+    function that it ends.
+    """
 
 
 class NotTestable(Exception):

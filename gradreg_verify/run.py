@@ -10,7 +10,7 @@ from gradreg_verify.claims.comparison import LIMIT, Target
 from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, Claim, claim_of
-from gradreg_verify.diagnosis.diagnose import diagnose
+from gradreg_verify.diagnosis.diagnose import Diagnosis, diagnose
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable
@@ -57,7 +57,9 @@ def verify(
     profile : {"ci", "long"}
         "long" draws more probes, and checks on as many random examples again, of that seed.
     time_limit : float
-        Seconds that one call of a function may take.
+        Seconds that one call of a function may compute; by the clock it may last six times as long,
+        and so may the first call of a kind, which imports and compiles. A function that does not
+        return is not asked again: that claim, and those after it, are NOT-TESTED.
     waivers : mapping, optional
         Claim id to the reason why its failure is accepted.
     progress : callable
@@ -80,21 +82,30 @@ def verify(
     examples = [e for s in (0, *range(seed, seed + more)) for e in examples_for(target, s)]
     results = tuple(run_all(target, examples, waivers or {}, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
-    one = target.declared
+    one, answered = target.declared, not any(r.hung for r in results)
+    ask = broken and one is not None and answered
     return Report(
         target=target.backend.name,
         declared="all penalties" if one is None else str(one.declaration),
-        tier=tier_of(target),
+        tier=tier_of(target) if answered else "not known: a call did not return",
         framework=target.backend.capabilities().framework,
         device=device,
         dtypes=target.dtypes,
         seed=seed,
         results=results,
-        diagnosis=diagnose(target, broken[0].claim) if broken and one is not None else None,
+        diagnosis=diagnosed(target, broken[0].claim) if ask else None,
         provenance=provenance(target),
         alpha=ALPHA,
-        evidence=evidence_of(target, examples, results),
+        evidence=evidence_of(target, examples, results) if answered else None,
     )
+
+
+def diagnosed(target: Target, claim: Claim) -> Diagnosis | None:
+    """The diagnosis, unless the function does not return where the search leads."""
+    try:
+        return diagnose(target, claim)
+    except Hung:
+        return None
 
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
@@ -154,8 +165,10 @@ def run_all(
                 result = run(claim, target, examples)
             except Broken as broken:
                 result = Result(claim, "FAIL", str(broken))
-                if no_answer is not None or isinstance(broken, Hung):
-                    over = f"see {claim.id}"
+                over = f"see {claim.id}" if no_answer is not None else ""
+            except Hung as hung:
+                result = Result(claim, "NOT-TESTED", str(hung), hung=True)
+                over = f"see {claim.id}"
         if result.verdict == "FAIL" and claim.id in waivers:
             figure = f"{waivers[claim.id]} ({result.figure})"
             result = replace(result, verdict="WAIVED", figure=figure)
@@ -164,14 +177,14 @@ def run_all(
     return results
 
 
-def preflight(target: Target) -> Broken | None:
+def preflight(target: Target) -> Broken | Hung | None:
     """One plain call: what is wrong with the answer, if it is no answer at all."""
     if target.declared is None:
         return None
     try:
         every_shape(target, next(iter(examples_for(target, 0))))
-    except Broken as broken:
-        return broken
+    except (Broken, Hung) as no_answer:
+        return no_answer
     except NotTestable:
         return None
     return None
@@ -194,8 +207,6 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
                 reason = reason if missed else str(why)
             except NotTestable as why:
                 missed, reason = missed + 1, str(why)
-            except Hung:
-                raise
             except Broken as broken:
                 raise Broken(f"{e}: {broken}") from broken
             except Exception as error:  # whatever a backend under test raises

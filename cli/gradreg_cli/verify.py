@@ -64,7 +64,7 @@ def add_to(commands: Any) -> None:
         "--seed", type=int, help="of all that is drawn (default: 4; long: a fresh one)"
     )
     where.add_argument("--profile", choices=("ci", "long"), default="ci", help="long draws more")
-    where.add_argument("--time-limit", type=float, default=10.0, help="seconds of one call")
+    where.add_argument("--time-limit", type=float, default=10.0, help="seconds a call computes")
     out = command.add_argument_group("what comes of it")
     out.add_argument(
         "--report", type=Path, action="append", default=[], help="out.json, .md, .html or .bib"
@@ -100,7 +100,7 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status 0: all hold; 1: a claim fails; ValueError and the like: it could not run."""
+    """Exit status 0: all hold; 1: a claim fails; 2: not tested, or (ValueError) it cannot run."""
     if arguments.target is None and not arguments.self_test:
         raise ValueError(f"expected what to verify: {', '.join(names())}, or file.py:penalty")
     for path in arguments.report:
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
         said, refuted = e_values.accumulate(arguments.evidence, report)
         say(said)
         status = max(status, int(refuted))
-    return status if report.ok else 1
+    return max(status, report.status)
 
 
 def command_line(arguments: argparse.Namespace, seed: int) -> str:

@@ -10,7 +10,7 @@ from gradreg_verify.claims.ledger import BY_ID
 from gradreg_verify.examples import bundled
 from gradreg_verify.mistakes.catalogue import WRONG
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
-from gradreg_verify.outcomes import Broken
+from gradreg_verify.outcomes import Broken, Hung
 from gradreg_verify.run import preflight, run, verify
 from gradreg_verify.subject.target import target_of
 
@@ -111,8 +111,8 @@ def flagged(claim: str, target: Target) -> str:
         return str(no_answer) if claim == "values-per-example" else ""
     try:
         run(BY_ID[claim], target, list(bundled()))
-    except Broken as broken:
-        return str(broken)
+    except (Broken, Hung) as how:
+        return str(how)
     return ""
 
 

@@ -31,6 +31,8 @@ class Result:
         Checks of a claim that could not be made, and why.
     seconds : float
         Wall time.
+    hung : bool
+        A call did not return in time.
     """
 
     claim: Claim
@@ -39,6 +41,7 @@ class Result:
     error: float | None = None
     left_out: tuple[str, ...] = ()
     seconds: float = 0.0
+    hung: bool = False
 
     def __str__(self) -> str:
         head = f"{self.verdict:14} {self.claim.id:26} {self.claim.sentence:50} {self.figure}"
@@ -94,9 +97,15 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no claim fails, and at least one was checked."""
+        """Whether no claim fails, at least one was checked, and every call returned."""
         verdicts = {result.verdict for result in self.results}
-        return "FAIL" not in verdicts and "PASS" in verdicts
+        hung = any(result.hung for result in self.results)
+        return "FAIL" not in verdicts and "PASS" in verdicts and not hung
+
+    @property
+    def status(self) -> int:
+        """Of the process: 0 where all is well, 1 where a claim fails, 2 where it was not tested."""
+        return 1 if self.failed else 0 if self.ok else 2
 
     @property
     def failed(self) -> list[str]:

@@ -1,36 +1,92 @@
-"""A time limit on code that is not ours."""
+"""A time limit on code that is not ours: on what it computes, never on how busy the machine is."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from time import monotonic, thread_time
 from types import FrameType
+from typing import Any
 
 from gradreg_verify.outcomes import Hung
 
+BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
+AGAIN = 1.0  # seconds until a function that swallowed the exception gets it anew
+
+
+class Deadline:
+    """When the call in progress must have ended, by the clock; 0 between calls."""
+
+    value: float = 0.0
+
+
+deadline: Any = Deadline()  # `isolation` puts a number here that its parent process can read
+
+
+def by_the_clock(seconds: float) -> float:
+    """How long a call may last, whatever it does."""
+    return BACKSTOP * seconds
+
+
+class Patience:
+    """The time limit of a function's calls.
+
+    Parameters
+    ----------
+    seconds : float
+        Of computing. The first call of a kind may import and compile: it has the clock's limit
+        alone.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.known = seconds, set[Hashable]()
+
+    @contextmanager
+    def limit(self, *kind: Hashable) -> Iterator[None]:
+        """Around one call of that kind."""
+        with time_limit(self.seconds, first=kind not in self.known):
+            yield
+        self.known.add(kind)
+
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """`Hung` after so many seconds of Python code; on POSIX, in the main thread.
+def time_limit(seconds: float, *, first: bool = False) -> Iterator[None]:
+    """`Hung` after so many seconds of this thread's computing, or six times as many by the clock.
 
-    Elsewhere there is no limit. Compiled code that never returns is stopped by `gradreg verify`,
-    which runs a function in a process of its own.
+    Python code is stopped here, on POSIX and in the main thread. Compiled code that never returns
+    is ended by `gradreg verify`, which runs a function in a process of its own.
     """
-    alarmed = hasattr(signal, "setitimer") and (
-        threading.current_thread() is threading.main_thread()
-    )
-    if not alarmed:
-        yield
-        return
+    computed, clock = thread_time(), by_the_clock(seconds)
+    deadline.value = end = monotonic() + clock
 
     def hung(signum: int, frame: FrameType | None) -> None:
         del signum, frame
-        raise Hung(f"did not return within {seconds:g} s (the time limit of a call)")
+        computing = clock if first else seconds - (thread_time() - computed)
+        waiting = end - monotonic()
+        if min(computing, waiting) > 0:
+            signal.setitimer(signal.ITIMER_REAL, max(min(computing, waiting), 1e-3))
+            return
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        raise Hung(unanswered(seconds) if computing <= 0 else unanswered(clock, "by the clock"))
 
-    before = signal.signal(signal.SIGALRM, hung)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    alarmed = hasattr(signal, "setitimer") and (
+        threading.current_thread() is threading.main_thread()
+    )
+    before = signal.signal(signal.SIGALRM, hung) if alarmed else None
     try:
+        if alarmed:
+            signal.setitimer(signal.ITIMER_REAL, clock if first else seconds)
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        deadline.value = 0.0
+        if alarmed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def unanswered(seconds: float, how: str = "of computing") -> str:
+    """What is said of a call that was stopped."""
+    return (
+        f"it did not return within {seconds:g} s {how}, so nothing more was asked of it; "
+        "a larger --time-limit gives a call more time"
+    )

@@ -45,6 +45,14 @@ def sleeps(model, x):
     import time
     time.sleep(1000)
 
+def stuck(model, x):
+    while True:
+        try:
+            while True:
+                model(x)
+        except BaseException:
+            continue
+
 number = 3
 """
 
@@ -270,12 +278,16 @@ def test_a_function_of_a_module(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("dies", "its process died (exit 7)"), ("sleeps", "did not return within 0.2 s")],
+    ("name", "status", "message"),
+    [
+        ("dies", 1, "its process died (exit 7)"),
+        ("sleeps", 2, "did not return within 0.6 s by the clock"),
+        ("stuck", 2, "did not return within 0.6 s by the clock"),
+    ],
 )
-def test_a_function_that_dies_or_hangs_is_reported(file, name, message, capsys):
-    argv = ["verify", f"{file}:{name}", "--kind", "frobreg", "--time-limit", "0.2"]
-    assert cli.main(argv) == 1
+def test_a_function_that_dies_or_hangs_is_reported(file, name, status, message, capsys):
+    argv = ["verify", f"{file}:{name}", "--kind", "frobreg", "--time-limit", "0.1"]
+    assert cli.main(argv) == status
     out = capsys.readouterr().out
     assert message in out
     assert "NOT-TESTED     frobreg-formula            FrobReg is ‖J‖²_F" in out

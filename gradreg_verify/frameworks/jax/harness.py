@@ -24,7 +24,7 @@ from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
-from gradreg_verify.subject.watch import time_limit
+from gradreg_verify.subject.watch import Patience
 
 
 class JaxHarness:
@@ -38,7 +38,7 @@ class JaxHarness:
         Of "model", "params", "x", "y", "logits"; read off the signature where empty. Without
         "params" the model is a function of x alone.
     seconds : float
-        Limit of one call.
+        Of computing, in one call.
     random : bool
         Whether it is declared to draw probes: only then is it given "probes" or "key".
     """
@@ -126,10 +126,10 @@ class JaxHarness:
             key = self.key(supply) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
             feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
-            program = self.compiled(Structure(network), feed is not None)[which]
+            *programs, patience = self.compiled(Structure(network), feed is not None)
             try:
-                with time_limit(self.seconds):
-                    got = program(params, inputs, labels, key, probes, feed)
+                with patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())):
+                    got = programs[which](params, inputs, labels, key, probes, feed)
             except Broken:
                 raise
             except (Exception, SystemExit) as error:
@@ -138,8 +138,8 @@ class JaxHarness:
             raise Broken(f"expected a finite value, got {got!r:.60}")
         return got
 
-    def compile(self, structure: Structure, fed: bool) -> tuple[Callable[..., Any], ...]:
-        """Value and gradient, compiled once for each network's structure."""
+    def compile(self, structure: Structure, fed: bool) -> tuple[Any, ...]:
+        """Value and gradient, compiled once for each network's structure; and their time limit."""
         del fed  # a part of the key: what is fed is an argument
         f, _ = to_jax(structure.network)
 
@@ -152,7 +152,7 @@ class JaxHarness:
         def total(params: Any, *rest: Any) -> Any:
             return value(params, *rest).sum()
 
-        return compiled(value), compiled(jax.grad(total))
+        return compiled(value), compiled(jax.grad(total)), Patience(self.seconds)
 
     def call(self, f: Any, params: Any, x: Any, y: Any, key: Any, probes: Any) -> Any:
         """The function with its arguments in its own order."""

@@ -25,7 +25,7 @@ from gradreg_verify.frameworks.torch.randomness import (
 from gradreg_verify.frameworks.torch.state import State
 from gradreg_verify.outcomes import Broken
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
-from gradreg_verify.subject.watch import time_limit
+from gradreg_verify.subject.watch import Patience
 
 
 class TorchHarness:
@@ -38,7 +38,7 @@ class TorchHarness:
     arguments : tuple of str
         Of "model", "x", "y", "logits"; read off the signature where empty.
     seconds : float
-        Limit of one call.
+        Of computing, in one call.
     random : bool
         Whether it is declared to draw probes: only then is it given "probes" or "generator".
     """
@@ -50,7 +50,7 @@ class TorchHarness:
         seconds: float = 10.0,
         random: bool = True,
     ) -> None:
-        self.function, self.seconds = function, seconds
+        self.function, self.patience = function, Patience(seconds)
         target = function.forward if isinstance(function, nn.Module) else function
         asked = arguments or arguments_of(target)
         self.arguments = tuple(a for a in asked if random or a not in ("probes", "generator"))
@@ -137,7 +137,7 @@ class TorchHarness:
         value = self.call(module, x, y, supply, **settings)
         if not value.requires_grad:
             raise Broken("the value has no graph (detached, or made without create_graph=True)")
-        with time_limit(self.seconds):
+        with self.patience.limit("backward", x.shape, x.dtype, module.training):
             gradients = torch.autograd.grad(
                 value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
             )
@@ -168,7 +168,7 @@ class TorchHarness:
             with (
                 warnings.catch_warnings(),
                 default_dtype(DTYPES[dtype]),
-                time_limit(self.seconds),
+                self.patience.limit(x.shape, dtype, module.training, no_grad, supply.feed is None),
                 grad,
                 fed,
             ):
