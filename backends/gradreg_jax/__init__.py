@@ -4,6 +4,7 @@ The same names and shapes, by products with J, which itself is not formed; `chun
 is kept of them. Under `jit`, `grad` and `vmap` like any function; randomness is a key, passed in.
 """
 
+from gradreg_jax.check import ModelReport, check_model
 from gradreg_jax.confidence_penalty import confidence_penalty
 from gradreg_jax.contract import contract
 from gradreg_jax.convolution import conv
@@ -17,7 +18,9 @@ from gradreg_jax.spectreg import spectreg
 from gradreg_jax.weight_decay import weight_decay
 
 __all__ = [
+    "ModelReport",
     "Objective",
+    "check_model",
     "confidence_penalty",
     "contract",
     "conv",

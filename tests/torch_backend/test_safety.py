@@ -222,7 +222,7 @@ def test_a_last_layer_of_zeros_hides_nothing_for_long(fault, x):
     nn.init.zeros_(last.weight)
     assert gt.frobreg(model, x, mode="reverse") == 0
     nn.init.ones_(last.weight)
-    with pytest.raises(ValueError, match="Cube|examples see each other"):
+    with pytest.raises(ValueError, match=r"Cube|examples see each other"):
         gt.frobreg(model, x, mode="reverse")
 
 

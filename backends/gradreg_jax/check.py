@@ -1,0 +1,182 @@
+"""A penalty on your own function, tried before it trains: `check_model`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from sys import float_info
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradreg_jax.objective import options_for
+from gradreg_jax.products import Linearised, Model
+from gradreg_jax.spectreg import spectreg
+
+STEP = 1e-8  # of every parameter's own size
+LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """What `check_model` found.
+
+    Parameters
+    ----------
+    penalty : float
+        The value, in float64.
+    off : float
+        How far the penalty's parameter gradient is from differences of the value, as a part of
+        the derivative.
+    wrong : tuple of str
+        Paths of the parameters at which the gradient is wrong.
+    untrained : tuple of str
+        Paths of the parameters that the penalty does not reach.
+    alone : bool
+        Whether each example's output depends on its own x alone.
+    """
+
+    penalty: float
+    off: float
+    wrong: tuple[str, ...]
+    untrained: tuple[str, ...]
+    alone: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether the penalty is not zero everywhere, and its gradient is right."""
+        return self.off <= LIMIT and self.penalty != 0
+
+    def __str__(self) -> str:
+        lines = [f"penalty     {self.penalty:.4g}" + ("" if self.penalty else ": WRONG, J is zero")]
+        if self.off <= LIMIT:
+            lines += [f"gradient    right: {self.off:.0e} off along random directions"]
+        else:
+            where = ", ".join(self.wrong) or "all together"
+            lines += [
+                f"gradient    WRONG: {self.off:.0%} off, at {where}",
+                "            a custom_vjp or custom_jvp rule has a derivative of its own that is",
+                "            wrong: look for stop_gradient, and for residuals that depend on x",
+            ]
+        lines += [
+            "examples    "
+            + ("each alone" if self.alone else "see each other: exact penalties need them alone"),
+            "parameters  all trained" if not self.untrained else "",
+            *(f"parameters  not trained: {name}" for name in self.untrained),
+        ]
+        return "\n".join(filter(None, lines))
+
+
+def check_model(
+    f: Model,
+    params: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    penalty: Callable[..., Any] = spectreg,
+    key: Any = None,
+    loss: str = "cross_entropy",
+) -> ModelReport:
+    """Check a penalty on your own function and batch before training, in float64.
+
+    The penalty's parameter gradient g is held against differences of the value,
+    ⟨g, δ⟩ against (P(θ + hδ) − P(θ − hδ)) / 2h along random directions δ, so that no second
+    derivative judges itself. A rule of `jax.custom_vjp` may be right once and wrong twice.
+
+    Parameters
+    ----------
+    f, params, x
+        As in `frobreg`; eight examples do.
+    y : array, optional
+        Labels, for a penalty that takes them.
+    penalty, loss
+        As in `objective`.
+    key : jax.random key, optional
+        Of the probes; `spectreg` has a key of its own by default.
+
+    Returns
+    -------
+    ModelReport
+        ``report.ok`` for a test, ``print(report)`` to read.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the penalty itself.
+    """
+    if key is None and getattr(penalty, "func", penalty) is spectreg:
+        key = jax.random.key(0)
+    with jax.enable_x64(True):
+        params, x = in_float64(params), in_float64(x)
+        P = jax.jit(partial(_value, f, x, penalty, options_for(penalty, y, key, loss)))
+        value, gradient = jax.value_and_grad(P)(params)
+        leaves = [(jax.tree_util.keystr(path), g) for path, g in _leaves(gradient)]
+        off = max(_off(P, params, gradient, _direction(params, seed)) for seed in (1, 2))
+        wrong = (
+            []
+            if off <= LIMIT
+            else [
+                name
+                for i, (name, _) in enumerate(leaves)
+                if _off(P, params, gradient, _direction(params, 1, only=i)) > LIMIT
+            ]
+        )
+        untrained = [name for name, g in leaves if not g.any()]
+        alone = _alone(Linearised.at(f, params, x))
+        return ModelReport(float(value), off, tuple(wrong), tuple(untrained), alone)
+
+
+def in_float64(tree: Any) -> Any:
+    """The same with floating arrays in float64."""
+
+    def one(a: Any) -> Any:
+        return a.astype(jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
+
+    return jax.tree.map(lambda a: one(jnp.asarray(a)), tree)
+
+
+def _value(f: Model, x: Any, penalty: Any, options: dict[str, Any], params: Any) -> Any:
+    """P(θ), the batch mean."""
+    return jnp.mean(penalty(f, params, x, **options))
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """(path, array) of every leaf."""
+    return list(jax.tree_util.tree_flatten_with_path(tree)[0])
+
+
+def _direction(params: Any, seed: int, only: int | None = None) -> Any:
+    """A random direction, each leaf of the size of its parameter; zero but for one, if asked."""
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    found = []
+    for i, (leaf, key) in enumerate(zip(leaves, keys, strict=True)):
+        size = jnp.sqrt(jnp.mean(leaf**2))
+        noise = jax.random.normal(key, leaf.shape, leaf.dtype) * jnp.where(size > 0, size, 1)
+        found.append(noise if only in (None, i) else jnp.zeros_like(leaf))
+    return jax.tree.unflatten(tree, found)
+
+
+def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> float:
+    """|⟨g, δ⟩ − D| as a part of the derivative."""
+    products = [g * d for g, d in zip(*map(jax.tree.leaves, (gradient, delta)), strict=True)]
+    got = sum(float(p.sum()) for p in products)
+    size = sum(float((p**2).sum()) for p in products) ** 0.5
+
+    def at(h: float) -> float:
+        return float(P(jax.tree.map(lambda p, d: p + h * d, params, delta)))
+
+    expected = (at(STEP) - at(-STEP)) / (2 * STEP)
+    rounding = 16 * float_info.epsilon * abs(at(0.0)) / STEP
+    scale = max(abs(got), abs(expected), size / 10, rounding / LIMIT)
+    return abs(got - expected) / scale if scale > 0 else 0.0
+
+
+def _alone(at: Linearised) -> bool:
+    """Whether a product of a column that is zero in every second example is zero there."""
+    for parity in (0, 1):
+        r = jnp.ones_like(at.output).at[parity::2].set(0)
+        (v,) = at.pullback(r)
+        if any(bool(leaf[parity::2].any()) for leaf in jax.tree.leaves(v)):
+            return False
+    return True
