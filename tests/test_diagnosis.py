@@ -140,7 +140,9 @@ def test_one_probe_for_the_batch_is_named():
     def wrong(model, x):
         return projected(model, x, lambda z: torch.randn(1, z.shape[1]))
 
-    assert said(wrong, "spectreg").endswith("to 9 digits, but with one probe for the whole batch.")
+    got = said(wrong, "spectreg")
+    assert got.startswith("Value and gradient are those declared at the numbers drawn, on all 20")
+    assert got.endswith("to 9 digits, but with one probe for the whole batch.")
 
 
 def test_the_projection_of_probabilities_is_named():

@@ -115,4 +115,5 @@ def as_declared(seen: Seen, d: Declaration) -> str:
         return named(seen, gradient=True) or f"Its value is the declared one {tried}{wrong}."
     one = d.probe is not None and not d.shared_probe and any(o.shared for o in seen.observed)
     shared = ", but with one probe for the whole batch" if one else ""
-    return f"{AS_DECLARED} {tried}, to 9 digits{shared}."
+    drawn = "" if d.probe is None else " at the numbers drawn,"
+    return f"{AS_DECLARED}{drawn} {tried}, to 9 digits{shared}."
