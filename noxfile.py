@@ -30,7 +30,7 @@ VERSIONED = {
     ],
     "jax": [
         f"tests/jax_backend/test_{name}.py"
-        for name in ("jax", "chunks", "closures", "objective", "traced", "convolution")
+        for name in ("jax", "chunks", "objective", "traced", "convolution", "verify")
     ],
 }
 OF_ANY = ("test_backends", "test_capabilities", "test_cli", "test_imports")
