@@ -13,6 +13,26 @@ JAX = ("jax>=0.10", "optax>=0.2.5", "equinox>=0.13", "flax>=0.12")
 TRAINERS = ("lightning>=2.5", "transformers>=5", "accelerate>=1.10", "keras>=3.11", "skorch>=1.2")
 # pytest 9.2 drops the groups of xdist 3.8, by which a document's blocks stay in one worker.
 TESTS = ["pytest>=8,<9.2", "pytest-xdist>=3.6", "hypothesis>=6.130", "sybil>=9", "sympy>=1.13"]
+OLDEST = {"torch": "torch==2.8.0", "jax": "jax==0.9.0"}
+# Not the refusals of single layers, FSDP2 and compiled steps, which differ between versions.
+VERSIONED = {
+    "torch": [
+        f"tests/torch_backend/test_{name}.py"
+        for name in (
+            "forms",
+            "modes",
+            "steps",
+            "arguments",
+            "refusals",
+            "precision",
+            "batch_norm_twice",
+        )
+    ],
+    "jax": [
+        f"tests/jax_backend/test_{name}.py"
+        for name in ("jax", "chunks", "objective", "traced", "convolution", "verify")
+    ],
+}
 OF_ANY = ("test_backends", "test_capabilities", "test_cli", "test_imports")
 # One thread a worker: the networks are tiny, and two workers share two cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -57,6 +77,26 @@ def alone(session, framework):
     own = {"torch": ["test_forms"], "jax": ["test_jax", "test_closures"]}[framework]
     files = [*OF_ANY, *(f"{framework}_backend/{name}" for name in own)]
     session.run("pytest", *(f"tests/{name}.py" for name in files), env=ONE_THREAD)
+
+
+@nox.session
+@nox.parametrize("framework", ["torch", "jax"])
+def oldest(session, framework):
+    """The oldest promised version; a large download, so not in CI. See docs/backends.md."""
+    session.install(OLDEST[framework], *TESTS, "optax>=0.2.5")
+    session.install("-e", ".")
+    session.run("gradreg", "verify", framework)
+    session.run("pytest", *VERSIONED[framework], env=ONE_THREAD)
+
+
+@nox.session
+@nox.parametrize("framework", ["torch", "jax"])
+def newest(session, framework):
+    """The newest version that pip finds; a large download, so not in CI."""
+    session.install("--upgrade", framework, *TESTS, "optax>=0.2.5")
+    session.install("-e", ".")
+    session.run("gradreg", "verify", framework)
+    session.run("pytest", *VERSIONED[framework], env=ONE_THREAD)
 
 
 @nox.session
