@@ -1,7 +1,13 @@
 """A function in a process of its own: one that never returns, or dies, takes nothing with it."""
 
+import ctypes
 import multiprocessing
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -11,6 +17,7 @@ from gradreg_verify.report.report import Report, Result
 from gradreg_verify.run import verify
 from gradreg_verify.subject.locate import locate
 
+SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 PATIENCE = 20  # time limits without a verdict, after which the process is ended
 
 
@@ -53,6 +60,7 @@ def verify_isolated(
 
 def work(pipe: Connection, spec: str, options: dict[str, Any]) -> None:
     """In the new process: verdicts as they come, then the report, or the error."""
+    end_with_parent()
     try:
         pipe.send(verify(locate(spec), progress=pipe.send, **options))
     except (ValueError, TypeError, BackendUnavailable, OSError) as error:
@@ -60,6 +68,24 @@ def work(pipe: Connection, spec: str, options: dict[str, Any]) -> None:
         pipe.send(sendable(str(error)))
     except KeyboardInterrupt:
         pipe.close()
+
+
+def end_with_parent() -> None:
+    """End this process when its parent ends, however that is killed: nobody waits for a verdict.
+
+    Linux kills it itself, even in a loop of C that leaves Python's lock to no other thread.
+    """
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a library of C without it
+            ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def unfinished(

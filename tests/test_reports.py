@@ -96,6 +96,7 @@ def test_the_time_left_is_that_of_the_claims_to_come():
     left = 2 * sum(LONG.get(c.id, 1) for c in CLAIMS[8:])
     assert so_far(made) == f"claim 9 of {len(CLAIMS)}, about {left} s left"
     others = [Result(c, "NOT-APPLICABLE", "") for c in CLAIMS[:3]]
+    assert so_far(others + made[3:]) == so_far(made), "what does not apply took no time"
     assert so_far(others) == f"claim 4 of {len(CLAIMS)}", "no time without a measurement"
 
 
