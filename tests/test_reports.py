@@ -63,6 +63,7 @@ def test_the_page_says_the_verdict_first_and_how_to_repeat_it(tmp_path, verdicts
     assert f"<p class='verdict {colour}'>{said}</p>" in text
     assert text.index("class='verdict") < text.index("<table>")
     assert "<dt>repeated by<dd>verify f" in text
+    assert f"**{said}**" in render.to_markdown(report(*verdicts))
     assert "- repeated by: verify f" in render.to_markdown(report(*verdicts))
 
 
@@ -106,3 +107,7 @@ def test_a_row_fits_its_terminal(width):
     lines = row(result, width).splitlines()
     assert width is None or max(map(len, lines)) <= width
     assert row(result, width).replace("\n", " ").split() == str(result).split()
+
+
+def test_a_transpose_is_no_part_of_a_subscript():
+    assert html.signs("Σ_j r_jᵀ A ∇_θ") == "Σ<sub>j</sub> r<sub>j</sub>ᵀ A ∇<sub>θ</sub>"
