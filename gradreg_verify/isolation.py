@@ -1,10 +1,14 @@
 """A function in a process of its own: one that never returns, or dies, takes nothing with it."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import connection, parent_process, sharedctypes
+from contextlib import suppress
+from multiprocessing import sharedctypes
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any
@@ -17,6 +21,7 @@ from gradreg_verify.run import verify
 from gradreg_verify.subject import watch
 from gradreg_verify.subject.locate import locate
 
+SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 PATIENCE = 20  # time limits without a verdict, after which the process is ended
 GRACE = 2.0  # seconds beyond a call's limit, after which compiled code is taken to be stuck
 IMPORT = 10.0  # seconds: an import may take six times as long, as a first call with that limit
@@ -74,7 +79,7 @@ def messages(ours: Connection, deadline: Any, time_limit: float) -> Iterator[Any
 def work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) -> None:
     """In the new process: verdicts as they come, then the report, or the error."""
     watch.deadline = deadline
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         with watch.time_limit(max(options["time_limit"], IMPORT), first=True):
             function = locate(spec)
@@ -89,11 +94,21 @@ def work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) ->
 
 
 def end_with_parent() -> None:
-    """A process that was killed leaves nothing behind that computes."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
+    """End this process when its parent ends, however that is killed: nobody waits for a verdict.
+
+    Linux kills it itself, even in a loop of C that leaves Python's lock to no other thread.
+    """
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a library of C without it
+            ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
         os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def unfinished(

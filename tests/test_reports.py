@@ -63,6 +63,7 @@ def test_the_page_says_the_verdict_first_and_how_to_repeat_it(tmp_path, verdicts
     assert f"<p class='verdict {colour}'>{said}</p>" in text
     assert text.index("class='verdict") < text.index("<table>")
     assert "<dt>repeated by<dd>verify f" in text
+    assert f"**{said}**" in render.to_markdown(report(*verdicts))
     assert "- repeated by: verify f" in render.to_markdown(report(*verdicts))
 
 
@@ -96,6 +97,7 @@ def test_the_time_left_is_that_of_the_claims_to_come():
     left = 2 * sum(LONG.get(c.id, 1) for c in CLAIMS[8:])
     assert so_far(made) == f"claim 9 of {len(CLAIMS)}, about {left} s left"
     others = [Result(c, "NOT-APPLICABLE", "") for c in CLAIMS[:3]]
+    assert so_far(others + made[3:]) == so_far(made), "what does not apply took no time"
     assert so_far(others) == f"claim 4 of {len(CLAIMS)}", "no time without a measurement"
 
 
@@ -105,3 +107,7 @@ def test_a_row_fits_its_terminal(width):
     lines = row(result, width).splitlines()
     assert width is None or max(map(len, lines)) <= width
     assert row(result, width).replace("\n", " ").split() == str(result).split()
+
+
+def test_a_transpose_is_no_part_of_a_subscript():
+    assert html.signs("Σ_j r_jᵀ A ∇_θ") == "Σ<sub>j</sub> r<sub>j</sub>ᵀ A ∇<sub>θ</sub>"

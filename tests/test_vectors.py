@@ -12,7 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from gradreg_ref.networks import Network
 from gradreg_verify import vectors
+from gradreg_verify.mistakes import catalogue
 from gradreg_verify.vectors.cases import compute, read_layer
+from gradreg_verify.vectors.checking import catches
 from gradreg_verify.vectors.numbers import decode, encode
 
 # A published file never changes: a new one gets a new name and a new line.
@@ -37,6 +39,10 @@ def test_encoding_loses_nothing(a):
 def test_dyadic_numbers_are_integers():
     data = encode(np.array([0.25, -1.5]))
     assert data == {"shape": [2], "integers": [1, -6], "over": 2}
+
+
+# Of the mean over the batch, and a vector's value is the sum.
+NOT_IN_VECTORS = {"sum for mean", "1/B² for 1/B", "sum over the batch"}
 
 
 @pytest.fixture
@@ -151,6 +157,23 @@ def test_a_file_of_results_that_says_too_little_is_refused(few, change, said):
     with pytest.raises(ValueError, match=said) as caught:
         written(few, change(all_results()))
     assert f"expected results in {few}" in str(caught.value)
+
+
+def test_a_known_mistake_is_named(few):
+    results = all_results()
+    for what in ("value", "gradient"):
+        results[0][what] = encode(decode(results[0][what]) / 2)
+    said = written(few, results).wrong
+    assert len(said) == 2
+    assert all(sentence.endswith("; such is: half of it") for sentence in said)
+
+
+@pytest.mark.parametrize("wrong", catalogue.WRONG, ids=str)
+def test_every_mistake_is_caught_by_a_vector(wrong):
+    """But for those that need a mean, or an R of the user's own."""
+    cases = json.loads(vectors.published("v1.json"))["cases"]
+    found = any(catches(case, wrong) for case in cases)
+    assert found == (wrong.penalty != "contract" and wrong.name not in NOT_IN_VECTORS)
 
 
 def test_a_part_that_is_not_there_is_refused(few):

@@ -93,7 +93,7 @@ def row(claim: dict[str, Any]) -> str:
     """A claim, its formula and derivation, its verdict and figure."""
     notes = "".join(f"<small>not checked: {escape(n)}</small>" for n in claim["not_checked"])
     figure = escape(claim["figure"])
-    if said := digits(claim["figure"]):
+    if claim["formula"] and (said := digits(claim["figure"])):
         figure = f"{said}<small>{figure}</small>"
     return (
         f"<tr><td>{claim['id']}<td>{signs(claim['sentence'])}<i>{signs(claim['formula'])}</i>"
@@ -105,7 +105,7 @@ def row(claim: dict[str, Any]) -> str:
 
 def signs(text: str) -> str:
     """Text with its subscripts: r_j."""
-    return re.sub(r"_(\w+)", lambda m: f"<sub>{m.group(1)}</sub>", escape(text))
+    return re.sub(r"_([^\Wᵀ]+)", lambda m: f"<sub>{m.group(1)}</sub>", escape(text))
 
 
 def diagnosis(found: dict[str, Any] | None) -> str:

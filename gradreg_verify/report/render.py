@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_verify.files import read_json, write_atomically
-from gradreg_verify.report.html import to_html
+from gradreg_verify.report.html import in_words, to_html
 from gradreg_verify.report.report import Report, counted
 from gradreg_verify.text import printable
 
@@ -93,6 +93,8 @@ def to_markdown(report: Report) -> str:
     ]
     lines = [
         f"# {cell(f['target'])}",
+        "",
+        f"**{in_words(f['claims'])[1]}**",
         "",
         f"Declared: {cell(f['declared'])}. {report.counts}.",
         "",

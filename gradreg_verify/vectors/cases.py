@@ -8,7 +8,7 @@ import numpy as np
 from gradreg_ref import networks
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.networks import Layer, Network
-from gradreg_ref.penalties import PENALTIES, evaluate
+from gradreg_ref.penalties import PENALTIES, Case, Formula
 from gradreg_ref.typing import Array
 from gradreg_verify.vectors.numbers import decode, encode
 
@@ -81,8 +81,8 @@ def require_small(layers: tuple[Layer, ...], x: Array) -> Array:
     return x
 
 
-def compute(case: dict[str, Any]) -> tuple[Array, Array]:
-    """Value of the batch sum, and its parameter gradient, by the reference.
+def compute(case: dict[str, Any], formula: Formula | None = None) -> tuple[Array, Array]:
+    """Value of the batch sum, and its parameter gradient, by the reference or another formula.
 
     Raises
     ------
@@ -105,8 +105,10 @@ def compute(case: dict[str, Any]) -> tuple[Array, Array]:
     if probes is not None:
         options["probes"] = decode(probes)
 
+    formula = formula or PENALTIES[penalty].formula
+
     def f(net: Network) -> Array:
-        return np.asarray(evaluate(penalty, net, x, y, reduction="sum", **options))
+        return np.asarray(formula(Case.at(net, x, y), reduction="sum", **options))
 
     with np.errstate(all="ignore"):  # of numbers beyond all bounds; what comes of them differs
         network = Network(layers)

@@ -14,9 +14,10 @@ import numpy as np
 
 from gradreg_ref.typing import Array
 from gradreg_verify.files import WRONG, in_words, read_json
+from gradreg_verify.mistakes import catalogue
 from gradreg_verify.vectors.cases import compute
 from gradreg_verify.vectors.frozen import PUBLISHED, published
-from gradreg_verify.vectors.numbers import decode
+from gradreg_verify.vectors.numbers import decode, encode
 
 # exp, tanh and erf differ between mathematical libraries in their last digits.
 LIMIT = 1e-11
@@ -114,7 +115,8 @@ def held_against(cases: Entries, found: Checked, data: Any) -> list[str]:
         with_name(name, partial(require_keys, "a result", results[name], needed, set()))
         for what in sorted(needed - {"name"}, reverse=True):
             numbers = with_name(name, partial(decode, results[name][what]))
-            wrong += with_name(name, partial(differs, cases[name], what, numbers))
+            said = with_name(name, partial(differs, cases[name], what, numbers))
+            wrong += [f"{one}{known_mistake(cases[name], what, numbers)}" for one in said]
             found.compared += numbers.size
     return sorted(wrong)
 
@@ -171,3 +173,29 @@ def differs(case: dict[str, Any], what: str, got: Array) -> list[str]:
     if difference <= (0 if case["exact"] else LIMIT):
         return []
     return [f"{case['name']}, {what}: differs by {difference:.1e} of {size:.3g}"]
+
+
+def known_mistake(case: dict[str, Any], what: str, got: Array) -> str:
+    """Which mistake of the kit's catalogue gives such a number; nothing if none does."""
+    for wrong in catalogue.WRONG:
+        if wrong.penalty == case["penalty"] and (made := by_mistake(case, wrong)):
+            number = encode(made[NUMBERS.index(what)])
+            if not differs(case | {what: number, "exact": False}, what, got):
+                return f"; such is: {wrong.name}"
+    return ""
+
+
+def by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Array] | None:
+    """Value and gradient by a wrong formula; None where it has none for the case."""
+    try:
+        return compute(case, wrong.formula)
+    except WRONG:
+        return None
+
+
+def catches(case: dict[str, Any], wrong: catalogue.Wrong) -> bool:
+    """Whether a mistake shows in the value or the gradient of a case."""
+    made = by_mistake(case, wrong) if wrong.penalty == case["penalty"] else None
+    return made is not None and any(
+        differs(case, what, number) for what, number in zip(NUMBERS, made, strict=True)
+    )
