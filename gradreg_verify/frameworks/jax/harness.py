@@ -94,6 +94,13 @@ class JaxHarness:
             self.run(0, network, x, y, supply, **settings)
         return watched.draws
 
+    def consumed(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Any, ...]:
+        """Kinds and shapes of the draws; keys have no state."""
+        drawn = self.draws(network, x, y, supply, **settings)
+        return tuple((draw.kind, draw.shape) for draw in drawn)
+
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
     ) -> list[str]:
@@ -130,7 +137,7 @@ class JaxHarness:
             try:
                 with patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())):
                     got = programs[which](params, inputs, labels, key, probes, feed)
-            except Broken:
+            except (Broken, NotTestable):
                 raise
             except (Exception, SystemExit) as error:
                 raise Broken(f"raised {type(error).__name__}: {error}") from error
