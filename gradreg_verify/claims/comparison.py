@@ -21,8 +21,6 @@ LIMIT = 1e-9
 # Below this a number is a difference of rounding errors: networks and inputs are of size one, and
 # at 1e-6 a limit of 1e-9 is 1e-15. A slope's terms have the size of its direction.
 FLOOR = 1e-6
-# One in a million false alarms in all: fixed seeds make the outcome the same in every run.
-ALPHA = 1e-6
 # Of the same computation made twice: threads may add in another order.
 FEW_ROUNDINGS = 2.0**-50
 

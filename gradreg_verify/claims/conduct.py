@@ -7,7 +7,8 @@ from scipy import stats
 
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.claims.comparison import ALPHA, Target, arguments, same
+from gradreg_verify.claims.comparison import Target, arguments, same
+from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest

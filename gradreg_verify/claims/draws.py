@@ -17,7 +17,6 @@ from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law
 from gradreg_verify.claims import law_tests
 from gradreg_verify.claims.comparison import (
-    ALPHA,
     FLOOR,
     Target,
     arguments,
@@ -30,6 +29,8 @@ from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 
+# One in a million false alarms in all: fixed seeds make the outcome the same in every run.
+ALPHA = 1e-6
 BATCH = 50  # examples in one call of a function whose probes are read out
 
 

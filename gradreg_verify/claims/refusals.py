@@ -9,7 +9,7 @@ import numpy as np
 from gradreg_ref.penalties import PENALTIES
 from gradreg_verify.claims.comparison import Target, in_any_order, same
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest
+from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest, raised
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 Attempt = Callable[[Target, Example], Any]
@@ -70,9 +70,9 @@ def sentences(target: Target, e: Example) -> float:
         try:
             got = attempt(target, e)
         except (ValueError, TypeError) as error:
-            if "expected" not in str(error):
+            if "expected" not in raised(error):
                 raise Broken(
-                    f"{what}: refused without saying what was expected: {error}"
+                    f"{what}: refused without saying what was expected: {raised(error)}"
                 ) from error
         else:
             raise Broken(f"{what}: expected an error, got {got}")

@@ -1,4 +1,4 @@
-"""Right functions that once failed: draws that depend on x, probes that coincide, orders of sums."""
+"""Right functions once failed: draws that depend on x, probes that coincide, orders of sums."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ from gradreg_verify.frameworks.torch.randomness import (
     states_of,
 )
 from gradreg_verify.frameworks.torch.state import State
-from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 from gradreg_verify.subject.watch import Patience
 
@@ -186,10 +186,10 @@ class TorchHarness:
             ):
                 warnings.simplefilter("ignore")
                 got = self.positional(module, x, y)(**keywords)
-        except (Broken, NotTestable):
+        except (Broken, NotTestable, Hung, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
-            raise Broken(f"raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            raise Broken(f"raised {raised(error)}") from error
         return require_tensor(got)
 
     def positional(self, module: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Any]:

@@ -141,7 +141,7 @@ def seeded(seed: int, kept: Sequence[torch.Generator] = ()) -> Iterator[None]:
 
 def states_of(kept: Sequence[torch.Generator]) -> tuple[Any, ...]:
     """The global random states, and those of some generators, as values that can be compared."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     torch_s = [torch.get_rng_state(), *cuda, *(generator.get_state() for generator in kept)]
     numbers = (state.numpy().tobytes() for state in torch_s)
     return (*numbers, repr(np.random.get_state()), random.getstate())
