@@ -35,7 +35,7 @@ def raised(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that every terminal, file and report takes: control characters and the like escaped."""
+    """A text that every terminal, file and report takes: control characters escaped."""
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )

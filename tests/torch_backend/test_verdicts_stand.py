@@ -78,6 +78,8 @@ def test_waiving_the_failures_reported_is_enough():
 
 
 INPUT_SIDE = """
+import numpy as np
+import torch
 
 def penalty(model, x):
     v = torch.from_numpy(np.random.randn(*x.shape)).to(x)
