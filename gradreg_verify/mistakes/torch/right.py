@@ -204,15 +204,3 @@ class JacobianPenalty(nn.Module):
 
 
 right("½‖J‖²_F as a module", "frobreg", scale=0.5)(JacobianPenalty())
-
-
-@right("‖U²⁰J‖²_F, U orthogonal", "frobreg")
-def turned_twenty_times(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    J = rows(model(x), x)
-    m = J.shape[1]
-    k = torch.arange(m * m, dtype=J.dtype, device=J.device).reshape(m, m)
-    U = torch.linalg.qr(k.cos() + torch.eye(m, dtype=J.dtype, device=J.device))[0]
-    for _ in range(20):
-        J = U @ J
-    return squares(J).mean()
