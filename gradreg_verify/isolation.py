@@ -15,7 +15,7 @@ from typing import Any
 
 from gradreg_verify.claims.ledger import CLAIMS
 from gradreg_verify.frameworks.registry import BackendUnavailable
-from gradreg_verify.outcomes import Hung
+from gradreg_verify.outcomes import Hung, printable
 from gradreg_verify.report.report import Report, Result, Verdict
 from gradreg_verify.run import verify
 from gradreg_verify.subject import watch
@@ -88,7 +88,7 @@ def work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) ->
         pipe.send(ValueError(f"importing {spec.rpartition(':')[0]}: {hung}"))
     except (ValueError, TypeError, BackendUnavailable, OSError) as error:
         sendable = BackendUnavailable if isinstance(error, BackendUnavailable) else ValueError
-        pipe.send(sendable(str(error)))
+        pipe.send(sendable(printable(str(error))))
     except KeyboardInterrupt:
         pipe.close()
 

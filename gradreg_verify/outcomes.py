@@ -25,6 +25,22 @@ class NotAsked(NotTestable):
     """A check of backends asked of a function, or the other way round: nothing is missing."""
 
 
+def raised(error: BaseException) -> str:
+    """Type and text of an exception, as far as it has a text."""
+    try:
+        text = str(error)
+    except Exception:  # its __str__ is the function's too
+        text = "(it has no text: its __str__ raises)"
+    return f"{type(error).__name__}: {printable(text)}"
+
+
+def printable(text: str) -> str:
+    """A text that every terminal, file and report takes: control characters escaped."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def largest(errors: list[float]) -> float:
     """The largest of the errors; NotHere where nothing was compared."""
     if not errors:

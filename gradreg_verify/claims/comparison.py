@@ -9,6 +9,7 @@ import numpy as np
 from gradreg_ref.complex_step import directional_derivative
 from gradreg_ref.penalties import evaluate
 from gradreg_ref.typing import Array, Law, Side
+from gradreg_verify.claims import orders
 from gradreg_verify.examples import Example, Variant, all_variants
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken
@@ -20,8 +21,7 @@ LIMIT = 1e-9
 # Below this a number is a difference of rounding errors: networks and inputs are of size one, and
 # at 1e-6 a limit of 1e-9 is 1e-15. A slope's terms have the size of its direction.
 FLOOR = 1e-6
-# On dyadic networks this package's backends agree bit for bit (tests/test_claims.py); a right
-# formula in other words, a root that is squared again, may be a few roundings off.
+# Of the same computation made twice: threads may add in another order.
 FEW_ROUNDINGS = 2.0**-50
 
 
@@ -140,15 +140,16 @@ def direction_for(e: Example) -> Array:
     return rng.integers(1, 32, size) * rng.choice([-0.25, 0.25], size)
 
 
-def same(what: str, got: Any, expected: Any, *, exact: bool, scale: float = 0.0) -> float:
+def same(what: str, got: Any, expected: Any, *, exact: float | bool, scale: float = 0.0) -> float:
     """The largest difference, relative to the largest number expected; Broken where too large.
 
     Parameters
     ----------
     what : str
         Named in the message.
-    exact : bool
-        Up to `FEW_ROUNDINGS`; otherwise up to `LIMIT`.
+    exact : float or bool
+        The largest difference itself, by `orders`; True: up to `FEW_ROUNDINGS`, False: up to
+        `LIMIT`, both relative.
     scale : float
         Size of the terms, where they cancel in the number compared.
     """
@@ -156,11 +157,19 @@ def same(what: str, got: Any, expected: Any, *, exact: bool, scale: float = 0.0)
     if got.shape != expected.shape:
         raise Broken(f"{what}: expected shape {expected.shape}, got {got.shape}")
     difference = float(np.abs(got - expected).max())
-    relative = difference / max(float(np.abs(expected).max()), scale, FLOOR)
-    limit = FEW_ROUNDINGS if exact else LIMIT
+    size = max(float(np.abs(expected).max()), scale, FLOOR)
+    relative = difference / size
+    relative_limit = FEW_ROUNDINGS if exact else LIMIT
+    limit = relative_limit if isinstance(exact, bool) else min(exact / size, LIMIT)
     if not relative <= limit:
         raise Broken(f"{what}: expected {brief(expected)} (within {limit:.0e}), got {brief(got)}")
     return relative
+
+
+def in_any_order(e: Example, variant: Variant) -> float | bool:
+    """Of a variant where it is exact: the difference that another order of its sums may make."""
+    penalty, options, exact = variant
+    return exact and orders.of_value(penalty, e, mathematical(options))
 
 
 def brief(a: Array) -> str:
@@ -176,7 +185,7 @@ def agree(target: Target, penalty: str, e: Example, *, exact: bool, **options: A
         f"{penalty}, value",
         target.value(penalty, e, **options),
         expected_value(penalty, e, **options),
-        exact=exact,
+        exact=exact and orders.of_value(penalty, e, mathematical(options)),
     )
     return max(value, same_gradient(target, penalty, e, exact=exact, **options))
 
@@ -193,6 +202,6 @@ def same_gradient(
         f"{penalty}, parameter gradient",
         gradient @ direction,
         expected_slope(penalty, e, direction, **options),
-        exact=exact,
+        exact=exact and orders.of_slope(penalty, e, mathematical(options), direction),
         scale=max(float(np.abs(gradient * direction).max()), FLOOR * np.abs(direction).sum()),
     )

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import stats
 
 from gradreg_ref.penalties import PENALTIES
+from gradreg_ref.typing import Array, Law
 from gradreg_verify.claims.comparison import Target, arguments, same
+from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
@@ -60,19 +63,47 @@ def nothing_left_behind(target: Target, e: Example) -> float:
 
 
 def fresh_probes(target: Target, e: Example) -> float:
-    """Two calls in a row draw different probes, for every example."""
-    n, m, compared = 8, max(e.probes.shape[1], 3), []
+    """Two calls in a row draw different probes, and so do two examples of a batch."""
+    m, compared = max(e.probes.shape[1], 3), []
     for one in target.functions():
         d = one.declaration
         if d.probe is None or m <= d.num_probes or not one.harness.draws_probes:
             continue
-        network, x = readout.network(n, m)
-        y = np.zeros(n, int)
-        pair = one.harness.two_gradients(network, x, y, Supply(target.seed), device=one.device)
-        first, second = (readout.second_moments(g, n, m) for g in pair)
-        if (first == second).all():
-            raise Broken("two calls in a row use the same probes: a seed is set in every call")
-        if not d.shared_probe and (first == first[:1]).all():
-            raise Broken("all examples of a batch have the same probe")
+        calls, n = (PAIRS, 2) if d.shared_probe else (1, PAIRS)
+        pairs = [calls_in_a_row(one, n, m, target.seed + t) for t in range(calls)]
+        first, second = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
+        per_call = first[::n], second[::n]
+        no_more(
+            "two calls in a row use the same probes: a seed is set in every call",
+            *(per_call if d.shared_probe else (first, second)),
+            chance_of_the_same(d.probe, m),
+        )
+        if not d.shared_probe:
+            what = "examples of a batch have the same probe"
+            no_more(what, first[1:], first[:-1], chance_of_the_same(d.probe, m))
         compared.append(0.0)
     return largest(compared)
+
+
+PAIRS = 32  # of probes compared: all alike by chance once in 3³² for one of three classes
+
+
+def calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Array]:
+    """The second moments of the probes of two calls, (n, m, m) each."""
+    network, x = readout.network(n, m)
+    y = np.zeros(n, int)
+    pair = one.harness.two_gradients(network, x, y, Supply(seed), device=one.device)
+    return [readout.second_moments(gradient, n, m) for gradient in pair]
+
+
+def chance_of_the_same(law: Law, m: int) -> float:
+    """That two independent probes are alike up to their sign; for several probes at most that."""
+    return {"rademacher": 2.0 ** (1 - m), "onehot": 1 / m}.get(law, 0.0)
+
+
+def no_more(what: str, a: Array, b: Array, chance: float) -> None:
+    """Broken where pairs are alike more often than independent ones are, by a binomial test."""
+    alike = int((a == b).all(axis=(1, 2)).sum())
+    p = float(stats.binom.sf(alike - 1, len(a), chance))
+    if p <= ALPHA:
+        raise Broken(f"{what}: {alike} of {len(a)} are alike (p = {p:.1e})")

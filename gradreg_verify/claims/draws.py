@@ -19,6 +19,7 @@ from gradreg_verify.claims import law_tests
 from gradreg_verify.claims.comparison import (
     FLOOR,
     Target,
+    arguments,
     direction_for,
     expected_slope,
     expected_value,
@@ -70,6 +71,8 @@ def at_drawn_probes(
 ) -> float:
     """What is drawn from a seed, in the target, against the same probes given to the reference."""
     n, m, _ = e.probes.shape
+    if target.declared is not None:
+        target.declared.probes.require_same_draws(*arguments(e, {}))
     batch = n if target.declared is not None or not shared else 1
     r = target.backend.draw(probe, batch, m, q, seed=3, device=target.device)
     given = {"probes": r, "shared_probe": shared}

@@ -22,12 +22,16 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     n, m, q = r.shape
     gram = np.einsum("nkq,nkp->nqp", r, r)
     total = np.einsum("nqq->n", gram)
-    check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), f"one probe is used {q} times")
+    yield from independent_columns(gram, probe, m)
     if probe != "gaussian":
         same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m), exact=False)
     if probe in ("orthogonal", "frames"):
         same(f"{probe}: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape), exact=False)
     R_Rt = np.einsum("nkq,nlq->nkl", r, r)
+    if probe == "onehot":
+        counts = np.rint(np.einsum("nkk->k", R_Rt) / m)
+        yield f"onehot: classes not uniform, {counts}", float(stats.chisquare(counts).pvalue)
+        return
     for k, l in combinations(range(m), 2):
         yield zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
     if probe not in ("gaussian", "orthogonal", "frames"):
@@ -38,6 +42,22 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     yield from marginal_law(combined, one)
     yield all_pairs(combined, probe)
     yield angles(combined[:-1], combined[1:], one, 1)
+
+
+def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
+    """Probes of an example are no multiples of each other, but by chance where they are few."""
+    n, q, _ = gram.shape
+    what = f"{probe}: one probe is used {q} times"
+    if probe not in ("rademacher", "onehot"):
+        check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), what)
+        return
+    if q == 2:  # the same up to sign, or the same class
+        chance = 2.0 ** (1 - m) if probe == "rademacher" else 1 / m
+        alike = int((np.linalg.eigvalsh(gram)[:, 0] < 1e-9).sum())
+        yield f"{what}, in {alike} of {n} examples", stats.binomtest(alike, n, chance).pvalue
+        return
+    overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
+    yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
 
 
 def exact_structure(r: Array, probe: Law, batch: int) -> None:

@@ -97,6 +97,11 @@ class Claim:
     about: Callable[[Declaration], bool] = every_kind
     applies: Callable[[Example], bool] = always
 
+    @property
+    def states_formula(self) -> bool:
+        """Whether it says what a penalty computes."""
+        return self.id.endswith("-formula") or self.id == "spectreg-quadratic-form"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """By its id, as its checks are functions: reports travel between processes."""
         return claim_of, (self.id,)

@@ -43,6 +43,14 @@ class Draw:
         return self.values.shape
 
 
+def unfed(shape: tuple[int, ...]) -> str:
+    """Why no probes can be handed over where other numbers are drawn than in the read-out."""
+    return (
+        f"it draws numbers of shape {shape} here, which are not those it makes its probes of in "
+        "the read-out: what it draws depends on more than batch and logits"
+    )
+
+
 class Harness(Protocol):
     """A function under test, called in its framework.
 
@@ -82,6 +90,12 @@ class Harness(Protocol):
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> list[Draw]:
         """The calls of random functions in one call."""
+        ...
+
+    def consumed(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Any, ...]:
+        """Kinds and shapes of what one call draws, and the state in which generators are left."""
         ...
 
     def side_effects(

@@ -97,10 +97,20 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no claim fails, at least one was checked, and every call returned."""
+        """Whether no claim fails, the formula was tested, and every call returned."""
         verdicts = {result.verdict for result in self.results}
         hung = any(result.hung for result in self.results)
-        return "FAIL" not in verdicts and "PASS" in verdicts and not hung
+        return "FAIL" not in verdicts and "PASS" in verdicts and self.tested and not hung
+
+    @property
+    def tested(self) -> bool:
+        """Whether a claim on what is computed was checked at all."""
+        asked = {
+            r.verdict
+            for r in self.results
+            if r.claim.states_formula and r.verdict != "NOT-APPLICABLE"
+        }
+        return asked != {"NOT-TESTED"}
 
     @property
     def status(self) -> int:
@@ -115,10 +125,15 @@ class Report:
     @property
     def counts(self) -> str:
         """How many claims hold, fail, are waived, could not be tested, do not apply."""
-        return counted([result.verdict for result in self.results])
+        said = counted([result.verdict for result in self.results])
+        return said if self.tested else f"its formula was not tested: {said}"
 
     def __str__(self) -> str:
-        lines = [f"{self.target}: {self.declared}", f"{self.tier}; {self.framework}, {self.device}"]
+        untested = "" if self.tested else "; its formula was not tested"
+        lines = [
+            f"{self.target}: {self.declared}{untested}",
+            f"{self.tier}; {self.framework}, {self.device}",
+        ]
         lines += [str(r) for r in self.results if r.verdict != "NOT-APPLICABLE"]
         lines += [self.counts]
         return "\n".join(lines + ([str(self.diagnosis)] if self.diagnosis else []))

@@ -178,6 +178,7 @@ class DeclaredPenalty:
         if self.probes.tier == "seeded":
             if d.side == "input":
                 return
+            self.probes.require_same_draws(e.network, e.x, e.y)
             r = self.probes.draw(n, m, seed=11)
             yield Variant(d.kind, options | {"probes": r}, False)
             return

@@ -156,6 +156,20 @@ class Handover:
         self.seeds[r.tobytes()] = seed
         return r
 
+    def require_same_draws(self, network: Network, x: Array, y: Array) -> None:
+        """NotTestable where a seed's probes as read out are not those it has at this network."""
+        n, m = len(x), network.forward(x).shape[1]
+        if not self.harness.draws_probes:
+            return
+        read, inputs = readout.network(n, m)
+        zeros, seed = np.zeros(n, int), Supply(1)
+        there = self.harness.consumed(read, inputs, zeros, seed, device=self.device)
+        if self.harness.consumed(network, x, y, seed, device=self.device) != there:
+            raise NotTestable(
+                "a seed gives other numbers here than where they are read out: what it draws "
+                "depends on more than batch and logits"
+            )
+
 
 def moments(kind: str, r: Array) -> Array:
     """(1/q) Σ_j r_j r_jᵀ as the read-out shows it: of S r at equal logits in JacReg."""

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gradreg_verify.outcomes import raised
+
 
 def locate(spec: str) -> Any:
     """The object of that name; importing its file runs it.
@@ -47,5 +49,5 @@ def module_of(where: str) -> Any:
         sys.modules.setdefault(path.stem, module)
         description.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"importing {where} raised {type(error).__name__}: {error}") from error
+        raise ValueError(f"importing {where} raised {raised(error)}") from error
     return module

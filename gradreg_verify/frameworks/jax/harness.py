@@ -22,7 +22,7 @@ from gradreg_verify.frameworks.jax.devices import (
 from gradreg_verify.frameworks.jax.programs import Structure, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.frameworks.registry import Capabilities
-from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 from gradreg_verify.subject.watch import Patience
 
@@ -94,6 +94,13 @@ class JaxHarness:
             self.run(0, network, x, y, supply, **settings)
         return watched.draws
 
+    def consumed(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Any, ...]:
+        """Kinds and shapes of the draws; keys have no state."""
+        drawn = self.draws(network, x, y, supply, **settings)
+        return tuple((draw.kind, draw.shape) for draw in drawn)
+
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
     ) -> list[str]:
@@ -130,10 +137,10 @@ class JaxHarness:
             try:
                 with patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())):
                     got = programs[which](params, inputs, labels, key, probes, feed)
-            except Broken:
+            except (Broken, NotTestable, Hung, KeyboardInterrupt):
                 raise
-            except (Exception, SystemExit) as error:
-                raise Broken(f"raised {type(error).__name__}: {error}") from error
+            except BaseException as error:
+                raise Broken(f"raised {raised(error)}") from error
         if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(got)):
             raise Broken(f"expected a finite value, got {got!r:.60}")
         return got

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from gradreg_jax.checks import concrete
 
-from gradreg_verify.frameworks.harness import Draw
+from gradreg_verify.frameworks.harness import Draw, unfed
+from gradreg_verify.outcomes import NotTestable
 
 KINDS = {
     "normal": "normal",
@@ -59,7 +60,7 @@ class Randomness:
             if self.left is None:
                 return got
             if not self.left or jnp.size(self.left[0]) != got.size:
-                raise ValueError(f"no numbers to feed to a draw of shape {got.shape}")
+                raise NotTestable(unfed(got.shape))
             fed = jnp.asarray(self.left.popleft()).reshape(got.shape)
             return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
 

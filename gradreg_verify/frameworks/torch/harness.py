@@ -21,9 +21,10 @@ from gradreg_verify.frameworks.torch.randomness import (
     default_dtype,
     generators_of,
     seeded,
+    states_of,
 )
 from gradreg_verify.frameworks.torch.state import State
-from gradreg_verify.outcomes import Broken
+from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 from gradreg_verify.subject.watch import Patience
 
@@ -100,6 +101,17 @@ class TorchHarness:
             self.call(*prepared, supply, **settings)
         return watched.draws
 
+    def consumed(
+        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> tuple[Any, ...]:
+        """Kinds and shapes of the draws, and the state in which they leave the generators."""
+        prepared = self.prepare(network, x, y, **settings)
+        given = torch.Generator(prepared[1].device).manual_seed(supply.seed)
+        with seeded(supply.seed, self.generators), Randomness() as watched:
+            self.call(*prepared, supply, generator=given, **settings)
+            states = states_of([*self.generators, given])
+        return (*((draw.kind, draw.shape) for draw in watched.draws), *states)
+
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
     ) -> list[str]:
@@ -174,10 +186,10 @@ class TorchHarness:
             ):
                 warnings.simplefilter("ignore")
                 got = self.positional(module, x, y)(**keywords)
-        except Broken:
+        except (Broken, NotTestable, Hung, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
-            raise Broken(f"raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            raise Broken(f"raised {raised(error)}") from error
         return require_tensor(got)
 
     def positional(self, module: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Any]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw
+from gradreg_verify.frameworks.harness import Draw, unfed
+from gradreg_verify.outcomes import NotTestable
 
 KINDS: dict[Callable[..., Any], str] = {
     torch.randn: "normal",
@@ -56,7 +57,7 @@ class Randomness(TorchFunctionMode):
         self.draws.append(Draw(kind, drawn.detach().cpu().double().numpy().copy()))
         if self.left is not None:
             if not self.left or self.left[0].size != drawn.numel():
-                raise ValueError(f"no numbers to feed to a draw of shape {tuple(drawn.shape)}")
+                raise NotTestable(unfed(tuple(drawn.shape)))
             fed = torch.from_numpy(np.array(self.left.popleft()))
             drawn.copy_(fed.reshape(drawn.shape))  # inputs of any shape are drawn for
         return drawn
@@ -136,3 +137,11 @@ def seeded(seed: int, kept: Sequence[torch.Generator] = ()) -> Iterator[None]:
             np.random.set_state(numpy)
             for generator, state in zip(kept, states, strict=True):
                 generator.set_state(state)
+
+
+def states_of(kept: Sequence[torch.Generator]) -> tuple[Any, ...]:
+    """The global random states, and those of some generators, as values that can be compared."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    torch_s = [torch.get_rng_state(), *cuda, *(generator.get_state() for generator in kept)]
+    numbers = (state.numpy().tobytes() for state in torch_s)
+    return (*numbers, repr(np.random.get_state()), random.getstate())

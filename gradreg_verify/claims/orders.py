@@ -1,0 +1,49 @@
+"""How far a right formula may be off in another order of its sums, where the reference is exact.
+
+On dyadic examples every operation of the reference is exact, but a right formula need not be: one
+that divides by m at the start, or squares a root, rounds. A term of a value passes t products and
+sums at most, in every order, so the sum is off by γ_t Σ |terms|, γ_t = t u / (1 − t u). The same
+formula at |θ|, |x| and |probes| is Σ |terms|, and its slope along |direction| is that of the slope.
+(Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.)
+"""
+
+from typing import Any
+
+import numpy as np
+
+from gradreg_ref.complex_step import directional_derivative
+from gradreg_ref.penalties import evaluate
+from gradreg_ref.typing import Array
+from gradreg_verify.examples import Example
+from gradreg_verify.rounding import UNIT_ROUNDOFF
+
+MORE = 16  # roundings beside the sums: a root and its square, scales, reductions
+
+
+def of_value(penalty: str, e: Example, options: dict[str, Any]) -> float:
+    """The bound of a value, summed over the batch."""
+    f, network = of_absolute_values(penalty, e, options)
+    return gamma(e) * float(f(network))
+
+
+def of_slope(penalty: str, e: Example, options: dict[str, Any], direction: Array) -> float:
+    """The bound of the slope along a direction, summed over the batch."""
+    f, network = of_absolute_values(penalty, e, options)
+    return gamma(e) * float(directional_derivative(f, network, np.abs(direction)))
+
+
+def of_absolute_values(penalty: str, e: Example, options: dict[str, Any]) -> tuple[Any, Any]:
+    """The formula where no terms cancel, as a function of a network, and the network."""
+    given = {k: np.abs(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    given["reduction"] = "sum"
+    regression = options.get("loss") == "mean_squared_error"
+    y, x = (-np.abs(e.targets) if regression else e.y), np.abs(e.x)  # z − y is a sum
+    network = e.network.with_parameters(np.abs(e.network.parameters()))
+    return lambda net: np.asarray(evaluate(penalty, net, x, y, **given)).sum(), network
+
+
+def gamma(e: Example) -> float:
+    """γ_t: forwards and backwards through the network, twice for a gradient, then the squares."""
+    t = 4 * (e.network.parameters().size + e.x.size + e.probes.size) + MORE
+    u = UNIT_ROUNDOFF["float64"]
+    return t * u / (1 - t * u)

@@ -1,0 +1,109 @@
+"""Right functions once failed: draws that depend on x, probes that coincide, orders of sums."""
+
+import pytest
+import torch
+
+from gradreg_verify import Broken, bundled, verify
+from gradreg_verify.claims import conduct, formulas
+from gradreg_verify.mistakes.torch.entries import own, rows, squares, vjp
+from gradreg_verify.subject.target import target_of
+
+
+def padded(model, x):
+    """Numbers for the longer of logits and inputs, of which the logits take theirs."""
+    x = own(x)
+    z = model(x)
+    m = z.shape[1]
+    r = torch.randn(len(z), max(m, x[0].numel()), dtype=z.dtype)
+    return squares(vjp(z, x, r[:, :m])).mean()
+
+
+def noise_of_level_zero(model, x):
+    x = own(x + 0 * torch.randn_like(x))
+    z = model(x)
+    return squares(vjp(z, x, torch.randn_like(z))).mean()
+
+
+def result(report, name):
+    return next(r for r in report.results if r.claim.id == name)
+
+
+@pytest.mark.parametrize("penalty", [padded, noise_of_level_zero])
+def test_draws_that_depend_on_the_inputs_are_not_replayed(penalty):
+    report = verify(penalty, "spectreg")
+    assert not report.failed, str(report)
+    assert "depends on more than batch and logits" in str(report)
+
+
+def signs(model, x, q, shared=False):
+    x = own(x)
+    z = model(x)
+    like = z[:1] if shared else z
+    return torch.stack([squares(vjp(z, x, torch.randn_like(like).sign())) for _ in range(q)]).mean()
+
+
+def classes(model, x, q, shared=False):
+    x = own(x)
+    z = model(x)
+    n, m = z.shape
+    drawn = torch.randint(0, m, (q, 1 if shared else n))
+    units = m**0.5 * torch.eye(m, dtype=z.dtype)
+    return torch.stack([squares(vjp(z, x, units[c])) for c in drawn]).mean()
+
+
+@pytest.mark.parametrize(
+    ("law", "q", "shared"),
+    [("rademacher", 1, True), ("rademacher", 2, False), ("onehot", 1, True), ("onehot", 3, False)],
+)
+def test_probes_that_coincide_by_chance_are_no_reuse(law, q, shared):
+    penalty = signs if law == "rademacher" else classes
+
+    def of_q(model, x):
+        return penalty(model, x, q, shared)
+
+    report = verify(of_q, "spectreg", probe=law, num_probes=q, shared_probe=shared)
+    assert not report.failed, str(report)
+
+
+@pytest.mark.parametrize("q", [2, 3])
+def test_one_sign_vector_for_all_q_is_reuse(q):
+    def reused(model, x):
+        x = own(x)
+        z = model(x)
+        r = torch.randn_like(z).sign()
+        return torch.stack([squares(vjp(z, x, r)) for _ in range(q)]).mean()
+
+    report = verify(reused, "spectreg", probe="rademacher", num_probes=q)
+    assert f"one probe is used {q} times" in result(report, "probe-law").figure
+
+
+def test_a_shared_sign_vector_of_a_fixed_seed_is_reuse():
+    def seeded(model, x):
+        x = own(x)
+        z = model(x)
+        g = torch.Generator().manual_seed(0)
+        return squares(vjp(z, x, torch.randn(1, z.shape[1], generator=g).sign())).mean()
+
+    declared = {"probe": "rademacher", "shared_probe": True}
+    target = target_of(seeded, "spectreg", "torch", "cpu", 4, 10.0, declared)
+    with pytest.raises(Broken, match=r"two calls in a row use the same probes.*: 32 of 32"):
+        conduct.fresh_probes(target, next(bundled()))
+
+
+def turned_twenty_times(model, x):
+    x = own(x)
+    J = rows(model(x), x)
+    m = J.shape[1]
+    k = torch.arange(m * m, dtype=J.dtype).reshape(m, m)
+    U = torch.linalg.qr(k.cos() + torch.eye(m, dtype=J.dtype))[0]
+    for _ in range(20):
+        J = U @ J
+    return squares(J).mean()
+
+
+def test_another_order_of_sums_passes():
+    """By more than a few roundings, at examples where the reference makes none."""
+    target = target_of(turned_twenty_times, "frobreg", "torch", "cpu", 4, 10.0, {})
+    exact = [e for e in bundled() if e.exact]
+    errors = [formulas.formula_of("frobreg")(target, e) for e in exact]
+    assert 2.0**-50 < max(errors) < 1e-13
