@@ -87,7 +87,12 @@ class Graph:
 
     def kept(self) -> bool:
         """Whether a part of it is still there."""
-        gc.collect()
+        if self.alive():
+            gc.collect()  # it takes long, and frees what a cycle of references holds
+        return self.alive()
+
+    def alive(self) -> bool:
+        """Whether a node is there."""
         return any(token() is not None for token in self.tokens)
 
 
