@@ -174,6 +174,20 @@ def bundled(seed: int = 0) -> Iterator[Example]:
     yield example(smooth, labels, normalised(smooth, "silu", 5, 4), smooth((2, 5)), False)
 
 
+def unusual() -> Iterator[Example]:
+    """A batch larger than chunks, in which rows repeat; and many logits of inputs of rank 3."""
+    rng = np.random.default_rng(13)
+    draw = rng.standard_normal
+
+    def labels(n: int, m: int) -> Array:
+        return rng.integers(0, m, n)
+
+    x = draw((67, 2))[np.arange(67) % 60]
+    yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
+    layers = (Flatten(), *dense(draw, "tanh", 6, 2, 12))
+    yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)
+
+
 def quarters(rng: Rng) -> Draw:
     """Dyadic entries: k/4 with |k| <= 8."""
     return lambda shape: rng.integers(-8, 9, shape) / 4

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from gradreg_ref.penalties import PENALTIES
-from gradreg_ref.typing import Law
+from gradreg_ref.typing import Array, Law
 from gradreg_verify.claims import law_tests
 from gradreg_verify.claims.comparison import (
     FLOOR,
@@ -27,7 +27,9 @@ from gradreg_verify.claims.comparison import (
 )
 from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
+from gradreg_verify.frameworks.harness import Supply
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
+from gradreg_verify.subject import readout
 
 # One in a million false alarms in all: fixed seeds make the outcome the same in every run.
 ALPHA = 1e-6
@@ -168,23 +170,76 @@ def of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
     return (*law_tests.marginal_law(r[:, :, 0], probe), *law_tests.products_vanish(r, probe))
 
 
+SMALL = {1: 200, 5: 60}  # batch to calls
+
+
+def read_out(target: Target, m: int, batch: int, calls: int) -> Array:
+    """Probes of so many calls, each of a seed of its own."""
+    assert target.declared is not None
+    one, seeds = target.declared.probes, range(1000 * target.seed, 1000 * target.seed + calls)
+    return np.concatenate([one.draw(batch, m, seed) for seed in seeds])
+
+
+def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
+    """Bits that signs are made from: they show a bias that signs known up to a factor ±1 hide."""
+    assert target.declared is not None
+    one, (network, x) = target.declared, readout.network(BATCH, m)
+    if probe != "rademacher":
+        return
+    found: list[Array] = []
+    for seed in range(2 * target.draws // BATCH):
+        supply, zeros = Supply(seed), np.zeros(BATCH, int)
+        drawn = one.harness.draws(network, x, zeros, supply, device=one.device)
+        found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
+    bits = np.concatenate([*found, np.zeros(0)])
+    if bits.size and np.isin(bits, (0, 1)).all():
+        ones = int(bits.sum())
+        p = law_tests.two_sided(ones, bits.size, 0.5)
+        yield f"rademacher: the coin gives {ones / bits.size:.1%} ones", float(p)
+
+
+def threshold(target: Target, e: Example) -> float:
+    """Signs are those of the numbers drawn, as near to the middle as 2⁻⁷: no biased coin."""
+    one, (n, m, _) = target.declared, e.probes.shape
+    if one is None or one.declaration.probe != "rademacher" or one.declaration.side == "input":
+        raise NotAsked("asked of functions that draw signs")
+    if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
+        raise NotHere("no numbers can be fed to it")
+    network, x, y = arguments(e, {"loss": one.declaration.loss})
+    kinds = {d.kind for d in one.harness.draws(network, x, y, Supply(), device=one.device)}
+    if kinds == {"integer"}:
+        raise NotAsked("it draws bits")
+    r = np.random.default_rng(9).choice(
+        [-1.0, 1.0], (1 if one.declaration.shared_probe else n, m, one.declaration.num_probes)
+    )
+    fed = one.probes.supply(r, n).feed or ()
+    middle = 0.5 if kinds == {"uniform"} else 0.0
+    near = Supply(feed=tuple(middle + (a - middle) / NEAR[middle] for a in fed))
+    far, got = (
+        one.harness.value(network, x, y, supply, device=one.device)
+        for supply in (Supply(feed=fed), near)
+    )
+    return same("rademacher, of numbers near the middle: a biased coin", got, far, exact=False)
+
+
+NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 become the middle ± 2⁻⁷
+
+
 def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
     assert target.declared is not None
     d, rng = target.declared.declaration, np.random.default_rng(target.seed)
-    calls = target.draws // BATCH
-    r = np.concatenate(
-        [
-            target.backend.draw(
-                probe, BATCH, m, d.num_probes, seed=1000 * target.seed + t, device=target.device
-            )
-            for t in range(calls)
-        ]
-    )
+    r = read_out(target, m, BATCH, target.draws // BATCH)
     if d.num_probes > 1:
         yield from law_tests.several_read_out(r, probe, rng)
         return
     law_tests.exact_structure(r, probe, BATCH)
+    yield from law_tests.each_row(r[:, :, 0], probe, 1 if d.shared_probe else BATCH, "of a batch")
+    for batch, calls in SMALL.items():  # a law may be another one in a batch of one
+        few = read_out(target, m, batch, calls)
+        law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
+        yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
+    yield from coin(target, m, probe)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return

@@ -17,7 +17,7 @@ from gradreg_verify.claims.comparison import (
     same,
     same_gradient,
 )
-from gradreg_verify.examples import Example, Variant
+from gradreg_verify.examples import Example, Variant, unusual
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
 
 
@@ -75,14 +75,39 @@ def training_gradient(target: Target, e: Example) -> float:
 
 
 def in_training_mode(target: Target, e: Example) -> float:
-    """The same gradient when the model is in training mode (and has no batch norm)."""
+    """The same value and gradient when the model is in training mode (and has no batch norm)."""
     if target.declared is None:
         raise NotAsked("asked of single functions")
     if e.batch_norm:
         raise NotHere("batch norm in training mode is another function")
     errors = [
-        same_gradient(target, v.penalty, e, exact=v.exact, training=True, **v.options)
+        agree(target, v.penalty, e, exact=v.exact, training=True, **v.options)
         for v in target.variants(e)
+    ]
+    return largest(errors)
+
+
+def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
+    """The same value and gradient where x requires a gradient already."""
+    if target.declared is None:
+        raise NotAsked("asked of single functions")
+    errors = [
+        agree(target, v.penalty, e, exact=v.exact, requires_grad=True, **v.options)
+        for v in target.variants(e)
+    ]
+    return largest(errors)
+
+
+def unusual_shapes(target: Target, e: Example) -> float:
+    """The formula in a batch of 67 with rows that repeat, and of 12 logits of inputs of rank 3."""
+    if target.declared is None:
+        raise NotAsked("asked of single functions")
+    if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
+        raise NotHere("asked once")
+    errors = [
+        agree(target, v.penalty, other, exact=False, **v.options)
+        for other in unusual()
+        for v in target.variants(other)
     ]
     return largest(errors)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -135,6 +136,43 @@ def zero_mean(what: str, products: Array) -> Test:
     """The normal test of a mean."""
     z = abs(products.sum()) / np.sqrt((products**2).sum())
     return what, float(2 * stats.norm.sf(z))
+
+
+def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
+    """The law in every place of a batch, over the calls: each test is the least of all places."""
+    calls, m = len(r) // batch, r.shape[1]
+    R = r.reshape(calls, batch, m)
+    name = f"{probe}, each row {where}"
+    dot = np.einsum("tbk,tbk->tb", R[1:], R[:-1]) ** 2
+    norms = (R * R).sum(axis=2)
+    alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
+    chance = {"rademacher": 2.0 ** (1 - m), "onehot": 1 / m}.get(probe, 0.0)
+    yield f"{name}: the same in every call", least(stats.binom.sf(alike - 1, calls - 1, chance))
+    if probe == "rademacher":
+        agreeing = [(R[:, :, i] * R[:, :, j] > 0).sum(axis=0) for i, j in combinations(range(m), 2)]
+        yield f"{name}: signs are correlated", least(two_sided(np.array(agreeing), calls, 0.5))
+    elif probe == "onehot":
+        counts = (np.abs(R) > 0.5).sum(axis=0)
+        yield f"{name}: classes not uniform", least(two_sided(counts, calls, 1 / m))
+    else:
+        if probe == "gaussian":
+            tail = stats.chi2.cdf(norms.sum(axis=0), calls * m)
+            yield f"{name}: the variance", least(2 * np.minimum(tail, 1 - tail))
+        law = stats.chi2(1) if probe == "gaussian" else stats.beta(0.5, (m - 1) / 2, scale=m)
+        some = sorted({0, batch // 2, batch - 1})
+        p = [stats.kstest(R[:, b, k] ** 2, law.cdf).pvalue for b in some for k in range(m)]
+        yield f"{name}: a coordinate does not follow the law", least(np.array(p))
+
+
+def least(p: Array) -> float:
+    """The least of several p-values, as one."""
+    return float(min(1.0, p.size * p.min()))
+
+
+def two_sided(k: Any, n: int, chance: float) -> Any:
+    """The binomial test of counts."""
+    law = stats.binom(n, chance)
+    return np.minimum(1.0, 2 * np.minimum(law.cdf(k), law.sf(np.asarray(k) - 1)))
 
 
 def angles(a: Array, b: Array, probe: Law, lag: int) -> Test:

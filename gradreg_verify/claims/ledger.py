@@ -207,7 +207,7 @@ CLAIMS = (
         "probes: law, scale, independence, seed",
         "E rrᵀ = I",
         "notation",
-        (draws.replay, draws.law, conduct.fresh_probes),
+        (draws.replay, draws.law, draws.threshold, conduct.fresh_probes),
         lambda d: d.probe is not None,
         many_classes,
     ),
@@ -217,7 +217,12 @@ CLAIMS = (
         "∇_θ is the gradient of the formula",
         "∇_θ P",
         "notation",
-        (formulas.training_gradient, formulas.in_training_mode),
+        (
+            formulas.training_gradient,
+            formulas.in_training_mode,
+            formulas.at_inputs_with_a_gradient,
+            formulas.unusual_shapes,
+        ),
     ),
     Claim(
         "doubleback-formula",

@@ -54,8 +54,9 @@ def unfed(shape: tuple[int, ...]) -> str:
 class Harness(Protocol):
     """A function under test, called in its framework.
 
-    The settings of a call are dtype="float64", device="cpu", training=False (the model's mode) and
-    no_grad=False. What the function does wrong as a function is `Broken`; what it raises is that.
+    The settings of a call are dtype="float64", device="cpu", training=False (the model's mode),
+    no_grad=False and requires_grad=False (of x). What the function does wrong as a function is
+    `Broken`; what it raises is that.
     """
 
     name: str

@@ -20,7 +20,7 @@ from gradreg_verify.subject import interception
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.handover import Handover
 
-SETTINGS = ("dtype", "device", "training", "no_grad")
+SETTINGS = ("dtype", "device", "training", "no_grad", "requires_grad")
 
 
 class DeclaredPenalty:

@@ -120,11 +120,12 @@ class JaxHarness:
         device: str = "cpu",
         training: bool = False,
         no_grad: bool = False,
+        requires_grad: bool = False,
         key: Any = None,
     ) -> Any:
         """Its value (0) or gradient (1); whatever it raises becomes `Broken`."""
         del training  # networks of the reference have no modes
-        if no_grad:
+        if no_grad or requires_grad:
             raise NotTestable("JAX has no such mode")
         precision = DTYPES[dtype]
         with placed(device):

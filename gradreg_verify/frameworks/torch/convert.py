@@ -75,9 +75,7 @@ def to_torch(
     TypeError
         A layer this backend does not know.
     """
-    with torch.random.fork_rng(devices=[]):  # layers draw weights, which are replaced at once
-        module = module_of(network.layers)
-    return module.to(dtype=dtype, device=device).eval()
+    return module_of(network.layers).to(dtype=dtype, device=device).eval()
 
 
 def module_of(layers: tuple[Layer, ...]) -> nn.Sequential:
@@ -89,10 +87,11 @@ def layer_to_torch(layer: Any) -> nn.Module:
     """One layer of the reference as a torch module in float64."""
     match layer:
         case ref.Linear(W, b):
-            return with_weights(nn.Linear(W.shape[1], W.shape[0], b is not None), W, b)
+            linear = nn.Linear(W.shape[1], W.shape[0], b is not None, device="meta")
+            return with_weights(linear, W, b)
         case ref.Conv2d(W, b, stride, padding):
             o, c, *size = W.shape
-            conv = nn.Conv2d(c, o, tuple(size), stride, padding, bias=b is not None)
+            conv = nn.Conv2d(c, o, tuple(size), stride, padding, bias=b is not None, device="meta")
             return with_weights(conv, W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
             norm = with_weights(BATCH_NORMS[2](len(W), eps=eps), W, b)
@@ -129,7 +128,7 @@ def tensor(a: Any) -> Tensor:
 
 
 def with_weights(module: Any, weight: Any, bias: Any) -> Any:
-    """The module with these parameters."""
+    """The module with these parameters; one on "meta" has drawn none before."""
     module.weight = nn.Parameter(tensor(weight))
     if bias is not None:
         module.bias = nn.Parameter(tensor(bias))

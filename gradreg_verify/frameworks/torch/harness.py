@@ -23,7 +23,7 @@ from gradreg_verify.frameworks.torch.randomness import (
     seeded,
     states_of,
 )
-from gradreg_verify.frameworks.torch.state import State
+from gradreg_verify.frameworks.torch.state import Graph, State
 from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 from gradreg_verify.subject.watch import Patience
@@ -116,15 +116,41 @@ class TorchHarness:
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
     ) -> list[str]:
         """What a call in training mode leaves changed, in words."""
-        module, inputs, labels = self.prepare(network, x, y, device=device, training=True)
-        inputs.requires_grad_().grad = torch.ones_like(inputs)
-        for parameter in module.parameters():
-            parameter.grad = torch.ones_like(parameter)
-        with seeded(20261123, self.generators):  # not a seed that a function would set
-            before = State.of(module, inputs)
-            self.call(module, inputs, labels, supply, device=device)
-            after = State.of(module, inputs)
-        return before.differences(after, random=random)
+        found: list[str] = []
+        for requires_grad in (True, False):
+            settings: dict[str, Any] = {
+                "device": device,
+                "training": True,
+                "requires_grad": requires_grad,
+            }
+            module, inputs, labels = self.prepare(network, x, y, **settings)
+            if requires_grad:
+                inputs.grad = torch.ones_like(inputs)
+            for parameter in module.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            with seeded(20261123, self.generators):  # not a seed that a function would set
+                before = State.of(module, inputs, labels)
+                graph, changed = self.watched(module, inputs, labels, supply, **settings)
+                changed += before.differences(State.of(module, inputs, labels), random=random)
+            if not changed:  # and whether another call lets go of what the first one made
+                self.call(module, inputs, labels, supply, **settings)
+                changed = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
+            found += changed
+        return list(dict.fromkeys(found))
+
+    def watched(
+        self, module: nn.Module, x: Tensor, y: Tensor, supply: Supply, **settings: Any
+    ) -> tuple[Graph, list[str]]:
+        """The graph of one call's value, and whether the logits it was given are as they were."""
+        made: list[tuple[Tensor, Tensor]] = []
+        kept = module.register_forward_hook(lambda _, __, z: made.append((z, z.detach().clone())))
+        try:
+            graph = Graph(self.call(module, x, y, supply, **settings))
+        finally:
+            kept.remove()
+        # Logits made in the function are its own.
+        given = made[:1] if "logits" in self.arguments else []
+        return graph, ["the logits" for z, before in given if not torch.equal(z, before)]
 
     def prepare(
         self,
@@ -136,11 +162,13 @@ class TorchHarness:
         device: str = "cpu",
         training: bool = False,
         no_grad: bool = False,
+        requires_grad: bool = False,
     ) -> tuple[nn.Module, Tensor, Tensor]:
         """Model, inputs and labels."""
         del no_grad
         module = to_torch(network, dtype=DTYPES[dtype], device=device).train(training)
-        return module, tensor(x, dtype, device), tensor(y, dtype, device)
+        inputs = tensor(x, dtype, device).requires_grad_(requires_grad)
+        return module, inputs, tensor(y, dtype, device)
 
     def backward(
         self, module: nn.Module, x: Tensor, y: Tensor, supply: Supply, **settings: Any

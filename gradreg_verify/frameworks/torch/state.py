@@ -1,6 +1,9 @@
 """What a call may not change: model, input, modes, global random state."""
 
+import gc
 import random
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +19,8 @@ class State:
     parts: dict[str, Any]
 
     @classmethod
-    def of(cls, module: nn.Module, x: Tensor) -> "State":
-        """The state of a model, its input and the process."""
+    def of(cls, module: nn.Module, x: Tensor, y: Tensor) -> "State":
+        """The state of a model, its input, its labels and the process."""
         parameters = list(module.parameters())
         return cls(
             {
@@ -26,9 +29,12 @@ class State:
                 "the .grad of parameters": [copy(p.grad) for p in parameters],
                 "requires_grad of parameters": [p.requires_grad for p in parameters],
                 "training mode of the model": [m.training for m in module.modules()],
-                "hooks of the model": [
-                    len(m._forward_hooks) + len(m._backward_hooks) for m in module.modules()
-                ],
+                "hooks of the model": [len(h) for m in module.modules() for h in hooks_of(m)],
+                "hooks of all models": [len(h) for h in global_hooks()],
+                "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
+                "hooks of x": len(x._backward_hooks or ()),
+                "requires_grad of x": x.requires_grad,
+                "the labels": y.clone(),
                 "x": x.detach().clone(),
                 "the .grad of x": copy(x.grad),
                 "grad mode": torch.is_grad_enabled(),
@@ -48,6 +54,48 @@ class State:
         ]
 
 
+def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
+    """Every dictionary of hooks of a module."""
+    return [held for name, held in vars(module).items() if name.endswith("_hooks")]
+
+
+def global_hooks() -> list[Mapping[int, Any]]:
+    """Those of all modules."""
+    return [held for name, held in vars(nn.modules.module).items() if name.endswith("_hooks")]
+
+
+class Token:
+    """Lives as long as the node of a graph that has it."""
+
+
+class Graph:
+    """The graph of a value, watched without keeping it alive."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.tokens: list[weakref.ref[Token]] = []
+        waiting, seen = list[Any]([value.grad_fn]), set[Any]()
+        while waiting:
+            node = waiting.pop()
+            # A leaf's node lives as long as the leaf.
+            if node is None or node in seen or hasattr(node, "variable"):
+                continue
+            seen.add(node)
+            token = Token()
+            node.metadata["gradreg"] = token
+            self.tokens.append(weakref.ref(token))
+            waiting += [before for before, _ in node.next_functions]
+
+    def kept(self) -> bool:
+        """Whether a part of it is still there."""
+        if self.alive():
+            gc.collect()  # it takes long, and frees what a cycle of references holds
+        return self.alive()
+
+    def alive(self) -> bool:
+        """Whether a node is there."""
+        return any(token() is not None for token in self.tokens)
+
+
 RNG = "torch's global random state"
 
 
@@ -61,5 +109,5 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.equal(a, b)
+        return a.dtype == b.dtype and torch.equal(a, b)
     return bool(a == b) if not isinstance(b, Tensor) else False

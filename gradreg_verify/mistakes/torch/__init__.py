@@ -2,10 +2,20 @@
 
 `WRONG` has a claim for each that it breaks; `RIGHT` is declared truly and must pass. Read them to
 learn what goes wrong: `frobreg`, `spectreg`, `labelled` (DoubleBack, Onehot), `softmax` (JacReg,
-confidence penalty, weight decay), `right`.
+confidence penalty, weight decay), `elsewhere` (other shapes and modes, the caller), `right`.
 """
 
-from gradreg_verify.mistakes.torch import frobreg, labelled, right, softmax, spectreg
+from gradreg_verify.mistakes.torch import elsewhere, frobreg, labelled, right, softmax, spectreg
 from gradreg_verify.mistakes.torch.entries import RIGHT, WRONG, Entry
 
-__all__ = ["RIGHT", "WRONG", "Entry", "frobreg", "labelled", "right", "softmax", "spectreg"]
+__all__ = [
+    "RIGHT",
+    "WRONG",
+    "Entry",
+    "elsewhere",
+    "frobreg",
+    "labelled",
+    "right",
+    "softmax",
+    "spectreg",
+]
