@@ -643,7 +643,8 @@ def test_a_file_that_is_not_there_is_said_before_torch_is_imported(tmp_path):
         "except ValueError as error:\n    print(error, 'torch' in sys.modules)\n"
     )
     said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)
-    assert said.stdout == b"expected a run in TOML in nope.toml, got no such file False\n"
+    expected = b"expected a run in TOML in nope.toml, got: no such file or directory False\n"
+    assert said.stdout == expected
 
 
 def test_no_lam_is_twice_in_a_grid():
