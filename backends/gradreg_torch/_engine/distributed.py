@@ -115,7 +115,13 @@ def computed_in(part: Any) -> torch.dtype | None:
 
 def stays_unsharded(part: Any) -> bool:
     """Neither resharded after the forward nor after the backward pass (no public reading of it)."""
-    groups = part._get_fsdp_state()._fsdp_param_groups
+    state = part._get_fsdp_state()
+    if not hasattr(state, "_fsdp_param_groups"):
+        raise ValueError(
+            f"expected torch >= 2.13 for penalties under FSDP2, got {torch.__version__}, which "
+            "was not tried; update torch, or train with DistributedDataParallel"
+        )
+    groups = state._fsdp_param_groups
     return all(
         group.post_forward_mesh_info is None and not group.reshard_after_backward
         for group in groups

@@ -45,7 +45,7 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    if options.keys() - Options.__annotations__.keys():
+    if not set(options) <= set(Options.__annotations__):
         checks.option_names("a penalty", options, Options.__annotations__)
     call = checked(model, x, R, update_statistics, **options)
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
