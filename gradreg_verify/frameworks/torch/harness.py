@@ -132,9 +132,9 @@ class TorchHarness:
                 before = State.of(module, inputs, labels)
                 graph, changed = self.watched(module, inputs, labels, supply, **settings)
                 changed += before.differences(State.of(module, inputs, labels), random=random)
-            if not changed:  # and whether another call lets go of what the first one made
-                self.call(module, inputs, labels, supply, **settings)
-                changed = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
+                if not changed:  # and whether another call lets go of what the first one made
+                    self.call(module, inputs, labels, supply, **settings)
+                    changed = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
             found += changed
         return list(dict.fromkeys(found))
 
