@@ -29,7 +29,8 @@ HOUSE = {
     ),
     "gradreg_cli": (
         "cli",
-        {"gradreg_ref", "gradreg_verify", "gradreg_experiments"},
+        {"gradreg_ref", "gradreg_verify", "gradreg_experiments"}
+        | {"gradreg_torch", "torch"},  # `gradreg check` runs the user's torch model
     ),
 }
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "hypothesis", "matplotlib", "rich"}

@@ -904,7 +904,9 @@ def test_a_confidence_penalty_beyond_all_bounds_diverges():
 
 def test_the_keys_of_a_file_are_on_the_page():
     page = (Path(__file__).parents[1] / "docs" / "experiments.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^\| (`.*?) \| .* \| (.*) \|$", page.split("The keys:")[1], re.MULTILINE)
+    lines = re.findall(
+        r"^\| (`.*?) \| .* \| (.*) \|$", page.split("The keys are:")[1], re.MULTILINE
+    )
     said = {}
     for names, defaults in lines:
         keys, values = re.findall(r"`(.*?)`", names), re.findall(r"`(.*?)`", defaults)
@@ -914,7 +916,7 @@ def test_the_keys_of_a_file_are_on_the_page():
         if field.name == "options":
             assert said["[options]"] == "none"
         elif field.default is MISSING:
-            assert said[field.name] == "needed"
+            assert said[field.name] == "required"
         else:
             assert tomllib.loads(f"x = {quoted(said[field.name])}")["x"] == field.default
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from gradreg_cli.terminal import say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = gradreg_torch.check_model(model, x, y, penalty)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    print(report)
+    say(str(report))
     return 0 if report.ok else 1
 
 

@@ -46,9 +46,13 @@ class Model:
         # Compiled, a step sees through the callable by itself, and has no buffers but a module's.
         return () if torch.compiler.is_compiling() else self._held
 
-    @cached_property
+    @property
     def parts(self) -> tuple[nn.Module, ...]:
         """These modules and all that they are made of."""
+        return parts_of(self.modules) if torch.compiler.is_compiling() else self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[nn.Module, ...]:
         return parts_of(self.modules)
 
     @cached_property
