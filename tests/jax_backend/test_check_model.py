@@ -32,8 +32,10 @@ def network(middle):
     return lambda params, x: middle(x @ params["first"]) @ params["last"]
 
 
-@pytest.mark.parametrize("middle", [jnp.tanh, jax.nn.relu, lambda t: t**3])
-@pytest.mark.parametrize("penalty", [gj.spectreg, gj.jacreg, gj.doubleback])
+@pytest.mark.parametrize(
+    ("middle", "penalty"),
+    [(jnp.tanh, gj.spectreg), (jax.nn.relu, gj.doubleback), (lambda t: t**3, gj.jacreg)],
+)
 def test_right_functions(middle, penalty):
     report = gj.check_model(network(middle), PARAMS, X, Y, penalty=penalty)
     assert report.ok, report
