@@ -14,7 +14,7 @@ from gradreg_verify.outcomes import Broken, Hung
 from gradreg_verify.run import preflight, run, verify
 from gradreg_verify.subject.target import target_of
 
-TIME_LIMIT = 5.0  # of a call; one entry hangs
+TIME_LIMIT = 2.0  # of a call; one entry hangs
 
 
 @dataclass(frozen=True)
