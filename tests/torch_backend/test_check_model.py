@@ -205,6 +205,31 @@ def test_nothing_changes(name):
     assert torch.equal(generator.get_state(), g().get_state())
 
 
+def test_the_step_of_a_penalty_does_not_move():
+    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    penalty = gt.SpectReg(generator=g(), every=3)
+    gt.check_model(model, x, Y, penalty)
+    assert penalty.step == 0
+
+
+def test_under_no_grad_too():
+    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    with torch.no_grad():
+        report = gt.check_model(model, x, Y)
+    assert report["gradient"].right is True
+
+
+def test_two_modules_with_the_same_names():
+    """Both have a "weight": each is checked."""
+    torch.manual_seed(0)
+    first, last = nn.Linear(4, 5), nn.Linear(5, 3)
+    x = torch.randn(N, 4)
+    report = gt.check_model(lambda x: last(torch.tanh(first(x))), x, Y)
+    assert report["parameters"].text.startswith("the penalty trains 3 of 4")
+    wrong = gt.check_model(lambda x: last(Intermediate.apply(first(x))), x, Y)
+    assert wrong["gradient"].right is False
+
+
 def test_a_model_that_cannot_run_in_float64_is_not_decided():
     model, x = made(lambda: mlp(nn.Tanh()), 4)
     report = gt.check_model(lambda x: model(x.float()), x, Y)

@@ -213,6 +213,21 @@ def test_the_answer_for_one_model_is_not_another_s(x):
         gt.frobreg(lambda x: last(x - x.mean(0, keepdim=True)), x)
 
 
+def test_batches_of_other_sizes_make_no_new_trial(x, monkeypatch):
+    """Sentences of every length would double the cost of every step."""
+    made, right = [], gt._engine.trial._trial
+    monkeypatch.setattr(
+        gt._engine.trial, "_trial", lambda *a: made.append(len(a[0].output)) or right(*a)
+    )
+    model = Around(torch.tanh)
+    for n in (6, 5, 4, 6):
+        gt.frobreg(model, x[:n])
+    assert made == [6]
+    gt.frobreg(model, x[:1])  # one example shows no coupling: a trial of its own
+    gt.frobreg(model, x[:3])
+    assert made == [6, 1]
+
+
 @pytest.mark.parametrize("fault", ["no graph", "coupled"])
 def test_a_last_layer_of_zeros_hides_nothing_for_long(fault, x):
     """At the first step J = 0 shows nothing; at the second the trial is made again."""

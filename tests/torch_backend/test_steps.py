@@ -273,7 +273,10 @@ def test_a_step_without_penalty_has_the_dtype_of_what_is_differentiated():
     """Integer ids first in a dict made an integer zero."""
     penalty = gt.FrobReg(every=2, wrt="x")
     x = {"ids": torch.arange(len(X)), "x": X}
-    run = lambda ids, x: mlp()(x) + 0 * ids[:, None]  # noqa: E731
+
+    def run(ids, x):
+        return mlp()(x) + 0 * ids[:, None]
+
     first, second = (penalty(run, x) for _ in range(2))
     assert second == 0
     assert first.dtype == second.dtype

@@ -72,6 +72,15 @@ def _content(cell: Any) -> Any:
         return None
 
 
+def named_parameters(modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
+    """The parameters of modules by name; of several modules, with the number of the module."""
+    return {
+        name if len(modules) == 1 else f"{i}:{name}": p
+        for i, module in enumerate(modules)
+        for name, p in module.named_parameters()
+    }
+
+
 def parts_of(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
     """The modules and all that they are made of."""
     return tuple(part for module in modules for part in module.modules())

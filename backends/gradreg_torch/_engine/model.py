@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine.batch_norm import RunningStatistics
-from gradreg_torch._engine.holding import Buffers, buffers_of, held_modules, parts_of, swapped
+from gradreg_torch._engine.holding import (
+    Buffers,
+    buffers_of,
+    held_modules,
+    named_parameters,
+    parts_of,
+    swapped,
+)
 from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
@@ -201,19 +208,14 @@ def require_finite_pass(inputs: dict[str | int, Tensor], z: Tensor, model: Any) 
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
     if not all_finite(z):
-        require_finite("parameter", named_parameters(model))
+        require_finite("parameter", named_parameters(held_modules(model)))
         raise ValueError(
             "expected output 'logits' finite, got NaN or infinity; to mask logits use a large "
             "finite number (-1e4, say) in place of infinity, or pass check_values=False"
         )
 
 
-def named_parameters(model: Any) -> dict[str | int, Tensor]:
-    """Those of a module, or of the modules that a callable holds."""
-    return {n: p for module in held_modules(model) for n, p in module.named_parameters()}
-
-
-def require_finite(kind: str, tensors: dict[str | int, Tensor]) -> None:
+def require_finite(kind: str, tensors: Mapping[Any, Tensor]) -> None:
     """An error that names the first that is not."""
     for name, tensor in tensors.items():
         if not all_finite(tensor):

@@ -48,7 +48,7 @@ def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
         return Trial(graph.couples_examples(found), _by_name(found))
     leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
     by_graph = graph.couples_examples(found)
-    signature = (twice, by_graph, *map(_kind, found))
+    signature = (twice, by_graph, at_x.output.shape[0] > 1, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
     if signature in known:
         trial: Trial = known[signature]
@@ -60,9 +60,12 @@ def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
 
 
 def _kind(node: Any) -> tuple[Any, ...]:
-    """What a node does, as far as it says: operation, shapes and the axes of a reduction."""
-    shapes = tuple(tuple(m.shape) for m in node._input_metadata)
-    return type(node), shapes, getattr(node, "_saved_dim", None)
+    """What a node does, as far as it says: operation, number of axes, and the axes it works on.
+
+    Sizes are left out: a batch of another size, or longer sentences, are no other model.
+    """
+    axes = tuple(len(m.shape) for m in node._input_metadata)
+    return type(node), axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
 
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:

@@ -1,23 +1,21 @@
 """`check_model`: is this penalty right on this model, and what does it cost?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradreg_torch._engine.call import checked
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.evaluation import couples_examples
-from gradreg_torch._engine.holding import held_modules
 from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
-from gradreg_torch._engine.model import Model
 from gradreg_torch.check import cost, derivative, effects
 from gradreg_torch.check.report import Finding, ModelReport
-from gradreg_torch.losses import Loss, training_loss
-from gradreg_torch.objective import objective
+from gradreg_torch.check.subject import Subject
+from gradreg_torch.losses import Loss
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.spectreg import SpectReg
 
@@ -32,12 +30,12 @@ def check_model(
     *,
     loss: Loss = "cross_entropy",
 ) -> ModelReport:
-    """Check a penalty on your own model and batch before training: a few steps' worth of work.
+    """Check a penalty on your own model and batch before training.
 
-    It holds the penalty's parameter gradient against differences of the penalty's value (in
-    float64, where the model runs in it), says which examples see each other and which parameters
-    the penalty trains, and measures each mode in plain training steps. Parameters, buffers,
-    gradients and random states are afterwards what they were.
+    A check takes as long as 100 to 500 training steps. It compares the penalty's parameter gradient
+    with differences of the penalty's value (in float64, where the model runs in it). It says which
+    examples see each other and which parameters the penalty trains, and measures each mode in plain
+    training steps. Parameters, buffers, gradients and random states are afterwards what they were.
 
     Parameters
     ----------
@@ -59,13 +57,15 @@ def check_model(
 
     Raises
     ------
-    TypeError
-        A penalty that is none, or one that needs labels without y.
+    TypeError, ValueError
+        A penalty that is none, or one that needs labels without y; a model without parameters to
+        train; labels that the loss does not take.
     """
     penalty = _penalty(penalty, x, y)
-    one = _Check(model, x, y, penalty, loss)
+    one = Subject(model, x, y, penalty, loss)
+    one.require_trainable()
     before = effects.state(one.modules, penalty.generator)
-    with effects.kept(one.modules, penalty.generator, one.first) as back:
+    with torch.enable_grad(), effects.kept(one.modules, penalty.generator, one.first) as back:
         findings = _findings(replace(one, back=back))
     changed = effects.changed(before, effects.state(one.modules, penalty.generator))
     findings.append(
@@ -81,7 +81,7 @@ def check_model(
 
 
 def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
-    """The one given, or SpectReg."""
+    """Return the penalty given, or SpectReg."""
     if penalty is None:
         device = first_of(select(by_name(x), None)).device
         return SpectReg(generator=torch.Generator(device).manual_seed(0))
@@ -92,99 +92,7 @@ def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
     return penalty
 
 
-@dataclass(frozen=True)
-class _Check:
-    """What is checked, and how to go back to the state before."""
-
-    model: Callable[..., Any]
-    x: Inputs
-    y: Tensor | None
-    penalty: Penalty
-    loss: Loss
-    back: Callable[[], None] = lambda: None
-
-    @cached_property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The model, or the modules that it holds."""
-        return held_modules(self.model)
-
-    @property
-    def parameters(self) -> dict[str, Tensor]:
-        """Those that are trained, by name."""
-        named: dict[str, Tensor] = {
-            n: p for m in self.modules for n, p in m.named_parameters() if p.requires_grad
-        }
-        if not named:
-            raise ValueError(
-                "expected a model with parameters to train, got none that can be found; pass the "
-                "module, or a function that holds it, and call requires_grad_() on it"
-            )
-        return named
-
-    @property
-    def first(self) -> Tensor:
-        """An input that is differentiated."""
-        return first_of(select(by_name(self.x), self.penalty.options.get("wrt")))
-
-    def value(self, **options: Any) -> Tensor:
-        """The penalty, as a step computes it, from the state before."""
-        self.back()
-        options = self.penalty.for_loss(self.loss) | {"reduction": "mean"} | options
-        return self.penalty.evaluated(self.model, self.x, self.y, **options).penalty
-
-    def gradient(self, **options: Any) -> dict[str, Tensor]:
-        """Its gradient in every parameter; zero where the penalty does not reach."""
-        parameters = self.parameters
-        found = torch.autograd.grad(
-            self.value(**options),
-            list(parameters.values()),
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        return dict(zip(parameters, found, strict=True))
-
-    def plain_step(self) -> object:
-        """Loss and backward pass without a penalty."""
-        self.back()
-        output = Model(self.model, self.x)(by_name(self.x))
-        return self._gradient_of(self._loss(output))
-
-    def step(self, mode: str) -> object:
-        """Loss, penalty and backward pass, in one pass forward."""
-        self.back()
-        options = self.penalty.for_loss(self.loss) | {"mode": mode, "reduction": "mean"}
-        value, output = self.penalty.evaluated(
-            self.model, self.x, self.y, update_statistics=True, **options
-        )
-        return self._gradient_of(self._loss(output) + value)
-
-    def _loss(self, output: Tensor) -> Tensor:
-        """Without labels, something else to differentiate."""
-        if self.y is None:
-            return output.square().mean()
-        return training_loss(output, self.y, self.loss, reads=False)
-
-    def _gradient_of(self, total: Tensor) -> tuple[Tensor, ...]:
-        """In every parameter; no `.grad` is touched."""
-        return torch.autograd.grad(total, list(self.parameters.values()), allow_unused=True)
-
-    def in_float64(self) -> "_Check":
-        """The same on the batch in float64; the modules are to be converted around it."""
-        x: Any = {
-            name: t.double() if isinstance(t, Tensor) and t.is_floating_point() else t
-            for name, t in by_name(self.x).items()
-        }
-        if isinstance(self.x, Tensor):
-            x = x[0]
-        elif isinstance(self.x, tuple | list):
-            x = tuple(x.values())
-        y = self.y
-        if y is not None and y.is_floating_point():
-            y = y.double()
-        return replace(self, x=x, y=y)
-
-
-def _findings(one: _Check) -> list[Finding]:
+def _findings(one: Subject) -> list[Finding]:
     """In order; nothing else is asked of a model on which the penalty is refused."""
     try:
         value, again = float(one.value().detach()), float(one.value().detach())
@@ -200,13 +108,11 @@ def _findings(one: _Check) -> list[Finding]:
     return [*findings, _examples(one), _costs(one)]
 
 
-def _size(one: _Check, value: float) -> Finding:
+def _size(one: Subject, value: float) -> Finding:
     """The penalty beside the loss."""
     if one.y is None:
         return Finding("penalty", None, f"{value:.4g}", "pass y to see it beside the loss")
-    one.back()
-    loss = float(objective(one.model, one.x, one.y, one.penalty, loss=one.loss).loss.detach())
-    one.back()
+    loss = float(one.plain_loss(reads=True).detach())
     text = f"{value:.4g} beside a loss of {loss:.4g}"
     if value == 0:
         return Finding("penalty", False, text, "the Jacobian is zero: look for detach() or round()")
@@ -226,7 +132,7 @@ def _repeatable(value: float, again: float) -> Finding:
     )
 
 
-def _derivatives(one: _Check) -> list[Finding]:
+def _derivatives(one: Subject) -> list[Finding]:
     """The gradient against differences of the value; which parameters it reaches."""
     gradient, parameters = one.gradient(), one.parameters
 
@@ -253,7 +159,7 @@ def _derivatives(one: _Check) -> list[Finding]:
 
 
 def _wrong_gradient(off: float, names: list[str]) -> Finding:
-    """What is seen of a backward pass whose own derivative is wrong."""
+    """Return the finding for a backward pass with a wrong derivative of its own."""
     shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     return Finding(
         "gradient",
@@ -280,7 +186,7 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
     )
 
 
-def _examples(one: _Check) -> Finding:
+def _examples(one: Subject) -> Finding:
     """Whether examples see each other."""
     one.back()
     wrt = one.penalty.options.get("wrt")
@@ -296,7 +202,7 @@ def _examples(one: _Check) -> Finding:
     )
 
 
-def _costs(one: _Check) -> Finding:
+def _costs(one: Subject) -> Finding:
     """A step of each mode in plain steps."""
     steps: dict[str, Callable[[], object]] = {}
     refused = []

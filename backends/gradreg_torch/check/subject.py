@@ -1,0 +1,111 @@
+"""What `check_model` checks: a model, a batch, a penalty, and the way back to the state before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradreg_torch._engine.holding import held_modules, named_parameters
+from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
+from gradreg_torch._engine.model import Model
+from gradreg_torch.losses import Loss, training_loss
+from gradreg_torch.penalty import Penalty
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked, and how to go back to the state before."""
+
+    model: Callable[..., Any]
+    x: Inputs
+    y: Tensor | None
+    penalty: Penalty
+    loss: Loss
+    back: Callable[[], None] = lambda: None
+
+    @cached_property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The model, or the modules that it holds."""
+        return held_modules(self.model)
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters that are trained, by name."""
+        return {n: p for n, p in named_parameters(self.modules).items() if p.requires_grad}
+
+    def require_trainable(self) -> None:
+        """Raise ValueError for a model without parameters to train."""
+        if callable(self.model) and not self.parameters:
+            raise ValueError(
+                "expected a model with parameters to train, got none that can be found; pass the "
+                "module, or a function that holds it, and call requires_grad_() on it"
+            )
+
+    @property
+    def first(self) -> Tensor:
+        """An input that is differentiated."""
+        return first_of(select(by_name(self.x), self.penalty.options.get("wrt")))
+
+    def value(self, **options: Any) -> Tensor:
+        """The penalty, as a step computes it, from the state before."""
+        self.back()
+        options = self.penalty.for_loss(self.loss) | {"reduction": "mean"} | options
+        return self.penalty.evaluated(self.model, self.x, self.y, **options).penalty
+
+    def gradient(self, **options: Any) -> dict[str, Tensor]:
+        """Its gradient in every parameter; zero where the penalty does not reach."""
+        parameters = self.parameters
+        found = torch.autograd.grad(
+            self.value(**options),
+            list(parameters.values()),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return dict(zip(parameters, found, strict=True))
+
+    def plain_loss(self, *, reads: bool) -> Tensor:
+        """The loss of a pass without a penalty, from the state before."""
+        self.back()
+        output = Model(self.model, self.x)(by_name(self.x))
+        return self._loss(output, reads)
+
+    def plain_step(self) -> object:
+        """Loss and backward pass without a penalty."""
+        return self._gradient_of(self.plain_loss(reads=False))
+
+    def step(self, mode: str) -> object:
+        """Loss, penalty and backward pass, in one pass forward."""
+        self.back()
+        options = self.penalty.for_loss(self.loss) | {"mode": mode, "reduction": "mean"}
+        value, output = self.penalty.evaluated(
+            self.model, self.x, self.y, update_statistics=True, **options
+        )
+        return self._gradient_of(self._loss(output, reads=False) + value)
+
+    def _loss(self, output: Tensor, reads: bool) -> Tensor:
+        """The training loss; without labels, another scalar to differentiate."""
+        if self.y is None:
+            return output.square().mean()
+        return training_loss(output, self.y, self.loss, reads)
+
+    def _gradient_of(self, total: Tensor) -> tuple[Tensor, ...]:
+        """In every parameter; no `.grad` is touched."""
+        return torch.autograd.grad(total, list(self.parameters.values()), allow_unused=True)
+
+    def in_float64(self) -> "Subject":
+        """The same on the batch in float64; the modules are to be converted around it."""
+        x: Any = {
+            name: t.double() if isinstance(t, Tensor) and t.is_floating_point() else t
+            for name, t in by_name(self.x).items()
+        }
+        if isinstance(self.x, Tensor):
+            x = x[0]
+        elif isinstance(self.x, tuple | list):
+            x = tuple(x.values())
+        y = self.y
+        if y is not None and y.is_floating_point():
+            y = y.double()
+        return replace(self, x=x, y=y)
