@@ -24,6 +24,7 @@ __all__ = [
     "expectation",
     "gaussian_axes",
     "mean_and_variance",
+    "moments_of",
     "onehot_classes",
     "sphere_axes",
     "sphere_degree_5",
@@ -84,7 +85,11 @@ def mean_and_variance(f: Callable[[Array], Array | float], rule: Rule) -> tuple[
     -------
     tuple of array (…), array (…)
     """
-    values = np.array([f(r) for r in rule.points])
+    return moments_of(np.array([f(r) for r in rule.points]), rule)
+
+
+def moments_of(values: Array, rule: Rule) -> tuple[Array, Array]:
+    """`mean_and_variance` of an f whose values (p, …) at the rule's points are at hand."""
     mean = np.einsum("p,p...->...", rule.weights, values)
     return mean, np.einsum("p,p...->...", rule.weights, (values - mean) ** 2)
 

@@ -30,7 +30,7 @@ class QuadraticForm:
         return self.constant + np.einsum("...k,k->...", self.linear, r) + quadratic
 
 
-def identify(f: Callable[[Array], Array | float], m: int) -> QuadraticForm:
+def identify(f: Callable[[Array], Array], m: int) -> QuadraticForm:
     """Fit the quadratic polynomial through f at 0, ±e_i and e_i + e_j (i < j).
 
     c    = f(0)
@@ -41,7 +41,7 @@ def identify(f: Callable[[Array], Array | float], m: int) -> QuadraticForm:
     Parameters
     ----------
     f : function
-        Maps one probe (m,) to a number or an array (…,). It is called (m+1)(m+2)/2 times.
+        Maps probes (p, m) to values (p, …). It is called once, with (m+1)(m+2)/2 probes.
     m : int
         Length of a probe.
 
@@ -53,19 +53,22 @@ def identify(f: Callable[[Array], Array | float], m: int) -> QuadraticForm:
 
     Examples
     --------
-    >>> form = identify(lambda r: 1 + r[0] + 4 * r[0] * r[1], 2)
+    >>> form = identify(lambda r: 1 + r[:, 0] + 4 * r[:, 0] * r[:, 1], 2)
     >>> form.A.tolist()
     [[0.0, 2.0], [2.0, 0.0]]
     """
     e = np.eye(checks.count("m", m))
-    c = np.asarray(f(np.zeros(m)))
-    plus = np.array([f(e_i) for e_i in e])
-    minus = np.array([f(-e_i) for e_i in e])
-    A = np.zeros((m, m, *c.shape), dtype=plus.dtype)
-    for i in range(m):
-        A[i, i] = (plus[i] + minus[i]) / 2 - c
-        for j in range(i):
-            A[i, j] = A[j, i] = (f(e[i] + e[j]) - plus[i] - plus[j] + c) / 2
+    i, j = np.tril_indices(m, -1)
+    values = np.asarray(f(np.concatenate([np.zeros((1, m)), e, -e, e[i] + e[j]])))
+    c, plus, minus, both = (
+        values[0],
+        values[1 : m + 1],
+        values[m + 1 : 2 * m + 1],
+        values[2 * m + 1 :],
+    )
+    A = np.zeros((m, m, *c.shape), dtype=values.dtype)
+    A[np.diag_indices(m)] = (plus + minus) / 2 - c
+    A[i, j] = A[j, i] = (both - plus[i] - plus[j] + c) / 2
     return QuadraticForm(
         c, np.moveaxis((plus - minus) / 2, 0, -1), np.moveaxis(A, (0, 1), (-2, -1))
     )

@@ -80,7 +80,7 @@ def test_a_shared_set_of_probes_is_averaged_too():
 
 
 def test_complex_forms_are_identified():
-    form = identify(lambda r: 2j * r[0] * r[1], 2)
+    form = identify(lambda r: 2j * r[:, 0] * r[:, 1], 2)
     assert form.A.tolist() == [[0, 1j], [1j, 0]]
 
 

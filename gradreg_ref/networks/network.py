@@ -60,7 +60,7 @@ class Residual:
         return D + np.eye(D.shape[2])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """Sequence of layers, from inputs (n, …) to logits (n, k).
 

@@ -23,6 +23,8 @@ LIMIT = 1e-9
 FLOOR = 1e-6
 # Of the same computation made twice: threads may add in another order.
 FEW_ROUNDINGS = 2.0**-50
+# Points of a rule for which a backend is asked in one call.
+AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,46 @@ class Target:
         """Of a probe at an example: logits, or input coordinates."""
         return e.x[0].size if self.side == "input" else e.probes.shape[1]
 
-    def estimate(self, e: Example, probes: Array, **options: Any) -> Array:
-        """SpectReg at probes of its side."""
-        return self.value("spectreg", e, probes=probes, **self.sided(options))
+    def estimate(self, e: Example, probes: Array) -> Array:
+        """SpectReg of every example (n,) at probes of its side."""
+        return self.value("spectreg", e, probes=probes, **self.sided({"reduction": "none"}))
+
+    def estimates(self, e: Example, points: Array) -> Array:
+        """SpectReg of every example at every point, (p, n).
+
+        Parameters
+        ----------
+        e : Example
+            n examples.
+        points : array (p, length) or (p, n, length)
+            Probes of all examples, or of each. A backend is asked for many points in one call: with
+            the examples once for each point.
+        """
+        calls = [self.estimate(examples, probes) for examples, probes in self.calls(e, points)]
+        return np.concatenate(calls).reshape(-1, len(e.x))[: len(points)]
+
+    def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
+        """As `slope`, of SpectReg summed over all examples at all points."""
+        options = self.sided({"reduction": "sum"})
+        slopes = [
+            self.slope("spectreg", examples, direction, probes=probes, **options)
+            for examples, probes in self.calls(e, points)
+        ]
+        return np.sum([slope for slope, _ in slopes]), max(scale for _, scale in slopes)
+
+    def calls(self, e: Example, points: Array) -> Iterator[tuple[Example, Array]]:
+        """Examples and probes for every call; zeros fill the last one of a backend.
+
+        Every call has the same shape, for which a program is compiled once.
+        """
+        n, at_once = len(e.x), AT_ONCE if self.declared is None else 1
+        p, *_, length = points.shape
+        probes = np.broadcast_to(points.reshape(p, -1, length), (p, n, length))
+        many = e.rows(np.tile(np.arange(n), at_once))
+        for start in range(0, p, at_once):
+            some = probes[start : start + at_once]
+            filled = np.pad(some, ((0, at_once - len(some)), (0, 0), (0, 0)))
+            yield many, filled.reshape(at_once * n, -1, 1)
 
     def sided(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options, with the side where it is not the usual one."""
@@ -99,6 +138,19 @@ class Target:
         """What the implementation would train with."""
         got = self.backend.gradient(penalty, *arguments(e, options), **self.settings(options))
         return np.asarray(got)
+
+    def slope(
+        self, penalty: str, e: Example, direction: Array, **options: Any
+    ) -> tuple[Array, float]:
+        """The derivative along a direction of parameters, and the size of the terms in its sum."""
+        along = getattr(self.backend, "slope", None)
+        if along is not None:
+            got = along(penalty, *arguments(e, options), direction, **self.settings(options))
+            return np.asarray(got), 0.0
+        gradient = self.gradient(penalty, e, **options)
+        if gradient.shape != direction.shape:
+            raise Broken(f"{penalty}, gradient: expected {direction.shape}, got {gradient.shape}")
+        return gradient @ direction, float(np.abs(gradient * direction).max())
 
     def settings(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options, with the device and dtype under test."""
@@ -195,13 +247,11 @@ def same_gradient(
 ) -> float:
     """The parameter gradient along a direction: one direction checks all of it, almost surely."""
     direction = direction_for(e)
-    gradient = target.gradient(penalty, e, **options)
-    if gradient.shape != direction.shape:
-        raise Broken(f"{penalty}, gradient: expected {direction.shape}, got {gradient.shape}")
+    slope, scale = target.slope(penalty, e, direction, **options)
     return same(
         f"{penalty}, parameter gradient",
-        gradient @ direction,
+        slope,
         expected_slope(penalty, e, direction, **options),
         exact=exact and orders.of_slope(penalty, e, mathematical(options), direction),
-        scale=max(float(np.abs(gradient * direction).max()), FLOOR * np.abs(direction).sum()),
+        scale=max(scale, FLOOR * np.abs(direction).sum()),
     )

@@ -85,7 +85,7 @@ def at_drawn_probes(
     if probe != target.laws()[0]:  # one law shows whether drawn probes keep the graph
         return error
     direction = direction_for(e)
-    slope = target.gradient(penalty, e, **drawn) @ direction
+    slope, _ = target.slope(penalty, e, direction, **drawn)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
     return max(
         error, same(f"gradient of {what}", slope, expected, exact=False, scale=FLOOR * scale)

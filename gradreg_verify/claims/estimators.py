@@ -4,12 +4,10 @@ Exact: an estimate is a quadratic form in its probe, so finite rules (`gradreg_r
 its expectation without sampling.
 """
 
-from typing import Any
-
 import numpy as np
 
 from gradreg_ref import cubature
-from gradreg_ref.cubature import Rule, expectation, mean_and_variance
+from gradreg_ref.cubature import Rule, moments_of
 from gradreg_ref.moments import batch_mean_variance, gram, mean, variance
 from gradreg_ref.typing import Law
 from gradreg_verify.claims.comparison import (
@@ -22,17 +20,6 @@ from gradreg_verify.claims.comparison import (
 )
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
-
-
-def estimate(target: Target, e: Example) -> Any:
-    """r ↦ the per-example estimates (n,) where every example has the probe r."""
-
-    def f(r: Any) -> Any:
-        probes = np.broadcast_to(np.asarray(r)[None, :, None], (len(e.x), len(r), 1))
-        return target.estimate(e, probes, reduction="none")
-
-    return f
-
 
 # Rules of degree 3 by law; two orthonormal probes or more have no axes of their own.
 DEGREE_3 = {
@@ -57,32 +44,29 @@ def unbiased(target: Target, e: Example) -> float:
 
 
 def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
-    """Mean of value, and of the gradient along a direction, under one rule."""
+    """Mean of value, and of the gradient along a direction, under one rule of equal weights."""
     direction = direction_for(e)
-
-    def slope(r: Any) -> Any:
-        probes = np.broadcast_to(np.asarray(r)[None, :, None], (len(e.x), len(r), 1))
-        options = target.sided({"probes": probes, "reduction": "sum"})
-        return target.gradient("spectreg", e, **options) @ direction
-
-    mean = expectation(estimate(target, e), rule)
-    expected = expected_slope("frobreg", e, direction, reduction="sum")
-    slopes = np.array([slope(r) for r in rule.points])
+    slope, scale = target.total_slope(e, rule.points, direction)
     return max(
-        same("E spectreg", mean, expected_value("frobreg", e, reduction="none"), exact=False),
+        same(
+            "E spectreg",
+            rule.weights @ target.estimates(e, rule.points),
+            expected_value("frobreg", e, reduction="none"),
+            exact=False,
+        ),
         same(
             "E ∇ spectreg",
-            rule.weights @ slopes,
-            expected,
+            slope / len(rule.points),
+            expected_slope("frobreg", e, direction, reduction="sum"),
             exact=False,
-            scale=float(np.abs(slopes).max()),
+            scale=scale / len(rule.points),
         ),
     )
 
 
 def variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
     """Mean and variance of the estimate under a rule of degree 5 are the closed forms."""
-    got_mean, got_variance = mean_and_variance(estimate(target, e), rule)
+    got_mean, got_variance = moments_of(target.estimates(e, rule.points), rule)
     A = gram(e.J, target.side)
     return max(
         same(f"E spectreg, {probe}", got_mean, mean(A), exact=False),
@@ -112,10 +96,9 @@ def gaussian_batch(target: Target, e: Example) -> float:
     if n * m > MOST_COORDINATES:
         raise NotHere("a rule of too many points")
 
-    def batch_mean(r: Any) -> Any:
-        return target.estimate(e, np.reshape(r, (n, m, 1)), reduction="mean")
-
-    _, got = mean_and_variance(batch_mean, cubature.stroud_5_2(n * m))
+    rule = cubature.stroud_5_2(n * m)
+    means = target.estimates(e, rule.points.reshape(-1, n, m)).mean(axis=1)
+    _, got = moments_of(means, rule)
     A = gram(e.J, target.side)
     scale = float(mean(A).mean() ** 2)
     return same(
@@ -145,8 +128,8 @@ def averaged(target: Target, e: Example) -> float:
     if q == 1:
         raise NotTestable("it has one probe")
     columns = np.random.default_rng(8).integers(-8, 9, (n, m, q)) / 4
-    singles = [target.estimate(e, columns[:, :, j : j + 1], reduction="none") for j in range(q)]
-    together = target.estimate(e, columns, reduction="none")
+    singles = [target.estimate(e, columns[:, :, j : j + 1]) for j in range(q)]
+    together = target.estimate(e, columns)
     v = Variant("spectreg", target.sided({"probes": columns}), e.exact and q in (1, 4))
     limit = in_any_order(e, v)
     return same("mean over probes", together, np.mean(singles, axis=0), exact=limit)
@@ -159,7 +142,7 @@ def orthogonal_frame(target: Target, e: Example) -> float:
     frame = np.sqrt(m) * np.linalg.qr(rng.standard_normal((n, m, m)))[0]
     return same(
         "m orthogonal probes",
-        target.estimate(e, frame, reduction="none"),
+        target.estimate(e, frame),
         expected_value("frobreg", e, reduction="none"),
         exact=False,
     )

@@ -48,10 +48,7 @@ def quadratic_form(target: Target, e: Example) -> float:
     """rᵀAr with A = JJᵀ: read off entry by entry, no constant, no linear part."""
     one, m = e.rows(slice(0, 1)), target.length(e)
 
-    def f(r: Any) -> float:
-        return float(target.estimate(one, np.asarray(r).reshape(1, m, 1), reduction="sum"))
-
-    form = identify(f, m)
+    form = identify(lambda points: target.estimates(one, points)[:, 0], m)
     A = gram(one.J, target.side)[0]
     scale = float(np.abs(A).max())
     # Each number is made from at most four values, at probes with entries −1, 0 and 1.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref import checks
-from gradreg_ref.complex_step import gradient
+from gradreg_ref.complex_step import directional_derivative, gradient
 from gradreg_ref.networks import Network
 from gradreg_ref.penalties import PENALTIES, Case, Formula
 from gradreg_ref.probes import draw
@@ -72,6 +72,20 @@ class LoopbackBackend:
     ) -> Array:
         """The formula's complex step, one parameter at a time."""
         return gradient(lambda net: self.value(penalty, net, x, y, **options).sum(), network)
+
+    def slope(
+        self,
+        penalty: str,
+        network: Network,
+        x: Array,
+        y: Array | None,
+        direction: Array,
+        **options: Any,
+    ) -> Array:
+        """`gradient` along a direction: one complex step."""
+        return directional_derivative(
+            lambda net: self.value(penalty, net, x, y, **options).sum(), network, direction
+        )
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"

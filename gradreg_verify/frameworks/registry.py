@@ -40,7 +40,11 @@ class Capabilities:
 
 @runtime_checkable
 class Backend(Protocol):
-    """An implementation of the penalties."""
+    """An implementation of the penalties.
+
+    Where a derivative along one direction costs less than a gradient, a backend may also have
+    ``slope(penalty, network, x, y, direction, **options)``, which is ``gradient @ direction``.
+    """
 
     name: str
 

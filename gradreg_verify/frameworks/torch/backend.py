@@ -1,6 +1,7 @@
 """The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import gradreg_torch
@@ -24,6 +25,12 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 OWN_LIMIT = 600.0
 FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
 DECLARED = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
+
+
+@lru_cache(maxsize=16)
+def kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
+    """The network as a module, made once for calls at the same network."""
+    return to_torch(network, dtype=dtype, device=device)
 
 
 class TorchBackend:
@@ -92,7 +99,7 @@ class TorchBackend:
         """The network as a module, and the penalty's value with its graph."""
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
-        module = to_torch(network, dtype=precision, device=device)
+        module = kept(network, precision, device)
         if "probes" in options:
             options["probes"] = tensor(options["probes"], dtype, device)
         if options.pop("side", "output") == "input":

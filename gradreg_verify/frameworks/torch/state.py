@@ -40,7 +40,7 @@ class State:
                 "grad mode": torch.is_grad_enabled(),
                 "the default dtype": torch.get_default_dtype(),
                 RNG: torch.get_rng_state(),
-                "NumPy's global random state": repr(np.random.get_state()),
+                "NumPy's global random state": numpy_state(),
                 "Python's global random state": random.getstate(),
             }
         )
@@ -52,6 +52,12 @@ class State:
             for name, part in self.parts.items()
             if not same(part, after.parts[name]) and not (random and "random state" in name)
         ]
+
+
+def numpy_state() -> tuple[Any, ...]:
+    """The state of NumPy's global generator, comparable."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return (name, np.asarray(keys).tobytes(), *rest)
 
 
 def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
