@@ -62,6 +62,14 @@ class Target:
         """What it can be held against the reference in, at an example."""
         return all_variants(e) if self.declared is None else self.declared.variants(e)
 
+    def every_way(self, e: Example) -> bool:
+        """Whether what does not depend on the network is asked at an example too.
+
+        A function is always asked. A backend has hundreds of options, and JAX compiles a program
+        for each: its other reductions, laws and refusals are asked on batches of five alone.
+        """
+        return self.declared is not None or len(e.x) == 5
+
     @property
     def side(self) -> Side:
         """Of its probes."""

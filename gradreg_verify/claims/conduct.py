@@ -22,6 +22,8 @@ def functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     known = target.functions()
     if not known:
         raise NotAsked("this backend shows no functions")
+    if not target.every_way(e):
+        raise NotHere("a backend's functions are called on some networks")
     for one in known:
         d = one.declaration
         softmax = PENALTIES[d.kind].needs_classes({"loss": d.loss})
@@ -65,6 +67,8 @@ def nothing_left_behind(target: Target, e: Example) -> float:
 def fresh_probes(target: Target, e: Example) -> float:
     """Two calls in a row draw different probes, and so do two examples of a batch."""
     m, compared = max(e.probes.shape[1], 3), []
+    if not target.every_way(e):
+        raise NotHere("a backend's functions are called on some networks")
     for one in target.functions():
         d = one.declaration
         if d.probe is None or m <= d.num_probes or not one.harness.draws_probes:

@@ -45,6 +45,7 @@ def replay(target: Target, e: Example) -> float:
         at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()
         for penalty, q, shared in forms(target, m, every=probe == target.laws()[0])
+        if target.every_way(e) or (probe, q, shared) == (target.laws()[0], 1, False)
     ]
     return largest(errors)
 

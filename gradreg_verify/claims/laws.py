@@ -47,6 +47,8 @@ def each_alone(target: Target, e: Example) -> float:
 
 def sum_and_mean(target: Target, e: Example) -> float:
     """Sum and mean are those of the examples alone."""
+    if not target.every_way(e):
+        raise NotHere("a backend's reductions show on some networks")
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant

@@ -9,7 +9,7 @@ import numpy as np
 from gradreg_ref.penalties import PENALTIES
 from gradreg_verify.claims.comparison import Target, in_any_order, same
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest, raised
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest, raised
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 Attempt = Callable[[Target, Example], Any]
@@ -66,6 +66,8 @@ def sentences(target: Target, e: Example) -> float:
     """A backend refuses everything in `attempts`: ValueError or TypeError, with a sentence."""
     if target.declared is not None:
         raise NotTestable("other bad inputs: a function need not refuse them")
+    if not target.every_way(e) and e.probes.shape[1] > 1:
+        raise NotHere("a backend's refusals show on some networks")
     for what, attempt in attempts(e).items():
         try:
             got = attempt(target, e)
