@@ -99,6 +99,20 @@ class Target:
         calls = [self.estimate(examples, probes) for examples, probes in self.calls(e, points)]
         return np.concatenate(calls).reshape(-1, len(e.x))[: len(points)]
 
+    def means(self, e: Example, probes: Array) -> Array:
+        """SpectReg's mean over the batch at probes (p, n, length) of its examples, (p,)."""
+        if self.declared is None:
+            return self.estimates(e, probes).mean(axis=1)
+        options = self.sided({"reduction": "mean"})
+        return np.array(
+            [self.value("spectreg", e, probes=r[:, :, None], **options) for r in probes]
+        )
+
+    def with_values(self, e: Example) -> Example:
+        """The examples, or one of them where it returns no more than one number for a batch."""
+        per_example = self.declared is None or self.declared.declaration.reduction == "none"
+        return e if per_example else e.rows(slice(0, 1))
+
     def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
         """As `slope`, of SpectReg summed over all examples at all points."""
         options = self.sided({"reduction": "sum"})

@@ -45,13 +45,13 @@ def unbiased(target: Target, e: Example) -> float:
 
 def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
     """Mean of value, and of the gradient along a direction, under one rule of equal weights."""
-    direction = direction_for(e)
+    direction, one = direction_for(e), target.with_values(e)
     slope, scale = target.total_slope(e, rule.points, direction)
     return max(
         same(
             "E spectreg",
-            rule.weights @ target.estimates(e, rule.points),
-            expected_value("frobreg", e, reduction="none"),
+            rule.weights @ target.estimates(one, rule.points),
+            expected_value("frobreg", one, reduction="none"),
             exact=False,
         ),
         same(
@@ -66,8 +66,9 @@ def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
 
 def variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
     """Mean and variance of the estimate under a rule of degree 5 are the closed forms."""
-    got_mean, got_variance = moments_of(target.estimates(e, rule.points), rule)
-    A = gram(e.J, target.side)
+    one = target.with_values(e)
+    got_mean, got_variance = moments_of(target.estimates(one, rule.points), rule)
+    A = gram(one.J, target.side)
     return max(
         same(f"E spectreg, {probe}", got_mean, mean(A), exact=False),
         same(
@@ -97,7 +98,7 @@ def gaussian_batch(target: Target, e: Example) -> float:
         raise NotHere("a rule of too many points")
 
     rule = cubature.stroud_5_2(n * m)
-    means = target.estimates(e, rule.points.reshape(-1, n, m)).mean(axis=1)
+    means = target.means(e, rule.points.reshape(-1, n, m))
     _, got = moments_of(means, rule)
     A = gram(e.J, target.side)
     scale = float(mean(A).mean() ** 2)

@@ -125,7 +125,7 @@ def seeded(seed: int, kept: Sequence[torch.Generator] = ()) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     states = [generator.get_state() for generator in kept]
     with torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+        seed_global(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         for generator in kept:
@@ -139,9 +139,22 @@ def seeded(seed: int, kept: Sequence[torch.Generator] = ()) -> Iterator[None]:
                 generator.set_state(state)
 
 
+def seed_global(seed: int) -> None:
+    """`torch.manual_seed` without the stack traces that it keeps for devices not in use."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+
+
+def numpy_state() -> tuple[Any, ...]:
+    """The state of NumPy's global generator, as a value that can be compared."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return (name, np.asarray(keys).tobytes(), *rest)
+
+
 def states_of(kept: Sequence[torch.Generator]) -> tuple[Any, ...]:
     """The global random states, and those of some generators, as values that can be compared."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     torch_s = [torch.get_rng_state(), *cuda, *(generator.get_state() for generator in kept)]
     numbers = (state.numpy().tobytes() for state in torch_s)
-    return (*numbers, repr(np.random.get_state()), random.getstate())
+    return (*numbers, numpy_state(), random.getstate())

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from gradreg_verify.frameworks.torch.randomness import numpy_state
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,6 @@ class State:
             for name, part in self.parts.items()
             if not same(part, after.parts[name]) and not (random and "random state" in name)
         ]
-
-
-def numpy_state() -> tuple[Any, ...]:
-    """The state of NumPy's global generator, comparable."""
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return (name, np.asarray(keys).tobytes(), *rest)
 
 
 def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
