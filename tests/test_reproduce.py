@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gradreg_cli import main
-from gradreg_experiments.reproduce import assembly, budget, departures, protocols, run
+from gradreg_experiments.reproduce import assembly, budget, departures, local_global, protocols, run
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.reproduce.statistics import rows
@@ -207,7 +207,8 @@ def unverified(monkeypatch):
     return asked
 
 
-def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys):
+def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys, monkeypatch):
+    monkeypatch.setattr(local_global, "IMAGES", 20)
     words = ["--out", str(tmp_path), "--seeds", "2", "--iterations", "3"]
     assert main(["reproduce", "weight-decay", *words, "--jobs", "2"]) == 0
     said = capsys.readouterr().out
