@@ -8,8 +8,8 @@ from typing import Any
 from gradreg_verify.claims.comparison import Target
 from gradreg_verify.claims.ledger import BY_ID
 from gradreg_verify.examples import bundled
-from gradreg_verify.mistakes.catalogue import WRONG
-from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
+from gradreg_verify.mistakes.catalogue import WRONG, Wrong
+from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS, WrongSampler
 from gradreg_verify.outcomes import Broken, Hung
 from gradreg_verify.run import preflight, run, verify
 from gradreg_verify.subject.target import target_of
@@ -59,7 +59,8 @@ def self_test(
 
 def formulas_and_samplers() -> Iterator[Trial]:
     """Formulas on explicit Jacobians and laws of probes, behind the loopback backend."""
-    for wrong in (*WRONG, *WRONG_SAMPLERS):
+    planted: list[Wrong | WrongSampler] = [*WRONG, *WRONG_SAMPLERS]
+    for wrong in planted:
         start = perf_counter()
         figure = flagged(wrong.claim, Target(wrong.backend()))
         seconds = perf_counter() - start
