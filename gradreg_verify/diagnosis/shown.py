@@ -3,17 +3,10 @@
 from typing import NamedTuple
 
 from gradreg_ref.typing import Array
+from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.comparison import Target
-from gradreg_verify.claims.ledger import Claim
-from gradreg_verify.diagnosis.observe import (
-    SEED,
-    declared_slope,
-    declared_value,
-    known,
-    near,
-    observe,
-    value_at,
-)
+from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
+from gradreg_verify.diagnosis.observe import SEED, observe, value_at
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, Hung, NotTestable
 

@@ -1,6 +1,6 @@
 """The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gradreg_torch
@@ -27,19 +27,9 @@ DECLARED = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"),
 
 
 class TorchBackend:
-    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode.
-
-    Parameters
-    ----------
-    functions : mapping, optional
-        Functions ``f(model, x, y, **options)`` that stand in for those of this package, by the name
-        of the penalty: how one's own penalty is verified.
-    """
+    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode."""
 
     name = "torch"
-
-    def __init__(self, functions: Mapping[str, Callable[..., Tensor]] | None = None) -> None:
-        self.functions = FUNCTIONS | dict(functions or {})
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
@@ -99,7 +89,7 @@ class TorchBackend:
             options["mode"] = "forward"
         if seed is not None:
             options["generator"] = torch.Generator(device).manual_seed(seed)
-        function = self.functions[checks.choice("penalty", penalty, self.functions)]
+        function = FUNCTIONS[checks.choice("penalty", penalty, FUNCTIONS)]
         labels = None if y is None else tensor(y, dtype, device)
         return module, function(module, tensor(x, dtype, device), labels, **options)
 
