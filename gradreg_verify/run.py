@@ -11,15 +11,16 @@ from gradreg_verify.claims.comparison import LIMIT, Target
 from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
-from gradreg_verify.diagnosis.diagnose import Diagnosis, diagnose
+from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.frameworks.registry import Backend
-from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, printable, raised
+from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, raised
 from gradreg_verify.report.provenance import provenance
 from gradreg_verify.report.report import Report, Result
 from gradreg_verify.subject.handover import TIERS
 from gradreg_verify.subject.suited import suited
 from gradreg_verify.subject.target import target_of
+from gradreg_verify.text import printable
 
 Progress = Callable[[Result], None]
 
@@ -94,22 +95,11 @@ def verify(
         dtypes=target.dtypes,
         seed=seed,
         results=results,
-        diagnosis=diagnosed(target, broken[0].claim) if ask else None,
+        diagnosis=diagnose(target, broken[0].claim) if ask else None,
         provenance=provenance(target),
         alpha=ALPHA,
         evidence=evidence_of(target, examples, results) if answered else None,
     )
-
-
-def diagnosed(target: Target, claim: Claim) -> Diagnosis:
-    """The diagnosis, or why there is none: the verdicts stand."""
-    try:
-        return diagnose(target, claim)
-    except Hung as hung:
-        why = str(hung)
-    except Exception as error:  # a function with a state, which Hypothesis calls flaky
-        why = f"the search for a small network ended with {raised(error)}"
-    return Diagnosis(claim.id, f"What it computes instead was not found: {why}.", None)
 
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
