@@ -19,8 +19,6 @@ from gradreg_verify.diagnosis.forms import NUMBERS, OTHERS, Form, square
 from gradreg_verify.diagnosis.variants import VECTORS, Vector, per_probe, projected
 from gradreg_verify.frameworks.loopback import LoopbackBackend
 
-__all__ = ["WRONG", "Wrong", "instead"]
-
 
 @dataclass(frozen=True)
 class Wrong:
