@@ -82,9 +82,8 @@ def sentences(target: Target, e: Example) -> float:
 def labels_out_of_range(target: Target, e: Example) -> float:
     """A function may raise for label m, or give NaN, but no number."""
     d, (n, m, _) = function_of(target).declaration, e.probes.shape
-    softmax = PENALTIES[d.kind].needs_classes({"loss": d.loss})
     labelled = PENALTIES[d.kind].labels and d.loss == "cross_entropy"
-    if not labelled or (m == 1 and softmax):
+    if not labelled or (m == 1 and d.softmax):
         raise NotAsked("it has no labels")
     try:
         got = target.value(d.kind, replace(e, y=np.full(n, m)), reduction=d.reduction)

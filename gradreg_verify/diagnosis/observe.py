@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from gradreg_ref.networks import Linear
-from gradreg_ref.penalties import PENALTIES, Case
+from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import FLOOR, arguments, direction_for
 from gradreg_verify.diagnosis.factors import Sizes
@@ -165,14 +165,13 @@ def observations(
 
 def places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
     """The bundled examples, whether they are telling, and three with a scaled last layer."""
-    softmax, scaled = PENALTIES[d.kind].needs_classes({"loss": d.loss}), 0
+    scaled = 0
     for e in suited(d):
-        m = e.probes.shape[1]
-        if (softmax and m == 1) or (d.probe is not None and m <= d.num_probes):
+        if not d.can_have(e.probes.shape[1]):
             continue
         smooth = not e.exact and np.abs(e.z).max() <= 50
         yield e, smooth, 1.0
-        if smooth and not softmax and scaled < 3:
+        if smooth and not d.softmax and scaled < 3:
             scaled += 1
             yield from ((scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
 
