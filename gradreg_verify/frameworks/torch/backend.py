@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import gradreg_torch
-import numpy as np
 import torch
 from gradreg_torch.probes import LAWS
 from torch import Tensor, nn
@@ -16,7 +15,13 @@ from gradreg_verify.frameworks.base import declared_by, functions_of
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
-from gradreg_verify.frameworks.torch.precisions import DTYPES, capabilities, tensor, to_numpy
+from gradreg_verify.frameworks.torch.precisions import (
+    DTYPES,
+    capabilities,
+    gradient_of,
+    tensor,
+    to_numpy,
+)
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -62,10 +67,7 @@ class TorchBackend:
     ) -> Array:
         """By double backward."""
         module, value = self.run(penalty, network, x, y, **options)
-        gradients = torch.autograd.grad(
-            value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
-        )
-        return np.concatenate([to_numpy(g).ravel() for g in gradients])
+        return gradient_of(value, module)
 
     def run(
         self,
