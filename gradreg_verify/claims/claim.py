@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gradreg_ref.typing import Law
 from gradreg_verify.claims.comparison import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import NotTestable
@@ -39,9 +40,9 @@ def no_function(d: Declaration) -> bool:
     return False
 
 
-def on(*kinds: str) -> Callable[[Declaration], bool]:
-    """Is about penalties of these kinds."""
-    return lambda d: d.kind in kinds
+def on(*kinds: str, law: Law | None = None) -> Callable[[Declaration], bool]:
+    """Is about penalties of these kinds, of a law with probes of that law."""
+    return lambda d: d.kind in kinds and law in (None, d.probe)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from gradreg_verify.claims import (
     refusals,
 )
 from gradreg_verify.claims.claim import Check, Claim, classes, many_classes, no_function, on
-from gradreg_verify.subject.declaration import Declaration
 
 PER_EXAMPLE = tuple(row.name for row in PENALTIES.values() if row.of != "weights")
 
@@ -38,11 +37,7 @@ def of_law(
     law: Law, alias: str, sentence: str, formula: str, *more: Check, page: str = "spectreg"
 ) -> Claim:
     """The claim about the variance for probes of a law."""
-
-    def about(d: Declaration) -> bool:
-        return (d.kind, d.probe) == ("spectreg", law)
-
-    return Claim(f"{law}-variance", alias, sentence, formula, page, more, about)
+    return Claim(f"{law}-variance", alias, sentence, formula, page, more, on("spectreg", law=law))
 
 
 CLAIMS = (
