@@ -144,31 +144,41 @@ def run_all(
     results: list[Result] = []
     for claim in CLAIMS:
         start = perf_counter()
+        why_not = over or no_formula(claim, results)
         if target.declared is not None and not claim.about(target.declared.declaration):
             result = Result(claim, "NOT-APPLICABLE", "")
-        elif over:
-            result = Result(claim, "NOT-TESTED", over)
-        elif claim.id == "rounding-bounded" and (
-            wrong := [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
-        ):
-            result = Result(claim, "NOT-TESTED", f"no formula to compare with: see {wrong[0]}")
+        elif why_not:
+            result = Result(claim, "NOT-TESTED", why_not)
         else:
-            try:
-                if no_answer is not None:
-                    raise no_answer
-                result = run(claim, target, examples)
-            except Broken as broken:
-                result = Result(claim, "FAIL", printable(str(broken)))
-                over = f"see {claim.id}" if no_answer is not None else ""
-            except Hung as hung:
-                result = Result(claim, "NOT-TESTED", str(hung), hung=True)
-                over = f"see {claim.id}"
+            result = judged(claim, target, examples, no_answer)
+            over = f"see {claim.id}" if result.hung or no_answer is not None else ""
         if result.verdict == "FAIL" and claim.id in waivers:
             figure = f"{waivers[claim.id]} ({result.figure})"
             result = replace(result, verdict="WAIVED", figure=figure)
         results.append(replace(result, seconds=perf_counter() - start))
         progress(results[-1])
     return results
+
+
+def no_formula(claim: Claim, results: list[Result]) -> str:
+    """Why rounding cannot be bounded: a formula is wrong."""
+    wrong = [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
+    rounding = claim.id == "rounding-bounded"
+    return f"no formula to compare with: see {wrong[0]}" if rounding and wrong else ""
+
+
+def judged(
+    claim: Claim, target: Target, examples: list[Example], no_answer: Broken | Hung | None
+) -> Result:
+    """The verdict on one claim."""
+    try:
+        if no_answer is not None:
+            raise no_answer
+        return run(claim, target, examples)
+    except Broken as broken:
+        return Result(claim, "FAIL", printable(str(broken)))
+    except Hung as hung:
+        return Result(claim, "NOT-TESTED", str(hung), hung=True)
 
 
 def preflight(target: Target) -> Broken | Hung | None:
