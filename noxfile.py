@@ -61,7 +61,7 @@ def explore(session):
 def lint(session):
     """Style and strict types."""
     session.install(TORCH, *JAX, "ruff>=0.14", "mypy>=1.18")
-    session.install("-e", ".[experiments,verify]")
+    session.install("-e", ".[experiments]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -111,7 +111,7 @@ def recipes(session):
 def docs(session):
     """The documentation as HTML; a warning is an error."""
     session.install(TORCH, JAX[0], "-r", "docs/requirements.txt")
-    session.install("-e", ".[verify]")
+    session.install("-e", ".")
     session.run("sphinx-build", "-EW", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
@@ -138,7 +138,7 @@ def quickstart(session):
 def verify(session):
     """The kit on its catalogue, the torch backend (or `nox -s verify -- my.py:penalty …`)."""
     session.install(TORCH)
-    session.install("-e", ".[verify]")
+    session.install("-e", ".")
     session.run("gradreg", "verify", *(session.posargs or ["torch", "--self-test"]))
 
 

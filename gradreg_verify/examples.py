@@ -27,7 +27,9 @@ from gradreg_ref.networks import (
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Rng
 
-Draw = Callable[[tuple[int, ...]], Array]
+Shape = tuple[int, ...]
+Draw = Callable[[Shape], Array]
+Labels = Callable[[int, int], Array]
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,12 @@ def residual(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]:
 
 
 def convolutional(
-    draw: Draw, activation: str, pool: type[AvgPool2d] | type[MaxPool2d], c: int, m: int
+    draw: Draw, activation: str, pool: type[AvgPool2d] | type[MaxPool2d], x: Shape, m: int
 ) -> tuple[Layer, ...]:
-    """Convolution 3×3 with padding, activation, 2×2 pool, linear; for inputs (n, c, 4, 4)."""
+    """Convolution 3×3 with padding, activation, 2×2 pool, linear; for inputs x (c, h, w)."""
+    c, height, width = x
     conv = Conv2d(draw((1, c, 3, 3)), draw((1,)), stride=1, padding=1)
-    head = Linear(draw((m, 4)), draw((m,)))
+    head = Linear(draw((m, (height // 2) * (width // 2))), draw((m,)))
     return (conv, Activation(activation), pool(2, 2), Flatten(), head)
 
 
@@ -116,7 +119,7 @@ def normalised(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]
 
 def example(
     draw: Draw,
-    labels: Callable[[int, int], Array],
+    labels: Labels,
     layers: tuple[Layer, ...],
     x: Array,
     exact: bool,
@@ -147,11 +150,7 @@ def bundled(seed: int = 0) -> Iterator[Example]:
     implementation could have in mind.
     """
     rng = np.random.default_rng(seed)
-    dyadic, smooth = quarters(rng), rng.standard_normal
-
-    def labels(n: int, m: int) -> Array:
-        return rng.integers(0, m, n)
-
+    dyadic, smooth, labels = quarters(rng), rng.standard_normal, classes(rng)
     for draw, names, exact in (
         (dyadic, ("relu", "square"), True),
         (smooth, ("tanh", "gelu", "silu", "softplus"), False),
@@ -165,7 +164,7 @@ def bundled(seed: int = 0) -> Iterator[Example]:
             yield example(draw, labels, dense(draw, name, 4, 3, m), draw((n, 4)), exact)
         yield example(draw, labels, residual(draw, names[0], 3, 4), draw((2, 3)), exact)
         for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
-            layers = convolutional(draw, names[0], pool, c, m)
+            layers = convolutional(draw, names[0], pool, (c, 4, 4), m)
             yield example(draw, labels, layers, draw((n, c, 4, 4)), exact)
     # Logits in the thousands: a softmax that overflows, clips or clamps gives itself away.
     steep = (Linear(2000 * smooth((3, 2)), np.zeros(3)),)
@@ -177,11 +176,7 @@ def bundled(seed: int = 0) -> Iterator[Example]:
 def unusual() -> Iterator[Example]:
     """A batch larger than chunks, in which rows repeat; and many logits of inputs of rank 3."""
     rng = np.random.default_rng(13)
-    draw = rng.standard_normal
-
-    def labels(n: int, m: int) -> Array:
-        return rng.integers(0, m, n)
-
+    draw, labels = rng.standard_normal, classes(rng)
     x = draw((67, 2))[np.arange(67) % 60]
     yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
     layers = (Flatten(), *dense(draw, "tanh", 6, 2, 12))
@@ -191,6 +186,11 @@ def unusual() -> Iterator[Example]:
 def quarters(rng: Rng) -> Draw:
     """Dyadic entries: k/4 with |k| <= 8."""
     return lambda shape: rng.integers(-8, 9, shape) / 4
+
+
+def classes(rng: Rng) -> Labels:
+    """n labels of m classes."""
+    return lambda n, m: rng.integers(0, m, n)
 
 
 class Variant(NamedTuple):

@@ -52,11 +52,7 @@ def read_json(
         The file cannot be read, is no JSON, has a key twice, or holds something else. The sentence
         names the file.
     """
-
-    def number(text: str) -> float:
-        if finite and not math.isfinite(float(text)):
-            raise ValueError(f"{text}, which is no finite number")
-        return float(text)
+    number = finite_number if finite else float
 
     def parse(text: str) -> Any:
         return json.loads(
@@ -69,14 +65,17 @@ def read_json(
 def read_toml(path: Path, what: str, *, remedy: str = "") -> dict[str, Any]:
     """The table of a TOML file; refused as by `read_json`."""
 
-    def number(text: str) -> float:
-        if not math.isfinite(float(text)):
-            raise ValueError(f"{text}, which is no finite number")
-        return float(text)
+    def parse(text: str) -> dict[str, Any]:
+        return shallow(tomllib.loads(text, parse_float=finite_number))
 
-    return read(
-        path, MOST_TOML, what, lambda text: shallow(tomllib.loads(text, parse_float=number)), remedy
-    )
+    return read(path, MOST_TOML, what, parse, remedy)
+
+
+def finite_number(text: str) -> float:
+    """A number of a file, unless it is NaN or beyond all bounds."""
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text}, which is no finite number")
+    return float(text)
 
 
 def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str = "") -> T:

@@ -15,11 +15,12 @@ from typing import Any
 
 from gradreg_verify.claims.ledger import CLAIMS
 from gradreg_verify.frameworks.registry import BackendUnavailable
-from gradreg_verify.outcomes import Hung, printable
+from gradreg_verify.outcomes import Hung
 from gradreg_verify.report.report import Report, Result, Verdict
 from gradreg_verify.run import verify
 from gradreg_verify.subject import watch
 from gradreg_verify.subject.locate import locate
+from gradreg_verify.text import printable
 
 SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 PATIENCE = 20  # time limits without a verdict, after which the process is ended

@@ -1,5 +1,7 @@
 """What a check can end with besides a figure."""
 
+from gradreg_verify.text import printable
+
 
 class Broken(AssertionError):
     """A claim does not hold: what was obtained and what was expected."""
@@ -32,13 +34,6 @@ def raised(error: BaseException) -> str:
     except Exception:  # its __str__ is the function's too
         text = "(it has no text: its __str__ raises)"
     return f"{type(error).__name__}: {printable(text)}"
-
-
-def printable(text: str) -> str:
-    """A text that every terminal, file and report takes: control characters escaped."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def largest(errors: list[float]) -> float:

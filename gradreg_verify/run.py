@@ -6,19 +6,21 @@ from time import perf_counter
 from typing import Any
 
 from gradreg_ref import checks
+from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.comparison import LIMIT, Target
 from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
-from gradreg_verify.claims.ledger import BY_ID, CLAIMS, Claim, claim_of
-from gradreg_verify.diagnosis.diagnose import Diagnosis, diagnose
+from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
+from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.frameworks.registry import Backend
-from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, printable, raised
+from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, raised
 from gradreg_verify.report.provenance import provenance
 from gradreg_verify.report.report import Report, Result
 from gradreg_verify.subject.handover import TIERS
 from gradreg_verify.subject.suited import suited
 from gradreg_verify.subject.target import target_of
+from gradreg_verify.text import printable
 
 Progress = Callable[[Result], None]
 
@@ -93,22 +95,11 @@ def verify(
         dtypes=target.dtypes,
         seed=seed,
         results=results,
-        diagnosis=diagnosed(target, broken[0].claim) if ask else None,
+        diagnosis=diagnose(target, broken[0].claim) if ask else None,
         provenance=provenance(target),
         alpha=ALPHA,
         evidence=evidence_of(target, examples, results) if answered else None,
     )
-
-
-def diagnosed(target: Target, claim: Claim) -> Diagnosis:
-    """The diagnosis, or why there is none: the verdicts stand."""
-    try:
-        return diagnose(target, claim)
-    except Hung as hung:
-        why = str(hung)
-    except Exception as error:  # a function with a state, which Hypothesis calls flaky
-        why = f"the search for a small network ended with {raised(error)}"
-    return Diagnosis(claim.id, f"What it computes instead was not found: {why}.", None)
 
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
@@ -153,31 +144,41 @@ def run_all(
     results: list[Result] = []
     for claim in CLAIMS:
         start = perf_counter()
+        why_not = over or no_formula(claim, results)
         if target.declared is not None and not claim.about(target.declared.declaration):
             result = Result(claim, "NOT-APPLICABLE", "")
-        elif over:
-            result = Result(claim, "NOT-TESTED", over)
-        elif claim.id == "rounding-bounded" and (
-            wrong := [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
-        ):
-            result = Result(claim, "NOT-TESTED", f"no formula to compare with: see {wrong[0]}")
+        elif why_not:
+            result = Result(claim, "NOT-TESTED", why_not)
         else:
-            try:
-                if no_answer is not None:
-                    raise no_answer
-                result = run(claim, target, examples)
-            except Broken as broken:
-                result = Result(claim, "FAIL", printable(str(broken)))
-                over = f"see {claim.id}" if no_answer is not None else ""
-            except Hung as hung:
-                result = Result(claim, "NOT-TESTED", str(hung), hung=True)
-                over = f"see {claim.id}"
+            result = judged(claim, target, examples, no_answer)
+            over = f"see {claim.id}" if result.hung or no_answer is not None else ""
         if result.verdict == "FAIL" and claim.id in waivers:
             figure = f"{waivers[claim.id]} ({result.figure})"
             result = replace(result, verdict="WAIVED", figure=figure)
         results.append(replace(result, seconds=perf_counter() - start))
         progress(results[-1])
     return results
+
+
+def no_formula(claim: Claim, results: list[Result]) -> str:
+    """Why rounding cannot be bounded: a formula is wrong."""
+    wrong = [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
+    rounding = claim.id == "rounding-bounded"
+    return f"no formula to compare with: see {wrong[0]}" if rounding and wrong else ""
+
+
+def judged(
+    claim: Claim, target: Target, examples: list[Example], no_answer: Broken | Hung | None
+) -> Result:
+    """The verdict on one claim."""
+    try:
+        if no_answer is not None:
+            raise no_answer
+        return run(claim, target, examples)
+    except Broken as broken:
+        return Result(claim, "FAIL", printable(str(broken)))
+    except Hung as hung:
+        return Result(claim, "NOT-TESTED", str(hung), hung=True)
 
 
 def preflight(target: Target) -> Broken | Hung | None:

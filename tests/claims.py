@@ -7,11 +7,11 @@ draws and on the awkward ones below. `gradreg_verify` runs the same checks on bu
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
+from strategies import example as examples
+from strategies import familiar
 
 from gradreg_ref.networks import Activation, Linear, Network
 from gradreg_verify import BY_ID, Example
-from gradreg_verify.strategies import example as examples
-from gradreg_verify.strategies import familiar
 
 COMPILED = ("jax",)  # a new shape costs a compilation
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from gradreg_ref.contraction import contract, reduce
-from gradreg_ref.losses import softmax, softmax_jacobian
+from gradreg_ref.contraction import reduce
 from gradreg_ref.penalties import PENALTIES
 from gradreg_verify import BY_ID, CLAIMS, Broken, Target, bundled, verify
 from gradreg_verify.frameworks.loopback import LoopbackBackend
-from gradreg_verify.mistakes.catalogue import WRONG, frobenius, guarded, per_example, with_R, with_S
+from gradreg_verify.mistakes.catalogue import VECTOR, WRONG, instead
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
 
 EXAMPLES = list(bundled())
@@ -49,7 +48,9 @@ def test_variance_claims_see_a_wrong_scale(claim):
         check_on_all_examples(claim, wrong.backend())
 
 
-@pytest.mark.parametrize("name", ["onehot: label 0 for all", "jacreg: the last class is dropped"])
+@pytest.mark.parametrize(
+    "name", ["onehot: label 0 for all", "jacreg: ‖∂p/∂x without its last class‖²"]
+)
 def test_permutations_see_an_asymmetry(name):
     wrong = next(w for w in WRONG if str(w) == name)
     with pytest.raises(Broken, match="permuted classes"):
@@ -63,18 +64,18 @@ def test_refusals_see_an_implementation_that_accepts_anything():
 
 
 RIGHT = {
-    "frobreg": frobenius(lambda c: contract(c.J, np.eye(c.z.shape[1])[None].repeat(len(c.z), 0))),
-    "spectreg": per_example(lambda c, R: contract(c.J, R)),
-    "doubleback": with_R(lambda c, y: softmax(c.z) - y),
-    "jacreg": with_S(lambda c: softmax_jacobian(c.z)),
-    "onehot": guarded("onehot", lambda c: contract(c.J, np.eye(c.z.shape[1])[c.y][:, :, None])),
+    "frobreg": "J",
+    "spectreg": "Jᵀr",
+    "doubleback": "Jᵀ(p − y)",
+    "jacreg": "∂p/∂x",
+    "onehot": "Jᵀe_y",
 }
 
 
 @pytest.mark.parametrize("penalty", RIGHT)
-def test_the_catalogue_s_own_frames_are_right_with_the_right_formula(penalty):
-    """Otherwise an entry would be flagged for its frame, not for its mistake."""
-    report = verify(LoopbackBackend({penalty: RIGHT[penalty]}))
+def test_the_catalogue_s_own_frame_is_right_with_the_right_vector(penalty):
+    """Otherwise an entry would be flagged for the frame, not for its mistake."""
+    report = verify(LoopbackBackend({penalty: instead(penalty, VECTOR[RIGHT[penalty]])}))
     assert report.ok, [str(r) for r in report.results if r.verdict != "PASS"]
 
 

@@ -5,11 +5,11 @@ import pytest
 from claims import holds
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import example as examples
 
 from gradreg_ref import doubleback, spectreg
 from gradreg_ref.losses import LOSSES, cross_entropy, softmax
 from gradreg_verify.claims.comparison import same
-from gradreg_verify.strategies import example as examples
 
 test_claims = holds("doubleback-formula")
 

@@ -19,8 +19,7 @@ HOUSE = {
     "gradreg_jax": ("backends", {"jax", "numpy"}),
     "gradreg_verify": (
         ".",
-        {"gradreg_ref", "gradreg_torch", "gradreg_jax", "numpy", "scipy", "hypothesis"}
-        | {"torch", "jax"},
+        {"gradreg_ref", "gradreg_torch", "gradreg_jax", "numpy", "scipy"} | {"torch", "jax"},
     ),
     "gradreg_experiments": (
         "experiments",

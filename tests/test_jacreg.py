@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from claims import holds
 from hypothesis import assume, given
+from strategies import example as examples
 
 from gradreg_ref import frobreg, jacreg
 from gradreg_ref.losses import softmax
 from gradreg_verify.claims.comparison import same
-from gradreg_verify.strategies import example as examples
 
 test_claims = holds("jacreg-formula")
 

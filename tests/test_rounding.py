@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
+from strategies import example as examples
 
 from gradreg_ref import doubleback, frobreg, jacreg
 from gradreg_ref.complex_step import gradient
@@ -35,7 +36,6 @@ from gradreg_verify.rounding import (
     value_bound,
 )
 from gradreg_verify.rounding.bounds import evaluated
-from gradreg_verify.strategies import example as examples
 
 U = UNIT_ROUNDOFF["float32"]
 FORMATS = sorted(set(UNIT_ROUNDOFF) - {"float64"})

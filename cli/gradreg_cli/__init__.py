@@ -15,6 +15,8 @@ from gradreg_cli.parser import Parser
 from gradreg_cli.terminal import accept_every_letter, say
 from gradreg_ref import __version__, checks
 
+__all__ = ["main"]
+
 GROUP = "gradreg.commands"
 ABOUT = "Penalties on input gradients: train with them, check your own, reproduce the paper."
 START = """where to start:

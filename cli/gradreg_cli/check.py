@@ -24,7 +24,6 @@ def add_to(commands: Any) -> None:
         description="Check a penalty on a torch model with random inputs and labels: its gradient "
         "against differences of its value, which examples see each other, what a step costs.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
         "model", help="file.py:name or package.module:name of a module, or of what builds one"

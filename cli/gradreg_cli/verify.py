@@ -5,7 +5,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ from gradreg_cli.terminal import columns, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law, Loss, Reduction, Side
-from gradreg_verify import Report, Result, verify
+from gradreg_verify import Declaration, Report, Result, verify
 from gradreg_verify.frameworks.registry import choose, names
 from gradreg_verify.isolation import verify_isolated
 from gradreg_verify.mistakes.self_test import Trial, score, self_test
@@ -76,19 +76,7 @@ def add_to(commands: Any) -> None:
 
 
 DEFAULTS = {"framework": "torch", "device": "cpu", "profile": "ci", "time_limit": 10.0}
-DECLARED = (
-    "probe",
-    "num_probes",
-    "shared_probe",
-    "side",
-    "scale",
-    "reduction",
-    "loss",
-    "arguments",
-    "outputs",
-    "square",
-    "input",
-)
+DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
 
 
 def shape(text: str) -> tuple[int, ...]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from gradreg_ref.penalties import PENALTIES
-from gradreg_ref.typing import Array, Law
+from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import Target, arguments, same
 from gradreg_verify.claims.draws import ALPHA
+from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
@@ -24,11 +24,7 @@ def functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
         raise NotAsked("this backend shows no functions")
     if not target.every_way(e):
         raise NotHere("a backend's functions are called on some networks")
-    for one in known:
-        d = one.declaration
-        softmax = PENALTIES[d.kind].needs_classes({"loss": d.loss})
-        if not (softmax and m == 1) and not (d.probe is not None and m <= d.num_probes):
-            yield one
+    yield from (one for one in known if one.declaration.can_have(m))
 
 
 def repeatable(target: Target, e: Example) -> float:
@@ -98,11 +94,6 @@ def calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Arra
     y = np.zeros(n, int)
     pair = one.harness.two_gradients(network, x, y, Supply(seed), device=one.device)
     return [readout.second_moments(gradient, n, m) for gradient in pair]
-
-
-def chance_of_the_same(law: Law, m: int) -> float:
-    """That two independent probes are alike up to their sign; for several probes at most that."""
-    return {"rademacher": 2.0 ** (1 - m), "onehot": 1 / m}.get(law, 0.0)
 
 
 def no_more(what: str, a: Array, b: Array, chance: float) -> None:

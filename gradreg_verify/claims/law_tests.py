@@ -53,12 +53,17 @@ def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
         check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), what)
         return
     if q == 2:  # the same up to sign, or the same class
-        chance = 2.0 ** (1 - m) if probe == "rademacher" else 1 / m
+        chance = chance_of_the_same(probe, m)
         alike = int((np.linalg.eigvalsh(gram)[:, 0] < 1e-9).sum())
         yield f"{what}, in {alike} of {n} examples", stats.binomtest(alike, n, chance).pvalue
         return
     overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
     yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
+
+
+def chance_of_the_same(probe: Law, m: int) -> float:
+    """That two independent probes are alike up to their sign; for several probes at most that."""
+    return {"rademacher": 2.0 ** (1 - m), "onehot": 1 / m}.get(probe, 0.0)
 
 
 def exact_structure(r: Array, probe: Law, batch: int) -> None:
@@ -146,7 +151,7 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
     dot = np.einsum("tbk,tbk->tb", R[1:], R[:-1]) ** 2
     norms = (R * R).sum(axis=2)
     alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
-    chance = {"rademacher": 2.0 ** (1 - m), "onehot": 1 / m}.get(probe, 0.0)
+    chance = chance_of_the_same(probe, m)
     yield f"{name}: the same in every call", least(stats.binom.sf(alike - 1, calls - 1, chance))
     if probe == "rademacher":
         agreeing = [(R[:, :, i] * R[:, :, j] > 0).sum(axis=0) for i, j in combinations(range(m), 2)]

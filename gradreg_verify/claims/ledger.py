@@ -3,8 +3,7 @@
 docs/claims.md says the same in prose and proves them; a test holds the two lists together.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import copyreg
 from typing import Any
 
 from gradreg_ref import checks
@@ -20,104 +19,26 @@ from gradreg_verify.claims import (
     precision,
     refusals,
 )
-from gradreg_verify.claims.comparison import Target
-from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import NotTestable
-from gradreg_verify.subject.declaration import Declaration
-
-Check = Callable[[Target, Example], float]
-
-
-def always(e: Example) -> bool:
-    """Applies to every example."""
-    del e
-    return True
-
-
-def classes(e: Example) -> bool:
-    """Needs a softmax over more than one class."""
-    return e.probes.shape[1] > 1
-
-
-def many_classes(e: Example) -> bool:
-    """Needs room for more than one probe below m."""
-    return e.probes.shape[1] > 2
-
-
-def every_kind(d: Declaration) -> bool:
-    """Is about every penalty."""
-    del d
-    return True
-
-
-def no_function(d: Declaration) -> bool:
-    """Is about backends only: a function is declared with its side, and has its own way."""
-    del d
-    return False
-
-
-def on(*kinds: str) -> Callable[[Declaration], bool]:
-    """Is about penalties of these kinds."""
-    return lambda d: d.kind in kinds
-
-
-def with_law(law: Law) -> Callable[[Declaration], bool]:
-    """Is about SpectReg with probes of that law."""
-    return lambda d: (d.kind, d.probe) == ("spectreg", law)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence that can be false.
-
-    Parameters
-    ----------
-    id : str
-        The claim's name in docs, tests and reports.
-    alias : str
-        Its number in proofs and in reports of earlier versions.
-    sentence, formula : str
-        What is claimed, in words and in signs.
-    page : str
-        Of the documentation, where it is proved.
-    checks : tuple of callables
-        (target, example) ↦ largest relative error; they raise `Broken`, or `NotTestable`.
-    about : callable
-        Whether it says something about a declared penalty. Of a backend it always does.
-    applies : callable
-        Whether an example can show it.
-    """
-
-    id: str
-    alias: str
-    sentence: str
-    formula: str
-    page: str
-    checks: tuple[Check, ...]
-    about: Callable[[Declaration], bool] = every_kind
-    applies: Callable[[Example], bool] = always
-
-    @property
-    def states_formula(self) -> bool:
-        """Whether it says what a penalty computes."""
-        return self.id.endswith("-formula") or self.id == "spectreg-quadratic-form"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """By its id, as its checks are functions: reports travel between processes."""
-        return claim_of, (self.id,)
-
-    def check(self, target: Target, e: Example) -> float:
-        """All checks at one example; those that cannot be made are left out."""
-        errors = [0.0]
-        for check in self.checks:
-            try:
-                errors.append(check(target, e))
-            except NotTestable:
-                continue
-        return max(errors)
-
+from gradreg_verify.claims.claim import Check, Claim, classes, many_classes, no_function, on
 
 PER_EXAMPLE = tuple(row.name for row in PENALTIES.values() if row.of != "weights")
+
+
+def states(
+    kind: str, alias: str, sentence: str, formula: str, *more: Check, **applies: Any
+) -> Claim:
+    """The claim that a penalty is its formula."""
+    name = f"{kind.replace('_', '-')}-formula"
+    all_checks = (formulas.formula_of(kind), *more)
+    return Claim(name, alias, sentence, formula, kind, all_checks, on(kind), **applies)
+
+
+def of_law(
+    law: Law, alias: str, sentence: str, formula: str, *more: Check, page: str = "spectreg"
+) -> Claim:
+    """The claim about the variance for probes of a law."""
+    return Claim(f"{law}-variance", alias, sentence, formula, page, more, on("spectreg", law=law))
+
 
 CLAIMS = (
     Claim(
@@ -129,15 +50,7 @@ CLAIMS = (
         (laws.every_shape, laws.each_alone, laws.sum_and_mean),
         on(*PER_EXAMPLE),
     ),
-    Claim(
-        "frobreg-formula",
-        "S2",
-        "FrobReg is ‖J‖²_F",
-        "‖J‖²_F = Σ_k ‖Jᵀe_k‖²",
-        "frobreg",
-        (formulas.formula_of("frobreg"), formulas.unit_probes),
-        on("frobreg"),
-    ),
+    states("frobreg", "S2", "FrobReg is ‖J‖²_F", "‖J‖²_F = Σ_k ‖Jᵀe_k‖²", formulas.unit_probes),
     Claim(
         "spectreg-quadratic-form",
         "S3",
@@ -156,41 +69,35 @@ CLAIMS = (
         (estimators.unbiased,),
         on("spectreg"),
     ),
-    Claim(
-        "gaussian-variance",
+    of_law(
+        "gaussian",
         "S5",
         "variance for gaussian probes",
         "Var = 2‖A‖²_F",
-        "spectreg",
-        (estimators.gaussian, estimators.gaussian_batch),
-        with_law("gaussian"),
+        estimators.gaussian,
+        estimators.gaussian_batch,
     ),
-    Claim(
-        "rademacher-variance",
+    of_law(
+        "rademacher",
         "S6",
         "variance for signs",
         "Var = 2(‖A‖²_F − Σ_k A_kk²)",
-        "spectreg",
-        (estimators.rademacher,),
-        with_law("rademacher"),
+        estimators.rademacher,
     ),
-    Claim(
-        "sphere-variance",
+    of_law(
+        "sphere",
         "S7",
         "variance on the sphere",
         "Var = 2m/(m+2) · (‖A‖²_F − (tr A)²/m)",
-        "spectreg",
-        (estimators.sphere,),
-        with_law("sphere"),
+        estimators.sphere,
     ),
-    Claim(
-        "frames-variance",
+    of_law(
+        "frames",
         "S24",
         "probes orthogonal across the batch: like examples cancel each other's noise",
         "Var Σ_k f_k = 2m²/((m+2)(m−1)) · Σ_k ‖Â_k − mean Â‖²",
-        "frames",
-        (estimators.frames_cancel,),
-        with_law("frames"),
+        estimators.frames_cancel,
+        page="frames",
     ),
     Claim(
         "probes-averaged",
@@ -224,28 +131,21 @@ CLAIMS = (
             formulas.unusual_shapes,
         ),
     ),
-    Claim(
-        "doubleback-formula",
+    states(
+        "doubleback",
         "S11",
         "DoubleBack is ‖Jᵀ(p − y)‖², p not detached",
         "‖Jᵀ(p − y)‖²",
-        "doubleback",
-        (
-            formulas.formula_of("doubleback"),
-            formulas.class_probabilities,
-            formulas.all_classes,
-        ),
-        on("doubleback"),
+        formulas.class_probabilities,
+        formulas.all_classes,
     ),
-    Claim(
-        "jacreg-formula",
+    states(
+        "jacreg",
         "S12",
         "JacReg is ‖SJ‖²_F, p not detached",
         "‖SJ‖²_F, S = diag p − ppᵀ",
-        "jacreg",
-        (formulas.formula_of("jacreg"), formulas.quarter),
-        on("jacreg"),
-        classes,
+        formulas.quarter,
+        applies=classes,
     ),
     Claim(
         "metamorphic-laws",
@@ -271,33 +171,19 @@ CLAIMS = (
         "notation",
         (precision.precision,),
     ),
-    Claim(
-        "contract-formula",
+    states(
+        "contract",
         "S23",
         "Contract is ‖JᵀR‖²_F for the R given, never detached",
         "Σ_iq (Σ_k J_ki R_kq)²",
-        "contract",
-        (formulas.formula_of("contract"),),
-        on("contract"),
     ),
-    Claim(
-        "onehot-formula",
-        "S16",
-        "Onehot is ‖Jᵀe_y‖²",
-        "‖Jᵀe_y‖²",
-        "onehot",
-        (formulas.formula_of("onehot"),),
-        on("onehot"),
-    ),
-    Claim(
-        "confidence-penalty-formula",
+    states("onehot", "S16", "Onehot is ‖Jᵀe_y‖²", "‖Jᵀe_y‖²"),
+    states(
+        "confidence_penalty",
         "S17",
         "the confidence penalty is Σ p log p",
         "Σ_k p_k log p_k",
-        "confidence_penalty",
-        (formulas.formula_of("confidence_penalty"),),
-        on("confidence_penalty"),
-        classes,
+        applies=classes,
     ),
     Claim(
         "weight-decay-formula",
@@ -358,3 +244,7 @@ def claim_of(name: str) -> Claim:
     if name in _BY_ALIAS:
         return _BY_ALIAS[name]
     return BY_ID[checks.choice("a claim", name, BY_ID)]
+
+
+# Reports travel between processes, and checks do not: a claim goes by its id.
+copyreg.pickle(Claim, lambda claim: (claim_of, (claim.id,)))

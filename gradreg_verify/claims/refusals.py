@@ -1,6 +1,5 @@
 """Bad input gets an error, never a number."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest, raised
 from gradreg_verify.subject.declared import DeclaredPenalty
 
-Attempt = Callable[[Target, Example], Any]
+Attempt = tuple[str, Example, dict[str, Any]]  # penalty, where, options
 UNDER_JIT = "; under jit nothing can be raised: give NaN for labels outside [0, m), by jnp.where"
 
 
@@ -27,38 +26,31 @@ def attempts(e: Example) -> dict[str, Attempt]:
     """What a backend must refuse, by what is wrong with it."""
     n, m, _ = e.probes.shape
     ones = np.ones((n, m, 1))
+    flat = replace(e, targets=e.targets[:, 0])
     tries: dict[str, Attempt] = {
-        "NaN in x": lambda t, e: t.value("frobreg", replace(e, x=with_first(e.x, np.nan))),
-        "infinity in x": lambda t, e: t.value("frobreg", replace(e, x=with_first(e.x, np.inf))),
-        "integer x": lambda t, e: t.value("frobreg", replace(e, x=np.ones(e.x.shape, int))),
-        "an empty batch": lambda t, e: t.value("frobreg", e.rows(slice(0, 0))),
-        "an unknown reduction": lambda t, e: t.value("frobreg", e, reduction="average"),
-        "an unknown law": lambda t, e: t.value("spectreg", e, probe="uniform", seed=0),
-        "no randomness": lambda t, e: t.value("spectreg", e),
-        "num_probes = 0": lambda t, e: t.value("spectreg", e, num_probes=0, seed=0),
-        "num_probes = m": lambda t, e: t.value("spectreg", e, num_probes=m, seed=0),
-        "probes of m + 1 logits": lambda t, e: t.value(
-            "spectreg", e, probes=np.ones((n, m + 1, 1))
-        ),
-        "probes of n + 1 examples": lambda t, e: t.value(
-            "spectreg", e, probes=np.ones((n + 1, m, 1))
-        ),
-        "probes without their last axis": lambda t, e: t.value("spectreg", e, probes=ones[:, :, 0]),
-        "integer probes": lambda t, e: t.value("spectreg", e, probes=ones.astype(int)),
-        "label m": lambda t, e: t.value("onehot", replace(e, y=np.full(n, m))),
-        "label -1": lambda t, e: t.value("onehot", replace(e, y=np.full(n, -1))),
-        "float labels": lambda t, e: t.value("onehot", replace(e, y=e.y.astype(float))),
-        "labels of shape (n, 1)": lambda t, e: t.value("onehot", replace(e, y=e.y[:, None])),
-        "an unknown loss": lambda t, e: t.value("doubleback", e, loss="hinge"),
-        "targets of shape (n,)": lambda t, e: t.value(
-            "doubleback", replace(e, targets=e.targets[:, 0]), loss="mean_squared_error"
-        ),
+        "NaN in x": ("frobreg", replace(e, x=with_first(e.x, np.nan)), {}),
+        "infinity in x": ("frobreg", replace(e, x=with_first(e.x, np.inf)), {}),
+        "integer x": ("frobreg", replace(e, x=np.ones(e.x.shape, int)), {}),
+        "an empty batch": ("frobreg", e.rows(slice(0, 0)), {}),
+        "an unknown reduction": ("frobreg", e, {"reduction": "average"}),
+        "an unknown law": ("spectreg", e, {"probe": "uniform", "seed": 0}),
+        "no randomness": ("spectreg", e, {}),
+        "num_probes = 0": ("spectreg", e, {"num_probes": 0, "seed": 0}),
+        "num_probes = m": ("spectreg", e, {"num_probes": m, "seed": 0}),
+        "probes of m + 1 logits": ("spectreg", e, {"probes": np.ones((n, m + 1, 1))}),
+        "probes of n + 1 examples": ("spectreg", e, {"probes": np.ones((n + 1, m, 1))}),
+        "probes without their last axis": ("spectreg", e, {"probes": ones[:, :, 0]}),
+        "integer probes": ("spectreg", e, {"probes": ones.astype(int)}),
+        "label m": ("onehot", replace(e, y=np.full(n, m)), {}),
+        "label -1": ("onehot", replace(e, y=np.full(n, -1)), {}),
+        "float labels": ("onehot", replace(e, y=e.y.astype(float)), {}),
+        "labels of shape (n, 1)": ("onehot", replace(e, y=e.y[:, None]), {}),
+        "an unknown loss": ("doubleback", e, {"loss": "hinge"}),
+        "targets of shape (n,)": ("doubleback", flat, {"loss": "mean_squared_error"}),
     }
     if m == 1:
-        tries |= {
-            "cross-entropy of one logit": lambda t, e: t.value("doubleback", e),
-            "softmax of one logit": lambda t, e: t.value("jacreg", e),
-        }
+        tries["cross-entropy of one logit"] = ("doubleback", e, {})
+        tries["softmax of one logit"] = ("jacreg", e, {})
     return tries
 
 
@@ -68,9 +60,9 @@ def sentences(target: Target, e: Example) -> float:
         raise NotTestable("other bad inputs: a function need not refuse them")
     if not target.every_way(e) and e.probes.shape[1] > 1:
         raise NotHere("a backend's refusals show on some networks")
-    for what, attempt in attempts(e).items():
+    for what, (penalty, there, options) in attempts(e).items():
         try:
-            got = attempt(target, e)
+            got = target.value(penalty, there, **options)
         except (ValueError, TypeError) as error:
             if "expected" not in raised(error):
                 raise Broken(
@@ -84,9 +76,8 @@ def sentences(target: Target, e: Example) -> float:
 def labels_out_of_range(target: Target, e: Example) -> float:
     """A function may raise for label m, or give NaN, but no number."""
     d, (n, m, _) = function_of(target).declaration, e.probes.shape
-    softmax = PENALTIES[d.kind].needs_classes({"loss": d.loss})
     labelled = PENALTIES[d.kind].labels and d.loss == "cross_entropy"
-    if not labelled or (m == 1 and softmax):
+    if not labelled or (m == 1 and d.softmax):
         raise NotAsked("it has no labels")
     try:
         got = target.value(d.kind, replace(e, y=np.full(n, m)), reduction=d.reduction)

@@ -7,7 +7,8 @@ import numpy as np
 
 from gradreg_ref.penalties import PENALTIES, evaluate
 from gradreg_ref.typing import Array, Reduction
-from gradreg_verify.diagnosis.observe import Observed, declared_value, near
+from gradreg_verify.diagnosis.expected import declared_value, near
+from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.diagnosis.variants import VECTORS
 from gradreg_verify.subject.declaration import Declaration
 

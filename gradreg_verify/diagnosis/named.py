@@ -12,9 +12,10 @@ from gradreg_ref.networks import Network
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import direction_for
+from gradreg_verify.diagnosis.expected import near
 from gradreg_verify.diagnosis.factors import Factor, fit, in_words, scale
 from gradreg_verify.diagnosis.forms import NUMBERS, OTHERS, Form, Other, square
-from gradreg_verify.diagnosis.observe import Observed, Seen, near
+from gradreg_verify.diagnosis.observe import Observed, Seen
 from gradreg_verify.diagnosis.variants import VECTORS, Known
 from gradreg_verify.diagnosis.words import about_the_gradient
 

@@ -7,18 +7,16 @@ from time import perf_counter
 
 import numpy as np
 
-from gradreg_ref.complex_step import directional_derivative
-from gradreg_ref.networks import Linear, Network
-from gradreg_ref.penalties import PENALTIES, Case, evaluate
+from gradreg_ref.networks import Linear
+from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
-from gradreg_verify.claims.comparison import FLOOR, LIMIT, arguments, direction_for
+from gradreg_verify.claims.comparison import FLOOR, arguments, direction_for
 from gradreg_verify.diagnosis.factors import Sizes
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, Hung, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
-from gradreg_verify.subject.interception import realise
 from gradreg_verify.subject.suited import suited
 
 SEED = 3
@@ -167,14 +165,13 @@ def observations(
 
 def places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
     """The bundled examples, whether they are telling, and three with a scaled last layer."""
-    softmax, scaled = PENALTIES[d.kind].needs_classes({"loss": d.loss}), 0
+    scaled = 0
     for e in suited(d):
-        m = e.probes.shape[1]
-        if (softmax and m == 1) or (d.probe is not None and m <= d.num_probes):
+        if not d.can_have(e.probes.shape[1]):
             continue
         smooth = not e.exact and np.abs(e.z).max() <= 50
         yield e, smooth, 1.0
-        if smooth and not softmax and scaled < 3:
+        if smooth and not d.softmax and scaled < 3:
             scaled += 1
             yield from ((scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
 
@@ -248,32 +245,3 @@ def drawn(o: Observed) -> Array | None:
     if kinds == {"integer"} and d.probe == "rademacher":
         r = 2 * r - 1
     return np.broadcast_to(r, (n, m, len(draws)))
-
-
-def declared_value(o: Observed, d: Declaration, network: Network) -> Array:
-    """What the function is declared to return at these probes, for a network like that of `o`."""
-    options = dict(d.loss_option)
-    if d.probe is not None and o.probes is not None:
-        options["probes"] = realise(d.probe, o.probes)
-    if d.side == "input":
-        options["side"] = "input"
-    reduction = "sum" if d.reduction == "none" else d.reduction
-    value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options)
-    return d.scale * np.asarray(value)
-
-
-def declared_slope(o: Observed, d: Declaration) -> float:
-    """The slope of what is declared."""
-    return float(
-        directional_derivative(lambda n: declared_value(o, d, n), o.e.network, direction_for(o.e))
-    )
-
-
-def known(o: Observed, d: Declaration) -> bool:
-    """Whether what is declared can be evaluated: its probes are known, or it has none."""
-    return d.probe is None or o.probes is not None
-
-
-def near(got: float, expected: float, size: float = 0.0) -> bool:
-    """Equal as far as the claims ask."""
-    return abs(got - expected) <= LIMIT * max(abs(expected), size, FLOOR)

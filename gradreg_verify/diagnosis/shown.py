@@ -3,28 +3,21 @@
 from typing import NamedTuple
 
 from gradreg_ref.typing import Array
-from gradreg_verify.claims.comparison import Target
-from gradreg_verify.claims.ledger import Claim
-from gradreg_verify.diagnosis.observe import (
-    SEED,
-    declared_slope,
-    declared_value,
-    known,
-    near,
-    observe,
-    value_at,
-)
+from gradreg_verify.claims.claim import Claim
+from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
+from gradreg_verify.diagnosis.observe import SEED, observe, value_at
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declared import DeclaredPenalty
 
 AS_RETURNED = ("repeatable",)  # claims that compare what the function returned, scale included
 
 
-def in_words(target: Target, claim: Claim, own: str, check: str) -> str:
+def in_words(d: Declaration, claim: Claim, own: str, check: str) -> str:
     """What the function returned, where that is wrong, and what the check said besides."""
-    d = None if target.declared is None else target.declared.declaration
-    if d is None or (own and check.startswith((f"{d.kind}, value", f"{d.kind}, parameter"))):
-        return own or check
+    if own and check.startswith((f"{d.kind}, value", f"{d.kind}, parameter")):
+        return own
     divided = d.scale != 1 and "(within" in check and claim.id not in AS_RETURNED
     note = f" (both divided by the declared scale {d.scale:g})" if divided else ""
     return "\n  ".join(filter(None, [own, check + note]))
@@ -38,20 +31,20 @@ class Own(NamedTuple):
     probes: Array | None = None
 
 
-def own_numbers(target: Target, e: Example) -> Own:
+def own_numbers(one: DeclaredPenalty, e: Example) -> Own:
     """What the function returns, where that is not what it is declared to return."""
     try:
-        return compared(target, e)
+        return compared(one, e)
     except Hung:
         raise
     except (Broken, NotTestable):
         return Own()
 
 
-def compared(target: Target, e: Example) -> Own:
+def compared(one: DeclaredPenalty, e: Example) -> Own:
     """Value and slope at the first variant of an example, against those declared."""
-    one, variant = target.declared, next(iter(target.variants(e)), None)
-    if one is None or variant is None:
+    variant = next(one.variants(e), None)
+    if variant is None:
         return Own()
     d = one.declaration
     # Probes that were read out hold for a penalty that is right; those drawn are facts.

@@ -9,12 +9,12 @@ import numpy as np
 
 from gradreg_ref.networks import Activation, Flatten, Linear
 from gradreg_ref.typing import Array
+from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.comparison import Target
-from gradreg_verify.claims.ledger import Claim
 from gradreg_verify.diagnosis.code import code, of_array
 from gradreg_verify.diagnosis.shown import in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.examples import Example, example, quarters
+from gradreg_verify.examples import Example, classes, example, quarters
 from gradreg_verify.outcomes import Broken, Hung, NotTestable
 from gradreg_verify.subject.suited import fits, suited
 
@@ -94,8 +94,10 @@ def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample |
     check = broken(target, claim, e) if claim.applies(e) else ""
     if not check:
         return None
-    own = own_numbers(target, e)
-    message = in_words(target, claim, own.text, check)
+    one = target.declared
+    assert one is not None
+    own = own_numbers(one, e)
+    message = in_words(one.declaration, claim, own.text, check)
     kind = check.partition(":")[0], own.what
     probes = own.probes if own.what else probes_at(target, e)
     return Counterexample(e, message, probes, kind)
@@ -122,9 +124,7 @@ def small() -> Iterator[Example]:
         linear = (Linear(draw((m, i)), draw((m,))),)
         flat = (Flatten(),) if len(shape) > 1 else ()
         body = layers(i, hidden, m) if hidden else linear
-        yield example(
-            draw, lambda n, m: rng.integers(0, m, n), (*flat, *body), draw((n, *shape)), True
-        )
+        yield example(draw, classes(rng), (*flat, *body), draw((n, *shape)), True)
 
 
 def simplified(target: Target, claim: Claim, found: Counterexample, end: float) -> Counterexample:

@@ -4,8 +4,9 @@ import numpy as np
 
 from gradreg_ref.penalties import PENALTIES
 from gradreg_verify.claims.comparison import LIMIT
+from gradreg_verify.diagnosis.expected import declared_value
 from gradreg_verify.diagnosis.factors import FEWEST, SAME
-from gradreg_verify.diagnosis.observe import Observed, declared_value
+from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.subject.declaration import Declaration
 
 NEAR = 0.01

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradreg_ref.losses import softmax, softmax_jacobian
+from gradreg_ref.losses import softmax, softmax_jacobian, target_probabilities
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 
@@ -50,10 +50,9 @@ def without_last(c: Case) -> Array:
     return identity(c)[:, : max(1, c.z.shape[1] - 1)]
 
 
-def e_y(c: Case, shift: int = 0) -> Array:
-    """Onehot labels (n, k)."""
-    m = c.z.shape[1]
-    return np.eye(m)[(c.y + shift) % m]
+def e_y(c: Case) -> Array:
+    """Onehot labels (n, k), or the probabilities given."""
+    return target_probabilities(c.y, *c.z.shape)
 
 
 def diag_p(c: Case) -> Array:
@@ -110,7 +109,7 @@ VECTORS = (
     Known("Jᵀp", projected(lambda c, _: softmax(c.z)[:, :, None])),
     Known(
         "Jᵀ(p − y) with y counted from 1",
-        projected(lambda c, _: (softmax(c.z) - e_y(c, 1))[:, :, None]),
+        projected(lambda c, _: (softmax(c.z) - np.roll(e_y(c), 1, axis=1))[:, :, None]),
     ),
     Known(
         "Jᵀe_c, c the predicted class",

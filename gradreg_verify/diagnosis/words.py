@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from gradreg_ref.typing import Array
+from gradreg_verify.diagnosis.expected import near
 from gradreg_verify.diagnosis.factors import SAME, number
-from gradreg_verify.diagnosis.observe import Observed, Slope, near
+from gradreg_verify.diagnosis.observe import Observed, Slope
 
 
 def in_a_line(text: object) -> str:

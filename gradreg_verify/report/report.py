@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.draws import Evidence
-from gradreg_verify.claims.ledger import Claim
 from gradreg_verify.diagnosis.diagnose import Diagnosis
 
 Verdict = Literal["PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"]

@@ -92,17 +92,17 @@ class Declaration:
         """Refuse networks that cannot be, or that the kit does not have."""
         if not self.restricted:
             return
-        row, m = PENALTIES[self.kind], self.outputs
+        m = self.outputs
         if self.probe is not None:
             raise ValueError(
                 f"expected no outputs, square or input for {self.kind} with {self.probe} probes: "
                 "the kit reads probes out of networks of a shape of their own"
             )
-        if row.of == "weights":
+        if PENALTIES[self.kind].of == "weights":
             raise ValueError(f"expected no outputs, square or input for {self.kind}")
         if m is not None:
             checks.count("outputs", m)
-        if m == 1 and row.needs_classes({"loss": self.loss}):
+        if m == 1 and self.softmax:
             raise ValueError(f"expected outputs >= 2 for {self.kind}, which has a softmax, got 1")
         if len(self.input) not in (0, 1, 3) or any(size < 1 for size in self.input):
             raise ValueError(
@@ -117,6 +117,15 @@ class Declaration:
     def restricted(self) -> bool:
         """Whether it is for networks of some shapes only."""
         return self.outputs is not None or self.square or bool(self.input)
+
+    @property
+    def softmax(self) -> bool:
+        """Whether the softmax takes part, which needs two logits or more."""
+        return PENALTIES[self.kind].needs_classes({"loss": self.loss})
+
+    def can_have(self, m: int) -> bool:
+        """Whether it can be asked for with m logits: of more than its probes, and of classes."""
+        return not (self.softmax and m == 1) and (self.probe is None or m > self.num_probes)
 
     @property
     def loss_option(self) -> dict[str, Any]:

@@ -5,12 +5,21 @@ from math import prod
 
 import numpy as np
 
-from gradreg_ref.networks import Activation, AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d
-from gradreg_ref.typing import Array
-from gradreg_verify.examples import Draw, Example, bundled, dense, example, quarters, residual
+from gradreg_ref.networks import AvgPool2d, Flatten, Layer, MaxPool2d
+from gradreg_verify.examples import (
+    Draw,
+    Example,
+    Shape,
+    bundled,
+    classes,
+    convolutional,
+    dense,
+    example,
+    quarters,
+    residual,
+)
 from gradreg_verify.subject.declaration import Declaration
 
-Shape = tuple[int, ...]
 BATCHES = (1, 2, 5)
 VECTORS: tuple[Shape, ...] = ((4,), (3,), (5,))
 IMAGES: tuple[Shape, ...] = ((1, 4, 4), (2, 4, 4))
@@ -22,11 +31,7 @@ def suited(d: Declaration, seed: int = 0) -> Iterator[Example]:
         yield from bundled(seed)
         return
     rng = np.random.default_rng(seed)
-    dyadic, smooth = quarters(rng), rng.standard_normal
-
-    def labels(n: int, m: int) -> Array:
-        return rng.integers(0, m, n)
-
+    dyadic, smooth, labels = quarters(rng), rng.standard_normal, classes(rng)
     for draw, names, exact in ((dyadic, ("relu",), True), (smooth, ("tanh", "gelu"), False)):
         for k, (x, m) in enumerate(shapes(d)):
             n, name = BATCHES[k % len(BATCHES)], names[k % len(names)]
@@ -53,13 +58,9 @@ def networks(draw: Draw, name: str, x: Shape, m: int) -> Iterator[tuple[Layer, .
         yield residual(draw, name, x[0], m)
         return
     yield (Flatten(), *dense(draw, name, prod(x), 3, m))
-    c, height, width = x
-    if height < 2 or width < 2:
-        return
-    for pool in (AvgPool2d, MaxPool2d):
-        conv = Conv2d(draw((1, c, 3, 3)), draw((1,)), stride=1, padding=1)
-        head = Linear(draw((m, (height // 2) * (width // 2))), draw((m,)))
-        yield (conv, Activation(name), pool(2, 2), Flatten(), head)
+    if min(x[1:]) >= 2:
+        for pool in (AvgPool2d, MaxPool2d):
+            yield convolutional(draw, name, pool, x, m)
 
 
 def fits(d: Declaration, e: Example) -> bool:

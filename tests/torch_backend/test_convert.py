@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from strategies import example as examples
 from torch import nn
 
 from gradreg_ref.networks import (
@@ -18,7 +19,6 @@ from gradreg_ref.networks import (
 from gradreg_ref.networks.activation import TABLE
 from gradreg_verify import bundled
 from gradreg_verify.frameworks.torch import from_torch, to_torch
-from gradreg_verify.strategies import example as examples
 
 
 @given(e=examples())

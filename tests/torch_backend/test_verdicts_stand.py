@@ -6,7 +6,8 @@ import pytest
 from gradreg_verify import verify
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import right
-from gradreg_verify.outcomes import printable, raised
+from gradreg_verify.outcomes import raised
+from gradreg_verify.text import printable
 
 
 class Textless(Exception):

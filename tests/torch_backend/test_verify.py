@@ -19,8 +19,8 @@ from gradreg_verify.diagnosis.computes import AS_DECLARED, computed
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
 from gradreg_verify.mistakes import self_test
+from gradreg_verify.mistakes.torch import conduct, labelled, probes, right
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
-from gradreg_verify.mistakes.torch import labelled, right
 from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
 from gradreg_verify.report import e_values, render, waivers
 
@@ -113,7 +113,7 @@ def test_a_module_with_a_generator_of_its_own_is_repeatable_and_its_generator_is
 def test_nothing_of_the_caller_s_is_changed():
     torch.manual_seed(5)
     before, numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
-    verify(wrong_frobreg.a_global_seed_set, "frobreg")
+    verify(conduct.a_global_seed_set, "frobreg")
     assert torch.equal(torch.get_rng_state(), before)
     assert (np.random.get_state()[1] == numpy).all()
 
@@ -132,12 +132,12 @@ def test_nothing_of_the_caller_s_is_changed():
         (wrong_spectreg.of_probabilities, {"kind": "spectreg"}, "projected JacReg"),
         (wrong_spectreg.projection_by_a_mean, {"kind": "spectreg"}, "1/m × the batch mean"),
         (
-            wrong_spectreg.one_probe_for_the_batch,
+            probes.one_probe_for_the_batch,
             {"kind": "spectreg"},
             "one probe for the whole batch",
         ),
-        (wrong_spectreg.probes_summed, {"kind": "spectreg"}, "2 × the batch mean of SpectReg"),
-        (wrong_spectreg.one_probe_used_twice, {"kind": "spectreg"}, AS_DECLARED),
+        (probes.probes_summed, {"kind": "spectreg"}, "2 × the batch mean of SpectReg"),
+        (probes.one_probe_used_twice, {"kind": "spectreg"}, AS_DECLARED),
     ],
 )
 def test_diagnosis_names_what_is_computed_instead(function, declared, sentence):

@@ -17,6 +17,7 @@ from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
     capabilities,
+    flat,
     in_precision,
     placed,
     to_numpy,
@@ -67,8 +68,7 @@ class JaxBackend:
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """By `jax.grad`."""
-        gradients = self.run(1, penalty, network, x, y, **options)
-        return np.concatenate([to_numpy(g).ravel() for g in gradients] or [np.zeros(0)])
+        return flat(self.run(1, penalty, network, x, y, **options))
 
     def run(
         self,

@@ -60,3 +60,8 @@ def in_precision(a: Any, dtype: Any) -> Any:
 def to_numpy(a: Any) -> Array:
     """A float64 copy on the host."""
     return np.asarray(a).astype(np.float64)
+
+
+def flat(gradients: Any) -> Array:
+    """In the order of the reference."""
+    return np.concatenate([to_numpy(g).ravel() for g in gradients] or [np.zeros(0)])

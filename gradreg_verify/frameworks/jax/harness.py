@@ -15,6 +15,7 @@ from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
     capabilities,
+    flat,
     in_precision,
     placed,
     to_numpy,
@@ -73,7 +74,7 @@ class JaxHarness:
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> Array:
         """∇_θ of the sum of what it returns."""
-        return self.flat(self.run(1, network, x, y, supply, **settings))
+        return flat(self.run(1, network, x, y, supply, **settings))
 
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
@@ -82,7 +83,7 @@ class JaxHarness:
         with placed(settings.get("device", "cpu")):
             keys = jax.random.split(jax.random.key(supply.seed))
         first, second = (
-            self.flat(self.run(1, network, x, y, supply, key=key, **settings)) for key in keys
+            flat(self.run(1, network, x, y, supply, key=key, **settings)) for key in keys
         )
         return first, second
 
@@ -131,7 +132,7 @@ class JaxHarness:
         with placed(device):
             _, params = to_jax(network, precision)
             inputs, labels = in_precision(x, precision), in_precision(y, precision)
-            key = self.key(supply) if key is None else key
+            key = jax.random.key(supply.seed) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
             feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
             *programs, patience = self.compiled(Structure(network), feed is not None)
@@ -175,11 +176,3 @@ class JaxHarness:
         if not hasattr(got, "dtype") or not jnp.issubdtype(got.dtype, jnp.floating):
             raise Broken(f"expected a floating array, got {type(got).__name__} {got!r:.60}")
         return got
-
-    def key(self, supply: Supply) -> Any:
-        """Of the seed."""
-        return jax.random.key(supply.seed)
-
-    def flat(self, gradients: Any) -> Array:
-        """In the order of the reference."""
-        return np.concatenate([to_numpy(g).ravel() for g in gradients])

@@ -1,11 +1,10 @@
 """The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import gradreg_torch
-import numpy as np
 import torch
 from gradreg_torch.probes import LAWS
 from torch import Tensor, nn
@@ -17,7 +16,13 @@ from gradreg_verify.frameworks.base import declared_by, functions_of
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
-from gradreg_verify.frameworks.torch.precisions import DTYPES, capabilities, tensor, to_numpy
+from gradreg_verify.frameworks.torch.precisions import (
+    DTYPES,
+    capabilities,
+    gradient_of,
+    tensor,
+    to_numpy,
+)
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -34,19 +39,9 @@ def kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
 
 
 class TorchBackend:
-    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode.
-
-    Parameters
-    ----------
-    functions : mapping, optional
-        Functions ``f(model, x, y, **options)`` that stand in for those of this package, by the name
-        of the penalty: how one's own penalty is verified.
-    """
+    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode."""
 
     name = "torch"
-
-    def __init__(self, functions: Mapping[str, Callable[..., Tensor]] | None = None) -> None:
-        self.functions = FUNCTIONS | dict(functions or {})
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
@@ -79,10 +74,7 @@ class TorchBackend:
     ) -> Array:
         """By double backward."""
         module, value = self.run(penalty, network, x, y, **options)
-        gradients = torch.autograd.grad(
-            value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
-        )
-        return np.concatenate([to_numpy(g).ravel() for g in gradients])
+        return gradient_of(value, module)
 
     def run(
         self,
@@ -106,7 +98,7 @@ class TorchBackend:
             options["mode"] = "forward"
         if seed is not None:
             options["generator"] = torch.Generator(device).manual_seed(seed)
-        function = self.functions[checks.choice("penalty", penalty, self.functions)]
+        function = FUNCTIONS[checks.choice("penalty", penalty, FUNCTIONS)]
         labels = None if y is None else tensor(y, dtype, device)
         return module, function(module, tensor(x, dtype, device), labels, **options)
 

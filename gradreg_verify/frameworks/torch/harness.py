@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +14,13 @@ from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Draw, Supply
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.frameworks.torch.convert import to_torch
-from gradreg_verify.frameworks.torch.precisions import DTYPES, capabilities, tensor, to_numpy
+from gradreg_verify.frameworks.torch.precisions import (
+    DTYPES,
+    capabilities,
+    gradient_of,
+    tensor,
+    to_numpy,
+)
 from gradreg_verify.frameworks.torch.randomness import (
     Randomness,
     default_dtype,
@@ -178,10 +183,7 @@ class TorchHarness:
         if not value.requires_grad:
             raise Broken("the value has no graph (detached, or made without create_graph=True)")
         with self.patience.limit("backward", x.shape, x.dtype, module.training):
-            gradients = torch.autograd.grad(
-                value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
-            )
-        return np.concatenate([to_numpy(g).ravel() for g in gradients])
+            return gradient_of(value, module)
 
     def call(
         self,

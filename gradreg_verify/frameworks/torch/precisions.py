@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from gradreg_torch import MODES
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.registry import Capabilities, gibibytes, processor
@@ -37,3 +37,11 @@ def tensor(a: Any, dtype: str, device: str) -> Tensor:
 def to_numpy(t: Tensor) -> Array:
     """A float64 copy on the host."""
     return t.detach().cpu().double().numpy()
+
+
+def gradient_of(value: Tensor, module: nn.Module) -> Array:
+    """∇_θ of the sum of a value, flat."""
+    gradients = torch.autograd.grad(
+        value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
+    )
+    return np.concatenate([to_numpy(g).ravel() for g in gradients])

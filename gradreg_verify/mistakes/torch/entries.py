@@ -1,11 +1,12 @@
-"""What an entry of the catalogue is, and the four lines that most entries share."""
+"""What an entry of the catalogue is, and the lines that most entries share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from gradreg_verify.subject.declaration import Declaration
 
@@ -50,7 +51,7 @@ RIGHT: list[Entry] = []
 
 
 def wrong(
-    claim: str, mistake: Mistake, formula: str, seen: str, kind: str, **declared: Any
+    claim: str, mistake: Mistake, formula: str, seen: str, *, kind: str, **declared: Any
 ) -> Callable[[Function], Function]:
     """Enter a wrong implementation."""
 
@@ -90,6 +91,29 @@ def rows(z: Tensor, x: Tensor, create_graph: bool = True) -> Tensor:
     return torch.stack([vjp(z, x, unit, create_graph) for unit in units], dim=1)
 
 
+def e_y(y: Tensor, z: Tensor) -> Tensor:
+    """Rows e_y, as z is."""
+    return one_hot(y, z.shape[1]).to(z.dtype)
+
+
 def squares(J: Tensor) -> Tensor:
     """‖·‖² of every example."""
     return J.flatten(1).square().sum(1)
+
+
+def jacobian(model: nn.Module, x: Tensor) -> Tensor:
+    """J[n, k, i] of a model."""
+    x = own(x)
+    return rows(model(x), x)
+
+
+def exact(model: nn.Module, x: Tensor) -> Tensor:
+    """‖J‖²_F of every example."""
+    return squares(jacobian(model, x))
+
+
+def projected(model: nn.Module, x: Tensor, r: Callable[[Tensor], Tensor]) -> Tensor:
+    """‖Jᵀr(z)‖² of every example."""
+    x = own(x)
+    z = model(x)
+    return squares(vjp(z, x, r(z)))

@@ -8,7 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vmap
 
-from gradreg_verify.mistakes.torch.entries import own, right, rows, squares, vjp
+from gradreg_verify.mistakes.torch.entries import (
+    exact,
+    jacobian,
+    own,
+    projected,
+    right,
+    rows,
+    squares,
+    vjp,
+)
 
 
 @right("‖J‖²_F, row by row", "frobreg")
@@ -30,15 +39,13 @@ def functional(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("‖J‖²_F = tr JJᵀ, explicit", "frobreg", reduction="sum")
 def trace_of_the_gram_matrix(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    J = rows(model(x), x)
+    J = jacobian(model, x)
     return torch.einsum("nki,nki->", J, J)
 
 
 @right("‖J‖²_F as the square of its root", "frobreg", reduction="none")
 def a_root_squared(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    return (squares(rows(model(x), x)) + 1e-30).sqrt().square()
+    return (exact(model, x) + 1e-30).sqrt().square()
 
 
 @right("‖J‖²_F, classes backwards", "frobreg", scale=3.0)
@@ -63,9 +70,7 @@ def minus_the_probe(logits: Tensor, x: Tensor) -> Tensor:
 
 @right("coordinates permuted", "spectreg")
 def probe_backwards(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, torch.randn_like(z).flip(1))).mean()
+    return projected(model, x, lambda z: torch.randn_like(z).flip(1)).mean()
 
 
 @right("three probes in a loop", "spectreg", num_probes=3, reduction="sum")
@@ -85,23 +90,17 @@ def two_probes_at_once(model: nn.Module, x: Tensor, generator: torch.Generator) 
 
 @right("signs of gaussians", "spectreg", probe="rademacher")
 def signs_of_gaussians(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, torch.randn_like(z).sign())).mean()
+    return projected(model, x, lambda z: torch.randn_like(z).sign()).mean()
 
 
 @right("signs by coin", "spectreg", probe="rademacher")
 def signs_by_coin(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, 2 * torch.empty_like(z).bernoulli_(0.5) - 1)).mean()
+    return projected(model, x, lambda z: 2 * torch.empty_like(z).bernoulli_(0.5) - 1).mean()
 
 
 @right("the authors' shared probe", "spectreg", shared_probe=True)
 def shared(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, torch.randn_like(z[:1]))).mean()
+    return projected(model, x, lambda z: torch.randn_like(z[:1])).mean()
 
 
 @right("columns of an orthogonal matrix", "spectreg", probe="orthogonal", num_probes=2)
@@ -124,17 +123,12 @@ def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("probes by NumPy", "spectreg")
 def probes_by_numpy(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    r = torch.from_numpy(np.random.randn(*z.shape)).to(z)
-    return squares(vjp(z, x, r)).mean()
+    return projected(model, x, lambda z: torch.from_numpy(np.random.randn(*z.shape)).to(z)).mean()
 
 
 @right("‖Jv‖² by differentiating twice", "spectreg", side="input")
 def input_side(model: nn.Module, x: Tensor, probes: Tensor) -> Tensor:
-    x = own(x)
-    J = rows(model(x), x)
-    return squares(J @ probes).mean() / probes.shape[2]
+    return squares(jacobian(model, x) @ probes).mean() / probes.shape[2]
 
 
 @right("‖Jv‖² by forward mode", "spectreg", side="input")
@@ -171,7 +165,7 @@ def rows_of_probabilities(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @right("projected: Jᵀ S r is (∂p/∂x)ᵀ r", "jacreg", probe="rademacher")
-def projected(model: nn.Module, x: Tensor) -> Tensor:
+def projected_probabilities(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     p = model(x).softmax(1)
     return squares(vjp(p, x, 2 * torch.randint_like(p, 0, 2) - 1)).mean()

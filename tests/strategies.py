@@ -37,8 +37,8 @@ def networks(draw: Any, exact: bool) -> Any:
         layers = examples.normalised(array, activation, i, m)
     else:
         pool = draw(st.sampled_from([AvgPool2d, MaxPool2d]))
-        c = draw(st.sampled_from([1, 2]))
-        return examples.convolutional(array, activation, pool, c, m), (c, 4, 4), array
+        shape = (draw(st.sampled_from([1, 2])), 4, 4)
+        return examples.convolutional(array, activation, pool, shape, m), shape, array
     return layers, (i,), array
 
 
