@@ -6,8 +6,8 @@
 
 from gradreg_verify.assertion import assert_conforms
 from gradreg_verify.claims.claim import Claim
-from gradreg_verify.claims.comparison import Target
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.report.report import Report, Result

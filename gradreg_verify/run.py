@@ -7,10 +7,11 @@ from typing import Any
 
 from gradreg_ref import checks
 from gradreg_verify.claims.claim import Claim
-from gradreg_verify.claims.comparison import LIMIT, Target
+from gradreg_verify.claims.comparison import LIMIT
 from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
+from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.frameworks.registry import Backend

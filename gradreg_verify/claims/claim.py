@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gradreg_ref.typing import Law
-from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import NotTestable
 from gradreg_verify.subject.declaration import Declaration

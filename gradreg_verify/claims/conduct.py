@@ -6,9 +6,10 @@ import numpy as np
 from scipy import stats
 
 from gradreg_ref.typing import Array
-from gradreg_verify.claims.comparison import Target, arguments, same
+from gradreg_verify.claims.comparison import same
 from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.claims.law_tests import chance_of_the_same
+from gradreg_verify.claims.target import Target, arguments
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest

@@ -18,14 +18,13 @@ from gradreg_ref.typing import Array, Law
 from gradreg_verify.claims import law_tests
 from gradreg_verify.claims.comparison import (
     FLOOR,
-    Target,
-    arguments,
     direction_for,
     expected_slope,
     expected_value,
     same,
 )
 from gradreg_verify.claims.law_tests import Test
+from gradreg_verify.claims.target import Target, arguments
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest

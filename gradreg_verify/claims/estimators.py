@@ -11,13 +11,13 @@ from gradreg_ref.cubature import Rule, moments_of
 from gradreg_ref.moments import batch_mean_variance, gram, mean, variance
 from gradreg_ref.typing import Law
 from gradreg_verify.claims.comparison import (
-    Target,
     direction_for,
     expected_slope,
     expected_value,
     in_any_order,
     same,
 )
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
 

@@ -10,13 +10,13 @@ from gradreg_ref.losses import softmax, softmax_jacobian
 from gradreg_ref.moments import gram
 from gradreg_verify.claims.comparison import (
     FLOOR,
-    Target,
     agree,
     expected_value,
     in_any_order,
     same,
     same_gradient,
 )
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant, unusual
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
 

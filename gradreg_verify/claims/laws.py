@@ -8,7 +8,8 @@ import numpy as np
 from gradreg_ref.networks import Conv2d, Linear, Network
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
-from gradreg_verify.claims.comparison import Target, in_any_order, same
+from gradreg_verify.claims.comparison import in_any_order, same
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
 

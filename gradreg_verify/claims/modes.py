@@ -10,12 +10,12 @@ from gradreg_verify.claims import estimators, formulas
 from gradreg_verify.claims.comparison import (
     FLOOR,
     LIMIT,
-    Target,
     direction_for,
     expected_slope,
     expected_value,
     same,
 )
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 

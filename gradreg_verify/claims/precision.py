@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.penalties import evaluate
-from gradreg_verify.claims.comparison import Target, arguments, direction_for
+from gradreg_verify.claims.comparison import direction_for
+from gradreg_verify.claims.target import Target, arguments
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.penalties import PENALTIES
-from gradreg_verify.claims.comparison import Target, in_any_order, same
+from gradreg_verify.claims.comparison import in_any_order, same
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest, raised
 from gradreg_verify.subject.declared import DeclaredPenalty

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from gradreg_verify.claims.claim import Claim
-from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.computes import computed
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.diagnosis.shrink import Counterexample, smallest

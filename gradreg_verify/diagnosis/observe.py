@@ -10,7 +10,8 @@ import numpy as np
 from gradreg_ref.networks import Linear
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
-from gradreg_verify.claims.comparison import FLOOR, arguments, direction_for
+from gradreg_verify.claims.comparison import FLOOR, direction_for
+from gradreg_verify.claims.target import arguments
 from gradreg_verify.diagnosis.factors import Sizes
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply

@@ -10,7 +10,7 @@ import numpy as np
 from gradreg_ref.networks import Activation, Flatten, Linear
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
-from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.code import code, of_array
 from gradreg_verify.diagnosis.shown import in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line

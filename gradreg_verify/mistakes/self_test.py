@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gradreg_verify.claims.comparison import Target
 from gradreg_verify.claims.ledger import BY_ID
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import bundled
 from gradreg_verify.mistakes.catalogue import WRONG, Wrong
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS, WrongSampler

@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 from gradreg_ref import __version__
-from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.target import Target
 
 
 def provenance(target: Target) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gradreg_verify.claims.comparison import Target
+from gradreg_verify.claims.target import Target
 from gradreg_verify.frameworks.registry import Backend, load, require_device
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty

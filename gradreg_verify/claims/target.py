@@ -1,0 +1,174 @@
+"""An implementation under test, and what the claims ask of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from gradreg_ref.typing import Array, Law, Side
+from gradreg_verify.examples import Example, Variant, all_variants
+from gradreg_verify.frameworks.registry import Backend
+from gradreg_verify.outcomes import Broken
+from gradreg_verify.subject.declared import DeclaredPenalty
+
+# Points of a rule for which a backend is asked in one call.
+AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Target:
+    """An implementation under test.
+
+    Parameters
+    ----------
+    backend : Backend
+        All penalties of a backend, or one `DeclaredPenalty`.
+    device, dtype : str
+        Where, and in what, it is called.
+    dtypes : tuple of str
+        The lower precisions whose rounding is bounded.
+    seed, draws : int
+        Of everything that is sampled, and how many probes of a law.
+    probed : {"output", "input"}, optional
+        The side whose probes a backend is asked for; a function is declared with its own.
+    """
+
+    backend: Backend
+    device: str = "cpu"
+    dtype: str = "float64"
+    dtypes: tuple[str, ...] = ()
+    seed: int = 4
+    draws: int = 4000
+    probed: Side | None = None
+
+    @property
+    def declared(self) -> DeclaredPenalty | None:
+        """The one function under test, if it is one."""
+        return self.backend if isinstance(self.backend, DeclaredPenalty) else None
+
+    def variants(self, e: Example) -> Iterator[Variant]:
+        """What it can be held against the reference in, at an example."""
+        return all_variants(e) if self.declared is None else self.declared.variants(e)
+
+    def every_way(self, e: Example) -> bool:
+        """Whether what does not depend on the network is asked at an example too.
+
+        A function is always asked. A backend has hundreds of options, and JAX compiles a program
+        for each: its other reductions, laws and refusals are asked on batches of five alone.
+        """
+        return self.declared is not None or len(e.x) == 5
+
+    @property
+    def side(self) -> Side:
+        """Of its probes."""
+        if self.probed is not None:
+            return self.probed
+        return "output" if self.declared is None else self.declared.declaration.side
+
+    def length(self, e: Example) -> int:
+        """Of a probe at an example: logits, or input coordinates."""
+        return e.x[0].size if self.side == "input" else e.probes.shape[1]
+
+    def estimate(self, e: Example, probes: Array) -> Array:
+        """SpectReg of every example (n,) at probes of its side."""
+        return self.value("spectreg", e, probes=probes, **self.sided({"reduction": "none"}))
+
+    def estimates(self, e: Example, points: Array) -> Array:
+        """SpectReg of every example at every point, (p, n).
+
+        Parameters
+        ----------
+        e : Example
+            n examples.
+        points : array (p, length) or (p, n, length)
+            Probes of all examples, or of each. A backend is asked for many points in one call: with
+            the examples once for each point.
+        """
+        calls = [self.estimate(examples, probes) for examples, probes in self.calls(e, points)]
+        return np.concatenate(calls).reshape(-1, len(e.x))[: len(points)]
+
+    def means(self, e: Example, probes: Array) -> Array:
+        """SpectReg's mean over the batch at probes (p, n, length) of its examples, (p,)."""
+        if self.declared is None:
+            return self.estimates(e, probes).mean(axis=1)
+        options = self.sided({"reduction": "mean"})
+        return np.array(
+            [self.value("spectreg", e, probes=r[:, :, None], **options) for r in probes]
+        )
+
+    def with_values(self, e: Example) -> Example:
+        """The examples, or one of them where it returns no more than one number for a batch."""
+        per_example = self.declared is None or self.declared.declaration.reduction == "none"
+        return e if per_example else e.rows(slice(0, 1))
+
+    def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
+        """As `slope`, of SpectReg summed over all examples at all points."""
+        options = self.sided({"reduction": "sum"})
+        slopes = [
+            self.slope("spectreg", examples, direction, probes=probes, **options)
+            for examples, probes in self.calls(e, points)
+        ]
+        return np.sum([slope for slope, _ in slopes]), max(scale for _, scale in slopes)
+
+    def calls(self, e: Example, points: Array) -> Iterator[tuple[Example, Array]]:
+        """Examples and probes for every call; zeros fill the last one of a backend.
+
+        Every call has the same shape, for which a program is compiled once.
+        """
+        n, at_once = len(e.x), AT_ONCE if self.declared is None else 1
+        p, *_, length = points.shape
+        probes = np.broadcast_to(points.reshape(p, -1, length), (p, n, length))
+        many = e.rows(np.tile(np.arange(n), at_once))
+        for start in range(0, p, at_once):
+            some = probes[start : start + at_once]
+            filled = np.pad(some, ((0, at_once - len(some)), (0, 0), (0, 0)))
+            yield many, filled.reshape(at_once * n, -1, 1)
+
+    def sided(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the side where it is not the usual one."""
+        return options | ({"side": "input"} if self.side == "input" else {})
+
+    def functions(self) -> list[DeclaredPenalty]:
+        """The functions that can be called one by one."""
+        return self.backend.functions_declared(self.device)
+
+    def laws(self) -> tuple[Law, ...]:
+        """The laws of the probes it draws."""
+        if self.declared is None:
+            return get_args(Law)
+        law = self.declared.declaration.probe
+        return () if law is None else (law,)
+
+    def value(self, penalty: str, e: Example, **options: Any) -> Array:
+        """What the implementation says the penalty is."""
+        got = self.backend.value(penalty, *arguments(e, options), **self.settings(options))
+        return np.asarray(got)
+
+    def gradient(self, penalty: str, e: Example, **options: Any) -> Array:
+        """What the implementation would train with."""
+        got = self.backend.gradient(penalty, *arguments(e, options), **self.settings(options))
+        return np.asarray(got)
+
+    def slope(
+        self, penalty: str, e: Example, direction: Array, **options: Any
+    ) -> tuple[Array, float]:
+        """The derivative along a direction of parameters, and the size of the terms in its sum."""
+        along = getattr(self.backend, "slope", None)
+        if along is not None:
+            got = along(penalty, *arguments(e, options), direction, **self.settings(options))
+            return np.asarray(got), 0.0
+        gradient = self.gradient(penalty, e, **options)
+        if gradient.shape != direction.shape:
+            raise Broken(f"{penalty}, gradient: expected {direction.shape}, got {gradient.shape}")
+        return gradient @ direction, float(np.abs(gradient * direction).max())
+
+    def settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the device and dtype under test."""
+        return {"device": self.device, "dtype": self.dtype} | options
+
+
+def arguments(e: Example, options: dict[str, Any]) -> tuple[Any, Array, Array]:
+    """Network, inputs, and labels or targets, whichever the loss takes."""
+    y = e.targets if options.get("loss") == "mean_squared_error" else e.y
+    return e.network, e.x, y
