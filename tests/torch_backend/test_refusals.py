@@ -91,7 +91,7 @@ CASES = {
     "cross-entropy of one logit": (lambda: gt.doubleback(nn.Linear(4, 1).double(), X, Y * 0), "at least 2 logits"),
     "classes on no one axis": (lambda: gt.jacreg(lambda x: MODEL(x)[:, :, None], X), "a class axis is needed here"),
     "a per-example training loss": (lambda: gt.objective(MODEL, X, Y, gt.FrobReg(), loss=lambda z, y: z), "training loss to be a scalar"),
-    "an unknown option of a twin": (lambda: gt.SpectReg(probs=2), "options of SpectReg among batchnorm"),
+    "an unknown option of a twin": (lambda: gt.SpectReg(probs=2), "options of SpectReg among batch, batchnorm"),
     "weight decay of no module": (lambda: gt.weight_decay([X]), "nn.Module, got list"),
     "weight decay of no weights": (lambda: gt.weight_decay(nn.ReLU()), "weights of two axes or more"),
     "confidence of integers": (lambda: gt.confidence_penalty(Y[:, None]), "real floating dtype"),

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.examples import per_example
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Named
@@ -37,6 +38,8 @@ class Reverse:
     pullback : callable, optional
         Inside `torch.compile`: `torch.func.vjp` of the model, which compiles where a double
         backward does not.
+    batch : Tensor (N,), optional
+        The example that each row of the inputs belongs to.
     """
 
     output: Tensor
@@ -44,6 +47,7 @@ class Reverse:
     create_graph: bool
     reads: bool
     pullback: Pullback | None = None
+    batch: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
@@ -75,8 +79,13 @@ class Reverse:
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
-        products = [sum_of_squares(Jt_R) for Jt_R in self.vjp(rs if S is None else S(rs))]
-        return products[0] if len(products) == 1 else torch.stack(products).sum(dim=0)
+        return self.squared(self.vjp(rs if S is None else S(rs)))
+
+    def squared(self, products: tuple[Tensor, ...]) -> Tensor:
+        """Σ over columns, inputs and coordinates, of every example: (n,)."""
+        rows = [sum_of_squares(v) for v in products]
+        total = rows[0] if len(rows) == 1 else torch.stack(rows).sum(dim=0)
+        return per_example(total, self.batch, self.output.shape[0])
 
     def vjp(self, rs: Tensor) -> tuple[Tensor, ...]:
         """Jᵀr for columns rs[q, n, k]; for every input a tensor (q, n, …)."""

@@ -41,16 +41,20 @@ class Trial:
 _KNOWN: Any = WeakTensorKeyDictionary()
 
 
-def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
-    """The trial of a pass with these nodes; `twice` if its products shall be differentiated."""
+def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
+    """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
+
+    A model is tried once, or, with `again`, at every step.
+    """
     inputs = set(map(id, at_x.inputs.values()))
     if not _can_be_read(at_x.output):
         return Trial(graph.couples_examples(found), _by_name(found))
     leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
     by_graph = graph.couples_examples(found)
-    signature = (twice, by_graph, at_x.output.shape[0] > 1, *map(_kind, found))
+    ragged = at_x.batch is not None
+    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
-    if signature in known:
+    if signature in known and not again:
         trial: Trial = known[signature]
         return trial
     trial = _trial(at_x, found, leaves, twice)
@@ -77,7 +81,8 @@ def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -
         r = _column(at_x.output, parity)
         try:
             products = at_x.gradients(r, batched=False)
-            coupled = coupled or any(_not_zero(v[1 - parity :: 2]) for v in products)
+            others = slice(1 - parity, None, 2) if at_x.batch is None else at_x.batch % 2 != parity
+            coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
                 once = _lost(r, products, leaves, found)

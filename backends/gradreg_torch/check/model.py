@@ -189,8 +189,9 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
 def _examples(one: Subject) -> Finding:
     """Whether examples see each other."""
     one.back()
-    wrt = one.penalty.options.get("wrt")
-    if not couples_examples(checked(one.model, one.x, Contraction(), False, wrt=wrt)):
+    wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
+    call = checked(one.model, one.x, Contraction(), False, wrt=wrt, batch=batch)
+    if not couples_examples(call):
         return Finding("examples", True, "each example's logits depend on its own x alone")
     policy = one.penalty.options.get("batchnorm", "batch")
     return Finding(
