@@ -164,9 +164,12 @@ def test_graphs_that_see_each_other_are_refused(fn, reduction):
         fn(between, INPUTS, batch=BATCH, reduction=reduction, **options)
 
 
-def test_another_batch_than_the_model_s_is_refused():
+@pytest.mark.parametrize("pair", [(0, 4), (0, 1), (0, 3), (1, 3), (3, 4)])
+def test_another_batch_than_the_model_s_is_refused(pair):
     """With "none" at every step, also after the model was tried with the right one."""
-    right, wrong = BATCH, BATCH[torch.arange(len(BATCH)).roll(1)]
+    a, b = pair
+    right, wrong = BATCH, BATCH.clone()
+    wrong[(right == a).nonzero()[0]] = b
     gt.spectreg(MODEL, INPUTS, probes=PROBES, batch=right, reduction="none")
     with pytest.raises(ValueError, match="pass the batch that the model pools by"):
         gt.spectreg(MODEL, INPUTS, probes=PROBES, batch=wrong, reduction="none")

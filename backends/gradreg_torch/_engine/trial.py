@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradreg_torch._engine import graph
+from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
@@ -75,13 +76,11 @@ def _kind(node: Any) -> tuple[Any, ...]:
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
     """Two products, each of every second example; the first of them differentiated."""
     at_x = replace(at_x, create_graph=twice)
-    coupled, n = graph.couples_examples(found), at_x.output.shape[0]
-    once, decided = "", True
-    for parity in (1, 0) if n > 1 else (0,):
-        r = _column(at_x.output, parity)
+    coupled, once, decided = graph.couples_examples(found), "", True
+    for half in _halves(at_x):
+        r, others = _column(at_x.output, half), per_row(~half, at_x.batch)
         try:
             products = at_x.gradients(r, batched=False)
-            others = slice(1 - parity, None, 2) if at_x.batch is None else at_x.batch % 2 != parity
             coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
@@ -100,11 +99,23 @@ def _not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
-def _column(output: Tensor, parity: int) -> Tensor:
-    """A column like the output, zero in every second example."""
+def _halves(at_x: Reverse) -> list[Tensor]:
+    """Every second example, and the others, (n,); with `batch` by each binary digit of its number.
+
+    The digits tell any two examples apart, whatever rows of x a wrong `batch` exchanges.
+    """
+    n = at_x.output.shape[0]
+    number = torch.arange(n, device=at_x.output.device)
+    digits = (n - 1).bit_length() if at_x.batch is not None else min(n - 1, 1)
+    halves = [(number >> digit) % 2 == parity for digit in range(digits) for parity in (1, 0)]
+    return halves or [number == 0]
+
+
+def _column(output: Tensor, half: Tensor) -> Tensor:
+    """A column like the output, zero but in half of the examples."""
     r = torch.zeros_like(output)
-    k = torch.arange(r[parity::2].numel(), device=r.device)
-    r[parity::2] = torch.cos(k + 1.0).reshape(r[parity::2].shape).to(r.dtype)
+    k = torch.arange(r[half].numel(), device=r.device)
+    r[half] = torch.cos(k + 1.0).reshape(r[half].shape).to(r.dtype)
     return r.requires_grad_()
 
 
