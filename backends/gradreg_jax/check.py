@@ -122,7 +122,8 @@ def check_model(
             ]
         )
         untrained = [name for name, g in leaves if not g.any()]
-        alone = _alone(Linearised.at(f, params, x))
+        batch = getattr(penalty, "keywords", {}).get("batch")
+        alone = _alone(Linearised.at(f, params, x, batch=batch))
         return ModelReport(float(value), off, tuple(wrong), tuple(untrained), alone)
 
 
@@ -176,10 +177,17 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 
 
 def _alone(at: Linearised) -> bool:
-    """Whether a product of a column that is zero in every second example is zero there."""
-    for parity in (0, 1):
-        r = jnp.ones_like(at.output).at[parity::2].set(0)
-        (v,) = at.pullback(r)
-        if any(bool(leaf[parity::2].any()) for leaf in jax.tree.leaves(v)):
-            return False
+    """Whether a product of a column that is zero in every second example is zero there.
+
+    With `batch` by each binary digit of an example's number, which tells any two apart.
+    """
+    number = jnp.arange(len(at.output))
+    rows = number if at.batch is None else at.batch
+    for digit in range(1 if at.batch is None else max(1, (len(number) - 1).bit_length())):
+        for parity in (0, 1):
+            r = jnp.ones_like(at.output).at[number >> digit & 1 == parity].set(0)
+            (v,) = at.pullback(r)
+            others = rows >> digit & 1 == parity
+            if any(bool(leaf[others].any()) for leaf in jax.tree.leaves(v)):
+                return False
     return True

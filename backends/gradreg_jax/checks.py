@@ -80,17 +80,35 @@ def floating(name: str, a: Any) -> Any:
     return a
 
 
-def outputs(z: Any, n: int) -> Any:
-    """Check an array (n, …) of a real floating dtype."""
+def batch(b: Any, rows: int, n: int) -> Any:
+    """Check the example that each row of x belongs to, (N,), of an integer dtype, in [0, n)."""
+    b = array(b)
+    if b.shape != (rows,) or not jnp.issubdtype(b.dtype, jnp.integer):
+        raise ValueError(
+            f"expected batch of an integer dtype with shape ({rows},), the example that each row "
+            f"of x belongs to, got {b.dtype} of shape {b.shape}"
+        )
+    with values():
+        if concrete(b) and (b.min() < 0 or b.max() >= n):
+            raise ValueError(
+                f"expected batch in [0, {n}), as f returned logits of {n} examples, got "
+                f"{int(b.min())} to {int(b.max())}; pass the batch that f pools by"
+            )
+    return b
+
+
+def outputs(z: Any, n: int | None) -> Any:
+    """Check an array (n, …) of a real floating dtype; n None is any."""
     if not hasattr(z, "shape"):
         raise ValueError(
-            f"expected f(params, x) to return one array, logits with shape ({n}, ...), got "
+            f"expected f(params, x) to return one array, logits with shape ({n or 'n'}, ...), got "
             f"{type(z).__name__}; return the logits alone"
         )
-    if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+    if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
-            f"expected f(params, x) to return logits with shape ({n}, ...), got {z.shape}; "
-            "return the logits, not a loss"
+            f"expected f(params, x) to return logits with shape ({n or 'n'}, ...), got {z.shape}; "
+            "return the logits, not a loss; where an example has several rows of x (a graph, say), "
+            "pass batch=, the example of each row"
         )
     return floating("logits", z)
 

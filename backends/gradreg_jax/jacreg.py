@@ -24,6 +24,7 @@ def jacreg(
     mode: str = "reverse",
     reduction: str = "mean",
     chunk_size: int | None = None,
+    batch: Any = None,
 ) -> Any:
     """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
 
@@ -33,7 +34,7 @@ def jacreg(
 
     Parameters
     ----------
-    f, params, x, mode, reduction, chunk_size
+    f, params, x, mode, reduction, chunk_size, batch
         As in `frobreg`; f returns *logits* (n, k), not probabilities.
     probes, probe, shared_probe, key
         As in `spectreg`, for the projected form.
@@ -59,7 +60,7 @@ def jacreg(
     exact = probes is None and num_probes is None
     if exact and (key is not None or shared_probe):
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
-    at = Linearised.at(f, params, x, mode)
+    at = Linearised.at(f, params, x, mode, batch)
     S = softmax_jacobian(at.output)
     if exact:
         R = identity(at.length, at.dtype)

@@ -20,6 +20,7 @@ def spectreg(
     mode: str = "reverse",
     reduction: str = "mean",
     chunk_size: int | None = None,
+    batch: Any = None,
 ) -> Any:
     """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
 
@@ -28,7 +29,7 @@ def spectreg(
 
     Parameters
     ----------
-    f, params, x, mode, reduction, chunk_size
+    f, params, x, mode, reduction, chunk_size, batch
         As in `frobreg`; here q products.
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
@@ -56,7 +57,7 @@ def spectreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
-    at = Linearised.at(f, params, x, mode)
+    at = Linearised.at(f, params, x, mode, batch)
     r = batch_probes(at, probes, probe, num_probes, shared_probe, key)
     R = r / sqrt(r.shape[2])
     return reduce(at.contract(R, chunk_size), reduction)
