@@ -13,8 +13,8 @@ def spectreg(
     x: Any,
     *,
     probes: Any = None,
-    probe: str = "gaussian",
-    num_probes: int = 1,
+    probe: str | None = None,
+    num_probes: int | None = None,
     shared_probe: bool = False,
     key: Any = None,
     mode: str = "reverse",
@@ -34,10 +34,11 @@ def spectreg(
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
         mode (n, i, q), i over the flattened inputs, leaf after leaf.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
-        Law of r; gaussian is the paper's.
-    num_probes : int
-        q. Must be below m (i in forward mode): then FrobReg costs the same and has no noise.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
+        Law of the r to draw; without it gaussian, the paper's.
+    num_probes : int, optional
+        q, how many; without it 1, or as many as `probes` has. Must be below m (i in forward mode):
+        then FrobReg costs the same and has no noise.
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
     key : jax.random key

@@ -89,11 +89,11 @@ def draw_probes(
         That of the logits (of the inputs in forward mode).
     """
     checks.choice("probe", probe, LAWS)
-    for name, value in (("n", n), ("m", m), ("num_probes", num_probes)):
-        checks.count(name, value)
+    n, m = checks.count("n", n), checks.count("m", m)
+    q = checks.count("num_probes", num_probes)
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"expected generator=torch.Generator(device), got {generator!r}")
-    return LAWS[probe](generator, n, m, num_probes).to(dtype)
+    return LAWS[probe](generator, n, m, q).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class Probes(Contraction):
     averaged: ClassVar[bool] = True  # type: ignore[misc]
 
     probes: Tensor | None = None
-    probe: str = "gaussian"
-    num_probes: int = 1
+    probe: str | None = None
+    num_probes: int | None = None
     shared_probe: bool = False
     generator: torch.Generator | None = None
 
@@ -115,27 +115,33 @@ class Probes(Contraction):
 
     def columns(self, side: Side) -> Tensor:
         """The probes r[n, k, q]."""
+        if self.probe is not None and self.probe not in LAWS:
+            checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
         return r.expand(side.n, -1, -1)
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""
-        return _require_probes(self.probes, side.like, side.size, self.shared_probe)
+        r = _require_probes(self.probes, side.like, side.size, self.shared_probe)
+        q = r.shape[2] if self.num_probes is None else checks.count("num_probes", self.num_probes)
+        if q != r.shape[2]:
+            raise ValueError(
+                f"expected probes with {q} columns, as num_probes says, got "
+                f"{r.shape[2]}; leave num_probes out beside probes"
+            )
+        return r
 
     def drawn(self, side: Side) -> Tensor:
         """New probes of the law."""
-        if self.probe not in LAWS:
-            checks.choice("probe", self.probe, LAWS)
-        if type(self.num_probes) is not int or self.num_probes < 1:
-            checks.count("num_probes", self.num_probes)
-        if self.num_probes >= side.size:
+        q = 1 if self.num_probes is None else checks.count("num_probes", self.num_probes)
+        if q >= side.size:
             raise ValueError(
-                f"expected num_probes < m = {side.size}, got {self.num_probes}: m products give "
+                f"expected num_probes < m = {side.size}, got {q}: m products give "
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
         g, n = _require_generator(self.generator, side.like), 1 if self.shared_probe else side.n
-        return LAWS[self.probe](g, n, side.size, self.num_probes).to(side.like.dtype)
+        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.like.dtype)
 
 
 def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:

@@ -142,6 +142,18 @@ REFUSED = {
         lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 1)), probe="bogus", key=KEY),
         "expected probe to be",
     ),
+    "a law of no probes": (
+        lambda: gj.jacreg(f, PARAMS, X, probe="sphere"),
+        "expected num_probes=1",
+    ),
+    "three probes that are two": (
+        lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 2)), num_probes=3),
+        "expected probes with 3 columns, as num_probes says, got 2; leave num_probes out",
+    ),
+    "one probe that is two": (
+        lambda: gj.jacreg(f, PARAMS, X, probes=np.ones((5, 3, 2)), num_probes=1),
+        "expected probes with 1 columns, as num_probes says, got 2",
+    ),
     "an activation among weights": (
         lambda: gj.weight_decay([W, jax.nn.relu]),
         "expected params whose leaves are floating arrays, got .*; filter them",

@@ -114,7 +114,7 @@ def checked(
     if reduction not in REDUCTIONS:
         checks.choice("reduction", reduction, REDUCTIONS)
     if chunk_size is not None:
-        checks.count("chunk_size", chunk_size)
+        chunk_size = checks.count("chunk_size", chunk_size)
     inputs = leaves(x, wrt)
     reads = reads_values(inputs, check_values)
     if mode != "auto":

@@ -65,7 +65,8 @@ class Reverse:
         columns = R.columns(self.side).permute(2, 0, 1)
         # On the CPU a loop is the faster way too: larger products only leave the cache.
         one_by_one = columns.device.type == "cpu" and not is_functional()
-        size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
+        q = columns.shape[0]
+        size = (1 if one_by_one else q) if chunk_size is None else min(chunk_size, q)
         S = None if R.factor is None else R.factor(self.output)
         chunks = torch.split(columns, size)
         # The graphs of many products do not fit into memory: backward computes them again.
@@ -75,7 +76,7 @@ class Reverse:
             for rs in chunks
         ]
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
-        return total / columns.shape[0] if R.averaged else total, self.output
+        return total / q if R.averaged else total, self.output
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
