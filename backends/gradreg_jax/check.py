@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradreg_jax import checks
 from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model
 from gradreg_jax.spectreg import spectreg
@@ -108,6 +109,7 @@ def check_model(
         key = jax.random.key(0)
     with jax.enable_x64(True):
         params, x = in_float64(params), in_float64(x)
+        checks.trainable(params)
         P = jax.jit(partial(_value, f, x, penalty, options_for(penalty, y, key, loss)))
         value, gradient = jax.value_and_grad(P)(params)
         leaves = [(jax.tree_util.keystr(path), g) for path, g in _leaves(gradient)]
@@ -133,7 +135,7 @@ def in_float64(tree: Any) -> Any:
     def one(a: Any) -> Any:
         return a.astype(jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
 
-    return jax.tree.map(lambda a: one(jnp.asarray(a)), tree)
+    return jax.tree.map(lambda a: one(checks.array(a)), tree, is_leaf=checks.sparse)
 
 
 def _value(f: Model, x: Any, penalty: Any, options: dict[str, Any], params: Any) -> Any:

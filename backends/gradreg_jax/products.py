@@ -67,7 +67,7 @@ class Linearised:
         def network(x: Any) -> Any:
             return f(params, x)
 
-        output, pullback = jax.vjp(lambda x: checks.follows(network(x)), x)
+        output, pullback = jax.vjp(lambda x: checks.follows(network(x), x), x)
         if batch is None:
             return cls(network, x, checks.outputs(output, n), pullback, mode)
         output = checks.outputs(output, None)

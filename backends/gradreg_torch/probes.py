@@ -93,6 +93,8 @@ def draw_probes(
     q = checks.count("num_probes", num_probes)
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"expected generator=torch.Generator(device), got {generator!r}")
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"expected dtype to be a real floating torch.dtype, got {dtype!r}")
     return LAWS[probe](generator, n, m, q).to(dtype)
 
 
@@ -115,7 +117,7 @@ class Probes(Contraction):
 
     def columns(self, side: Side) -> Tensor:
         """The probes r[n, k, q]."""
-        if self.probe is not None and self.probe not in LAWS:
+        if self.probe is not None:
             checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
         return r.expand(side.n, -1, -1)
@@ -199,10 +201,16 @@ def rank_generator(
     rank : int, optional
         By default that of the process group, 0 where there is none.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"expected seed to be a whole number >= 0, got {seed!r}")
     if rank is None:
         rank = torch.distributed.get_rank() if distributed.parallel() else 0
+    seed, rank = checks.count("seed", seed, least=0), checks.count("rank", rank, least=0)
     # Hashed, as neighbouring seeds of some generators start alike.
     mixed = int.from_bytes(sha256(f"{seed} {rank}".encode()).digest()[:8], "big")
-    return torch.Generator(device).manual_seed(mixed % 2**63)
+    try:
+        generator = torch.Generator(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"expected device to be that of the logits, 'cpu' or 'cuda' say, got {device!r}, where "
+            f"this torch has no generator: {str(error).splitlines()[0]}"
+        ) from error
+    return generator.manual_seed(mixed % 2**63)

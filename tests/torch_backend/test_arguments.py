@@ -64,6 +64,16 @@ def test_numbers_of_probes_are_integers_of_any_kind():
             gt.spectreg(lambda x: x @ W, X, num_probes=bad, generator=rng())
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.uint16, torch.uint64])
+def test_labels_of_any_integer_dtype(dtype):
+    model = nn.Linear(3, 3).double()
+    assert gt.onehot(model, X, Y.to(dtype)) == gt.onehot(model, X, Y)
+    step = gt.objective(model, X, Y.to(dtype), gt.DoubleBack())
+    assert step[:2] == gt.objective(model, X, Y, gt.DoubleBack())[:2]
+    with pytest.raises(ValueError, match=r"expected labels in \[0, 3\), got 1 to 3"):
+        gt.doubleback(model, X, (Y + 1).to(dtype))
+
+
 def test_check_values_of_the_objective():
     options = {"loss": "mean_squared_error", "check_values": False}
     step = gt.objective(nn.Linear(3, 3).double(), NAN, X, gt.FrobReg(), **options)

@@ -52,16 +52,16 @@ def finite_value(values: Tensor) -> None:
         )
 
 
-def count(name: str, value: Any) -> int:
-    """A positive whole number."""
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number, by default a positive one."""
     whole = value
     if type(value) is not int:
         try:
-            whole = 0 if isinstance(value, bool | Tensor) else index(value)
+            whole = -1 if isinstance(value, bool | Tensor) else index(value)
         except TypeError:
-            whole = 0
-    if whole < 1:
-        raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
+            whole = -1
+    if whole < least:
+        raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
     return whole
 
 
