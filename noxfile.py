@@ -26,11 +26,12 @@ VERSIONED = {
             "refusals",
             "precision",
             "batch_norm_twice",
+            "batch",
         )
     ],
     "jax": [
         f"tests/jax_backend/test_{name}.py"
-        for name in ("jax", "chunks", "objective", "traced", "convolution", "verify")
+        for name in ("jax", "batch", "chunks", "objective", "traced", "convolution", "verify")
     ],
 }
 OF_ANY = ("test_backends", "test_capabilities", "test_cli", "test_imports")

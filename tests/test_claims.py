@@ -131,11 +131,12 @@ def known():
     numbers["agree.share"] = round(max(shares), 2)
     numbers["last_images.most"] = round(largest_shift(), 2)
     if find_spec("torch"):
-        from gradreg_verify.mistakes.torch import RIGHT
+        from gradreg_verify.mistakes.torch import RIGHT, models
         from gradreg_verify.mistakes.torch import WRONG as FUNCTIONS
 
         catalogues = (WRONG, WRONG_SAMPLERS, FUNCTIONS, RIGHT)
         numbers["implementations"] = sum(map(len, catalogues))
+        numbers["wrong models"], numbers["right models"] = len(models.WRONG), len(models.RIGHT)
         numbers["layers.LIMIT"] = layers_limit()
     return numbers
 
@@ -169,7 +170,7 @@ def test_numbers_in_the_docs_recompute(page):
             assert name in OF_TORCH, f"{page.name} names {name}, which nobody computes"
 
 
-OF_TORCH = ("implementations", "layers.LIMIT")
+OF_TORCH = ("implementations", "wrong models", "right models", "layers.LIMIT")
 # What is made from results has tests of its own, which hold it to them.
 MADE = r"<!-- [\w:/ -]+ -->\n\n.*?\n\n<!-- end -->"
 # Numbers of papers, versions and the like, which are not ours to recompute.

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradreg_jax import checks
 from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model
 from gradreg_jax.spectreg import spectreg
@@ -34,6 +35,9 @@ class ModelReport:
         Paths of the parameters that the penalty does not reach.
     alone : bool
         Whether each example's output depends on its own x alone.
+    zero : bool
+        Whether the penalty is zero, and stays so with other parameters. At a last layer of zeros it
+        does not: the gradient is then compared beside it.
     """
 
     penalty: float
@@ -41,14 +45,15 @@ class ModelReport:
     wrong: tuple[str, ...]
     untrained: tuple[str, ...]
     alone: bool
+    zero: bool
 
     @property
     def ok(self) -> bool:
         """Whether the penalty is not zero everywhere, and its gradient is right."""
-        return self.off <= LIMIT and self.penalty != 0
+        return self.off <= LIMIT and not self.zero
 
     def __str__(self) -> str:
-        lines = [f"penalty     {self.penalty:.4g}" + ("" if self.penalty else ": WRONG, J is zero")]
+        lines = [f"penalty     {self.penalty:.4g}" + (": WRONG, J is zero" if self.zero else "")]
         if self.off <= LIMIT:
             lines += [f"gradient    right: {self.off:.0e} off along random directions"]
         else:
@@ -108,8 +113,12 @@ def check_model(
         key = jax.random.key(0)
     with jax.enable_x64(True):
         params, x = in_float64(params), in_float64(x)
+        checks.trainable(params)
         P = jax.jit(partial(_value, f, x, penalty, options_for(penalty, y, key, loss)))
-        value, gradient = jax.value_and_grad(P)(params)
+        value = P(params)
+        if value == 0:
+            params = jax.tree.map(lambda p, d: p + 0.1 * d, params, _direction(params, 3))
+        beside, gradient = jax.value_and_grad(P)(params)
         leaves = [(jax.tree_util.keystr(path), g) for path, g in _leaves(gradient)]
         off = max(_off(P, params, gradient, _direction(params, seed)) for seed in (1, 2))
         wrong = (
@@ -122,8 +131,11 @@ def check_model(
             ]
         )
         untrained = [name for name, g in leaves if not g.any()]
-        alone = _alone(Linearised.at(f, params, x))
-        return ModelReport(float(value), off, tuple(wrong), tuple(untrained), alone)
+        batch = getattr(penalty, "keywords", {}).get("batch")
+        alone = _alone(Linearised.at(f, params, x, batch=batch))
+        return ModelReport(
+            float(value), off, tuple(wrong), tuple(untrained), alone, zero=not beside
+        )
 
 
 def in_float64(tree: Any) -> Any:
@@ -132,7 +144,7 @@ def in_float64(tree: Any) -> Any:
     def one(a: Any) -> Any:
         return a.astype(jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
 
-    return jax.tree.map(lambda a: one(jnp.asarray(a)), tree)
+    return jax.tree.map(lambda a: one(checks.array(a)), tree, is_leaf=checks.sparse)
 
 
 def _value(f: Model, x: Any, penalty: Any, options: dict[str, Any], params: Any) -> Any:
@@ -176,10 +188,17 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 
 
 def _alone(at: Linearised) -> bool:
-    """Whether a product of a column that is zero in every second example is zero there."""
-    for parity in (0, 1):
-        r = jnp.ones_like(at.output).at[parity::2].set(0)
-        (v,) = at.pullback(r)
-        if any(bool(leaf[parity::2].any()) for leaf in jax.tree.leaves(v)):
-            return False
+    """Whether a product of a column that is zero in every second example is zero there.
+
+    With `batch` by each binary digit of an example's number, which tells any two apart.
+    """
+    number = jnp.arange(len(at.output))
+    rows = number if at.batch is None else at.batch
+    for digit in range(1 if at.batch is None else max(1, (len(number) - 1).bit_length())):
+        for parity in (0, 1):
+            r = jnp.ones_like(at.output).at[number >> digit & 1 == parity].set(0)
+            (v,) = at.pullback(r)
+            others = rows >> digit & 1 == parity
+            if any(bool(leaf[others].any()) for leaf in jax.tree.leaves(v)):
+                return False
     return True

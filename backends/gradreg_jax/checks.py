@@ -5,7 +5,7 @@ of a function under `jit`, `grad` or `vmap` there are none, of what it closes ov
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from operator import index
 from typing import Any
 
@@ -24,15 +24,30 @@ def concrete(a: Any) -> bool:
 def array(a: Any) -> Any:
     """Convert to an array of JAX; arrays that a compiled function closes over keep their values."""
     dtype = getattr(a, "dtype", None)
-    if isinstance(a, str | bytes) or (isinstance(dtype, np.dtype) and not known(dtype)):
+    text = any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(a))
+    if text or (isinstance(dtype, np.dtype) and not known(dtype)):
         raise TypeError(
             f"expected numbers in the byte order of this machine, got {dtype or repr(a)!s:.60}; "
             "convert with np.asarray(a, float) (or int)"
         )
-    if not isinstance(a, np.ndarray):
-        return jnp.asarray(a)
-    with values():
-        return jnp.asarray(a)
+    if sparse(a):
+        raise TypeError(
+            f"expected a dense array, got {type(a).__name__}; pass its .todense(), and an f that "
+            "makes of it what it needs"
+        )
+    try:
+        with values() if isinstance(a, np.ndarray) else nullcontext():
+            return jnp.asarray(a)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"expected an array of numbers, got {type(a).__name__}: {str(error).splitlines()[0]}; "
+            "convert with np.asarray(a, float) (or int)"
+        ) from error
+
+
+def sparse(a: Any) -> bool:
+    """Return whether a is a sparse array (BCOO, BCSR), which a pytree takes for several arrays."""
+    return hasattr(a, "todense")
 
 
 def known(dtype: np.dtype[Any]) -> bool:
@@ -47,7 +62,7 @@ def values() -> Any:
 
 def inputs(x: Any) -> int:
     """Check a pytree of floating arrays (n, …), n >= 1, and return n."""
-    leaves = jax.tree.leaves(x)
+    leaves = jax.tree.leaves(x, is_leaf=sparse)
     if not leaves:
         raise ValueError("expected x to be an array or a pytree of arrays, got none")
     for leaf in map(array, leaves):
@@ -80,24 +95,56 @@ def floating(name: str, a: Any) -> Any:
     return a
 
 
-def outputs(z: Any, n: int) -> Any:
-    """Check an array (n, …) of a real floating dtype."""
+def batch(b: Any, rows: int, n: int) -> Any:
+    """Check the example that each row of x belongs to, (N,), of an integer dtype, in [0, n)."""
+    b = array(b)
+    if b.shape != (rows,) or not jnp.issubdtype(b.dtype, jnp.integer):
+        raise ValueError(
+            f"expected batch of an integer dtype with shape ({rows},), the example that each row "
+            f"of x belongs to, got {b.dtype} of shape {b.shape}"
+        )
+    with values():
+        if concrete(b) and (b.min() < 0 or b.max() >= n):
+            raise ValueError(
+                f"expected batch in [0, {n}), as f returned logits of {n} examples, got "
+                f"{int(b.min())} to {int(b.max())}; pass the batch that f pools by"
+            )
+    return b
+
+
+def trainable(params: Any) -> None:
+    """Check parameters: floating arrays, at least one."""
+    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    dtypes = [(jax.tree_util.keystr(path), leaf.dtype) for path, leaf in leaves]
+    other = [(path, dtype) for path, dtype in dtypes if not jnp.issubdtype(dtype, jnp.floating)]
+    if not leaves or other:
+        name, dtype = other[0] if other else ("params", "no array")
+        raise TypeError(
+            f"expected params whose leaves are floating arrays, got {dtype} at {name}; close f "
+            "over what is not trained"
+        )
+
+
+def outputs(z: Any, n: int | None) -> Any:
+    """Check an array (n, …) of a real floating dtype; n None is any."""
     if not hasattr(z, "shape"):
         raise ValueError(
-            f"expected f(params, x) to return one array, logits with shape ({n}, ...), got "
+            f"expected f(params, x) to return one array, logits with shape ({n or 'n'}, ...), got "
             f"{type(z).__name__}; return the logits alone"
         )
-    if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+    if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
-            f"expected f(params, x) to return logits with shape ({n}, ...), got {z.shape}; "
-            "return the logits, not a loss"
+            f"expected f(params, x) to return logits with shape ({n or 'n'}, ...), got {z.shape}; "
+            "return the logits, not a loss; where an example has several rows of x (a graph, say), "
+            "pass batch=, the example of each row"
         )
     return floating("logits", z)
 
 
-def follows(z: Any) -> Any:
-    """Refuse logits that do not depend on x: they are not traced while x is."""
-    if hasattr(z, "shape") and concrete(z):
+def follows(z: Any, x: Any) -> Any:
+    """Refuse logits that do not depend on x: x has a trace of its own, which they have not."""
+    traces = [getattr(leaf, "_trace", None) for leaf in jax.tree.leaves(x)]
+    if hasattr(z, "shape") and getattr(z, "_trace", None) not in traces:
         raise ValueError(
             "expected f(params, x) to return logits computed from x, got a constant; "
             "compute them from the x that f is given, with jax.numpy"

@@ -15,6 +15,7 @@ def contract(
     *,
     reduction: str = "mean",
     chunk_size: int | None = None,
+    batch: Any = None,
 ) -> Any:
     """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R: q vector-Jacobian products.
 
@@ -23,7 +24,7 @@ def contract(
 
     Parameters
     ----------
-    f, params, x, reduction, chunk_size
+    f, params, x, reduction, chunk_size, batch
         As in `frobreg`; here q products.
     R : array (n, k, q), or callable
         The columns, k over the flattened logits. A callable returns them from (logits, y).
@@ -40,7 +41,7 @@ def contract(
     ValueError, TypeError
         R of another shape or dtype. Every message says what to do.
     """
-    at = Linearised.at(f, params, x)
+    at = Linearised.at(f, params, x, batch=batch)
     R = checks.floating("R", R(at.output, y) if callable(R) else R)
     n, m = at.logits.shape
     if R.ndim != 3 or R.shape[:2] != (n, m) or R.shape[2] == 0:

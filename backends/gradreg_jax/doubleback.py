@@ -15,6 +15,7 @@ def doubleback(
     *,
     loss: str = "cross_entropy",
     reduction: str = "mean",
+    batch: Any = None,
 ) -> Any:
     """‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
 
@@ -22,7 +23,7 @@ def doubleback(
 
     Parameters
     ----------
-    f, params, x, reduction
+    f, params, x, reduction, batch
         As in `frobreg`.
     y : array
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
@@ -46,6 +47,6 @@ def doubleback(
     Drucker, LeCun, "Improving generalization performance using double backpropagation" (1992);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), DoubleBack.
     """
-    at = Linearised.at(f, params, x)
+    at = Linearised.at(f, params, x, batch=batch)
     R = LOSSES[checks.choice("loss", loss, LOSSES)](at, y)
     return reduce(at.contract(R[:, :, None]), reduction)

@@ -13,6 +13,7 @@ def frobreg(
     mode: str = "reverse",
     reduction: str = "mean",
     chunk_size: int | None = None,
+    batch: Any = None,
 ) -> Any:
     """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
 
@@ -33,6 +34,10 @@ def frobreg(
     chunk_size : int, optional
         How many of the products are computed at once, which is less memory and more time: to be
         differentiated, they are computed again. None is all of them.
+    batch : integer array (N,), optional
+        The example that each row of x belongs to, where x has N rows and the logits n, one a graph.
+        An example is then all its rows. No forward mode. Under `jit` a number outside [0, n) makes
+        all values NaN.
 
     Returns
     -------
@@ -48,6 +53,6 @@ def frobreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
     """
-    at = Linearised.at(f, params, x, mode)
+    at = Linearised.at(f, params, x, mode, batch)
     R = identity(at.length, at.dtype)
     return reduce(at.contract(R, chunk_size), reduction)

@@ -17,13 +17,14 @@ def jacreg(
     x: Any,
     *,
     probes: Any = None,
-    probe: str = "gaussian",
+    probe: str | None = None,
     num_probes: int | None = None,
     shared_probe: bool = False,
     key: Any = None,
     mode: str = "reverse",
     reduction: str = "mean",
     chunk_size: int | None = None,
+    batch: Any = None,
 ) -> Any:
     """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
 
@@ -33,7 +34,7 @@ def jacreg(
 
     Parameters
     ----------
-    f, params, x, mode, reduction, chunk_size
+    f, params, x, mode, reduction, chunk_size, batch
         As in `frobreg`; f returns *logits* (n, k), not probabilities.
     probes, probe, shared_probe, key
         As in `spectreg`, for the projected form.
@@ -55,17 +56,17 @@ def jacreg(
     Sokolić, Giryes, Sapiro, Rodrigues, "Robust large margin deep neural networks" (2016);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), JacReg.
     """
-    checks.choice("probe", probe, LAWS)
+    if probe is not None:
+        checks.choice("probe", probe, LAWS)
     exact = probes is None and num_probes is None
-    if exact and (key is not None or shared_probe):
+    if exact and (probe is not None or key is not None or shared_probe):
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
-    at = Linearised.at(f, params, x, mode)
+    at = Linearised.at(f, params, x, mode, batch)
     S = softmax_jacobian(at.output)
     if exact:
         R = identity(at.length, at.dtype)
     else:
-        q = 1 if num_probes is None else num_probes
-        r = batch_probes(at, probes, probe, q, shared_probe, key)
+        r = batch_probes(at, probes, probe, num_probes, shared_probe, key)
         R = r / sqrt(r.shape[2])
     return reduce(at.contract(R, chunk_size, S), reduction)
 

@@ -34,6 +34,7 @@ def objective(
     penalty: Callable[..., Any],
     key: Any = None,
     loss: str | Callable[[Any, Any], Any] = "cross_entropy",
+    batch: Any = None,
 ) -> Objective:
     """(L̄, penalty, z): batch loss, penalty and logits from *one* pass.
 
@@ -42,7 +43,7 @@ def objective(
 
     Parameters
     ----------
-    f, params, x
+    f, params, x, batch
         As in `frobreg`.
     y : array
         What the loss takes, and the penalty where it takes labels.
@@ -66,7 +67,7 @@ def objective(
         See `gradreg_jax.checks`: every message says what to do.
     """
     options = options_for(penalty, y, key, loss)
-    at = Linearised.at(f, params, x)
+    at = Linearised.at(f, params, x, batch=batch)
     return Objective(value(loss, at, y), penalty(at, params, x, **options), at.output)
 
 

@@ -93,17 +93,30 @@ def draw_probes(
 
 
 def batch_probes(
-    at: Linearised, probes: Any, probe: str, num_probes: int, shared_probe: bool, key: Any
+    at: Linearised,
+    probes: Any,
+    probe: str | None,
+    num_probes: int | None,
+    shared_probe: bool,
+    key: Any,
 ) -> Any:
     """Return the probes of a batch, r[n, k, q] (r[1, k, q] if shared), given or newly drawn."""
-    checks.choice("probe", probe, LAWS)
+    law = checks.choice("probe", "gaussian" if probe is None else probe, LAWS)
     n, m = len(at.output), at.length
     if probes is not None:
-        return checks.probes(probes, n, m, shared_probe, at.dtype)
-    if checks.count("num_probes", num_probes) >= m:
+        r = checks.probes(probes, n, m, shared_probe, at.dtype)
+        q = r.shape[2] if num_probes is None else checks.count("num_probes", num_probes)
+        if q != r.shape[2]:
+            raise ValueError(
+                f"expected probes with {q} columns, as num_probes says, got "
+                f"{r.shape[2]}; leave num_probes out beside probes"
+            )
+        return r
+    q = checks.count("num_probes", 1 if num_probes is None else num_probes)
+    if q >= m:
         raise ValueError(
-            f"expected num_probes < m = {m}, got {num_probes}: m products give the exact "
+            f"expected num_probes < m = {m}, got {q}: m products give the exact "
             "value at the same cost and without noise; use frobreg (or jacreg without probes)"
         )
     size = 1 if shared_probe else n
-    return draw_probes(probe, size, m, num_probes, key=key, dtype=at.dtype)
+    return draw_probes(law, size, m, q, key=key, dtype=at.dtype)

@@ -37,6 +37,8 @@ class Linearised:
         Jᵀ r of an r like the output.
     mode : {"reverse", "forward"}
         How `contract` takes its products.
+    batch : array (N,), optional
+        The example that each row of x belongs to, where it is not one row an example.
     """
 
     network: Callable[[Any], Any]
@@ -44,13 +46,20 @@ class Linearised:
     output: Any
     pullback: Callable[[Any], Any]
     mode: str
+    batch: Any = None
 
     @classmethod
-    def at(cls, f: Any, params: Any, x: Any, mode: str = "reverse") -> "Linearised":
+    def at(
+        cls, f: Any, params: Any, x: Any, mode: str = "reverse", batch: Any = None
+    ) -> "Linearised":
         """Run one forward pass, or return f if it is such a pass already (see `objective`)."""
         checks.choice("mode", mode, ("reverse", "forward"))
         if isinstance(f, cls):
-            return replace(f, mode=mode)
+            batch = f.batch if batch is None else batch
+        if batch is not None and mode == "forward":
+            raise ValueError("expected mode='reverse' with batch, got 'forward'")
+        if isinstance(f, cls):
+            return replace(f, mode=mode, batch=batch)
         n = checks.inputs(x)
         if not callable(f):
             raise TypeError(f"expected f(params, x) to be callable, got {type(f).__name__}")
@@ -58,8 +67,11 @@ class Linearised:
         def network(x: Any) -> Any:
             return f(params, x)
 
-        output, pullback = jax.vjp(lambda x: checks.follows(network(x)), x)
-        return cls(network, x, checks.outputs(output, n), pullback, mode)
+        output, pullback = jax.vjp(lambda x: checks.follows(network(x), x), x)
+        if batch is None:
+            return cls(network, x, checks.outputs(output, n), pullback, mode)
+        output = checks.outputs(output, None)
+        return cls(network, x, output, pullback, mode, checks.batch(batch, n, len(output)))
 
     @property
     def logits(self) -> Any:
@@ -90,7 +102,7 @@ class Linearised:
 
         def reverse(r: Any) -> Any:
             (v,) = self.pullback(like(S(r).reshape(-1, *self.output.shape[1:]), self.output))
-            return sum(squares(leaf) for leaf in jax.tree.leaves(v))
+            return self.per_example(sum(squares(leaf) for leaf in jax.tree.leaves(v)))
 
         def forward(v: Any) -> Any:
             return squares(S(self.pushforward(v)))
@@ -98,6 +110,14 @@ class Linearised:
         one = reverse if self.mode == "reverse" else forward
         with checks.forward_rules():
             return checks.products(sum_over_columns(one, R, chunk_size))
+
+    def per_example(self, rows: Any) -> Any:
+        """Add up values of the rows of x for each of n examples."""
+        if self.batch is None:
+            return rows
+        n = self.output.shape[0]
+        total = jax.ops.segment_sum(rows, self.batch, num_segments=n)
+        return jnp.where(((self.batch >= 0) & (self.batch < n)).all(), total, jnp.nan)
 
     def pushforward(self, v: Any) -> Any:
         """Compute J v, (n, k), for v (n, i) or (1, i)."""

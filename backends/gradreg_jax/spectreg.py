@@ -13,13 +13,14 @@ def spectreg(
     x: Any,
     *,
     probes: Any = None,
-    probe: str = "gaussian",
-    num_probes: int = 1,
+    probe: str | None = None,
+    num_probes: int | None = None,
     shared_probe: bool = False,
     key: Any = None,
     mode: str = "reverse",
     reduction: str = "mean",
     chunk_size: int | None = None,
+    batch: Any = None,
 ) -> Any:
     """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
 
@@ -28,15 +29,16 @@ def spectreg(
 
     Parameters
     ----------
-    f, params, x, mode, reduction, chunk_size
+    f, params, x, mode, reduction, chunk_size, batch
         As in `frobreg`; here q products.
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
         mode (n, i, q), i over the flattened inputs, leaf after leaf.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}
-        Law of r; gaussian is the paper's.
-    num_probes : int
-        q. Must be below m (i in forward mode): then FrobReg costs the same and has no noise.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
+        Law of the r to draw; without it gaussian, the paper's.
+    num_probes : int, optional
+        q, how many; without it 1, or as many as `probes` has. Must be below m (i in forward mode):
+        then FrobReg costs the same and has no noise.
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
     key : jax.random key
@@ -56,7 +58,7 @@ def spectreg(
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
-    at = Linearised.at(f, params, x, mode)
+    at = Linearised.at(f, params, x, mode, batch)
     r = batch_probes(at, probes, probe, num_probes, shared_probe, key)
     R = r / sqrt(r.shape[2])
     return reduce(at.contract(R, chunk_size), reduction)

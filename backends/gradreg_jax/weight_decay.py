@@ -27,7 +27,8 @@ def weight_decay(params: Any) -> Any:
     ValueError, TypeError
         No weights, or leaves that are none (an activation, a name, a table of indices).
     """
-    weights = [leaf for leaf in jax.tree.leaves(params) if is_weight(leaf)]
+    leaves = jax.tree.leaves(params, is_leaf=checks.sparse)
+    weights = [leaf for leaf in leaves if is_weight(leaf)]
     if not weights:
         raise ValueError("expected params with an array of two axes or more, got none")
     return sum((at_least_single(checks.floating("params", W)) ** 2).sum() for W in weights)

@@ -41,12 +41,13 @@ def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
         )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
+    y = y.long()  # also of uint16, of which torch has no least and no largest
     if reads and (y.min() < 0 or y.max() >= m):
         raise ValueError(
             f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
             "classes count from 0"
         )
-    return y.long()
+    return y
 
 
 def same_device(name: str, a: Any, z: Tensor) -> None:
@@ -90,10 +91,29 @@ def fraction_of_what(value: float, generator: Any, reduction: Any) -> None:
         raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
 
 
+def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
+    """Rows of x are not examples where `batch` says which example each belongs to."""
+    if options.get("batch") is None:
+        return
+    if fraction < 1:
+        raise ValueError("expected fraction=1 with batch; pass some of the graphs yourself")
+    if every > 1 and options.get("reduction") == "none":
+        raise ValueError("expected reduction='mean' or 'sum' with every and batch, got 'none'")
+
+
 def model_for_fraction(model: Any) -> None:
     """Of logits the graph of the whole batch is there, and nothing is saved."""
     if isinstance(model, Tensor):
         raise ValueError("expected a model with fraction, got logits; pass the model, or objective")
+
+
+def one_batch(ragged: bool) -> None:
+    """Unlabelled inputs have a batch of their own."""
+    if ragged:
+        raise ValueError(
+            "expected batch without unlabelled, which is another batch of graphs; add the penalty "
+            "yourself: penalty(model, unlabelled, batch=...)"
+        )
 
 
 def no_labels(penalty: Any) -> None:

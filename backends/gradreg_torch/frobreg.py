@@ -40,6 +40,9 @@ def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tens
         pass computes the graphs of the products again, which bounds memory for half the time more.
     check_values : bool, optional
         Whether to look for NaN, infinity and labels out of range; None is on the CPU only.
+    batch : LongTensor (N,), optional
+        The example that each row of x belongs to, where x has N rows and the logits n, one a graph,
+        as in PyTorch Geometric. An example is then all its rows. No forward mode.
 
     Returns
     -------

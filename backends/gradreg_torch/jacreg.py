@@ -25,12 +25,11 @@ from gradreg_torch.probes import Probes
 class SoftmaxJacobian(Probes):
     """R = S = ∂p/∂z, or S [r₁ … r_q] / √q; S is never detached."""
 
-    num_probes: int | None = None  # type: ignore[assignment]
-
     def __post_init__(self) -> None:
-        if self.exact and (self.generator is not None or self.shared_probe):
+        drawn = self.generator is not None or self.probe is not None or self.shared_probe
+        if self.exact and drawn:
             raise ValueError(
-                "shared_probe and generator belong to the projected form, which needs "
+                "probe, shared_probe and generator belong to the projected form, which needs "
                 "num_probes >= 1; got num_probes=None"
             )
 
@@ -76,7 +75,7 @@ def jacreg(
     x: Inputs,
     *,
     probes: Tensor | None = None,
-    probe: str = "gaussian",
+    probe: str | None = None,
     num_probes: int | None = None,
     shared_probe: bool = False,
     generator: torch.Generator | None = None,

@@ -33,6 +33,7 @@ def objective(
     unlabelled: Inputs | None = None,
     wrt: Wrt = None,
     check_values: bool | None = None,
+    batch: Tensor | None = None,
 ) -> Objective:
     """(L̄, penalty, z): batch loss, penalty and logits from *one* forward pass.
 
@@ -59,7 +60,7 @@ def objective(
     unlabelled : Inputs, optional
         Of the penalty *instead of* x, in a pass of its own, for semi-supervised training:
         ``torch.cat([x, u])`` for both. Not for penalties that need labels.
-    wrt, check_values
+    wrt, check_values, batch
         As in `frobreg`.
 
     Returns
@@ -78,23 +79,26 @@ def objective(
             "one here and add the others to the loss: frobreg(model, x), say"
         )
     options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
-    given = {"wrt": wrt, "check_values": check_values}
+    given = {"wrt": wrt, "check_values": check_values, "batch": batch}
     options |= {name: value for name, value in given.items() if value is not None}
     differentiated = by_name(x)
     if unlabelled is None:
         differentiated = select(differentiated, (penalty.options | options).get("wrt"))
     reads = reads_values(differentiated, check_values)
+    ragged = (penalty.options | options).get("batch") is not None
     if unlabelled is not None:
         _arguments.no_labels(penalty)
-        output = plain_pass(model, x, differentiated, reads)
+        _arguments.one_batch(ragged)
+        output = plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty(model, unlabelled, **options)
     elif not penalty.in_training() or (
         penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
     ):  # the loss then has a pass of its own
-        output = plain_pass(model, x, differentiated, reads)
+        output = plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty(model, x, y, **options)
-    elif not penalty.due():
-        output, penalised = plain_pass(model, x, differentiated, reads), penalty.zero(x, **options)
+    elif not penalty.due(**options):
+        output = plain_pass(model, x, differentiated, reads, ragged)
+        penalised = penalty.zero(x, **options)
     elif penalty.fraction < 1:
         output, penalised = in_part(model, x, y, penalty, options)
     else:
@@ -104,11 +108,15 @@ def objective(
 
 
 def plain_pass(
-    model: Callable[..., Tensor], x: Inputs, differentiated: Named, reads: bool
+    model: Callable[..., Tensor],
+    x: Inputs,
+    differentiated: Named,
+    reads: bool,
+    ragged: bool = False,
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
     output = Model(model, x)(by_name(x))
-    require_output(output, first_of(differentiated).shape[0], grad=False)
+    require_output(output, None if ragged else first_of(differentiated).shape[0], grad=False)
     if reads:
         require_finite_pass(differentiated, output, model)
     plain: Tensor = output

@@ -85,7 +85,7 @@ class Penalty(nn.Module):
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
         if not self.in_training():
             return self.evaluated(model, x, y, **options).penalty
-        if not self.due():
+        if not self.due(**options):
             return self.zero(x, **options)
         if self.fraction == 1:
             return self.every * self.evaluated(model, x, y, **options).penalty
@@ -105,8 +105,9 @@ class Penalty(nn.Module):
         """Whether a call is a training step."""
         return torch.is_grad_enabled() and self.training
 
-    def due(self) -> bool:
+    def due(self, **options: Any) -> bool:
         """Whether this training step has a penalty; counts it."""
+        _arguments.whole_batch(self.every, self.fraction, self.options | options)
         if self.every > 1 and torch.compiler.is_compiling():
             raise ValueError(
                 "expected every=1 in a compiled step; compile one step with it, and one without"

@@ -89,11 +89,13 @@ def draw_probes(
         That of the logits (of the inputs in forward mode).
     """
     checks.choice("probe", probe, LAWS)
-    for name, value in (("n", n), ("m", m), ("num_probes", num_probes)):
-        checks.count(name, value)
+    n, m = checks.count("n", n), checks.count("m", m)
+    q = checks.count("num_probes", num_probes)
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"expected generator=torch.Generator(device), got {generator!r}")
-    return LAWS[probe](generator, n, m, num_probes).to(dtype)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"expected dtype to be a real floating torch.dtype, got {dtype!r}")
+    return LAWS[probe](generator, n, m, q).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ class Probes(Contraction):
     averaged: ClassVar[bool] = True  # type: ignore[misc]
 
     probes: Tensor | None = None
-    probe: str = "gaussian"
-    num_probes: int = 1
+    probe: str | None = None
+    num_probes: int | None = None
     shared_probe: bool = False
     generator: torch.Generator | None = None
 
@@ -115,27 +117,33 @@ class Probes(Contraction):
 
     def columns(self, side: Side) -> Tensor:
         """The probes r[n, k, q]."""
+        if self.probe is not None:
+            checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
         return r.expand(side.n, -1, -1)
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""
-        return _require_probes(self.probes, side.like, side.size, self.shared_probe)
+        r = _require_probes(self.probes, side.like, side.size, self.shared_probe)
+        q = r.shape[2] if self.num_probes is None else checks.count("num_probes", self.num_probes)
+        if q != r.shape[2]:
+            raise ValueError(
+                f"expected probes with {q} columns, as num_probes says, got "
+                f"{r.shape[2]}; leave num_probes out beside probes"
+            )
+        return r
 
     def drawn(self, side: Side) -> Tensor:
         """New probes of the law."""
-        if self.probe not in LAWS:
-            checks.choice("probe", self.probe, LAWS)
-        if type(self.num_probes) is not int or self.num_probes < 1:
-            checks.count("num_probes", self.num_probes)
-        if self.num_probes >= side.size:
+        q = 1 if self.num_probes is None else checks.count("num_probes", self.num_probes)
+        if q >= side.size:
             raise ValueError(
-                f"expected num_probes < m = {side.size}, got {self.num_probes}: m products give "
+                f"expected num_probes < m = {side.size}, got {q}: m products give "
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
         g, n = _require_generator(self.generator, side.like), 1 if self.shared_probe else side.n
-        return LAWS[self.probe](g, n, side.size, self.num_probes).to(side.like.dtype)
+        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.like.dtype)
 
 
 def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
@@ -193,10 +201,16 @@ def rank_generator(
     rank : int, optional
         By default that of the process group, 0 where there is none.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"expected seed to be a whole number >= 0, got {seed!r}")
     if rank is None:
         rank = torch.distributed.get_rank() if distributed.parallel() else 0
+    seed, rank = checks.count("seed", seed, least=0), checks.count("rank", rank, least=0)
     # Hashed, as neighbouring seeds of some generators start alike.
     mixed = int.from_bytes(sha256(f"{seed} {rank}".encode()).digest()[:8], "big")
-    return torch.Generator(device).manual_seed(mixed % 2**63)
+    try:
+        generator = torch.Generator(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"expected device to be that of the logits, 'cpu' or 'cuda' say, got {device!r}, where "
+            f"this torch has no generator: {str(error).splitlines()[0]}"
+        ) from error
+    return generator.manual_seed(mixed % 2**63)

@@ -43,6 +43,7 @@ class Linear:
     def __post_init__(self) -> None:
         require_weights(start=self.start, end=self.end)
         checks.count("steps", self.steps)
+        checks.count("begin", self.begin, least=0)
 
     def __call__(self, step: int) -> float:
         """λ at a step."""
@@ -53,5 +54,9 @@ class Linear:
 def require_weights(**weights: float) -> None:
     """Finite and not negative: a negative λ rewards large gradients."""
     for name, value in weights.items():
-        if not isfinite(value) or value < 0:
-            raise ValueError(f"expected {name} to be a finite weight >= 0, got {value!r}")
+        try:
+            finite = not isinstance(value, bool) and isfinite(value)
+        except (TypeError, ValueError, OverflowError):
+            finite = False
+        if not finite or value < 0:
+            raise ValueError(f"expected {name} to be a finite weight >= 0, got {value!r:.60}")

@@ -15,8 +15,8 @@ def spectreg(
     x: Inputs,
     *,
     probes: Tensor | None = None,
-    probe: str = "gaussian",
-    num_probes: int = 1,
+    probe: str | None = None,
+    num_probes: int | None = None,
     shared_probe: bool = False,
     generator: torch.Generator | None = None,
     **options: Unpack[Options],
@@ -34,12 +34,13 @@ def spectreg(
         The probes r themselves (not yet divided by √q), k over the flattened logits, of the dtype
         and on the device of the logits. Without them they are drawn from `probe`.
         In forward mode (n, i, q), i over the flattened inputs.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
-        Law of r; gaussian is the paper's. "frames" has the least noise in a batch mean: its probes
-        are orthogonal across the batch, so per-example values are not independent. "onehot" is
-        Random onehot: √m·e_c, c uniform.
-    num_probes : int
-        q. Must be below m (i in forward mode): then FrobReg costs the same and has no noise.
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
+        Law of the r to draw; without it gaussian, the paper's. "frames" has the least noise in a
+        batch mean: its probes are orthogonal across the batch, so per-example values are not
+        independent. "onehot" is Random onehot: √m·e_c, c uniform.
+    num_probes : int, optional
+        q, how many; without it 1, or as many as `probes` has. Must be below m (i in forward mode):
+        then FrobReg costs the same and has no noise.
     shared_probe : bool
         One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
         The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,

@@ -16,7 +16,8 @@ from gradreg_ref.typing import Law, Loss, Reduction, Side
 from gradreg_verify import Declaration, Report, Result, verify
 from gradreg_verify.frameworks.registry import choose, names
 from gradreg_verify.isolation import verify_isolated
-from gradreg_verify.mistakes.self_test import Trial, score, self_test
+from gradreg_verify.mistakes import self_test
+from gradreg_verify.mistakes.self_test import Trial
 from gradreg_verify.report import e_values, history, render, waivers
 from gradreg_verify.report.progress import row, so_far
 
@@ -99,9 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         e_values.read(arguments.evidence)  # now, and not after the minutes that follow
     tested, status = "not run", 0
     if arguments.self_test:
-        trials = self_test(show_trial, arguments.device)
-        tested, status = score(trials), 0 if all(t.ok for t in trials) else 1
-        say(tested)
+        tested, status = tested_itself(arguments.device)
     if arguments.target is None:
         return status
     report = verified(arguments)
@@ -116,6 +115,19 @@ def run(arguments: argparse.Namespace) -> int:
         say(said)
         status = max(status, int(refuted))
     return max(status, report.status)
+
+
+def tested_itself(device: str) -> tuple[str, int]:
+    """What the two tables of the self-test add up to, and the exit status."""
+    trials = self_test.self_test(show_trial, device)
+    tested = self_test.score(trials)
+    say(f"{tested}\n")
+    models = self_test.models(show_trial)
+    if models:
+        of_models = self_test.score_of_models(models)
+        say(of_models)
+        tested += f"; {of_models}"
+    return tested, 0 if all(t.ok for t in (*trials, *models)) else 1
 
 
 def command_line(arguments: argparse.Namespace, seed: int) -> str:

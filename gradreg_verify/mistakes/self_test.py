@@ -74,6 +74,26 @@ def functions(device: str) -> Iterator[Trial]:
         yield Trial(str(entry), "", "", entry.formula, ok)
 
 
+def models(progress: Callable[[Trial], None] = lambda _: None) -> list[Trial]:
+    """The catalogue of models, on which `gradreg_torch.check_model` is tried; without torch none.
+
+    The claim of a trial is the line of the report that must be wrong.
+    """
+    try:
+        from gradreg_verify.mistakes.torch.models import RIGHT, WRONG
+    except ModuleNotFoundError:
+        return []
+    trials = []
+    for model in (*WRONG, *RIGHT):
+        start = perf_counter()
+        ok, figure = model.judged()
+        seconds = perf_counter() - start
+        mistake = "model" if model.line else ""
+        trials.append(Trial(str(model), mistake, model.line, model.says, "", ok, figure, seconds))
+        progress(trials[-1])
+    return trials
+
+
 def function_target(entry: Any, device: str) -> Target:
     """A function of a catalogue, as `verify` would have it."""
     declared = dict(vars(entry.declaration))
@@ -93,11 +113,18 @@ def flagged(claim: str, target: Target) -> bool:
     return False
 
 
-def score(trials: list[Trial]) -> str:
+def score(
+    trials: list[Trial], what: str = "implementations", where: str = "under the claim they break"
+) -> str:
     """The outcome in a line."""
     wrong = [t for t in trials if t.claim]
     right = [t for t in trials if not t.claim]
     return (
-        f"{sum(t.ok for t in wrong)} of {len(wrong)} wrong implementations flagged under the claim "
-        f"they break, {sum(not t.ok for t in right)} of {len(right)} right ones flagged"
+        f"{sum(t.ok for t in wrong)} of {len(wrong)} wrong {what} flagged {where}, "
+        f"{sum(not t.ok for t in right)} of {len(right)} right ones flagged"
     )
+
+
+def score_of_models(trials: list[Trial]) -> str:
+    """The same of `models`."""
+    return score(trials, "models", "by check_model in the line that is wrong")

@@ -64,6 +64,16 @@ def test_a_jacobian_that_is_zero():
     assert "J is zero" in str(report)
 
 
+def test_a_last_layer_of_zeros_is_looked_at_beside_it():
+    """There J is zero, and all derivatives are."""
+    params = PARAMS | {"last": jnp.zeros((5, 3))}
+    report = gj.check_model(network(jnp.tanh), params, X)
+    assert report.ok
+    assert report.penalty == 0
+    assert not report.untrained
+    assert not gj.check_model(network(cube), params, X).ok
+
+
 def test_parameters_that_are_not_trained():
     params = PARAMS | {"bias": jnp.zeros(3)}
     report = gj.check_model(lambda p, x: network(jnp.tanh)(p, x) + p["bias"], params, X)

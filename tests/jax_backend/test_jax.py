@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.sparse import BCOO
 
 import gradreg_ref as ref
 from gradreg_verify import BY_ID, Target, bundled
@@ -142,6 +143,18 @@ REFUSED = {
         lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 1)), probe="bogus", key=KEY),
         "expected probe to be",
     ),
+    "a law of no probes": (
+        lambda: gj.jacreg(f, PARAMS, X, probe="sphere"),
+        "expected num_probes=1",
+    ),
+    "three probes that are two": (
+        lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 2)), num_probes=3),
+        "expected probes with 3 columns, as num_probes says, got 2; leave num_probes out",
+    ),
+    "one probe that is two": (
+        lambda: gj.jacreg(f, PARAMS, X, probes=np.ones((5, 3, 2)), num_probes=1),
+        "expected probes with 1 columns, as num_probes says, got 2",
+    ),
     "an activation among weights": (
         lambda: gj.weight_decay([W, jax.nn.relu]),
         "expected params whose leaves are floating arrays, got .*; filter them",
@@ -217,6 +230,52 @@ REFUSED = {
     "a constant": (
         lambda: gj.frobreg(lambda p, x: f(p, X), PARAMS, X),
         "expected f.* to return logits computed from x, got a constant",
+    ),
+    "a constant under jit": (
+        lambda: jax.jit(lambda p: gj.frobreg(lambda p, x: f(p, X), p, X))(PARAMS),
+        "expected f.* to return logits computed from x, got a constant",
+    ),
+    "a constant under grad": (
+        lambda: jax.grad(lambda p: gj.frobreg(lambda p, x: f(p, X), p, X))(PARAMS),
+        "expected f.* to return logits computed from x, got a constant",
+    ),
+    "x detached": (
+        lambda: jax.jit(
+            lambda p: gj.frobreg(lambda p, x: f(p, jax.lax.stop_gradient(x)), p, X, mode="forward")
+        )(PARAMS),
+        "expected f.* to return logits computed from x, got a constant",
+    ),
+    "text for labels in a list": (
+        lambda: gj.onehot(f, PARAMS, X, list("abcde")),
+        r"expected numbers .*, got \['a', 'b', .* convert with np\.asarray\(a, float\) \(or int\)",
+    ),
+    "rows of two lengths": (
+        lambda: gj.doubleback(f, PARAMS, X, [[1, 2], [3]], loss="mean_squared_error"),
+        "expected an array of numbers, got list",
+    ),
+    "objects to check": (
+        lambda: gj.check_model(f, PARAMS, X.astype(object)),
+        "expected numbers in the byte order of this machine, got object",
+    ),
+    "integers to train": (
+        lambda: gj.check_model(lambda p, x: f(p, x) * p["i"], PARAMS | {"i": jnp.arange(3)}, X),
+        r"expected params whose leaves are floating arrays, got int32 at \['i'\]",
+    ),
+    "nothing to train": (
+        lambda: gj.check_model(lambda p, x: f(PARAMS, x), {}, X),
+        "expected params whose leaves are floating arrays, got no array",
+    ),
+    "sparse weights": (
+        lambda: gj.weight_decay([BCOO.fromdense(W)]),
+        "expected a dense array, got BCOO",
+    ),
+    "sparse weights to check": (
+        lambda: gj.check_model(lambda p, x: x @ p, BCOO.fromdense(W), X),
+        "expected a dense array, got BCOO",
+    ),
+    "sparse probes": (
+        lambda: gj.spectreg(f, PARAMS, X, probes=BCOO.fromdense(np.ones((5, 3, 1)))),
+        "expected a dense array, got BCOO",
     ),
     "logits by name": (
         lambda: gj.frobreg(lambda p, x: {"z": f(p, x)}, PARAMS, X),

@@ -96,6 +96,7 @@ def test_jacreg_at_probes_of_the_inputs():
     np.testing.assert_allclose(got, (S_J_V**2).sum(axis=(1, 2)) / 2, rtol=1e-12)
 
 
+Z = np.tanh(X @ W)
 RANKS = {
     "frobreg": lambda **o: gj.frobreg(f, W, X, **o),
     "spectreg": lambda **o: gj.spectreg(f, W, X, key=KEY, **o),
@@ -103,7 +104,15 @@ RANKS = {
     "jacreg": lambda **o: gj.jacreg(f, W, X, **o),
     "jacreg, projected": lambda **o: gj.jacreg(f, W, X, key=KEY, num_probes=2, **o),
     "doubleback": lambda **_: gj.doubleback(f, W, X, Y),
+    "doubleback of a regression": lambda **_: gj.doubleback(f, W, X, Z, loss="mean_squared_error"),
     "onehot": lambda **_: gj.onehot(f, W, X, Y),
+    "contract": lambda **_: gj.contract(f, W, X, Z[:, :, None]),
+    "graphs": lambda **_: gj.frobreg(
+        lambda W, x: f(W, x).sum(0, keepdims=True), W, X, batch=np.zeros(len(X), int)
+    ),
+    "objective": lambda **_: gj.objective(f, W, X, Y, penalty=gj.frobreg).loss,
+    "check": lambda **_: gj.check_model(f, W, X, Y, penalty=gj.doubleback).penalty,
+    "weight decay": lambda **_: gj.weight_decay(W),
     "confidence penalty": lambda **_: gj.confidence_penalty(f(W, X)),
 }
 

@@ -49,6 +49,31 @@ def test_check_values(name):
     assert fn(lambda x: (x @ W) ** 2, NAN, check_values=False).isnan()
 
 
+def test_numbers_of_probes_are_integers_of_any_kind():
+    for fn in (gt.spectreg, gt.jacreg):
+        two = fn(lambda x: x @ W, X, num_probes=2, generator=rng())
+        assert fn(lambda x: x @ W, X, num_probes=np.int64(2), generator=rng()) == two
+        r = gt.draw_probes("gaussian", 4, 3, np.int32(2), generator=rng(), dtype=torch.float64)
+        assert fn(lambda x: x @ W, X, probes=r, num_probes=np.int64(2)) == two
+    for mode in ("reverse", "forward"):
+        value = gt.frobreg(lambda x: x @ W, X, mode=mode)
+        for size in (np.int64(2), 10**30):
+            assert gt.frobreg(lambda x: x @ W, X, mode=mode, chunk_size=size) == value
+    for bad in (2.0, "2", np.True_, torch.tensor(2)):
+        with pytest.raises(ValueError, match="expected num_probes to be a whole number"):
+            gt.spectreg(lambda x: x @ W, X, num_probes=bad, generator=rng())
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.uint16, torch.uint64])
+def test_labels_of_any_integer_dtype(dtype):
+    model = nn.Linear(3, 3).double()
+    assert gt.onehot(model, X, Y.to(dtype)) == gt.onehot(model, X, Y)
+    step = gt.objective(model, X, Y.to(dtype), gt.DoubleBack())
+    assert step[:2] == gt.objective(model, X, Y, gt.DoubleBack())[:2]
+    with pytest.raises(ValueError, match=r"expected labels in \[0, 3\), got 1 to 3"):
+        gt.doubleback(model, X, (Y + 1).to(dtype))
+
+
 def test_check_values_of_the_objective():
     options = {"loss": "mean_squared_error", "check_values": False}
     step = gt.objective(nn.Linear(3, 3).double(), NAN, X, gt.FrobReg(), **options)

@@ -1,130 +1,59 @@
 """`check_model`: models that are right stay green, faults that are planted turn it red."""
 
 import copy
+from dataclasses import replace
 
 import gradreg_torch as gt
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-N = 6
-Y = torch.tensor([0, 1, 2, 0, 1, 2])
+from gradreg_verify.mistakes.torch import models
+from gradreg_verify.mistakes.torch.models import N, Y
 
 
 def g():
     return torch.Generator().manual_seed(0)
 
 
-class Intermediate(torch.autograd.Function):
-    """t³, which saves 3t² as if it were a constant: the value of a penalty is right."""
-
-    @staticmethod
-    def forward(ctx, t):
-        ctx.save_for_backward(3 * t * t)
-        return t**3
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.saved_tensors[0]
+def made(name):
+    """A right model of the catalogue, and its inputs."""
+    return next(m for m in models.RIGHT if m.name == name).made()
 
 
-class FixedPoint(nn.Module):
-    """h = tanh(W h + x), with its implicit gradient in a hook that sees constants."""
-
-    def __init__(self):
-        super().__init__()
-        self.W = nn.Parameter(0.1 * torch.randn(4, 4))
-
-    def forward(self, x):
-        with torch.no_grad():
-            h = torch.zeros_like(x)
-            for _ in range(100):
-                h = torch.tanh(h @ self.W.T + x)
-        h = torch.tanh(h @ self.W.T + x)
-        d = (1 - h.detach() ** 2)[:, :, None] * self.W.detach()
-        inverse = torch.linalg.inv(torch.eye(4, dtype=x.dtype) - d)
-        if h.requires_grad:
-            h.register_hook(lambda grad: torch.einsum("nij,ni->nj", inverse, grad))
-        return h
-
-
-class Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(1, 3, 3, padding=1)
-        self.norms = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-        self.a, self.b = self.norms
-        self.body, self.last = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 3)
-
-    def forward(self, x):
-        h = F.relu(self.a(self.conv(x)))
-        h = F.relu(h + self.b(self.body(h)))
-        return self.last(h.mean((2, 3)))
-
-
-class Transformer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
-        self.last = nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.last(self.layer(x).mean(1))
-
-
-def lenet():
-    return nn.Sequential(
-        *(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
-    )
-
-
-def mlp(middle):
-    return nn.Sequential(nn.Linear(4, 5), middle, nn.Linear(5, 3))
-
-
-class Of(nn.Module):
-    def __init__(self, f):
-        super().__init__()
-        self.f = f
-
-    def forward(self, x):
-        return self.f(x)
-
-
-def made(build, *shape):
+def tanh_net():
     torch.manual_seed(0)
-    return build(), torch.randn(N, *shape)
+    return models.mlp(torch.tanh), torch.randn(N, 4)
 
 
-RIGHT = {
-    "LeNet": lambda: made(lenet, 1, 6, 6),
-    "residual net with batch norm": lambda: made(Residual, 1, 6, 6),
-    "transformer": lambda: made(Transformer, 5, 4),
-    "dropout": lambda: made(lambda: mlp(nn.Dropout()), 4),
-    "cosine": lambda: made(lambda: mlp(Of(torch.cos)), 4),
-    "a recurrent layer": lambda: made(
-        lambda: nn.Sequential(nn.GRU(4, 5, batch_first=True), Of(lambda h: h[0][:, -1, :3])), 7, 4
-    ),
-}
+@pytest.mark.parametrize("model", models.WRONG, ids=str)
+def test_faults_turn_their_line_red(model):
+    ok, red = model.judged()
+    assert ok, red
 
 
-@pytest.mark.parametrize("name", RIGHT)
-@pytest.mark.parametrize("penalty", ["spectreg", "doubleback"])
-def test_right_models(name, penalty):
-    model, x = RIGHT[name]()
-    one = gt.SpectReg(generator=g()) if penalty == "spectreg" else gt.DoubleBack()
-    report = gt.check_model(model, x, Y, one)
-    assert report.ok, report
-    assert report["gradient"].right is True, report
-    assert report["unchanged"].right is True, report
+@pytest.mark.parametrize("model", models.RIGHT, ids=str)
+def test_right_models(model):
+    ok, red = model.judged()
+    assert ok, red
+    of_labels = replace(model, penalty=gt.DoubleBack)
+    ok, red = of_labels.judged()
+    assert ok, red
+
+
+def test_the_line_that_is_expected_is_the_one_that_counts():
+    wrong = next(m for m in models.WRONG if m.line == "gradient")
+    assert not replace(wrong, line="repeatable").judged()[0]
+    assert not replace(wrong, says="at 9.weight").judged()[0]
+    assert not replace(wrong, line="").judged()[0]
+    assert not replace(models.RIGHT[0], line="gradient").judged()[0]
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_second_derivative_that_is_wrong(hidden):
     """The value is right, the gradient off by 71 %; the layers before it are named."""
-    model, x = made(lambda: mlp(Of(Intermediate.apply)), 4)
+    model, x = next(m for m in models.WRONG if m.line == "gradient").made()
     report = gt.check_model((lambda x: model(x)) if hidden else model, x, Y)
     assert not report.ok
     assert report["gradient"].right is False
@@ -135,32 +64,8 @@ def test_a_second_derivative_that_is_wrong(hidden):
     assert gt.check_model(model, x, Y, by_differences).ok  # the remedy works
 
 
-def test_an_implicit_gradient_in_a_hook():
-    model, x = made(lambda: nn.Sequential(FixedPoint(), nn.Linear(4, 3)), 4)
-    report = gt.check_model(model, x, Y)
-    assert report["gradient"].right is False
-    assert "0.W" in report["gradient"].text
-
-
-def test_noise_that_no_seed_replays():
-    rng = np.random.default_rng(0)
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
-
-    def noisy(x):
-        return model(x + torch.from_numpy(rng.normal(size=x.shape)).to(x))
-
-    report = gt.check_model(noisy, x, Y)
-    assert report["repeatable"].right is False
-
-
-def test_a_jacobian_that_is_zero():
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
-    report = gt.check_model(lambda x: model(0 * x), x, Y)
-    assert report["penalty"].right is False
-
-
 def test_a_refusal_is_in_the_report():
-    model, x = made(lambda: nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)), 4)
+    model, x = models.mlp(nn.BatchNorm1d(5)), torch.randn(N, 4)
     report = gt.check_model(model, x, Y, gt.FrobReg())
     assert report["penalty"].right is False
     assert "batchnorm='eval'" in report["penalty"].text
@@ -168,14 +73,14 @@ def test_a_refusal_is_in_the_report():
 
 
 def test_examples_that_see_each_other():
-    model, x = RIGHT["residual net with batch norm"]()
+    model, x = made("residual net with batch norm")
     assert gt.check_model(model, x)["examples"].right is None
     assert gt.check_model(model.eval(), x)["examples"].right is True
 
 
 def test_a_model_that_changes_itself():
     """A parameter written in the forward pass."""
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    model, x = tanh_net()
 
     def drifting(x):
         with torch.no_grad():
@@ -189,7 +94,7 @@ def test_a_model_that_changes_itself():
 
 @pytest.mark.parametrize("name", ["residual net with batch norm", "dropout"])
 def test_nothing_changes(name):
-    model, x = RIGHT[name]()
+    model, x = made(name)
     F.cross_entropy(model(x), Y).backward()
     before, random, generator = copy.deepcopy(model), torch.get_rng_state(), g()
     gradients = [p.grad.clone() for p in model.parameters()]
@@ -206,14 +111,14 @@ def test_nothing_changes(name):
 
 
 def test_the_step_of_a_penalty_does_not_move():
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    model, x = tanh_net()
     penalty = gt.SpectReg(generator=g(), every=3)
     gt.check_model(model, x, Y, penalty)
     assert penalty.step == 0
 
 
 def test_under_no_grad_too():
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    model, x = tanh_net()
     with torch.no_grad():
         report = gt.check_model(model, x, Y)
     assert report["gradient"].right is True
@@ -226,19 +131,19 @@ def test_two_modules_with_the_same_names():
     x = torch.randn(N, 4)
     report = gt.check_model(lambda x: last(torch.tanh(first(x))), x, Y)
     assert report["parameters"].text.startswith("the penalty trains 3 of 4")
-    wrong = gt.check_model(lambda x: last(Intermediate.apply(first(x))), x, Y)
+    wrong = gt.check_model(lambda x: last(models.Intermediate.apply(first(x))), x, Y)
     assert wrong["gradient"].right is False
 
 
 def test_a_model_that_cannot_run_in_float64_is_not_decided():
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    model, x = tanh_net()
     report = gt.check_model(lambda x: model(x.float()), x, Y)
     assert report["gradient"].right is None
     assert report.ok
 
 
 def test_the_table_fits_a_terminal():
-    model, x = RIGHT["residual net with batch norm"]()
+    model, x = made("residual net with batch norm")
     lines = str(gt.check_model(model, x, Y)).splitlines()
     assert max(map(len, lines)) <= 82
     assert lines[0] == "SpectReg on Residual, x (6, 1, 6, 6) float32 on cpu"
@@ -254,6 +159,6 @@ def test_the_table_fits_a_terminal():
     ],
 )
 def test_refusals(call, message):
-    model, x = made(lambda: mlp(nn.Tanh()), 4)
+    model, x = tanh_net()
     with pytest.raises((TypeError, ValueError, KeyError), match=message):
         call(model, x)

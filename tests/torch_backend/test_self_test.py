@@ -39,3 +39,12 @@ def test_every_entry_says_what_it_computes_and_where_it_was_seen():
         assert entry.formula, entry
         assert entry.seen, entry
     assert len({str(entry) for entry in [*WRONG, *RIGHT]}) == len(WRONG) + len(RIGHT)
+
+
+def test_the_table_of_models():
+    trials = self_test.models()
+    assert all(t.ok for t in trials), [t for t in trials if not t.ok]
+    assert self_test.score_of_models(trials) == (
+        "13 of 13 wrong models flagged by check_model in the line that is wrong, "
+        "0 of 11 right ones flagged"
+    )

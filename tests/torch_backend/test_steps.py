@@ -182,6 +182,33 @@ REFUSED = {
     "no steps": (lambda: gt.Linear(0, 1, 0), "expected steps to be a whole number"),
     "a weight that is none": (lambda: gt.Constant(float("nan")), "expected value to be a finite"),
     "a negative seed": (lambda: gt.rank_generator(-1), "expected seed to be a whole number"),
+    "a weight that is text": (
+        lambda: gt.Constant("x"),
+        "expected value to be a finite weight >= 0",
+    ),
+    "a weight that is a yes": (lambda: gt.Constant(True), "expected value to be a finite weight"),
+    "a weight beyond floats": (
+        lambda: gt.Constant(10**400),
+        "expected value to be a finite weight",
+    ),
+    "a beginning that is text": (lambda: gt.Linear(0, 1, 2, begin="x"), "expected begin to be"),
+    "a rank that is text": (lambda: gt.rank_generator(0, rank="a"), "expected rank to be a whole"),
+    "a device of nobody": (
+        lambda: gt.rank_generator(0, device="nope"),
+        "expected device to be that of the logits, .* got 'nope'",
+    ),
+    "a device without a generator": (
+        lambda: gt.rank_generator(0, device="meta"),
+        "expected device to be that of the logits, .* got 'meta'",
+    ),
+    "integer probes": (
+        lambda: gt.draw_probes("gaussian", 1, 2, generator=rng(), dtype=torch.int64),
+        "expected dtype to be a real floating torch.dtype, got torch.int64",
+    ),
+    "laws in a list": (
+        lambda: gt.spectreg(mlp(), X, probe=["sphere"], generator=rng()),
+        "expected probe to be one of",
+    ),
     "probes without a generator": (
         lambda: gt.draw_probes("gaussian", 1, 2, generator=None),
         "expected generator=torch.Generator",

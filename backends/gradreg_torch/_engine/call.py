@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypedDict
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch._engine import batch_norm, checks
+from gradreg_torch._engine import batch_norm, checks, examples
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.graph import in_transform, is_functional
 from gradreg_torch._engine.holding import Buffers
@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     reduction: str
     chunk_size: int | None
     check_values: bool | None
+    batch: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Call:
         Whether checks that read values run (by default not on an accelerator: they would wait).
     update_statistics : bool
         Whether running statistics move: once a step, in the pass that the loss is taken from.
+    batch : Tensor (N,), optional
+        The example that each row of x belongs to, where it is not one row an example.
     """
 
     model: Model | Tensor
@@ -66,10 +69,14 @@ class Call:
     create_graph: bool
     reads: bool
     update_statistics: bool
+    batch: Tensor | None = None
 
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
         """The model's output, checked; buffers that moved in a pure pass are kept."""
-        require_output(output, first_of(self.inputs).shape[0], grad=not in_transform())
+        rows = None if self.batch is not None else first_of(self.inputs).shape[0]
+        require_output(output, rows, grad=not in_transform())
+        if self.batch is not None and self.reads:
+            examples.require_range(self.batch, output.shape[0])
         if self.policy in batch_norm.REFUSING:
             batch_norm.require_no_coupling(output, self.policy)
         function = None if isinstance(self.model, Tensor) else self.model.function
@@ -93,6 +100,7 @@ def checked(
     reduction: str = "mean",
     chunk_size: int | None = None,
     check_values: bool | None = None,
+    batch: Tensor | None = None,
 ) -> Call:
     """The call, or an error that says what to pass instead."""
     create_graph = torch.is_grad_enabled()
@@ -106,10 +114,18 @@ def checked(
     if reduction not in REDUCTIONS:
         checks.choice("reduction", reduction, REDUCTIONS)
     if chunk_size is not None:
-        checks.count("chunk_size", chunk_size)
+        chunk_size = checks.count("chunk_size", chunk_size)
     inputs = leaves(x, wrt)
+    reads = reads_values(inputs, check_values)
     if mode != "auto":
         require_mode(mode, model, R, inputs)
+    if batch is not None:
+        examples.require_batch(batch, first_of(inputs), reads)
+        if mode == "forward":
+            raise ValueError(
+                "expected mode='reverse' or 'finite_difference' with batch, got 'forward', whose "
+                "columns have the length of one example's inputs; here examples have several rows"
+            )
     policy = batch_norm.OWN_R if R.same_for_all and batchnorm == "batch" else batchnorm
     run: Model | Tensor
     if isinstance(model, Tensor):
@@ -123,9 +139,9 @@ def checked(
         with torch.enable_grad():
             inputs = {name: own(tensor) for name, tensor in inputs.items()}
         run = Model(model, x, policy)
-    reads = reads_values(inputs, check_values)
     return Call(
-        run, inputs, mode, reduction, chunk_size, policy, create_graph, reads, update_statistics
+        *(run, inputs, mode, reduction, chunk_size, policy),
+        *(create_graph, reads, update_statistics, batch),
     )
 
 

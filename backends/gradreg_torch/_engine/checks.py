@@ -5,6 +5,7 @@ so by default they run on CPU tensors only: no training step on an accelerator w
 """
 
 from collections.abc import Callable, Iterable
+from operator import index
 from typing import Any
 
 import torch
@@ -51,11 +52,17 @@ def finite_value(values: Tensor) -> None:
         )
 
 
-def count(name: str, value: Any) -> int:
-    """A positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
-    return value
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number, by default a positive one."""
+    whole = value
+    if type(value) is not int:
+        try:
+            whole = -1 if isinstance(value, bool | Tensor) else index(value)
+        except TypeError:
+            whole = -1
+    if whole < least:
+        raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
+    return whole
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:

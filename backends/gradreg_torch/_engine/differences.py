@@ -17,10 +17,11 @@ from torch import Tensor
 
 from gradreg_torch._engine import checks, graph
 from gradreg_torch._engine.contraction import Contraction
+from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visible
-from gradreg_torch._engine.reverse import Reverse, sum_of_squares
+from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import at_least_single
 
 POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
@@ -78,7 +79,7 @@ class Differences:
             allow_unused=True,
         )
         checks.reached(inputs, v)
-        square = torch.stack([sum_of_squares(t[None]) for t in v]).sum(dim=0)
+        square = self.at_x.squared(tuple(t[None] for t in v))
         r_J_v = self.r_J_v(r, v, square.sqrt(), pieces)
         if self.reads:
             self.require_same_function(r, r_J_v.detach(), square)
@@ -89,7 +90,7 @@ class Differences:
         self, r: Tensor, v: tuple[Tensor, ...], length: Tensor, pieces: Pieces | None
     ) -> Tensor:
         """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths."""
-        h = step(self.at_x.inputs, self.mode)
+        h = step(self.at_x, self.mode)
         if self.coupled:  # one step for the batch, as J v is then a product with all of v
             length, h = length.max().expand_as(length), h.mean().expand_as(h)
         scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
@@ -104,7 +105,7 @@ class Differences:
 
         Otherwise passes beside x are of another function: noise that is not replayed, a state.
         """
-        z, h = self.at_x.logits.detach(), step(self.at_x.inputs, self.mode)
+        z, h = self.at_x.logits.detach(), step(self.at_x, self.mode)
         rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / h
         off = float((r_J_v.sum() - square.sum()).abs())
         limit = 0.1 * square.sum() + 8 * torch.finfo(z.dtype).eps * rounding.sum()
@@ -119,6 +120,7 @@ class Differences:
 
     def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
         """z(x + scale · v), on the pieces where x is."""
+        scale = per_row(scale, self.at_x.batch)
         moved: Named = {
             name: x + (scale.reshape(-1, *[1] * (x.ndim - 1)) * t.detach()).to(x.dtype)
             for (name, x), t in zip(self.at_x.inputs.items(), v, strict=True)
@@ -158,10 +160,10 @@ class Differences:
         return at_least_single(output.reshape(output.shape[0], -1))
 
 
-def step(inputs: Named, mode: str) -> Tensor:
+def step(at_x: Reverse, mode: str) -> Tensor:
     """h (n,): ∛ε, or √ε one-sided, of √(‖x‖ · rms x), between one coordinate's size and all's."""
-    singles = [at_least_single(t.detach()) for t in inputs.values()]
-    size = sum(t[0].numel() for t in singles)
-    norm = torch.stack([sum_of_squares(t[None]) for t in singles]).sum(dim=0).sqrt()
+    singles = [at_least_single(t.detach()) for t in at_x.inputs.values()]
+    size = at_x.squared(tuple(torch.ones_like(t)[None] for t in singles))
+    norm = at_x.squared(tuple(t[None] for t in singles)).sqrt()
     scale = torch.where(norm > 0, norm / size**0.25, 1)
     return torch.finfo(singles[0].dtype).eps ** POWER[mode] * scale

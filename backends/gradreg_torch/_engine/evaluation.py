@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, graph
+from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.differences import Differences
@@ -76,7 +76,7 @@ def linearise(call: Call) -> Linearised:
     if graph.is_functional():
         output, pullback, moved = functional_pass(call.model, call.inputs)
         output = call.accept(output, moved)
-        return Reverse(output, call.inputs, call.create_graph, call.reads, pullback)
+        return Reverse(output, call.inputs, call.create_graph, call.reads, pullback, call.batch)
     return eager(call, mode)
 
 
@@ -95,7 +95,7 @@ def eager(call: Call, mode: str) -> Linearised:
     with visible(model), norm:
         own = None if call.update_statistics else copied(before.buffers)
         output = call.accept(model(copies, own))
-    at_x = Reverse(output, call.inputs, call.create_graph, call.reads)
+    at_x = Reverse(output, call.inputs, call.create_graph, call.reads, batch=call.batch)
     mode, coupled, found = examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
         return at_x
@@ -115,13 +115,14 @@ def couples_examples(call: Call) -> bool:
     with torch.enable_grad(), visible(call.model):
         copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
         output = call.accept(call.model(copies, call.model.buffers()))
-        at_x = Reverse(output, call.inputs, False, call.reads)
+        at_x = Reverse(output, call.inputs, False, call.reads, batch=call.batch)
         return tried(at_x, graph.nodes(output), twice=False).coupled
 
 
 def of_logits(call: Call) -> Reverse:
     """The pass that the user has made: logits with their graph."""
-    at_x = Reverse(call.accept(call.model), call.inputs, call.create_graph, call.reads)
+    output = call.accept(call.model)
+    at_x = Reverse(output, call.inputs, call.create_graph, call.reads, batch=call.batch)
     if not graph.is_functional():
         examined(call, at_x, "reverse")
     return at_x
@@ -129,7 +130,8 @@ def of_logits(call: Call) -> Reverse:
 
 def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:
     """The mode that is right for a graph, whether it couples examples, and its nodes."""
-    if not call.create_graph and call.policy not in batch_norm.ALONE:
+    ragged = call.batch is not None
+    if not call.create_graph and call.policy not in batch_norm.ALONE and not ragged:
         return mode, False, []
     found = graph.nodes(at_x.output)
     distributed.allowed_logits(found, of_model=not isinstance(call.model, Tensor))
@@ -137,7 +139,11 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     graph.require_input_gradient(names)
     if distributed.is_sharded(names):  # its hooks take no pass of ours
         return resolved(mode, ""), graph.couples_examples(found), found
-    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"))
+    # A batch is another one at every step, and with "none" each value depends on it.
+    again = ragged and call.reduction == "none"
+    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"), again)
+    if trial.coupled and ragged and not graph.couples_examples(found):
+        raise ValueError(examples.coupled())
     if trial.coupled and call.policy in batch_norm.ALONE:
         raise ValueError(batch_norm.refusal(call.policy, graph.couples_examples(found)))
     return resolved(mode, trial.once), trial.coupled, found

@@ -64,7 +64,8 @@ class Forward:
         """
         x, columns = first_of(self.inputs), V.permute(2, 0, 1)
         random = None if graph.is_functional() else random_state(x)
-        size = columns.shape[0] if chunk_size is None else chunk_size
+        q = columns.shape[0]
+        size = q if chunk_size is None else min(chunk_size, q)
         first, *others = torch.split(columns, size)
         output, J_V, moved = self.one_pass(first)
         output = self.accept(output, moved)

@@ -181,17 +181,18 @@ def require_trainable(model: nn.Module, inputs: dict[str | int, Tensor]) -> None
         )
 
 
-def require_output(z: Any, n: int, *, grad: bool) -> None:
-    """A tensor (n, …) of a real floating dtype, that depends on the inputs."""
+def require_output(z: Any, n: int | None, *, grad: bool) -> None:
+    """A tensor (n, …) of a real floating dtype, that depends on the inputs; n None is any."""
     if not isinstance(z, Tensor):
         raise TypeError(
             f"expected the model to return a tensor of logits, got {type(z).__name__}; "
             "wrap it, for example lambda x: model(x)[0]"
         )
-    if z.ndim == 0 or z.shape[0] != n or 0 in z.shape:
+    if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
-            f"expected logits with shape ({n}, ...), one row an example, got {tuple(z.shape)}; "
-            "return the logits, not a loss"
+            f"expected logits with shape ({n or 'n'}, ...), one row an example, got "
+            f"{tuple(z.shape)}; return the logits, not a loss; where an example has several rows "
+            "of x (a graph, say), pass batch=, the example of each row"
         )
     if not z.is_floating_point():
         raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}")

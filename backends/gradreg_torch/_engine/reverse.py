@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.examples import per_example
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Named
@@ -37,6 +38,8 @@ class Reverse:
     pullback : callable, optional
         Inside `torch.compile`: `torch.func.vjp` of the model, which compiles where a double
         backward does not.
+    batch : Tensor (N,), optional
+        The example that each row of the inputs belongs to.
     """
 
     output: Tensor
@@ -44,6 +47,7 @@ class Reverse:
     create_graph: bool
     reads: bool
     pullback: Pullback | None = None
+    batch: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
@@ -61,7 +65,8 @@ class Reverse:
         columns = R.columns(self.side).permute(2, 0, 1)
         # On the CPU a loop is the faster way too: larger products only leave the cache.
         one_by_one = columns.device.type == "cpu" and not is_functional()
-        size = (1 if one_by_one else columns.shape[0]) if chunk_size is None else chunk_size
+        q = columns.shape[0]
+        size = (1 if one_by_one else q) if chunk_size is None else min(chunk_size, q)
         S = None if R.factor is None else R.factor(self.output)
         chunks = torch.split(columns, size)
         # The graphs of many products do not fit into memory: backward computes them again.
@@ -71,12 +76,17 @@ class Reverse:
             for rs in chunks
         ]
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
-        return total / columns.shape[0] if R.averaged else total, self.output
+        return total / q if R.averaged else total, self.output
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
-        products = [sum_of_squares(Jt_R) for Jt_R in self.vjp(rs if S is None else S(rs))]
-        return products[0] if len(products) == 1 else torch.stack(products).sum(dim=0)
+        return self.squared(self.vjp(rs if S is None else S(rs)))
+
+    def squared(self, products: tuple[Tensor, ...]) -> Tensor:
+        """Σ over columns, inputs and coordinates, of every example: (n,)."""
+        rows = [sum_of_squares(v) for v in products]
+        total = rows[0] if len(rows) == 1 else torch.stack(rows).sum(dim=0)
+        return per_example(total, self.batch, self.output.shape[0])
 
     def vjp(self, rs: Tensor) -> tuple[Tensor, ...]:
         """Jᵀr for columns rs[q, n, k]; for every input a tensor (q, n, …)."""

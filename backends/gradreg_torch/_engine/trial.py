@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradreg_torch._engine import graph
+from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
@@ -41,16 +42,20 @@ class Trial:
 _KNOWN: Any = WeakTensorKeyDictionary()
 
 
-def tried(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
-    """The trial of a pass with these nodes; `twice` if its products shall be differentiated."""
+def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
+    """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
+
+    A model is tried once, or, with `again`, at every step.
+    """
     inputs = set(map(id, at_x.inputs.values()))
     if not _can_be_read(at_x.output):
         return Trial(graph.couples_examples(found), _by_name(found))
     leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
     by_graph = graph.couples_examples(found)
-    signature = (twice, by_graph, at_x.output.shape[0] > 1, *map(_kind, found))
+    ragged = at_x.batch is not None
+    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
-    if signature in known:
+    if signature in known and not again:
         trial: Trial = known[signature]
         return trial
     trial = _trial(at_x, found, leaves, twice)
@@ -71,13 +76,12 @@ def _kind(node: Any) -> tuple[Any, ...]:
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
     """Two products, each of every second example; the first of them differentiated."""
     at_x = replace(at_x, create_graph=twice)
-    coupled, n = graph.couples_examples(found), at_x.output.shape[0]
-    once, decided = "", True
-    for parity in (1, 0) if n > 1 else (0,):
-        r = _column(at_x.output, parity)
+    coupled, once, decided = graph.couples_examples(found), "", True
+    for half in _halves(at_x):
+        r, others = _column(at_x.output, half), per_row(~half, at_x.batch)
         try:
             products = at_x.gradients(r, batched=False)
-            coupled = coupled or any(_not_zero(v[1 - parity :: 2]) for v in products)
+            coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
                 once = _lost(r, products, leaves, found)
@@ -95,11 +99,23 @@ def _not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
-def _column(output: Tensor, parity: int) -> Tensor:
-    """A column like the output, zero in every second example."""
+def _halves(at_x: Reverse) -> list[Tensor]:
+    """Every second example, and the others, (n,); with `batch` by each binary digit of its number.
+
+    The digits tell any two examples apart, whatever rows of x a wrong `batch` exchanges.
+    """
+    n = at_x.output.shape[0]
+    number = torch.arange(n, device=at_x.output.device)
+    digits = (n - 1).bit_length() if at_x.batch is not None else min(n - 1, 1)
+    halves = [(number >> digit) % 2 == parity for digit in range(digits) for parity in (1, 0)]
+    return halves or [number == 0]
+
+
+def _column(output: Tensor, half: Tensor) -> Tensor:
+    """A column like the output, zero but in half of the examples."""
     r = torch.zeros_like(output)
-    k = torch.arange(r[parity::2].numel(), device=r.device)
-    r[parity::2] = torch.cos(k + 1.0).reshape(r[parity::2].shape).to(r.dtype)
+    k = torch.arange(r[half].numel(), device=r.device)
+    r[half] = torch.cos(k + 1.0).reshape(r[half].shape).to(r.dtype)
     return r.requires_grad_()
 
 

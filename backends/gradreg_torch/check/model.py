@@ -1,6 +1,7 @@
 """`check_model`: is this penalty right on this model, and what does it cost?"""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -99,9 +100,14 @@ def _findings(one: Subject) -> list[Finding]:
     except (ValueError, TypeError, RuntimeError) as error:
         return [Finding("penalty", False, f"refused: {error}", "do as the message says")]
     findings = [_size(one, value), _repeatable(value, again)]
+    if value != again:  # a state or noise that no comparison survives
+        return findings
     try:
         with derivative.in_float64(one.modules):
-            findings += _derivatives(one.in_float64())
+            double = one.in_float64()
+            # At a last layer of zeros every derivative is zero: nothing is shown by it.
+            with derivative.beside(double.parameters) if value == 0 else nullcontext():
+                findings += _derivatives(double)
     except (RuntimeError, TypeError, ValueError) as error:
         text = f"not compared: in float64 the model raises {str(error).splitlines()[0]}"
         findings.append(Finding("gradient", None, text, "let the model run in float64 here"))
@@ -115,7 +121,13 @@ def _size(one: Subject, value: float) -> Finding:
     loss = float(one.plain_loss(reads=True).detach())
     text = f"{value:.4g} beside a loss of {loss:.4g}"
     if value == 0:
-        return Finding("penalty", False, text, "the Jacobian is zero: look for detach() or round()")
+        with derivative.beside(one.parameters):
+            near = float(one.value().detach())
+        if near == 0:
+            remedy = "the Jacobian is zero: look for detach() or round()"
+            return Finding("penalty", False, text, remedy)
+        text += f", and {near:.3g} with other parameters: a last layer of zeros, say"
+        return Finding("penalty", None, text, "the loss moves it first; then the penalty is there")
     text += f": equal at λ = {loss / value:.3g}; a grid for λ may start at 1e-4 of that"
     return Finding("penalty", None, text)
 
@@ -189,8 +201,9 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
 def _examples(one: Subject) -> Finding:
     """Whether examples see each other."""
     one.back()
-    wrt = one.penalty.options.get("wrt")
-    if not couples_examples(checked(one.model, one.x, Contraction(), False, wrt=wrt)):
+    wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
+    call = checked(one.model, one.x, Contraction(), False, wrt=wrt, batch=batch)
+    if not couples_examples(call):
         return Finding("examples", True, "each example's logits depend on its own x alone")
     policy = one.penalty.options.get("batchnorm", "batch")
     return Finding(

@@ -3,6 +3,7 @@
 `WRONG` has a claim for each that it breaks; `RIGHT` is declared truly and must pass. Read them to
 learn what goes wrong: `frobreg`, `spectreg` and its `probes`, `labelled` (DoubleBack, Onehot),
 `softmax` (JacReg, confidence penalty, weight decay), `conduct` (the caller), `right`.
+`models` has models for `gradreg_torch.check_model`.
 """
 
 from gradreg_verify.mistakes.torch import (

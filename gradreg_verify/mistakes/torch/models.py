@@ -1,0 +1,324 @@
+"""Models for `gradreg_torch.check_model`: faults that must turn it red, odd ones that must not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from gradreg_torch import FrobReg, JacReg, Penalty, SpectReg, check_model
+from torch import Tensor, nn
+
+N = 6
+Y = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, a batch, and what the check must say of them.
+
+    Parameters
+    ----------
+    name : str
+        What it is.
+    build : callable
+        Makes the model.
+    shape : tuple of int
+        Of one example.
+    line : str
+        The line of the report that is wrong; "" for a model that is right.
+    says : str
+        What that line names.
+    penalty : callable
+        Makes the penalty that is checked.
+    """
+
+    name: str
+    build: Callable[[], Callable[..., Any]]
+    shape: tuple[int, ...] = (4,)
+    line: str = ""
+    says: str = ""
+    penalty: Callable[..., Penalty] = SpectReg
+
+    def __str__(self) -> str:
+        return self.name
+
+    def made(self) -> tuple[Any, Tensor]:
+        """The model and its inputs, the same at every call."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.build(), torch.randn(N, *self.shape)
+
+    def judged(self) -> tuple[bool, str]:
+        """Whether the check says what it must, and what it says is wrong."""
+        model, x = self.made()
+        penalty = self.penalty()
+        if isinstance(penalty, SpectReg):
+            penalty = self.penalty(generator=torch.Generator().manual_seed(0))
+        report = check_model(model, x, Y, penalty)
+        red = [f for f in report.findings if f.right is False]
+        named = any(f.name == self.line and self.says in f.text for f in red)
+        gradient = any(f.name == "gradient" and f.right for f in report.findings)
+        ok = named if self.line else report.ok and gradient
+        return ok, "; ".join(f"{f.name}: {f.text}" for f in red)
+
+
+class Of(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, f: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.f = f
+
+    def forward(self, x: Any) -> Any:
+        """f(x)."""
+        return self.f(x)
+
+
+def mlp(middle: Callable[[Any], Any]) -> nn.Sequential:
+    """Two layers, and something between them."""
+    one = middle if isinstance(middle, nn.Module) else Of(middle)
+    return nn.Sequential(nn.Linear(4, 5), one, nn.Linear(5, 3))
+
+
+class Intermediate(torch.autograd.Function):
+    """t³, which saves 3t² as if it were a constant: the value of a penalty is right."""
+
+    @staticmethod
+    def forward(ctx: Any, t: Tensor) -> Tensor:
+        """t³."""
+        ctx.save_for_backward(3 * t * t)
+        return t**3
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """The right gradient, once."""
+        return grad * ctx.saved_tensors[0]
+
+
+class Unrecorded(torch.autograd.Function):
+    """t³, whose backward pass records no graph."""
+
+    @staticmethod
+    def forward(ctx: Any, t: Tensor) -> Tensor:
+        """t³."""
+        ctx.save_for_backward(t)
+        return t**3
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """The right gradient, once."""
+        with torch.no_grad():
+            return grad * 3 * ctx.saved_tensors[0] ** 2
+
+
+class FixedPoint(nn.Module):
+    """h = tanh(W h + x), with its implicit gradient in a hook that sees constants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.W = nn.Parameter(0.1 * torch.randn(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The fixed point, and one step from it that autograd sees."""
+        with torch.no_grad():
+            h = torch.zeros_like(x)
+            for _ in range(100):
+                h = torch.tanh(h @ self.W.T + x)
+        h = torch.tanh(h @ self.W.T + x)
+        d = (1 - h.detach() ** 2)[:, :, None] * self.W.detach()
+        inverse = torch.linalg.inv(torch.eye(4, dtype=x.dtype) - d)
+        if h.requires_grad:
+            hook: Any = h.register_hook
+            hook(lambda grad: torch.einsum("nij,ni->nj", inverse, grad))
+        return h
+
+
+class Gated(nn.Module):
+    """h times a gate, which is detached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.body, self.last = nn.Linear(4, 5), nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """The gate is 1 where it stands, and its parameters are not trained."""
+        return self.last(torch.tanh(self.body(x)) * torch.sigmoid(self.gate(x)).detach())
+
+
+class Centred(nn.Module):
+    """A running mean that is no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+        self.mean: Any = 0.0
+
+    def forward(self, x: Tensor) -> Any:
+        """The mean moves in every pass, and nobody can put it back."""
+        h = self.body(x)
+        self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(0)
+        return self.last(torch.tanh(h - self.mean))
+
+
+class Drifting(nn.Module):
+    """A parameter that the forward pass writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """As weights that are normalised in place."""
+        with torch.no_grad():
+            self.first.bias.add_(0.1)
+        return self.last(torch.tanh(self.first(x)))
+
+
+def noisy() -> nn.Module:
+    """Noise that NumPy draws."""
+    rng = np.random.default_rng(0)
+    return mlp(lambda h: torch.tanh(h + torch.from_numpy(rng.normal(size=h.shape)).to(h)))
+
+
+def dropout_of_its_own() -> nn.Module:
+    """Dropout whose masks a generator of its own draws."""
+    g = torch.Generator().manual_seed(0)
+    return mlp(lambda h: 2 * torch.tanh(h) * (torch.rand(h.shape, generator=g) < 0.5))
+
+
+def biases_alone() -> nn.Module:
+    """ReLUs, of which only biases are trained: J does not depend on them."""
+    net = mlp(torch.relu)
+    for p in (net[0].weight, net[2].weight):
+        p.requires_grad_(False)
+    return net
+
+
+def deviation(h: Tensor) -> Tensor:
+    """The deviation over the batch beside each example, as discriminators have it."""
+    return torch.cat([h[:, 1:], h.std(0).mean().expand(len(h), 1)], 1)
+
+
+def normalised(h: Tensor) -> Tensor:
+    """Batch norm by hand."""
+    return (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()
+
+
+WRONG = (
+    Model("a backward pass under no_grad", lambda: mlp(Unrecorded.apply), line="penalty",
+          says="Unrecorded", penalty=lambda **o: SpectReg(mode="reverse", **o)),
+    Model("an intermediate that is saved", lambda: mlp(Intermediate.apply), line="gradient",
+          says="at 0.weight, 0.bias"),
+    Model("an implicit gradient in a hook", lambda: nn.Sequential(FixedPoint(), nn.Linear(4, 3)),
+          line="gradient", says="0.W"),
+    Model("a gate that is detached", Gated, line="gradient", says="at gate.weight, gate.bias"),
+    Model("batch norm by hand", lambda: mlp(normalised), line="penalty",
+          says="whose examples see each other", penalty=FrobReg),
+    Model("a deviation over the batch", lambda: mlp(deviation), line="penalty",
+          says="whose examples see each other", penalty=JacReg),
+    Model("noise by NumPy", noisy, line="repeatable", says="one seed gives"),
+    Model("dropout with a generator of its own", dropout_of_its_own, line="repeatable",
+          says="one seed gives"),
+    Model("a running mean that is no buffer", Centred, line="repeatable", says="one seed gives"),
+    Model("a parameter that the forward pass writes", Drifting, line="unchanged",
+          says="parameters"),
+    Model("biases alone, between ReLUs", biases_alone, line="parameters", says="0.bias, 2.bias"),
+    Model("a rounding", lambda: mlp(torch.round), line="penalty", says="0 beside a loss"),
+    Model("x detached", lambda: nn.Sequential(Of(Tensor.detach), nn.Linear(4, 3)), line="penalty",
+          says="expected input 0 to reach the logits"),
+)  # fmt: skip
+
+
+class Residual(nn.Module):
+    """A block with batch norm and a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3, padding=1)
+        self.norms = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.a, self.b = self.norms
+        self.body, self.last = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits of images."""
+        h = F.relu(self.a(self.conv(x)))
+        h = F.relu(h + self.b(self.body(h)))
+        return self.last(h.mean((2, 3)))
+
+
+class Transformer(nn.Module):
+    """One encoder block, in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits of embeddings (n, t, 4)."""
+        return self.last(self.layer(x).mean(1))
+
+
+class Shared(nn.Module):
+    """One layer used three times, and its weight once more, transposed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.last = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        h = x
+        for _ in range(3):
+            h = torch.tanh(self.one(h))
+        return self.last(h @ self.one.weight)
+
+
+class FrozenBatchNorm(nn.Module):
+    """A first layer that is frozen, and batch norm kept in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Linear(4, 5).requires_grad_(False), nn.BatchNorm1d(5).eval()
+        self.last = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3))
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits."""
+        return self.last(self.norm(torch.tanh(self.first(x))))
+
+
+def lenet() -> nn.Sequential:
+    """Convolution, ReLU, pool."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
+    )
+
+
+def zero_at_first() -> nn.Sequential:
+    """A last layer of zeros: J is zero until the loss has moved it."""
+    last = nn.Linear(5, 3)
+    for p in last.parameters():
+        nn.init.zeros_(p)
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), last)
+
+
+def last_of(layer: type[nn.Module]) -> nn.Sequential:
+    """A recurrent layer, batch first, and its last output."""
+    return nn.Sequential(layer(4, 5, batch_first=True), Of(lambda h: h[0][:, -1, :3]))
+
+
+RIGHT = (
+    Model("LeNet", lenet, (1, 6, 6)),
+    Model("residual net with batch norm", Residual, (1, 6, 6)),
+    Model("transformer block", Transformer, (5, 4)),
+    Model("dropout", lambda: mlp(nn.Dropout())),
+    Model("cosine", lambda: mlp(torch.cos)),
+    Model("GRU", lambda: last_of(nn.GRU), (7, 4)),
+    Model("LSTM, batch first", lambda: last_of(nn.LSTM), (7, 4)),
+    Model("one layer used three times", Shared),
+    Model("frozen layers", FrozenBatchNorm),
+    Model("a last layer of zeros", zero_at_first),
+    Model("gated by where", lambda: mlp(lambda h: torch.where(h > 0, h.sin(), 0.1 * h * h))),
+)
