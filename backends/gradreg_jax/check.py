@@ -26,6 +26,9 @@ class ModelReport:
     ----------
     penalty : float
         The value, in float64.
+    jacobian : float
+        How far a product with the Jacobian is from differences of the logits in x, as a part of
+        the product.
     off : float
         How far the penalty's parameter gradient is from differences of the value, as a part of
         the derivative.
@@ -41,6 +44,7 @@ class ModelReport:
     """
 
     penalty: float
+    jacobian: float
     off: float
     wrong: tuple[str, ...]
     untrained: tuple[str, ...]
@@ -49,11 +53,17 @@ class ModelReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the penalty is not zero everywhere, and its gradient is right."""
-        return self.off <= LIMIT and not self.zero
+        """Whether Jacobian and gradient are right, and the penalty is not zero everywhere."""
+        return max(self.jacobian, self.off) <= LIMIT and not self.zero
 
     def __str__(self) -> str:
         lines = [f"penalty     {self.penalty:.4g}" + (": WRONG, J is zero" if self.zero else "")]
+        if self.jacobian > LIMIT:
+            lines += [
+                f"jacobian    WRONG: {self.jacobian:.1%} off the logits: the penalty is of another",
+                "            function; look for stop_gradient and rounding on the way from x, and",
+                "            for a custom rule that is not the derivative",
+            ]
         if self.off <= LIMIT:
             lines += [f"gradient    right: {self.off:.0e} off along random directions"]
         else:
@@ -132,9 +142,15 @@ def check_model(
         )
         untrained = [name for name, g in leaves if not g.any()]
         batch = getattr(penalty, "keywords", {}).get("batch")
-        alone = _alone(Linearised.at(f, params, x, batch=batch))
+        at = Linearised.at(f, params, x, batch=batch)
         return ModelReport(
-            float(value), off, tuple(wrong), tuple(untrained), alone, zero=not beside
+            penalty=float(value),
+            jacobian=_of_logits(f, params, x, at),
+            off=off,
+            wrong=tuple(wrong),
+            untrained=tuple(untrained),
+            alone=_alone(at),
+            zero=not beside,
         )
 
 
@@ -185,6 +201,14 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
         return abs(got - expected) / scale if scale > 0 else 0.0
 
     return min(off(STEP), off(STEP / 4))
+
+
+def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
+    """How far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
+    r = jax.random.normal(jax.random.key(5), at.output.shape, at.output.dtype)
+    (product,) = at.pullback(r)
+    along = jax.jit(lambda x: jnp.vdot(r, f(params, x)))
+    return _off(along, x, product, _direction(x, 4))
 
 
 def _alone(at: Linearised) -> bool:

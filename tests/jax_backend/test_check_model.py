@@ -64,6 +64,18 @@ def test_a_jacobian_that_is_zero():
     assert "J is zero" in str(report)
 
 
+def straight_through(h):
+    return h + jax.lax.stop_gradient(jnp.sin(h) - h)
+
+
+def test_a_jacobian_that_is_not_the_one_of_the_logits():
+    report = gj.check_model(network(straight_through), PARAMS, X)
+    assert not report.ok
+    assert report.off < 1e-6, "the gradient is right: the value is of another function"
+    assert "jacobian    WRONG" in str(report)
+    assert gj.check_model(network(jnp.sin), PARAMS, X).jacobian < 1e-6
+
+
 def test_a_last_layer_of_zeros_is_looked_at_beside_it():
     """There J is zero, and all derivatives are."""
     params = PARAMS | {"last": jnp.zeros((5, 3))}

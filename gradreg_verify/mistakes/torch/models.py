@@ -206,6 +206,19 @@ def normalised(h: Tensor) -> Tensor:
     return (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()
 
 
+class Branched(nn.Module):
+    """Logits scaled by a function of x that no gradient passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = mlp(torch.tanh)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """exp(mean of x) times the logits."""
+        scaled: Tensor = self.logits(x) * x.detach().mean(1, keepdim=True).exp()
+        return scaled
+
+
 WRONG = (
     Model("a backward pass under no_grad", lambda: mlp(Unrecorded.apply), line="penalty",
           says="Unrecorded", penalty=lambda **o: SpectReg(mode="reverse", **o)),
@@ -226,6 +239,10 @@ WRONG = (
           says="parameters"),
     Model("biases alone, between ReLUs", biases_alone, line="parameters", says="0.bias, 2.bias"),
     Model("a rounding", lambda: mlp(torch.round), line="penalty", says="0 beside a loss"),
+    Model("straight through a sine", lambda: mlp(lambda h: h + (h.sin() - h).detach()),
+          line="jacobian", says="not that of the logits"),
+    Model("a branch of x that is detached", Branched, line="jacobian",
+          says="not that of the logits"),
     Model("x detached", lambda: nn.Sequential(Of(Tensor.detach), nn.Linear(4, 3)), line="penalty",
           says="expected input 0 to reach the logits"),
 )  # fmt: skip

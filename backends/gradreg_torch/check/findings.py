@@ -1,0 +1,171 @@
+"""The lines of a report on a model, each the answer to a question."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine.call import checked
+from gradreg_torch._engine.contraction import Contraction
+from gradreg_torch._engine.evaluation import couples_examples
+from gradreg_torch._engine.inputs import by_name, select
+from gradreg_torch._engine.model import Model
+from gradreg_torch.check import cost, derivative
+from gradreg_torch.check.report import Finding
+from gradreg_torch.check.subject import Subject
+
+MODES = ("reverse", "finite_difference", "forward")
+
+
+def size(one: Subject, value: float) -> Finding:
+    """The penalty beside the loss."""
+    if one.y is None:
+        return Finding("penalty", None, f"{value:.4g}", "pass y to see it beside the loss")
+    loss = float(one.plain_loss(reads=True).detach())
+    text = f"{value:.4g} beside a loss of {loss:.4g}"
+    if value == 0:
+        with derivative.beside(one.parameters):
+            near = float(one.value().detach())
+        if near == 0:
+            remedy = "the Jacobian is zero: look for detach() or round()"
+            return Finding("penalty", False, text, remedy)
+        text += f", and {near:.3g} with other parameters: a last layer of zeros, say"
+        return Finding("penalty", None, text, "the loss moves it first; then the penalty is there")
+    text += f": equal at λ = {loss / value:.3g}; a grid for λ may start at 1e-4 of that"
+    return Finding("penalty", None, text)
+
+
+def repeatable(value: float, again: float) -> Finding:
+    """Two calls from one state."""
+    if value == again:
+        return Finding("repeatable", True, "one seed gives one number, dropout included")
+    return Finding(
+        "repeatable",
+        False,
+        f"one seed gives {value:.6g}, then {again:.6g}",
+        "draw noise with torch's global generator, and keep state in buffers",
+    )
+
+
+def jacobian(one: Subject) -> Finding:
+    """The derivative of the logits that autograd computes, against their differences in x."""
+    named = by_name(one.x)
+    x = {k: t.detach().clone() if torch.is_tensor(t) else t for k, t in named.items()}
+    moving = {str(k): t for k, t in select(x, one.penalty.options.get("wrt")).items()}
+    for t in moving.values():
+        t.requires_grad_()
+    model = Model(one.model, one.x)
+
+    def logits() -> Tensor:
+        one.back()
+        return model(x)
+
+    output = logits()
+    r = torch.randn(output.shape, generator=torch.Generator().manual_seed(5)).to(output)
+    products = torch.autograd.grad(output, list(moving.values()), r, materialize_grads=True)
+
+    def value() -> float:
+        return float((logits().detach() * r).sum())
+
+    along = derivative.directions(moving, 4)
+    found = derivative.compared(value, moving, dict(zip(moving, products, strict=True)), along)
+    if found.right:
+        text = f"that of the logits: {found.off:.0e} off along a random direction, in float64"
+        return Finding("jacobian", True, text)
+    if found.right is None:
+        text = "not decided: kinks lie too close to say; differences of the logits disagree"
+        return Finding("jacobian", None, text, "try another batch, or fewer examples")
+    return Finding(
+        "jacobian",
+        False,
+        f"not that of the logits: {found.off:.1%} off, so the penalty is of another function",
+        "look for detach() and rounding on the way from x, and for a torch.autograd.Function "
+        "whose backward pass is not the derivative",
+    )
+
+
+def derivatives(one: Subject) -> list[Finding]:
+    """The gradient against differences of the value; which parameters it reaches."""
+    gradient, parameters = one.gradient(), one.parameters
+
+    def value() -> float:
+        return float(one.value().detach())
+
+    along = [derivative.directions(parameters, seed) for seed in (1, 2)]
+    results = [derivative.compared(value, parameters, gradient, delta) for delta in along]
+    off = max(r.off for r in results)
+    verdicts = {r.right for r in results}
+    reached = _reached(gradient)
+    if False in verdicts:
+        wrong = [
+            name
+            for name, d in along[0].items()
+            if derivative.compared(value, parameters, gradient, {name: d}).right is False
+        ]
+        return [_wrong_gradient(off, wrong), reached]
+    if None in verdicts:
+        text = "not decided: kinks lie too close to say; differences of the value disagree"
+        return [Finding("gradient", None, text, "try another batch, or fewer examples"), reached]
+    text = f"that of the penalty's value: {off:.0e} off along random directions, in float64"
+    return [Finding("gradient", True, text), reached]
+
+
+def _wrong_gradient(off: float, names: list[str]) -> Finding:
+    """Return the finding for a backward pass with a wrong derivative of its own."""
+    shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+    return Finding(
+        "gradient",
+        False,
+        f"not that of the penalty's value: {off:.0%} off, at {shown or 'all parameters together'}",
+        "a torch.autograd.Function or a hook before these has a backward pass whose own "
+        "derivative is wrong: save inputs, not intermediates; or pass mode='finite_difference'",
+    )
+
+
+def _reached(gradient: dict[str, Tensor]) -> Finding:
+    """Parameters that the penalty trains, and those it does not."""
+    out = [name for name, g in gradient.items() if not g.any()]
+    text = f"the penalty trains {len(gradient) - len(out)} of {len(gradient)}"
+    if not out:
+        return Finding("parameters", True, text)
+    text += f", not {', '.join(out[:6])}" + (", …" if len(out) > 6 else "")
+    if len(out) == len(gradient):
+        return Finding("parameters", False, text, "the Jacobian depends on none of them")
+    return Finding(
+        "parameters",
+        None,
+        text + " (the Jacobian does not depend on a bias if all that follows is piecewise linear)",
+    )
+
+
+def examples(one: Subject) -> Finding:
+    """Whether examples see each other."""
+    one.back()
+    wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
+    call = checked(one.model, one.x, Contraction(), False, wrt=wrt, batch=batch)
+    if not couples_examples(call):
+        return Finding("examples", True, "each example's logits depend on its own x alone")
+    policy = one.penalty.options.get("batchnorm", "batch")
+    return Finding(
+        "examples",
+        None,
+        f"examples see each other (batch norm in training mode, or the like), under {policy!r}",
+        "the penalty is of the whole batch; batchnorm='eval' is that of each example alone, "
+        "where the coupling is torch's batch norm",
+    )
+
+
+def costs(one: Subject) -> Finding:
+    """A step of each mode in plain steps."""
+    steps: dict[str, Callable[[], object]] = {}
+    refused = []
+    for mode in MODES:
+        try:
+            one.step(mode)
+            steps[mode] = partial(one.step, mode)
+        except (ValueError, TypeError, RuntimeError):
+            refused.append(mode)
+    found = cost.in_plain_steps(one.plain_step, steps, one.first.device)
+    text = ", ".join(f"{mode} {ratio:.1f}" for mode, ratio in found.items()) + " plain steps"
+    return Finding("cost", None, text + (f"; refused: {', '.join(refused)}" if refused else ""))
