@@ -175,15 +175,13 @@ SMALL = {1: 200, 5: 60}  # batch to calls
 
 def read_out(target: Target, m: int, batch: int, calls: int) -> Array:
     """Probes of so many calls, each of a seed of its own."""
-    assert target.declared is not None
-    one, seeds = target.declared.probes, range(1000 * target.seed, 1000 * target.seed + calls)
+    one, seeds = target.function().probes, range(1000 * target.seed, 1000 * target.seed + calls)
     return np.concatenate([one.draw(batch, m, seed) for seed in seeds])
 
 
 def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """Bits that signs are made from: they show a bias that signs known up to a factor ±1 hide."""
-    assert target.declared is not None
-    one, (network, x) = target.declared, readout.network(BATCH, m)
+    one, (network, x) = target.function(), readout.network(BATCH, m)
     if probe != "rademacher":
         return
     found: list[Array] = []
@@ -200,8 +198,8 @@ def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
 
 def threshold(target: Target, e: Example) -> float:
     """Signs are those of the numbers drawn, as near to the middle as 2⁻⁷: no biased coin."""
-    one, (n, m, _) = target.declared, e.probes.shape
-    if one is None or one.declaration.probe != "rademacher" or one.declaration.side == "input":
+    one, (n, m, _) = target.function(), e.probes.shape
+    if one.declaration.probe != "rademacher" or one.declaration.side == "input":
         raise NotAsked("asked of functions that draw signs")
     if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
         raise NotHere("no numbers can be fed to it")
@@ -227,8 +225,7 @@ NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 becom
 
 def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
-    assert target.declared is not None
-    d, rng = target.declared.declaration, np.random.default_rng(target.seed)
+    d, rng = target.function().declaration, np.random.default_rng(target.seed)
     r = read_out(target, m, BATCH, target.draws // BATCH)
     if d.num_probes > 1:
         yield from law_tests.several_read_out(r, probe, rng)

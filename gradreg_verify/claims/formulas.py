@@ -73,8 +73,7 @@ def training_gradient(target: Target, e: Example) -> float:
 
 def in_training_mode(target: Target, e: Example) -> float:
     """The same value and gradient when the model is in training mode (and has no batch norm)."""
-    if target.declared is None:
-        raise NotAsked("asked of single functions")
+    target.function()
     if e.batch_norm:
         raise NotHere("batch norm in training mode is another function")
     errors = [
@@ -86,8 +85,7 @@ def in_training_mode(target: Target, e: Example) -> float:
 
 def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
     """The same value and gradient where x requires a gradient already."""
-    if target.declared is None:
-        raise NotAsked("asked of single functions")
+    target.function()
     errors = [
         agree(target, v.penalty, e, exact=v.exact, requires_grad=True, **v.options)
         for v in target.variants(e)
@@ -97,9 +95,7 @@ def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
 
 def unusual_shapes(target: Target, e: Example) -> float:
     """The formula in a batch of 67 with rows that repeat, and of 12 logits of inputs of rank 3."""
-    if target.declared is None:
-        raise NotAsked("asked of single functions")
-    if target.declared.declaration.restricted:
+    if target.function().declaration.restricted:
         raise NotHere("its networks are of a shape declared")
     if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
         raise NotHere("asked once")

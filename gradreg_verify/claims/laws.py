@@ -16,10 +16,7 @@ from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, larg
 
 def every_shape(target: Target, e: Example) -> float:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
-    one = target.declared
-    if one is None:
-        raise NotAsked("asked of single functions")
-    d = one.declaration
+    d = target.function().declaration
     if d.probe is not None and e.probes.shape[1] <= d.num_probes:
         raise NotHere("num_probes >= m may be refused")
     if PENALTIES[d.kind].softmax and e.probes.shape[1] == 1:

@@ -10,7 +10,6 @@ from gradreg_verify.claims.comparison import in_any_order, same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest, raised
-from gradreg_verify.subject.declared import DeclaredPenalty
 
 Attempt = tuple[str, Example, dict[str, Any]]  # penalty, where, options
 UNDER_JIT = "; under jit nothing can be raised: give NaN for labels outside [0, m), by jnp.where"
@@ -76,7 +75,7 @@ def sentences(target: Target, e: Example) -> float:
 
 def labels_out_of_range(target: Target, e: Example) -> float:
     """A function may raise for label m, or give NaN, but no number."""
-    d, (n, m, _) = function_of(target).declaration, e.probes.shape
+    d, (n, m, _) = target.function().declaration, e.probes.shape
     labelled = PENALTIES[d.kind].labels and d.loss == "cross_entropy"
     if not labelled or (m == 1 and d.softmax):
         raise NotAsked("it has no labels")
@@ -93,7 +92,7 @@ def labels_out_of_range(target: Target, e: Example) -> float:
 
 def without_grad_mode(target: Target, e: Example) -> float:
     """Under no_grad the right number or an error, never a silent 0."""
-    one = function_of(target)
+    one = target.function()
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant
@@ -108,10 +107,3 @@ def without_grad_mode(target: Target, e: Example) -> float:
         what, limit = f"{one.declaration.kind} under no_grad", in_any_order(e, variant)
         errors.append(same(what, got, expected, exact=limit))
     return largest(errors)
-
-
-def function_of(target: Target) -> DeclaredPenalty:
-    """The single function under test."""
-    if target.declared is None:
-        raise NotAsked("asked of single functions")
-    return target.declared

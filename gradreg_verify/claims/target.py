@@ -9,7 +9,7 @@ import numpy as np
 from gradreg_ref.typing import Array, Law, Side
 from gradreg_verify.examples import Example, Variant, all_variants
 from gradreg_verify.frameworks.registry import Backend
-from gradreg_verify.outcomes import Broken
+from gradreg_verify.outcomes import Broken, NotAsked
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 # Points of a rule for which a backend is asked in one call.
@@ -46,6 +46,12 @@ class Target:
     def declared(self) -> DeclaredPenalty | None:
         """The one function under test, if it is one."""
         return self.backend if isinstance(self.backend, DeclaredPenalty) else None
+
+    def function(self) -> DeclaredPenalty:
+        """`declared`, for what is asked of single functions only: NotAsked of a backend."""
+        if self.declared is None:
+            raise NotAsked("asked of single functions")
+        return self.declared
 
     def variants(self, e: Example) -> Iterator[Variant]:
         """What it can be held against the reference in, at an example."""

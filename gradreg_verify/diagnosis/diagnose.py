@@ -42,14 +42,13 @@ class Diagnosis:
 
 def diagnose(target: Target, claim: Claim) -> Diagnosis:
     """Of a function for which the claim fails. What the diagnosis itself raises is said in it."""
-    assert target.declared is not None
-    shown, sentences, start = None, [], perf_counter()
+    one, shown, sentences, start = target.function(), None, [], perf_counter()
     try:
         shown = smallest(target, claim, start + SECONDS / 2)
         if claim.id not in NOT_OF_A_FORMULA:
             more = () if shown is None else (shown.e,)
-            seen = observations(target.declared, more, start + SECONDS)
-            sentences.append(computed(seen, target.declared.declaration))
+            seen = observations(one, more, start + SECONDS)
+            sentences.append(computed(seen, one.declaration))
     except Hung as hung:
         sentences.append(f"The diagnosis ended early: the function {hung}.")
     except Exception as error:  # a function may do anything; the report is not lost by it

@@ -65,8 +65,7 @@ def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counter
     Hung
         The function did not return in time.
     """
-    assert target.declared is not None
-    d = target.declared.declaration
+    d = target.function().declaration
     # A law of probes fails on any network, and the simplest one has J = 0.
     if claim.id == "probe-law":
         return first(target, claim, suited(d), end)
