@@ -69,6 +69,9 @@ def chance_of_the_same(probe: Law, m: int) -> float:
 def exact_structure(r: Array, probe: Law, batch: int) -> None:
     """What holds of every probe: its norm, its entries, its orthogonality in a batch."""
     n, m, q = r.shape
+    check(bool(np.isfinite(r).all()), f"{probe}: expected finite probes")
+    zeros = int((r == 0).all(axis=1).sum())
+    check(zeros == 0, f"{probe}: {zeros} of {n * q} probes are zero")  # chance 0 under every law
     if probe == "gaussian":
         return
     same(f"{probe}: ‖r‖²", (r * r).sum(axis=1), np.full((n, q), m), exact=False)

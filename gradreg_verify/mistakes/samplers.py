@@ -93,6 +93,11 @@ def paired_signs(rng: Rng, n: int, m: int, q: int) -> Array:
     return r
 
 
+def sometimes_zero(rng: Rng, n: int, m: int, q: int) -> Array:
+    """One probe in a thousand is zero, which no test of a distribution shows."""
+    return rng.standard_normal((n, m, q)) * (rng.random((n, 1, q)) > 1e-3)
+
+
 def repeated_half(rng: Rng, n: int, m: int, q: int) -> Array:
     """The second half of a batch has the probes of the first."""
     half = rng.standard_normal(((n + 1) // 2, m, q))
@@ -107,6 +112,7 @@ WRONG_SAMPLERS = (
     WrongSampler("mean 0.1", "gaussian", lambda *a: probes.gaussian(*a) + 0.1),
     WrongSampler("two coordinates of one sign", "gaussian", paired_signs),
     WrongSampler("half a batch repeated", "gaussian", repeated_half),
+    WrongSampler("one in a thousand is zero", "gaussian", sometimes_zero),
     WrongSampler(
         "one probe, q times",
         "gaussian",
