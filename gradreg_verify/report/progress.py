@@ -8,17 +8,17 @@ from gradreg_verify.report.report import Result
 
 # Of the time of all claims, in parts of that of a short one, as measured with torch on a CPU.
 LONG = {
-    "values-per-example": 6,
-    "spectreg-unbiased": 5,
+    "values-per-example": 12,
+    "spectreg-unbiased": 4,
     "gaussian-variance": 8,
     "sphere-variance": 5,
     "probe-law": 20,
-    "training-gradient": 10,
+    "training-gradient": 6,
     "metamorphic-laws": 10,
     "rounding-bounded": 16,
-    "repeatable": 6,
-    "input-side-probes": 20,
-    "finite-differences": 5,
+    "repeatable": 12,
+    "input-side-probes": 10,
+    "finite-differences": 20,
 }
 
 

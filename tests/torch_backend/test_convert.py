@@ -127,6 +127,13 @@ def test_refuses_shared_parameters_and_hooks():
         from_torch(layer)
 
 
+def test_refuses_what_is_no_network():
+    with pytest.raises(TypeError, match="expected an nn.Module, got NoneType"):
+        from_torch(None)
+    with pytest.raises(TypeError, match="expected a Network of gradreg_ref, got Linear"):
+        to_torch(nn.Linear(2, 3))
+
+
 def test_refuses_an_unknown_layer():
     with pytest.raises(TypeError, match=r"layer of gradreg_ref\.networks, got object"):
         to_torch(Network((object(),)))

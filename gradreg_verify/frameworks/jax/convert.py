@@ -37,6 +37,8 @@ def to_jax(network: Network, dtype: Any = jnp.float64) -> tuple[Model, list[Any]
     TypeError
         A layer this backend does not know.
     """
+    if not isinstance(network, Network):
+        raise TypeError(f"expected a Network of gradreg_ref, got {type(network).__name__}")
     params = [jnp.asarray(np.array(a), dtype) for a in trained(network.layers)]
 
     def f(params: list[Any], x: Any) -> Any:

@@ -75,6 +75,8 @@ def to_torch(
     TypeError
         A layer this backend does not know.
     """
+    if not isinstance(network, Network):
+        raise TypeError(f"expected a Network of gradreg_ref, got {type(network).__name__}")
     return module_of(network.layers).to(dtype=dtype, device=device).eval()
 
 
@@ -149,6 +151,8 @@ def from_torch(module: nn.Module) -> Network:
     TypeError, ValueError
         A layer, an option or a mode that the reference does not have.
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"expected an nn.Module, got {type(module).__name__}")
     names = [n for n, _ in module.named_parameters(remove_duplicate=False)]
     if len(names) != len(list(module.parameters())):
         raise ValueError("expected every layer once, got parameters that layers share")
