@@ -128,7 +128,7 @@ def test_refuses_shared_parameters_and_hooks():
 
 
 def test_refuses_what_is_no_network():
-    with pytest.raises(TypeError, match="expected an nn.Module, got NoneType"):
+    with pytest.raises(TypeError, match=r"expected an nn\.Module, got NoneType"):
         from_torch(None)
     with pytest.raises(TypeError, match="expected a Network of gradreg_ref, got Linear"):
         to_torch(nn.Linear(2, 3))
