@@ -7,6 +7,7 @@ import pytest
 from jax.random import normal
 
 from gradreg_verify import BY_ID, Broken, bundled, verify
+from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.run import run
 from gradreg_verify.subject.target import target_of
 
@@ -37,6 +38,15 @@ def given(f, params, x, probes):
 def signs(model, x, *, key):
     z, pull = jax.vjp(model, x)
     return squares(pull(jax.random.rademacher(key, z.shape, z.dtype))[0]).mean()
+
+
+@jax.jit
+def noise(key, z):
+    return jax.random.normal(key, z.shape, z.dtype)
+
+
+def compiled(f, params, x, *, key):
+    return probed(f, params, x, lambda z: noise(key, z))
 
 
 def fixed(f, params, x):
@@ -87,6 +97,19 @@ def test_a_right_one_holds_as_far_as_it_can_be_asked(function, probe, tier):
 def test_probes_that_are_always_the_same(function, message):
     with pytest.raises(Broken, match=message):
         BY_ID["probe-law"].checks[-1](target(function, "spectreg"), list(bundled())[2])
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"), [(right, "normal"), (compiled, "normal"), (signs, "integer")]
+)
+def test_what_is_drawn_is_seen_also_in_a_jit_of_the_function_s_own(function, kind):
+    e, one = next(bundled()), target(function, "spectreg").declared
+    for _ in range(2):  # a program that was compiled before shows no calls
+        (draw,) = one.harness.draws(e.network, e.x, e.y, Supply(1))
+        assert draw.kind == kind
+        assert draw.shape == (1, 3)
+        assert kind == "normal" or set(draw.values.ravel()) <= {0, 1}
+        one.harness.value(e.network, e.x, e.y, Supply(1))
 
 
 def test_what_is_wrong_is_said():

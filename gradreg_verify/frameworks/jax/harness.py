@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gradreg_jax.checks import concrete
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
@@ -90,10 +91,20 @@ class JaxHarness:
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> list[Draw]:
-        """The calls of random functions in one call, made op by op so that they show."""
+        """The calls of random functions in one call.
+
+        A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the
+        function's own. Where it shows none, the call is made op by op, without `jit`.
+        """
+        try:
+            found = self.run(2, network, x, y, supply, **settings)
+        except (Broken, NotTestable):
+            found = []
+        if found:
+            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()]
         with Randomness() as watched, jax.disable_jit():
             self.run(0, network, x, y, supply, **settings)
-        return watched.draws
+        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)]
 
     def consumed(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
@@ -124,7 +135,7 @@ class JaxHarness:
         requires_grad: bool = False,
         key: Any = None,
     ) -> Any:
-        """Its value (0) or gradient (1); whatever it raises becomes `Broken`."""
+        """Its value (0), gradient (1) or draws (2); whatever it raises becomes `Broken`."""
         del training  # networks of the reference have no modes
         if no_grad or requires_grad:
             raise NotTestable("JAX has no such mode")
@@ -148,7 +159,7 @@ class JaxHarness:
         return got
 
     def compile(self, structure: Structure, fed: bool) -> tuple[Any, ...]:
-        """Value and gradient, compiled once for each network's structure; and their time limit."""
+        """Value, gradient and draws, compiled once for a network's structure; their time limit."""
         del fed  # a part of the key: what is fed is an argument
         f, _ = to_jax(structure.network)
 
@@ -161,7 +172,13 @@ class JaxHarness:
         def total(params: Any, *rest: Any) -> Any:
             return value(params, *rest).sum()
 
-        return compiled(value), compiled(jax.grad(total)), Patience(self.seconds)
+        def drawn(*arguments: Any) -> list[dict[str, Any]]:
+            with Randomness() as watched:
+                value(*arguments)
+            return [{kind: a} for kind, a in watched.draws]
+
+        programs = map(compiled, (value, jax.grad(total), drawn))
+        return *programs, Patience(self.seconds)
 
     def call(self, f: Any, params: Any, x: Any, y: Any, key: Any, probes: Any) -> Any:
         """The function with its arguments in its own order."""

@@ -6,10 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from gradreg_jax.checks import concrete
 
-from gradreg_verify.frameworks.harness import Draw, unfed
+from gradreg_verify.frameworks.harness import unfed
 from gradreg_verify.outcomes import NotTestable
 
 KINDS = {
@@ -24,8 +22,8 @@ KINDS = {
 class Randomness:
     """While it is entered, calls of ``jax.random.normal`` and the like are recorded, or fed.
 
-    A function imported by name (``from jax.random import normal``) is not seen; nor are numbers
-    drawn inside `jit` or `vmap`, which have no values yet.
+    A function imported by name (``from jax.random import normal``) is not seen. `draws` has the
+    kind and the numbers of every call; inside `jit` or `vmap` they have no values yet.
 
     Parameters
     ----------
@@ -34,7 +32,7 @@ class Randomness:
     """
 
     def __init__(self, feed: Sequence[Any] | None = None) -> None:
-        self.draws: list[Draw] = []
+        self.draws: list[tuple[str, Any]] = []
         self.left = None if feed is None else deque(feed)
         self.real: dict[str, Callable[..., Any]] = {}
 
@@ -53,10 +51,9 @@ class Randomness:
 
         def drawn(*args: Any, **keywords: Any) -> Any:
             got = self.real[name](*args, **keywords)
-            if concrete(got):
-                values = np.asarray(got).astype(np.float64)
-                # Signs as bits, which is how the kit hands integers over.
-                self.draws.append(Draw(kind, (values + 1) / 2 if name == "rademacher" else values))
+            numbers = jnp.asarray(got, float)
+            # Signs as bits, which is how the kit hands integers over.
+            self.draws.append((kind, (numbers + 1) / 2 if name == "rademacher" else numbers))
             if self.left is None:
                 return got
             if not self.left or jnp.size(self.left[0]) != got.size:
