@@ -32,6 +32,8 @@ def each_alone(target: Target, e: Example) -> float:
     """A value of every example alone."""
     if target.declared is not None and target.declared.declaration.reduction != "none":
         raise NotTestable("it gives no value an example")
+    if target.declared is None and not e.exact:
+        raise NotHere("a backend's examples alone show on dyadic networks, bit for bit")
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant
