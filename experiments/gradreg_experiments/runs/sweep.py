@@ -13,12 +13,12 @@ from typing import Any
 
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.ending import GRACE_S, end, of_processes
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import train
 
 Group = tuple[Run, ...]
 REPORT_EVERY = 50  # steps
-GRACE_S = 15.0  # for a step and a checkpoint
 reports: Any = None  # in a worker: the queue of steps done
 
 
@@ -74,6 +74,7 @@ def sweep(
             futures: dict[Future[None], Group] = {
                 pool.submit(in_worker, group, store): group for group in groups
             }
+            workers = set(multiprocessing.active_children()) - others
             left = set(futures)
             while left and not stopping.asked.is_set():
                 ended, left = wait(left, timeout=0.5)
@@ -86,16 +87,8 @@ def sweep(
             end(set(multiprocessing.active_children()) - others)
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
-    return failed
-
-
-def end(workers: set[Any]) -> None:
-    """Those in the middle of a run write a checkpoint first."""
-    for process in workers:
-        process.terminate()
-    for process in workers:
-        process.join(GRACE_S)
-        process.kill()
+    why = of_processes(workers)
+    return failed + [f"{name(group)}: {why}" for f, group in futures.items() if is_broken(f)]
 
 
 def at_start(queue: Any) -> None:
@@ -157,12 +150,15 @@ def diverged(runs: Iterable[Run], store: Store) -> list[str]:
     ]
 
 
+def is_broken(future: Future[None]) -> bool:
+    """Whether a process ended under the run, or before the run's turn."""
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
 def problem(future: Future[None]) -> str:
-    """What went wrong, or nothing."""
+    """What the run itself raised, or nothing."""
     error = future.exception()
-    if isinstance(error, BrokenProcessPool):
-        return "its process was killed (out of memory?); run the command again to go on"
-    return "" if error is None else str(error) or type(error).__name__
+    return "" if error is None or is_broken(future) else str(error) or type(error).__name__
 
 
 def name(group: Group) -> str:
