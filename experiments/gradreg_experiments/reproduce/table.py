@@ -14,10 +14,11 @@ from gradreg_experiments.terminal import fitting
 
 NOT_RUN = "NOT RUN"
 CAPTION = (
-    "Test accuracy in per cent: mean and standard deviation over n seeds (n − 1; the poster's is "
-    "over 10, with n; – where it has none). Difference: to the baseline, over the seeds that both "
-    "have (their number in brackets where it is not n), ± half of Student's 95 % interval; * where "
-    "that leaves 0 out; p is of each difference alone, however many there are."
+    "Test accuracy in per cent: mean and standard deviation over n seeds (divisor n − 1). The "
+    "poster has 10 seeds (divisor 10); – marks what the poster does not have. Difference: the mean "
+    "difference to the baseline over the seeds that both arms have (their number stands in "
+    "brackets where it is not n), ± half the width of Student's 95 % interval. A * marks an "
+    "interval without 0. Each p is for one difference alone, however many differences there are."
 )
 HEAD = ("", "arm", "λ or β", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
 FIELDS = (
