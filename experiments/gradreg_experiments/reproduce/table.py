@@ -1,4 +1,4 @@
-"""The table beside the poster's, in a terminal; a line a run in CSV."""
+"""The table beside the poster's table, in a terminal; a line for each run in CSV."""
 
 import csv
 import io
@@ -39,9 +39,9 @@ FIELDS = (
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
-    """As printed: the first column is a line of its own above its arms.
+    """The table as printed: the name of a row is a line above the arms of the row.
 
-    There are as many others as the width has room for.
+    The table has as many other columns as the width has room for.
     """
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     out.collapse_padding = True
@@ -73,7 +73,7 @@ def cells(row: Row) -> list[str]:
 
 
 def with_sd(mean: float, sd: float | None) -> str:
-    """Mean, and deviation where there is one."""
+    """The mean, and the deviation where there is one."""
     return f"{mean:.2f}" if sd is None or sd != sd else f"{mean:.2f} ({sd:.2f})"
 
 
@@ -84,7 +84,7 @@ def diverged(row: Row) -> str:
 
 
 def differences(d: Difference | None, n: int) -> tuple[str, str]:
-    """Mean with its interval, of how many seeds if not n, and p."""
+    """The mean difference with the interval, the number of seeds if it is not n, and p."""
     if d is None:
         return "", ""
     of = "" if d.n == n else f" ({d.n})"
@@ -95,7 +95,7 @@ def differences(d: Difference | None, n: int) -> tuple[str, str]:
 
 
 def number(value: float | None, form: str = ".2f") -> str:
-    """Or – where there is none."""
+    """A number as text, or – where there is none."""
     return "–" if value is None or value != value else format(value, form)
 
 

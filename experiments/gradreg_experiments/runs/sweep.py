@@ -1,4 +1,4 @@
-"""Many runs: those that are missing, in several processes, each kept as soon as it ends."""
+"""Many runs in several processes: each result is kept as soon as the run ends."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -23,7 +23,7 @@ reports: Any = None  # in a worker: the queue of steps done
 
 
 def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> list[Group]:
-    """Of each group, the runs that have no result, or no weights where they are needed; none
+    """The runs of each group that have no result, or no weights where weights are needed; none
     twice.
     """
     seen, out = set[str](), []
@@ -36,7 +36,7 @@ def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> lis
 
 
 def there(run: Run, store: Store, weights: bool) -> bool:
-    """Whether it need not be trained."""
+    """Whether a run has its result, and its weights if they are needed."""
     return store.find(run) is not None and (not weights or store.weights(run).exists())
 
 
@@ -46,16 +46,16 @@ def sweep(
     jobs: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
-    """Run every group, `jobs` at a time, and keep what comes.
+    """Run every group, `jobs` at a time, and keep the results.
 
     Parameters
     ----------
     groups : sequence of tuple of Run
-        Trained together, those of a group; see `missing`.
+        The runs of a group are trained together; see `missing`.
     store : Store
-        Where results and checkpoints are kept, and the images are.
+        Where results and checkpoints are kept, and where the images are.
     jobs : int
-        Processes, of one thread each.
+        How many processes, of one thread each.
     progress : callable
         Called with the number of steps done in all.
 
@@ -92,7 +92,7 @@ def sweep(
 
 
 def at_start(queue: Any) -> None:
-    """In a worker. An interrupt ends it in silence: the parent says what there is to say."""
+    """Prepare a worker. An interrupt ends a worker in silence: the parent says what happened."""
     global reports
     reports = queue
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -121,7 +121,7 @@ def one(group: Group, store: Store, progress: Callable[[int], None]) -> None:
 
 
 def in_worker(group: Group, store: Store) -> None:
-    """`one`, its progress sent to the parent."""
+    """Train a group as `one` does, and send the progress to the parent."""
 
     def report(steps: int) -> None:
         if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
@@ -135,13 +135,13 @@ def in_worker(group: Group, store: Store) -> None:
 
 
 def drained(queue: Any) -> Iterator[tuple[str, int]]:
-    """All that has been reported."""
+    """All reports of steps in the queue."""
     while not queue.empty():
         yield queue.get()
 
 
 def diverged(runs: Iterable[Run], store: Store) -> list[str]:
-    """A sentence for every run whose loss did not stay finite: its figures are of no use."""
+    """A sentence for every run whose loss did not stay finite: the figures are of no use."""
     found = [outcome for run in runs if (outcome := store.find(run)) is not None]
     return [
         f"{name((o.run,))}: its loss is not finite at step {o.diverged}"
@@ -162,7 +162,7 @@ def problem(future: Future[None]) -> str:
 
 
 def name(group: Group) -> str:
-    """Of a group, for a sentence."""
+    """The name of a group in a sentence."""
     run = group[0]
     seeds = ", ".join(str(r.seed) for r in group)
     return f"{run.data}, {run.train} images, {run.penalty} λ {run.lam:g}, seed {seeds}"
