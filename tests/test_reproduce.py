@@ -243,7 +243,7 @@ def test_a_table_that_is_replaced_is_said(tmp_path, unverified, capsys):
     assert main([*words, "--iterations", "1", *part]) == 0
     assert "In place of" not in capsys.readouterr().out
     assert main([*words, "--iterations", "2", *part]) == 0
-    assert "In place of a table with other rows or settings" in flat(capsys.readouterr().out)
+    assert "This table replaces one with other rows or settings" in flat(capsys.readouterr().out)
     assert main([*words, "--iterations", "3", *part, "--tables"]) == 0
     assert "have other settings" in flat(capsys.readouterr().out)
 
@@ -358,7 +358,7 @@ def test_nothing_is_trained_where_a_claim_fails(tmp_path, monkeypatch, capsys):
         (["weight-decay", "--width", "-5", "--on", "cifar-10"], "expected width to be a whole"),
         (
             ["dropout-batchnorm", "--row", "dropout", "--arm", "SpectReg, shared probe"],
-            "expected an --arm that its --row has, got none of 'dropout': baseline, SpectReg, Doub",
+            "expected an --arm that the --row has, got none of 'dropout': baseline, SpectReg, Doub",
         ),
         (
             ["toy", "--arm", "SpectReg", "--budget", "1s"],

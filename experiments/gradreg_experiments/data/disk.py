@@ -83,7 +83,8 @@ def as_labels(path: Path, labels: NDArray[np.integer], images: int, classes: int
     """One label for each image, each in [0, classes)."""
     if len(labels) != images:
         raise ValueError(
-            f"expected one label an image in {path}, got {images} images and {len(labels)} labels"
+            f"expected one label for each image in {path}, got {images} images and "
+            f"{len(labels)} labels"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(

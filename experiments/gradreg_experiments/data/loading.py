@@ -82,5 +82,5 @@ def of_another(known: Known, data: DataSet) -> Iterator[str]:
                 if file.md5 in sums and file.remark != PUBLISHED:
                     yield (
                         f"expected {file.path} to be of {known.title}, got {name} of "
-                        f"{other.title}; keep that in a folder {other.folders[0]}, by its name"
+                        f"{other.title}; keep that data set in a folder named {other.folders[0]}"
                     )

@@ -42,8 +42,8 @@ def assembled(name: str, request: Request) -> Experiment:
     changed = with_runs(published, lambda run: with_changes(run, protocol, request))
     if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
         raise ValueError(
-            f"expected no --width for {name} on {', '.join(chosen)}: it is of the "
-            f"residual net of CIFAR, got {request.width}"
+            f"expected no --width for {name} on {', '.join(chosen)}, where no network is a "
+            f"residual net; got {request.width}"
         )
     chosen_cells(changed, request)  # refuses a row or arm that is not there
     sentences = departures.of(published, changed, request.folder)
@@ -118,5 +118,5 @@ def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
         there = "; ".join(
             f"{row!r}: {checks.quoted(c.arm for c in cells if c.row == row)}" for row in rows
         )
-        raise ValueError(f"expected an --arm that its --row has, got none of {there}")
+        raise ValueError(f"expected an --arm that the --row has, got none of {there}")
     return chosen

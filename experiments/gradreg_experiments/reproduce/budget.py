@@ -108,12 +108,14 @@ def fit(
         for run in {run.id: run for run in runs}.values()
     )
     share, minutes = taken / sum(one_seed.values()), fewest * taken / jobs / 60
-    too_long = f"are the least, and take {minutes:.2g} min, more than that (--row, --arm: a part)"
+    too_long = (
+        f"are the least, and take {minutes:.2g} min, which is too long (choose --row or --arm)"
+    )
     verdict = "fit" if 60 * minutes < 1.1 * budget else too_long
     return replace(
         plan,
         sentence=f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
-        f"{certainty(fewest)}, and the accuracies are those of shorter training.",
+        f"{certainty(fewest)}, and the networks are trained for a shorter time.",
     )
 
 

@@ -28,7 +28,7 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 
 
 NEEDED = {"title", "departures", "command", "source", "rows"}
-REMEDY = "delete it, and give its command again"
+REMEDY = "delete the file, and give the command of the file again"
 MOST_SVG = 32 << 20  # bytes
 
 

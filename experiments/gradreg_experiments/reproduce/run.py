@@ -49,7 +49,7 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
     if "toy" in names and not request.tables and (status := toy(request, console)):
         if status == 1:
             return status
-        failures.append("Not run: toy, as said above")
+        failures.append("Not run: toy, for the reason above")
     if request.budget is not None and experiments:
         request = replace(request, budget=request.budget / len(experiments))
     try:
@@ -140,9 +140,12 @@ def one_experiment(experiment: Experiment, request: Request, console: Console) -
     every = (replace(cell.run, seed=seed) for cell in experiment.cells for seed in seeds)
     made = made_with(store, every)
     if old := replaced(request.out, result):
-        say(console, f"In place of a table with other rows or settings ({old}); its runs stay.")
+        say(console, f"This table replaces one with other rows or settings ({old}); the runs stay.")
     if request.tables and not made and any(store.folder.glob("*.json")):
-        say(console, f"The runs in {store.folder} have other settings: give the options of theirs.")
+        say(
+            console,
+            f"The runs in {store.folder} have other settings: give the options of those runs.",
+        )
     paths = write(request.out, result, request.command, remarks, made)
     say(console, f"Written: {', '.join(map(str, paths))}.")
     return failures

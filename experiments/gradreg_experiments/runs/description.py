@@ -126,8 +126,8 @@ class Run:
         for name in ("width", "blocks", "halved"):
             if self.network != "residual" and name in self.chosen:
                 raise ValueError(
-                    f"expected no {name} with network = {self.network!r}: it is of the residual "
-                    f"net, got {getattr(self, name)}"
+                    f"expected no {name} with network = {self.network!r}: only the residual "
+                    f"net has a choice of {name}; got {getattr(self, name)}"
                 )
         if self.batch > self.train:
             raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")

@@ -98,7 +98,7 @@ class Store:
         kept = self.read(run, lambda record: record.get("weights"))
         try:
             if kept != digest(content):
-                raise ValueError(f"others than those of {self.result(run).name}")
+                raise ValueError(f"weights that do not belong to {self.result(run).name}")
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
@@ -161,7 +161,7 @@ def require_sum(record: dict[str, Any]) -> None:
     if "sum" not in record:
         raise ValueError("one of an earlier version, without a sum")
     if record["sum"] != sum_of(record):
-        raise ValueError("one that was changed after it was written (its sum is another)")
+        raise ValueError("one that was changed after it was written (the sum does not fit)")
 
 
 def damaged(path: Path, error: object) -> str:
