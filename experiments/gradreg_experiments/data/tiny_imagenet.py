@@ -48,8 +48,8 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
         files=texts + files,
         notes=(
             *count_notes(known, labels[0], labels[1]),
-            "the published validation images are the test images here: those of test/ have no "
-            "labels",
+            "the published validation images are the test images here: the images of test/ have "
+            "no labels",
         ),
     )
 
