@@ -9,6 +9,7 @@ from pathlib import Path
 from docutils.nodes import SkipNode
 
 sys.path.insert(0, str(Path(__file__).parent))
+import claim_map
 import diagrams
 import formulas
 
@@ -60,6 +61,12 @@ def write_font(app, exception):
         formulas.write_font(Path(app.outdir) / "_static" / "stix-two-math.woff2")
 
 
+def draw_map(_app, name, source):
+    """Make the map of the claims."""
+    if name == "map":
+        source[0] = claim_map.page(source[0])
+
+
 def without_comments(_app, _name, source):
     """Remove the comments that mark numbers and tables for the tests."""
     source[0] = re.sub(r" ?<!--.*?-->", "", source[0])
@@ -68,6 +75,7 @@ def without_comments(_app, _name, source):
 def setup(app):
     """Register the renderer, the drawing and the font."""
     app.connect("builder-inited", draw)
+    app.connect("source-read", draw_map)
     app.connect("source-read", without_comments)
     app.connect("build-finished", write_font)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import re
+import runpy
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -102,6 +103,29 @@ def test_every_claim_has_a_check_and_every_check_a_claim():
 def test_every_claim_is_proved_on_a_page():
     for claim in BY_ID.values():
         assert (DOCS / f"{claim.page}.md").exists(), claim.id
+
+
+@pytest.mark.skipif(not find_spec("torch"), reason="the map has the functions in torch")
+def test_the_map_has_every_claim_with_its_checks_and_its_mistakes():
+    from gradreg_verify.mistakes.torch import WRONG as FUNCTIONS
+
+    build = runpy.run_path(str(DOCS / "claim_map.py"))
+    page = build["page"]((DOCS / "map.md").read_text(encoding="utf-8"))
+    sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    assert set(sections) == set(BY_ID)
+    for claim in BY_ID.values():
+        section = sections[claim.id]
+        assert f"({claim.page}.md)" in section
+        for check in claim.checks:
+            assert (
+                f"`{check.__module__.split('.')[-1]}.{check.__qualname__.split('.')[0]}`" in section
+            )
+        said = [line for line in section.splitlines() if line.startswith("- a ")]
+        planted = [w for w in (*WRONG, *WRONG_SAMPLERS, *FUNCTIONS) if w.claim == claim.id]
+        assert len(said) == len(planted)
+        for line, wrong in zip(said, planted, strict=True):
+            assert f"`{wrong}" in line
+        assert f"| [{len(planted)}](#{claim.id}) |" in page
 
 
 def test_docs_name_no_unknown_claim():

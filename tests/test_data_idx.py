@@ -177,7 +177,7 @@ def removed(name):
     [
         (
             replaced("train-labels-idx1", np.zeros(19, np.uint8)),
-            "one label an image in .*train-labels.*, got 20 images and 19 labels",
+            "one label for each image in .*train-labels.*, got 20 images and 19 labels",
         ),
         (
             replaced("t10k-labels-idx1", np.full(10, 10, np.uint8)),
@@ -222,7 +222,8 @@ def test_files_of_another_data_set_under_the_same_names(tmp_path, monkeypatch):
     md5 = load("mnist", tmp_path).files[0].md5
     monkeypatch.setitem(loading.DATA_SETS["fashion-mnist"].files, "train-images-idx3-ubyte", (md5,))
     with pytest.raises(
-        Broken, match=r"got train-images.* of Fashion-MNIST; keep that in a folder fash"
+        Broken,
+        match=r"got train-images.* of Fashion-MNIST; keep that data set in a folder named fash",
     ):
         load("mnist", tmp_path)
     (tmp_path / "mnist").rename(tmp_path / "fashion-mnist")

@@ -213,7 +213,7 @@ def test_from_the_command_line_to_the_page(tmp_path, unverified, capsys, monkeyp
     assert main(["reproduce", "weight-decay", *words, "--jobs", "2"]) == 0
     said = capsys.readouterr().out
     assert "digits: 3 iterations in place of 1000." in said
-    assert "digits is not of the paper" in said
+    assert "The paper does not have the digits." in said
     record = json.loads((tmp_path / "weight-decay.json").read_text(encoding="utf-8"))
     assert [row["seeds"] for row in record["rows"]] == [[1, 2]] * 10
     assert unverified == ["cpu"]
@@ -243,7 +243,7 @@ def test_a_table_that_is_replaced_is_said(tmp_path, unverified, capsys):
     assert main([*words, "--iterations", "1", *part]) == 0
     assert "In place of" not in capsys.readouterr().out
     assert main([*words, "--iterations", "2", *part]) == 0
-    assert "In place of a table with other rows or settings" in flat(capsys.readouterr().out)
+    assert "This table replaces one with other rows or settings" in flat(capsys.readouterr().out)
     assert main([*words, "--iterations", "3", *part, "--tables"]) == 0
     assert "have other settings" in flat(capsys.readouterr().out)
 
@@ -287,7 +287,7 @@ def test_another_width_of_the_residual_net(tmp_path, monkeypatch):
     assert (runs["cifar-10"].width, runs["cifar-10"].iterations) == (1, 7)
     assert (runs["mnist"].width, runs["mnist"].iterations) == (SETTINGS["mnist"].run.width, 7)
     said = experiment.departures
-    assert "cifar-10: 1 times (16, 32, 64) filters in place of 3." in said
+    assert "cifar-10: 1 × (16, 32, 64) filters in place of 3 × (16, 32, 64)." in said
     assert "mnist: 7 iterations in place of 10000." in said
     assert "a note on cifar-10" in said
     assert not any("mnist" in sentence and "filters" in sentence for sentence in said)
@@ -310,7 +310,7 @@ def test_the_reduced_protocol_and_what_it_changes(tmp_path, monkeypatch):
         ("SpectReg, tuned", 0.01, True),
     ]
     said = " ".join(experiment.departures)
-    for change in ("7 iterations in place of 50000", "0.05 at first, in place of 0.01", "blocks a"):
+    for change in ("7 iterations in place of 50000", "rate of 0.05 in place of 0.01", "blocks on "):
         assert change in said
 
 
@@ -358,7 +358,7 @@ def test_nothing_is_trained_where_a_claim_fails(tmp_path, monkeypatch, capsys):
         (["weight-decay", "--width", "-5", "--on", "cifar-10"], "expected width to be a whole"),
         (
             ["dropout-batchnorm", "--row", "dropout", "--arm", "SpectReg, shared probe"],
-            "expected an --arm that its --row has, got none of 'dropout': baseline, SpectReg, Doub",
+            "expected an --arm that the --row has, got none of 'dropout': baseline, SpectReg, Doub",
         ),
         (
             ["toy", "--arm", "SpectReg", "--budget", "1s"],

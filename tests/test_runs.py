@@ -12,6 +12,7 @@ import tomllib
 from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradreg_torch as gt
 import pytest
@@ -29,6 +30,7 @@ from gradreg_experiments.runs import (
     tune,
 )
 from gradreg_experiments.runs.checkpoint import Checkpoint
+from gradreg_experiments.runs.ending import of_processes
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import Batches, generator
 from gradreg_experiments.runs.store import Store, sum_of
@@ -535,6 +537,60 @@ def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     store.weights(short).unlink()
     assert missing([(short,)], store) == []
     assert missing([(short,)], store, weights=True) == [(short,)]
+
+
+FAILING = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from gradreg_experiments.runs import Run
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.sweep import sweep
+
+class Killed(Store):
+    def checkpoint(self, runs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    run = Run(data="digits", train=60, network="lenet", seed=1, batch=12, iterations=2)
+    kind = Killed if sys.argv[1] == "killed" else Store
+    print(*sweep([(run,), (replace(run, seed=2),)], kind(Path(sys.argv[2])), 2), sep="\\n")
+"""
+
+
+def said_of(tmp_path, how, **given):
+    """What a sweep says whose processes end too early."""
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING, encoding="utf-8")
+    command = [sys.executable, "-" if given else str(script), how, str(tmp_path / "runs")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **given).stdout
+
+
+def test_a_killed_process_is_said_to_be_killed(tmp_path):
+    first, second = said_of(tmp_path, "killed").splitlines()
+    assert "seed 1: a process was killed by SIGKILL (out of memory?); run the comm" in first
+    assert "seed 2: a process was killed" in second
+
+
+def test_a_process_that_cannot_start_is_not_said_to_be_killed(tmp_path):
+    """Of a program on standard input: the process looks for a file of the program, and exits."""
+    first, second = said_of(tmp_path, "stdin", input=FAILING).splitlines()
+    assert "seed 1: a process ended with exit code 1 before the run was done" in first
+    assert "put the program into a file" in second
+    assert "killed" not in first + second
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ([-signal.SIGTERM, -signal.SIGSEGV], "was ended by SIGSEGV"),
+        ([None, 0, -signal.SIGTERM], "for a reason that is not known"),
+        ([-signal.SIGKILL, 3], "exit code 3"),
+        ([-200], "was ended by signal 200"),
+    ],
+)
+def test_what_is_known_of_a_process_is_said(codes, said):
+    assert said in of_processes([SimpleNamespace(exitcode=code) for code in codes])
 
 
 def launched(script, *words):

@@ -1,5 +1,6 @@
 """Frozen vectors: exact encodings, recomputed values, and files that never change."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from gradreg_ref import networks
 from gradreg_ref.networks import Network
 from gradreg_verify import vectors
 from gradreg_verify.mistakes import catalogue
-from gradreg_verify.vectors.cases import compute, read_layer
-from gradreg_verify.vectors.checking import catches
+from gradreg_verify.vectors import checking, mistakes
+from gradreg_verify.vectors.cases import LAYERS, compute, read_layer
+from gradreg_verify.vectors.frozen import SCHEMA
 from gradreg_verify.vectors.numbers import decode, encode
 
 # A published file never changes: a new one gets a new name and a new line.
@@ -54,7 +57,8 @@ def folder(tmp_path):
 def test_exported_vectors_hold(folder, capsys):
     assert cli.main(["vectors", "check", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "0 differences; 82 vectors recomputed by the reference (2126 numbers), 0 files" in out
+    assert "0 differences; 82 vectors recomputed by the reference (2126 numbers; 22 vect" in out
+    assert "0 files of results held against them (0 values, 0 numbers of gradients)" in out
     assert "no results yet" in out
 
 
@@ -87,7 +91,9 @@ def test_results_of_another_language_are_held_against_the_vectors(folder, capsys
     results = [{"name": c["name"], "value": c["value"]} for c in cases]
     (folder / "mine.results.json").write_text(json.dumps({"results": results}))
     assert cli.main(["vectors", "check", str(folder)]) == 0
-    assert "1 files of results held against them (82 numbers)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 files of results held against them (82 values, 0 numbers of gradients)" in out
+    assert "not compared: mine.results.json: no gradients, so the check sees no mistake" in out
     results[0] = results[0] | {"value": encode(decode(results[0]["value"]) / 2)}
     results.append({"name": "unheard of"})
     (folder / "mine.results.json").write_text(json.dumps({"results": results}))
@@ -124,8 +130,12 @@ def test_every_number_is_compared_and_counted(few):
     found = written(few, all_results())
     assert found.wrong == []
     assert found.compared == found.recomputed == 9 * 28
+    assert (found.values, found.not_compared) == (9, [])
     only = [result for result in all_results() if "frobreg" in result["name"]]
-    assert written(few, only, penalties=["frobreg"]).wrong == []
+    found = written(few, only, penalties=["frobreg"])
+    assert (found.wrong, found.compared) == ([], 28)
+    (said,) = found.not_compared
+    assert "no results of confidence_penalty, doubleback, jacreg, onehot, spectreg, wei" in said
 
 
 @pytest.mark.parametrize(
@@ -168,12 +178,87 @@ def test_a_known_mistake_is_named(few):
     assert all(sentence.endswith("; such is: half of it") for sentence in said)
 
 
-@pytest.mark.parametrize("wrong", catalogue.WRONG, ids=str)
-def test_every_mistake_is_caught_by_a_vector(wrong):
+def in_file(name):
+    return json.loads(vectors.published(name))
+
+
+def test_the_named_mistakes_are_those_that_change_the_numbers():
+    """Every mistake is planted in every vector."""
+    assert mistakes.text("v1.json") == vectors.published("v1.mistakes.json"), (
+        "run python -m gradreg_verify.vectors.mistakes"
+    )
+
+
+def test_every_vector_catches_a_mistake_and_every_mistake_is_caught():
     """But for those that need a mean, or an R of the user's own."""
-    cases = json.loads(vectors.published("v1.json"))["cases"]
-    found = any(catches(case, wrong) for case in cases)
-    assert found == (wrong.penalty != "contract" and wrong.name not in NOT_IN_VECTORS)
+    found = in_file("v1.mistakes.json")
+    assert [v["name"] for v in found["vectors"]] == [c["name"] for c in in_file("v1.json")["cases"]]
+    assert all(v["value"] and v["gradient"] for v in found["vectors"])
+    expected = {
+        (w.penalty, w.name)
+        for w in catalogue.WRONG
+        if w.penalty != "contract" and w.name not in NOT_IN_VECTORS
+    }
+    assert {(m["penalty"], m["name"]) for m in found["mistakes"]} == expected
+
+
+PLANTED = [
+    ("frobreg", "no graph", ["gradient"]),
+    ("frobreg", "‖J‖, the norm and not its square", ["value", "gradient"]),
+    ("jacreg", "‖J‖²", ["value", "gradient"]),
+    ("doubleback", "‖Jᵀ(p − y), p constant‖²", ["gradient"]),
+]
+
+
+@pytest.mark.parametrize(("penalty", "name", "changes"), PLANTED)
+def test_a_planted_mistake_fails_the_vectors_that_name_it(few, penalty, name, changes):
+    (wrong,) = (w for w in catalogue.WRONG if (w.penalty, w.name) == (penalty, name))
+    cases = [case for case in first_cases() if case["penalty"] == penalty]
+    made = [compute(case, wrong.formula) for case in cases]
+    results = [
+        {"name": case["name"], "value": encode(value), "gradient": encode(gradient)}
+        for case, (value, gradient) in zip(cases, made, strict=True)
+    ]
+    found = written(few, results, penalties=[penalty])
+    named = [
+        f"mine.results.json: {vector['name']}, {what}: differs"
+        for vector in in_file("v1.mistakes.json")["vectors"]
+        for what in changes
+        if vector["name"] in {case["name"] for case in cases} and name in vector[what]
+    ]
+    assert named
+    assert sorted(sentence.split(" by ")[0] for sentence in found.wrong) == sorted(named)
+    assert all(sentence.endswith(f"; such is: {name}") for sentence in found.wrong)
+
+
+def keys_of(definition):
+    """What a definition of the schema requires, and what it allows."""
+    assert definition["additionalProperties"] is False
+    return set(definition["required"]), set(definition["properties"])
+
+
+def test_the_schema_asks_for_the_keys_that_the_check_asks_for():
+    schema = in_file(SCHEMA)["$defs"]
+    needed = checking.NEEDED
+    assert keys_of(schema["case"]) == (needed, needed | {"probes"})
+    assert keys_of(schema["vectors"]) == ({"cases"}, {"cases", "format", "about"})
+    assert keys_of(schema["results"]) == ({"results"}, {"results", "penalties", "about"})
+    assert keys_of(schema["result"]) == ({"name", "value"}, {"name", "value", "gradient"})
+    found = in_file("v1.mistakes.json")
+    assert keys_of(schema["mistakes"]) == (set(found), set(found))
+    for key, entry in (("mistakes", "mistake"), ("vectors", "caught")):
+        assert all(keys_of(schema[entry]) == (set(one), set(one)) for one in found[key])
+
+
+def test_the_schema_knows_every_layer_and_its_fields():
+    layers = in_file(SCHEMA)["$defs"]["layer"]["oneOf"]
+    assert [one["properties"]["type"]["const"] for one in layers] == list(LAYERS)
+    for one in layers:
+        layer = getattr(networks, one["properties"]["type"]["const"])
+        fields = dataclasses.fields(layer)
+        optional = {f.name for f in fields if f.default is not dataclasses.MISSING}
+        names = {"type", *(f.name for f in fields)}
+        assert keys_of(one) == (names - optional, names)
 
 
 def test_a_part_that_is_not_there_is_refused(few):

@@ -15,7 +15,9 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "agree", help="train the toy problem with torch, JAX and NumPy, and compare every step"
     )
-    command.add_argument("--steps", type=int, default=200, help="of training (default: 200)")
+    command.add_argument(
+        "--steps", type=int, default=200, help="number of training steps (default: 200)"
+    )
     command.add_argument("--out", type=Path, default=Path("results/agree"), help=OUT)
     command.set_defaults(run=run)
 

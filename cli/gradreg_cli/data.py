@@ -12,12 +12,12 @@ from gradreg_verify.frameworks.registry import BackendUnavailable
 
 def add_to(commands: Any) -> None:
     """The command and its one part."""
-    command = commands.add_parser("data", help="published image data sets in a folder of yours")
+    command = commands.add_parser("data", help="look for published image data sets in a folder")
     parts = command.add_subparsers(dest="part", required=True)
     check = parts.add_parser(
         "check", help="say of every known data set whether it is there, whole and as published"
     )
-    check.add_argument("folder", type=Path, help="that holds one data set or several")
+    check.add_argument("folder", type=Path, help="a folder that holds one data set or several")
     check.add_argument(
         "--cache", type=Path, help="keep decoded images in this folder (default: throw them away)"
     )

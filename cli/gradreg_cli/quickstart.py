@@ -16,9 +16,9 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument("--full", action="store_true", help="10,000 iterations and 10 seeds")
     command.add_argument("--out", type=Path, default=Path("results/quickstart"), help=OUT)
-    command.add_argument("--device", default="cpu", help="of torch, or auto")
-    command.add_argument("--seeds", type=int, help="how many (default: 5)")
-    command.add_argument("--iterations", type=int, help="how many (default: 4000)")
+    command.add_argument("--device", default="cpu", help="a device of torch, or auto")
+    command.add_argument("--seeds", type=int, help="number of seeds (default: 5)")
+    command.add_argument("--iterations", type=int, help="number of iterations (default: 4000)")
     command.set_defaults(run=run)
 
 

@@ -22,8 +22,8 @@ def add_to(commands: Any) -> None:
     train = commands.add_parser(
         "train", help="train the run that a TOML file describes", epilog=EXAMPLE
     )
-    train.add_argument("--seeds", type=int, help="as many seeds from that of the file")
-    train.add_argument("--stack-seeds", action="store_true", help="seeds as one model")
+    train.add_argument("--seeds", type=int, help="number of seeds, from the seed of the file on")
+    train.add_argument("--stack-seeds", action="store_true", help="train the seeds as one model")
     train.add_argument("--out", type=Path, default=Path("results/runs"), help=OUT)
     train.set_defaults(run=run)
     add_run(train)
@@ -33,7 +33,9 @@ def add_run(command: argparse.ArgumentParser) -> None:
     """Add what `train` and `tune` have in common."""
     command.add_argument("file", type=Path, help="a run in TOML, see below")
     command.add_argument("--data", type=Path, help="folder with data sets")
-    command.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    command.add_argument(
+        "--jobs", type=int, default=1, help="number of processes, each with one thread"
+    )
 
 
 def require_file(path: Path) -> None:

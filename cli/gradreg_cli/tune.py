@@ -19,9 +19,12 @@ def add_to(commands: Any) -> None:
         "--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)"
     )
     tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
-    tune.add_argument("--points", type=int, default=9, help="values of λ (default: 9)")
+    tune.add_argument("--points", type=int, default=9, help="number of values of λ (default: 9)")
     tune.add_argument(
-        "--seeds", type=int, default=3, help="as many seeds from that of the file (default: 3)"
+        "--seeds",
+        type=int,
+        default=3,
+        help="number of seeds, from the seed of the file on (default: 3)",
     )
     tune.add_argument("--out", type=Path, default=Path("results/tune"), help=OUT)
     tune.set_defaults(run=run)

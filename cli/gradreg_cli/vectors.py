@@ -15,7 +15,9 @@ def add_to(commands: Any) -> None:
     """The command and its two parts."""
     command = commands.add_parser("vectors", help="frozen test vectors: export them, check them")
     parts = command.add_subparsers(dest="part", required=True)
-    export = parts.add_parser("export", help="write the published vectors to a folder")
+    export = parts.add_parser(
+        "export", help="write the published vectors, and the mistakes they catch, to a folder"
+    )
     export.add_argument("folder", type=Path, help="made if need be")
     export.set_defaults(run=run_export)
     check = parts.add_parser(
@@ -43,9 +45,12 @@ def run_check(arguments: argparse.Namespace) -> int:
         say(sentence)
     say(
         f"{len(found.wrong)} differences; {found.cases} vectors recomputed by the reference "
-        f"({found.recomputed} numbers), {found.results} files of results held against them "
-        f"({found.compared} numbers)"
+        f"({found.recomputed} numbers; {found.exact} vectors must be equal, the others may differ "
+        f"by {vectors.LIMIT:g}), {found.results} files of results held against them "
+        f"({found.values} values, {found.gradients} numbers of gradients)"
     )
+    for sentence in found.not_compared:
+        say(f"not compared: {sentence}")
     if not found.results:
         say("no results yet: write yours to NAME.results.json there (gradreg help vectors check)")
     return 1 if found.wrong else 0

@@ -1,4 +1,4 @@
-"""Folders of results: can be written to, and used by one process."""
+"""Folders of results: they can be written to, and one process at a time uses them."""
 
 import os
 import shlex
@@ -35,8 +35,8 @@ def held(folder: Path) -> Iterator[None]:
     Raises
     ------
     ValueError
-        Another process has it; the sentence says which. The lock of one that ends, however it
-        ends, is free.
+        Another process has the folder; the sentence says which. The lock of a process that ends,
+        in whatever way, is free.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+b") as file:

@@ -1,4 +1,4 @@
-"""Counts of the command line, small enough that a mistyped one does not fill the memory."""
+"""Counts of the command line. A limit keeps a mistyped count from filling the memory."""
 
 from gradreg_ref import checks
 

@@ -1,4 +1,4 @@
-"""Progress with the time left: a bar on a terminal, a line now and then elsewhere."""
+"""Progress with the time left: a bar on a terminal, and elsewhere a line now and then."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int]
 
 
 def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
-    """A line at the end, and before it one every 15 seconds."""
+    """Print a line every 15 seconds, and one at the end."""
     start = said = monotonic()
     last = 0
 

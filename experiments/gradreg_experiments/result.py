@@ -1,4 +1,4 @@
-"""A result in the forms in which it is kept: every run, what made them, the figure."""
+"""A result in the forms in which it is kept: every run, what made the runs, the figure."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from gradreg_verify.files import write_atomically
 def write_result(
     folder: Path, stem: str, csv: str, record: Mapping[str, Any], figure: Figure | None
 ) -> list[Path]:
-    """``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole; their paths.
+    """Write ``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole, and return the paths.
 
-    Without a figure there is none afterwards: an earlier one is not of this result.
+    Without a figure an earlier figure is removed: it would not show this result.
     """
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     contents = {"csv": csv.encode(), "json": text.encode(errors=ESCAPED)}

@@ -12,13 +12,13 @@ from torch.func import functional_call, stack_module_state
 class Stack(nn.Module):
     """R networks of one architecture: (R·B, …) ↦ (R·B, …), B rows for each, in order.
 
-    Row by row the stack is an ordinary model, so every penalty takes it as it is, and what one
-    network's rows give depends on that network alone, batch norm's statistics too.
+    Row by row the stack is an ordinary model, so every penalty takes it as it is. What the rows of
+    a network give depends on that network alone, and so do the statistics of batch norm.
 
     Parameters
     ----------
     networks : sequence of nn.Module
-        Their parameters and buffers are copied.
+        The networks, whose parameters and buffers are copied.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -34,17 +34,17 @@ class Stack(nn.Module):
         self.architecture = (copy.deepcopy(networks[0]).to("meta"),)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
-        """The architecture's too: who looks for batch norm is to find it."""
+        """The modules, and the modules of the architecture, among which batch norm is found."""
         yield from super().modules(remove_duplicate)
         yield from self.architecture[0].train(self.training).modules(remove_duplicate)
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and buffers by the names that they have in one network, stacked."""
+        """Stacked parameters and buffers, by their names in one network."""
         parameters = dict(zip(self.names, self.stacked, strict=True))
         return parameters | {n: self.get_buffer(own) for n, own in self.buffer_names.items()}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Network r on rows rB to (r + 1)B."""
+        """Apply network r to the rows rB to (r + 1)B."""
         architecture = self.architecture[0].train(self.training)
 
         def one(state: dict[str, Tensor], rows: Tensor) -> Tensor:

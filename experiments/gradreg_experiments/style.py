@@ -1,4 +1,4 @@
-"""How figures look, and their bytes."""
+"""How figures look, and how they become bytes."""
 
 import io
 from textwrap import fill
@@ -31,7 +31,7 @@ STYLE: dict[Any, Any] = {
 
 
 def entitle(fig: Figure, *lines: str) -> None:
-    """Write what a figure says above it, in lines that do not leave it."""
+    """Write the title above a figure, in lines that fit the width."""
     text = "\n".join(fill(line, LETTERS) for line in lines)
     fig.suptitle(text, x=0.01, ha="left")
 

@@ -1,4 +1,4 @@
-"""The console of the experiments: no text of others is taken for markup, or obeyed."""
+"""The console of the experiments: text is never read as markup or as a control of the terminal."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +21,7 @@ def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> i
 
 
 class Plain(Console):
-    """A console without markup, whose texts have their controls written out."""
+    """A console without markup, which writes control characters out."""
 
     def __init__(self, *, width: int | None = None) -> None:
         super().__init__(width=width, markup=False, highlight=False, emoji=False)
@@ -29,6 +29,6 @@ class Plain(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
-        """What is shown of a renderable."""
+        """The segments that are shown for a renderable."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)

@@ -1,4 +1,4 @@
-"""The claims of `gradreg_verify`, printed as their verdicts come."""
+"""The claims of `gradreg_verify`; verdicts are printed as they come."""
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +12,7 @@ COLOURS = {"PASS": "green", "FAIL": "bold red"}
 
 
 def verified(device: str, console: Console) -> Report:
-    """Every claim for the torch backend on that device."""
+    """Whether every claim holds for the torch backend on that device."""
     backend = load("torch")
     results: list[Result] = []
     with console.status(so_far(results)) as status:
@@ -31,7 +31,7 @@ def verified(device: str, console: Console) -> Report:
 
 
 def verified_before(device: str, console: Console) -> bool:
-    """Whether every claim holds; checked now, unless this machine has a verdict on this torch."""
+    """Whether every claim holds. They are checked now unless there is a verdict on this torch."""
     framework = load("torch").capabilities().framework
     said = history.last("torch", device, framework)
     if any(word in said for word in ("never", "verify again", "fail")):

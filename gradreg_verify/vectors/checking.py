@@ -10,18 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gradreg_ref.typing import Array
 from gradreg_verify.files import WRONG, in_words, read_json
-from gradreg_verify.mistakes import catalogue
 from gradreg_verify.vectors.cases import compute
+from gradreg_verify.vectors.comparing import NUMBERS, differs, known_mistake
 from gradreg_verify.vectors.frozen import PUBLISHED, published
-from gradreg_verify.vectors.numbers import decode, encode
+from gradreg_verify.vectors.numbers import decode
 
-# exp, tanh and erf differ between mathematical libraries in their last digits.
-LIMIT = 1e-11
-NUMBERS = ("value", "gradient")
+BESIDE = (".results.json", ".mistakes.json", ".schema.json")  # files that hold no vectors
 NEEDED = {"name", "penalty", "options", "layers", "x", "y", "exact", *NUMBERS}
 Entries = dict[str, dict[str, Any]]
 
@@ -34,21 +29,31 @@ class Checked:
     ----------
     wrong : list of str
         A sentence for everything that is wrong.
-    cases : int
-        Vectors recomputed.
+    cases, exact : int
+        Vectors recomputed, and how many of them must be equal; the others may differ by `LIMIT`.
     recomputed : int
         Their numbers, compared with the reference's.
     results : int
         Files of results.
-    compared : int
-        Their numbers, compared with the vectors'.
+    values, gradients : int
+        Their values, and the numbers of their gradients, compared with the vectors'.
+    not_compared : list of str
+        A sentence for everything that a file of results leaves out, as it may.
     """
 
     wrong: list[str] = field(default_factory=list)
     cases: int = 0
+    exact: int = 0
     recomputed: int = 0
     results: int = 0
-    compared: int = 0
+    values: int = 0
+    gradients: int = 0
+    not_compared: list[str] = field(default_factory=list)
+
+    @property
+    def compared(self) -> int:
+        """Numbers of results compared."""
+        return self.values + self.gradients
 
 
 def check(folder: Path) -> Checked:
@@ -65,7 +70,7 @@ def check(folder: Path) -> Checked:
     ValueError
         A file that is not of this format, or no vectors at all.
     """
-    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(".results.json"))
+    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(BESIDE))
     if not paths:
         raise ValueError(
             f"expected vectors (*.json) in {folder}; gradreg vectors export writes them"
@@ -81,8 +86,9 @@ def check(folder: Path) -> Checked:
         cases |= new
     for path in sorted(folder.glob("*.results.json")):
         found.results += 1
-        wrong = read_json(path, "results", partial(held_against, cases, found))
+        wrong, left_out = read_json(path, "results", partial(held_against, cases, found))
         found.wrong += [f"{path.name}: {sentence}" for sentence in wrong]
+        found.not_compared += [f"{path.name}: {sentence}" for sentence in left_out]
     return found
 
 
@@ -99,14 +105,16 @@ def recomputed(found: Checked, data: Any) -> Entries:
             found.wrong += with_name(name, partial(differs, case, what, numbers))
             found.recomputed += numbers.size
     found.cases += len(cases)
+    found.exact += sum(case["exact"] for case in cases.values())
     return cases
 
 
-def held_against(cases: Entries, found: Checked, data: Any) -> list[str]:
-    """What the results of a file have otherwise than their cases."""
+def held_against(cases: Entries, found: Checked, data: Any) -> tuple[list[str], list[str]]:
+    """What the results of a file have otherwise than their cases, and what the file leaves out."""
     require_keys("a file of results", data, {"results"}, {"penalties", "about"})
     results = by_name("results", data)
-    asked = {n for n, case in cases.items() if case["penalty"] in asked_for(cases, data)}
+    penalties = asked_for(cases, data)
+    asked = {n for n, case in cases.items() if case["penalty"] in penalties}
     wrong = [f"no case {name!r}" for name in results.keys() - asked]
     wrong += [f"no result of the case {name!r}" for name in asked - results.keys()]
     with_gradient = any("gradient" in result for result in results.values())
@@ -117,8 +125,24 @@ def held_against(cases: Entries, found: Checked, data: Any) -> list[str]:
             numbers = with_name(name, partial(decode, results[name][what]))
             said = with_name(name, partial(differs, cases[name], what, numbers))
             wrong += [f"{one}{known_mistake(cases[name], what, numbers)}" for one in said]
-            found.compared += numbers.size
-    return sorted(wrong)
+            if what == "value":
+                found.values += numbers.size
+            else:
+                found.gradients += numbers.size
+    return sorted(wrong), left_out(cases, penalties, with_gradient)
+
+
+def left_out(cases: Entries, penalties: set[str], with_gradient: bool) -> list[str]:
+    """A sentence for the penalties, and one for the gradients, that a file has no results of."""
+    said = []
+    if others := {case["penalty"] for case in cases.values()} - penalties:
+        said.append(f"no results of {', '.join(sorted(others))}, which the file does not claim")
+    if not with_gradient:
+        said.append(
+            "no gradients, so the check sees no mistake that changes the gradient alone, "
+            "such as a penalty without a graph"
+        )
+    return said
 
 
 def asked_for(cases: Entries, data: dict[str, Any]) -> set[str]:
@@ -160,42 +184,3 @@ def with_name(name: str, make: Callable[[], Any]) -> Any:
         return make()
     except WRONG as error:
         raise ValueError(f"{name}: {in_words(error)}") from error
-
-
-def differs(case: dict[str, Any], what: str, got: Array) -> list[str]:
-    """A sentence if a number is not that of the case: exactly, or to rounding."""
-    expected = decode(case[what])
-    if got.shape != expected.shape:
-        return [f"{case['name']}, {what}: expected shape {expected.shape}, got {got.shape}"]
-    size = max(float(np.abs(expected).max(initial=0)), 1e-6)
-    with np.errstate(invalid="ignore"):  # infinities of a result
-        difference = float(np.abs(got - expected).max(initial=0)) / size
-    if difference <= (0 if case["exact"] else LIMIT):
-        return []
-    return [f"{case['name']}, {what}: differs by {difference:.1e} of {size:.3g}"]
-
-
-def known_mistake(case: dict[str, Any], what: str, got: Array) -> str:
-    """Which mistake of the kit's catalogue gives such a number; nothing if none does."""
-    for wrong in catalogue.WRONG:
-        if wrong.penalty == case["penalty"] and (made := by_mistake(case, wrong)):
-            number = encode(made[NUMBERS.index(what)])
-            if not differs(case | {what: number, "exact": False}, what, got):
-                return f"; such is: {wrong.name}"
-    return ""
-
-
-def by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Array] | None:
-    """Value and gradient by a wrong formula; None where it has none for the case."""
-    try:
-        return compute(case, wrong.formula)
-    except WRONG:
-        return None
-
-
-def catches(case: dict[str, Any], wrong: catalogue.Wrong) -> bool:
-    """Whether a mistake shows in the value or the gradient of a case."""
-    made = by_mistake(case, wrong) if wrong.penalty == case["penalty"] else None
-    return made is not None and any(
-        differs(case, what, number) for what, number in zip(NUMBERS, made, strict=True)
-    )

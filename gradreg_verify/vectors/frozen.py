@@ -13,20 +13,27 @@ from gradreg_verify.vectors.cases import compute, write_layer
 from gradreg_verify.vectors.numbers import encode
 
 PUBLISHED = ("v1.json",)
+SCHEMA = "vectors.schema.json"
 SMALL = 30  # parameters of a network in a case
 
 
+def mistakes_of(name: str) -> str:
+    """The file that names the mistakes which the vectors of a published file catch."""
+    return name.replace(".json", ".mistakes.json")
+
+
 def published(name: str) -> str:
-    """The text of a published file."""
+    """The text of a file of this package."""
     return (files("gradreg_verify.vectors") / name).read_text(encoding="utf-8")
 
 
 def export(folder: Path) -> list[Path]:
-    """Copy the published files to a folder, which is made if need be."""
+    """Copy the vectors, the mistakes they catch and the schema to a folder, made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PUBLISHED:
+    names = [*PUBLISHED, *map(mistakes_of, PUBLISHED), SCHEMA]
+    for name in names:
         write_atomically(folder / name, published(name).encode())
-    return [folder / name for name in PUBLISHED]
+    return [folder / name for name in names]
 
 
 def new_cases() -> Iterator[dict[str, Any]]:

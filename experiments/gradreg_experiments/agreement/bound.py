@@ -1,11 +1,12 @@
 """How far rounding alone can drive two runs apart, measured on the run itself.
 
-A computed product of matrices is the exact one of weights changed relatively by at most (d + 1) u,
-d the length of a row and u = 2⁻⁵³; an elementwise function is off by some roundings, and so is the
-update. A step's rounding is therefore a relative change of the weights by at most K u, K the
-roundings on the way of one term. What such changes do, in their step and in every later one, is
-*measured*: the run is repeated with the weights of every step changed at random by 2⁻⁴⁰, so much
-more than rounding that rounding does not show, and so little that the answer is proportional.
+A computed product of matrices is the exact product of weights that are changed relatively by at
+most (d + 1) u, where d is the length of a row and u = 2⁻⁵³. An elementwise function has some
+roundings more, and so has the update. So the rounding of a step is a relative change of the weights
+by at most K u, where K counts the roundings of one term. What such changes do, in this step and in
+every later step, is *measured*: the run is repeated, and the weights of every step are changed at
+random by 2⁻⁴⁰. That is so much more than rounding that rounding does not show, and so little that
+the answer is proportional.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ ELEMENTWISE, OPTIMISER = 8, 16  # roundings of an activation with its derivative
 
 
 class Differences(NamedTuple):
-    """Of two trajectories, the largest in every step: (t,) each."""
+    """The largest differences of two trajectories in every step: (t,) each."""
 
     loss: Array
     penalty: Array
@@ -30,7 +31,7 @@ class Differences(NamedTuple):
 
 
 def differences(a: Trajectory, b: Trajectory) -> Differences:
-    """Absolute; of the parameters the largest."""
+    """Absolute differences; of the parameters the largest difference."""
     return Differences(
         np.abs(a.loss - b.loss),
         np.abs(a.penalty - b.penalty),
@@ -46,7 +47,7 @@ def roundings(course: Course) -> int:
 
 
 def rounding_bound(course: Course, run: Trajectory) -> Differences:
-    """What K roundings a step can come to, in every step so far."""
+    """How far K roundings a step can drive two runs apart, in every step so far."""
     seen = [
         differences(run, by_torch.train(course, nudge=NUDGE, rng=np.random.default_rng(seed)))
         for seed in range(REPEATS)

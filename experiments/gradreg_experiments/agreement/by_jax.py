@@ -1,4 +1,4 @@
-"""Trained by JAX: a compiled step of `jax.grad`, and the optimisers of optax."""
+"""Training by JAX: a compiled step of `jax.grad`, and the optimisers of optax."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ OPTIMISERS: dict[str, Any] = {"sgd": optax.sgd, "adam": optax.adam}
 
 
 def train(course: Course) -> Trajectory:
-    """As a user would, in float64."""
+    """Train as a user would, in float64."""
     with jax.enable_x64(True):
         f, params = to_jax(course.network)
         optimiser = OPTIMISERS[course.optimiser](course.learning_rate)

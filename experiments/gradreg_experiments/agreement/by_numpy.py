@@ -1,4 +1,4 @@
-"""Trained by the reference: explicit Jacobians, gradients by complex step, optimisers by hand."""
+"""Training by the reference: explicit Jacobians, complex steps, optimisers by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from gradreg_ref.typing import Array
 
 
 def train(course: Course) -> Trajectory:
-    """One complex step for every parameter in every step."""
+    """Train with one complex step for every parameter in every step."""
     network, step, points = course.network, STEPS[course.optimiser](course.learning_rate), []
     for batch in course.batches:
         loss, penalty = terms(course, network, batch)

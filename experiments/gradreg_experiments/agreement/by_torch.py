@@ -1,4 +1,4 @@
-"""Trained by torch: double backward, and the optimisers of `torch.optim`."""
+"""Training by torch: double backward, and the optimisers of `torch.optim`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ OPTIMISERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
 def train(course: Course, *, nudge: float = 0.0, rng: Rng | None = None) -> Trajectory:
-    """As a user would; with a `nudge` every step begins at θ (1 + nudge · ξ), ξ in [−1, 1]."""
+    """Train as a user would. With a `nudge` a step begins at θ (1 + nudge · ξ), ξ in [−1, 1]."""
     module = to_torch(course.network, dtype=torch.float64)
     optimiser = OPTIMISERS[course.optimiser](module.parameters(), lr=course.learning_rate)
     points = []
@@ -46,6 +46,6 @@ def parameters(module: nn.Module) -> Array:
 
 @torch.no_grad()
 def multiply(module: nn.Module, nudge: float, rng: Rng) -> None:
-    """Every parameter times 1 + nudge · ξ."""
+    """Multiply every parameter by 1 + nudge · ξ."""
     for p in module.parameters():
         p.mul_(torch.from_numpy(1 + nudge * rng.uniform(-1, 1, p.shape)))

@@ -18,9 +18,9 @@ class Comparison:
     network, penalty, optimiser : str
         The course.
     other : str
-        Whose run is held against torch's.
+        The backend whose run is compared with torch's run.
     apart, bound : Differences
-        Seen, and what rounding can come to.
+        The differences that were seen, and the differences that rounding can make.
     """
 
     network: str
@@ -38,12 +38,12 @@ class Comparison:
 
     @property
     def row(self) -> dict[str, Any]:
-        """For tables and files."""
+        """The numbers of a comparison, for tables and files."""
         largest = {f"{name}_apart": float(a.max()) for name, a in self.apart._asdict().items()}
         names = {n: getattr(self, n) for n in ("network", "penalty", "optimiser", "other")}
         return names | {"steps": len(self.apart.loss)} | largest | {"share_of_bound": self.share}
 
 
 def share(seen: Array, limit: Array) -> Array:
-    """Seen / limit; where both are zero, 0."""
+    """What was seen over the limit; 0 where both are zero."""
     return np.divide(seen, limit, out=np.where(seen > 0, np.inf, 0.0), where=limit > 0)

@@ -20,7 +20,7 @@ POINTS, CLASSES = 100, 3
 
 
 class Batch(NamedTuple):
-    """Inputs, labels or targets, and the penalty's probes where it has some."""
+    """Inputs, labels or targets, and the probes of a penalty that has probes."""
 
     x: Array
     y: Array
@@ -36,11 +36,11 @@ class Course:
     name, penalty, options, loss, lam
         A row of `PENALTIES`.
     optimiser : {"sgd", "adam"}
-        With its usual constants and the learning rate of `OPTIMISERS`.
+        With the usual constants and the learning rate of `OPTIMISERS`.
     network : Network
         Initial parameters.
     batches : list of Batch
-        One a step.
+        One batch for each step.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Course:
 
 
 class Penalised(NamedTuple):
-    """A penalty of `gradreg_ref.penalties.PENALTIES`, and how it is trained with."""
+    """A penalty of `gradreg_ref.penalties.PENALTIES`, and how networks are trained with it."""
 
     penalty: str
     loss: Loss
@@ -93,7 +93,7 @@ SIZES: dict[str, tuple[tuple[int, ...], str, int]] = {
 
 
 def course(name: str, optimiser: Optimiser, size: str, steps: int, seed: int = 0) -> Course:
-    """The course of a penalty: the first so many steps of one and the same run."""
+    """The course of a penalty: the first steps of one and the same run."""
     penalised, (hidden, activation, n) = PENALTIES[name], SIZES[size]
     rng = np.random.default_rng(seed)
     m = 1 if penalised.loss == "mean_squared_error" else CLASSES

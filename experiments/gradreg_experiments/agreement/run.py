@@ -31,7 +31,7 @@ OTHERS: dict[str, dict[str, Train]] = {
 
 
 def compare(size: str, penalty: str, optimiser: Any, steps: int) -> Iterator[Comparison]:
-    """Torch beside every other backend."""
+    """Compare torch with every other backend."""
     one = course(penalty, optimiser, size, steps)
     run = by_torch.train(one)
     bound = rounding_bound(one, run)
@@ -41,7 +41,7 @@ def compare(size: str, penalty: str, optimiser: Any, steps: int) -> Iterator[Com
 
 
 def run(out: Path, steps: int, console: Console | None = None) -> int:
-    """Every course; 0 if all stay within rounding, 1 if one does not."""
+    """Run every course. The status is 0 if all stay within rounding, and 1 if one does not."""
     console = console or Plain()
     checks.count("--steps", steps)
     require_writable(out)
@@ -77,7 +77,7 @@ def table(found: Sequence[Comparison]) -> Table:
 
 
 def write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
-    """agree.csv, agree.json, agree.png and agree.svg."""
+    """Write agree.csv, agree.json, agree.png and agree.svg."""
     rows = [one.row for one in found]
     writer = csv.DictWriter(text := io.StringIO(), rows[0], lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""What a folder holds: each data set in it, whether it can be read, and what is in it."""
+"""What a folder holds: each data set, whether the data set can be read, and the parts it has."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,14 +16,14 @@ from gradreg_experiments.data.problems import Broken
 
 @dataclass(frozen=True)
 class Finding:
-    """What there is of one data set.
+    """What a folder has of one data set.
 
     Parameters
     ----------
     known : Known
-        Which.
+        The data set.
     place : Path or None
-        Its folder; None if it is not there.
+        The folder of the data set; None where there is none.
     whole : bool
         All published files are there, with all images.
     missing : tuple of str
@@ -78,13 +78,13 @@ def check(folder: Path, cache: Path) -> Iterator[Finding]:
 
 
 def named_so(known: Known, folder: Path) -> bool:
-    """MNIST and Fashion-MNIST have the same files: only the folder's name tells which it is."""
+    """MNIST and Fashion-MNIST have the same files: only the name of the folder tells them apart."""
     fashion = "fashion" in "/".join(folder.resolve().parts[-2:]).lower()
     return {"mnist": not fashion, "fashion-mnist": fashion}.get(known.name, True)
 
 
 def checked(known: Known, place: Path, cache: Path) -> Finding:
-    """Read all of it."""
+    """Read the whole data set."""
     missing = tuple(name for name in known.files if locate(place, name) is None)
     try:
         data = load(known.name, place, cache)
@@ -97,7 +97,7 @@ def checked(known: Known, place: Path, cache: Path) -> Finding:
 
 
 def files_here(known: Known, place: Path) -> Iterator[FileRead]:
-    """Sums of the files, readable as a data set or not."""
+    """Sums of the files, whether or not a data set can be read from them."""
     for name in known.files:
         path = locate(place, name)
         # A larger one is among the problems, with its size; its sum would take for ever.
@@ -107,7 +107,7 @@ def files_here(known: Known, place: Path) -> Iterator[FileRead]:
 
 
 def described(data: DataSet, place: Path) -> Iterator[str]:
-    """Both parts, the files, and the notes."""
+    """Lines on both parts, the files, and the notes."""
     k = len(data.classes)
     yield part_line("training", data.train_images, data.train_labels, k)
     yield part_line("test", data.test_images, data.test_labels, k)
@@ -118,7 +118,7 @@ def described(data: DataSet, place: Path) -> Iterator[str]:
 
 
 def part_line(part: str, images: Images, labels: Labels, classes: int) -> str:
-    """How many, of which shape, and how evenly over the classes."""
+    """How many images a part has, of which shape, and how evenly over the classes."""
     each = np.bincount(labels, minlength=classes)
     shape = " × ".join(map(str, images.shape[1:]))
     return (
@@ -128,5 +128,5 @@ def part_line(part: str, images: Images, labels: Labels, classes: int) -> str:
 
 
 def file_line(place: Path, file: FileRead) -> str:
-    """Name, size, sum."""
+    """Name, size and sum of a file."""
     return f"    {file.path.relative_to(place)}: {file.size} bytes, MD5 {file.md5}, {file.remark}"

@@ -15,21 +15,21 @@ Batch = tuple[Images, Labels, FileRead]
 
 
 def read_10(known: Known, folder: Path, _: Path | None) -> DataSet:
-    """Those of the five training batches that are there, and the test batch."""
+    """Read the training batches that are there (five are published), and the test batch."""
     names = [f"data_batch_{i}" for i in range(1, 6)]
     here = [name for name in names if locate(folder, name)] or names[:1]
     return read(known, folder, here, "test_batch", "batches.meta", "", 10)
 
 
 def read_100(known: Known, folder: Path, _: Path | None) -> DataSet:
-    """With the 100 fine labels."""
+    """Read CIFAR-100 with the 100 fine labels."""
     return read(known, folder, ["train"], "test", "meta", "fine_", 100)
 
 
 def read(
     known: Known, folder: Path, train: list[str], test: str, meta: str, kind: str, classes: int
 ) -> DataSet:
-    """The batches, one after the other, and the names of the classes."""
+    """Read the batches, one after the other, and the names of the classes."""
     read_batch = partial(batch, known, folder, key=f"{kind}labels", classes=classes)
     batches, (names, meta_files, notes) = gather(
         (
@@ -76,7 +76,7 @@ def batch(known: Known, folder: Path, name: str, key: str, classes: int) -> Batc
 def class_names(
     known: Known, folder: Path, name: str, key: str, classes: int
 ) -> tuple[tuple[str, ...], tuple[FileRead, ...], tuple[str, ...]]:
-    """The names, the file and a note; numbers if the file is not there."""
+    """The names of the classes, the file and a note; numbers if the file is not there."""
     if locate(folder, name) is None:
         return tuple(map(str, range(classes))), (), (f"no file {name}: classes are numbers",)
     path = require(folder, name)

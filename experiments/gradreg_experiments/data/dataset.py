@@ -1,4 +1,4 @@
-"""What a reader gives: a data set, with the files that it came from."""
+"""What a reader gives: a data set, and the files that were read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class FileRead:
     Parameters
     ----------
     path : Path
-        Where it is.
+        Where the file is.
     size : int
         Bytes.
     md5, sha256 : str
-        Of the file as it is on disk.
+        Sums of the file as it is on disk.
     remark : str
         "the published file", "not the published file", and the like.
     """
@@ -47,13 +47,13 @@ class DataSet:
     train_labels, test_labels : array (n,) of int64
         In [0, len(classes)).
     classes : tuple of str
-        Their names.
+        Names of the classes.
     source : str
         Where the data set is obtained.
     files : tuple of FileRead
         What was read.
     notes : tuple of str
-        What is not as published, and what was chosen here; a sentence each.
+        How the data differ from the published data, and what was chosen here; a sentence each.
     """
 
     name: str
@@ -74,17 +74,17 @@ class Known:
     Parameters
     ----------
     name, title : str
-        In the program; in sentences.
+        The name in the program, and the name in sentences.
     source : str
         The official page.
     folders : tuple of str
-        Where its files lie in a folder of data, as published or as torchvision keeps them.
+        Where the files lie in a folder of data, as published or as torchvision keeps them.
     files : mapping
         Name of each published file to its published MD5 sums (compressed and not), where known.
     counts : tuple of int
         Published images for training and for testing.
     read : callable
-        From this entry, the folder of the files, and a folder for a cache or None.
+        Makes a data set from this entry, the folder of the files, and a folder for a cache or None.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Known:
 
 
 def count_notes(known: Known, train: Labels, test: Labels) -> tuple[str, ...]:
-    """A sentence where images are missing, or too many, beside what is published."""
+    """A sentence where there are fewer or more images than published."""
     return tuple(
         f"{len(labels)} of the {published} published {part} images"
         for part, labels, published in zip(

@@ -22,7 +22,7 @@ def locate(folder: Path, name: str) -> Path | None:
 
 
 def require(folder: Path, name: str) -> Path:
-    """The file of that name, or a sentence."""
+    """The file of that name; without one, an error in a sentence."""
     path = locate(folder, name)
     if path is None:
         what = "an empty folder" if not any(folder.iterdir()) else "no such file"
@@ -34,31 +34,31 @@ def require(folder: Path, name: str) -> Path:
 
 
 def require_small(path: Path, limit: int) -> None:
-    """No more bytes than the limit: no published file is that large, and one may be without end."""
+    """Refuse a file above the limit: no published file is that large, and a file may never end."""
     size = path.stat().st_size
     if size > limit:
         raise ValueError(f"expected at most {limit} bytes in {path}, got {size}; get it anew")
 
 
 def content(path: Path, limit: int) -> bytes:
-    """All bytes."""
+    """All bytes of a file."""
     require_small(path, limit)
     return path.read_bytes()
 
 
 def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = None) -> FileRead:
-    """Size and sums, beside the published ones.
+    """Size and sums of a file, compared with the published sums.
 
     Parameters
     ----------
     known : Known
-        Whose file it is.
+        The data set that the file belongs to.
     name : str
-        Of the published file.
+        Name of the published file.
     path : Path
-        Of the one here.
+        Path of the file here.
     unpacked_md5 : str, optional
-        Of the contents, if it is compressed and they are known.
+        Sum of the contents, if the file is compressed and the contents are known.
     """
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open("rb") as file:
@@ -80,10 +80,11 @@ def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = 
 
 
 def as_labels(path: Path, labels: NDArray[np.integer], images: int, classes: int) -> Labels:
-    """One label an image, each in [0, classes)."""
+    """One label for each image, each in [0, classes)."""
     if len(labels) != images:
         raise ValueError(
-            f"expected one label an image in {path}, got {images} images and {len(labels)} labels"
+            f"expected one label for each image in {path}, got {images} images and "
+            f"{len(labels)} labels"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(

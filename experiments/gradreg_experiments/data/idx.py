@@ -29,9 +29,9 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        With a name in ``.gz`` if it is gzipped.
+        The file; the name of a gzipped file ends in ``.gz``.
     axes : int
-        How many the array has: 3 for images, 1 for labels.
+        How many axes the array has: 3 for images, 1 for labels.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        It is no such file, is cut off, or holds more than its header says.
+        The file is no IDX file, is cut off, or holds more than the header says.
     """
     if path.suffix != ".gz":
         with path.open("rb") as file:
@@ -65,8 +65,8 @@ class Readable(Protocol):
 
 
 class Member:
-    """What is in a gzip file of one member, as published ones are: `gzip` reads millions of empty
-    ones, for hours.
+    """What is in a gzip file of one member. Published files have one member, and `gzip` would read
+    millions of empty members, for hours.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Member:
         self.file, self.stream = file, zlib.decompressobj(wbits=31)  # with gzip's header and sum
 
     def read(self, size: int, /) -> bytes:
-        """So many bytes, or those that are left; at the end the sum is checked."""
+        """So many bytes, or the bytes that are left; at the end the sum is checked."""
         out = bytearray()
         while len(out) < size and not self.stream.eof:
             packed = self.stream.unconsumed_tail or self.file.read(PACKED_CHUNK)
@@ -115,7 +115,7 @@ def read_header(path: Path, file: Readable, axes: int) -> tuple[int, ...]:
 
 
 def unpack(path: Path, file: Readable, axes: int) -> NDArray[np.uint8]:
-    """What the header says, and not more than one byte beyond it."""
+    """The bytes that the header announces, and at most one byte more."""
     shape = read_header(path, file, axes)
     size, packed = math.prod(shape), path.stat().st_size
     if size > MOST_DEFLATED * packed:
@@ -130,7 +130,7 @@ def unpack(path: Path, file: Readable, axes: int) -> NDArray[np.uint8]:
 
 
 def said(path: Path, shape: tuple[int, ...], got: str) -> str:
-    """The header and the file differ."""
+    """The error for a file that differs from its header."""
     return (
         f"expected {math.prod(shape)} bytes of data in {path}, "
         f"as its header says (shape {shape}), got {got}; get the file anew"

@@ -1,7 +1,7 @@
 """A folder of JPEGs, decoded once into arrays that are memory-mapped from then on.
 
-The cache is named after the listing of its sources (names, sizes, times of change, labels), so it
-is made anew when they change; it appears whole, by one rename, or not at all.
+The name of the cache is a digest of the list of images (names, sizes, times of change, labels), so
+a change of the images makes a new cache. A cache appears whole, by one rename, or not at all.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ Parts = tuple[Images, Images]
 
 @dataclass(frozen=True)
 class Listed:
-    """An image and its class."""
+    """An image file and the class of the image."""
 
     path: Path
     label: int
@@ -48,17 +48,17 @@ def cached(
     Parameters
     ----------
     folder : Path
-        Of the data set.
+        The folder of the data set.
     cache : Path
-        Made if need be; about 12 KB an image.
+        The folder of the cache, made if need be; about 12 KB for each image.
     parts : sequence of list of Listed
         The images for training and for validation.
 
     Returns
     -------
     tuple
-        Arrays (n, 3, 64, 64), memory-mapped, and a `FileRead` for the images of each part, whose
-        sums are those of all their bytes in order.
+        Arrays (n, 3, 64, 64), memory-mapped, and a `FileRead` for the images of each part. The
+        sums of a `FileRead` are sums of all bytes of the images in order.
     """
     place = cache / f"tiny-imagenet-200-{digest(folder, parts)}"
     if not place.is_dir():
@@ -82,7 +82,7 @@ def cached(
 
 
 def digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
-    """Of the listing."""
+    """A digest of the list of images."""
     listing = hashlib.sha256()
     for images in parts:
         for image in images:
@@ -94,7 +94,7 @@ def digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
 
 
 def make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
-    """Decode everything beside the place, then rename."""
+    """Decode everything into a folder beside the place, then rename the folder."""
     if find_spec("PIL") is None:
         raise BackendUnavailable(
             f"the JPEG files of {folder} need Pillow, which is not installed; "

@@ -1,4 +1,4 @@
-"""A data set by its name, from wherever its files lie."""
+"""Load a data set by its name, from wherever the files lie."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +11,9 @@ from gradreg_ref import checks
 
 
 def find(known: Known, folder: Path) -> Path | None:
-    """Where its files are: in a folder of a published name in this one, or here.
+    """Where the files of a data set are: in a folder of a published name in this folder, or here.
 
-    Here, two of its files are asked for, as many a folder has a file ``train`` of its own.
+    Here, two of the files are needed, since many a folder has some file ``train``.
     """
     places = [folder / name for name in known.folders if (folder / name).is_dir()]
     if folder.resolve().name in known.folders or files_in(known, folder) > 1:
@@ -22,7 +22,7 @@ def find(known: Known, folder: Path) -> Path | None:
 
 
 def files_in(known: Known, folder: Path) -> int:
-    """How many of the published files."""
+    """How many of the published files a folder has."""
     paths = (locate(folder, name) for name in known.files)
     return sum(path is not None and path.is_file() for path in paths)
 
@@ -48,7 +48,7 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
     FileNotFoundError
         The data set is not there.
     ValueError
-        It is, but cannot be read in full; `Broken`, with a sentence for each problem.
+        The data set is there, but cannot be read in full; `Broken` has a sentence for each problem.
     BackendUnavailable
         A package is missing; the sentence names the extra.
     """
@@ -82,5 +82,5 @@ def of_another(known: Known, data: DataSet) -> Iterator[str]:
                 if file.md5 in sums and file.remark != PUBLISHED:
                     yield (
                         f"expected {file.path} to be of {known.title}, got {name} of "
-                        f"{other.title}; keep that in a folder {other.folders[0]}, by its name"
+                        f"{other.title}; keep that data set in a folder named {other.folders[0]}"
                     )

@@ -27,7 +27,7 @@ NAMES = {"mnist": DIGITS, "fashion-mnist": CLOTHES}
 
 
 def read(known: Known, folder: Path, _: Path | None) -> DataSet:
-    """The four files."""
+    """Read the four files."""
     parts = gather(partial(part, known, folder, prefix) for prefix in ("train", "t10k"))
     (train, train_labels, train_files), (test, test_labels, test_files) = parts
     return DataSet(
@@ -46,7 +46,7 @@ def read(known: Known, folder: Path, _: Path | None) -> DataSet:
 def part(
     known: Known, folder: Path, prefix: str
 ) -> tuple[Images, Labels, tuple[FileRead, FileRead]]:
-    """Images (n, 1, 28, 28) and labels (n,)."""
+    """Images (n, 1, 28, 28) and labels (n,) of a part."""
     names = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
     (images, images_file), (labels, labels_file) = gather(
         partial(array, known, folder, name, axes) for name, axes in zip(names, (3, 1), strict=True)
@@ -61,7 +61,7 @@ def part(
 
 
 def array(known: Known, folder: Path, name: str, axes: int) -> tuple[Images, FileRead]:
-    """One file, and what is known of it."""
+    """The array of one file, and what is known of the file."""
     path = require(folder, name)
     data = read_idx(path, axes)
     contents = hashlib.md5(header(data.shape), usedforsecurity=False)

@@ -44,12 +44,12 @@ def unpickle(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Of strings, whole numbers, lists of those, and arrays (n, k) of uint8.
+        With strings, whole numbers, lists of strings and numbers, and arrays (n, k) of uint8.
 
     Raises
     ------
     ValueError
-        It is no such file.
+        The file is no file of CIFAR's python version.
     """
     data = content(path, LIMIT)
     try:
@@ -88,7 +88,7 @@ def dictionary(left: list[Token]) -> dict[str, Any]:
 
 
 def value(left: list[Token]) -> Any:
-    """Of a key."""
+    """The value of a key."""
     if left[-1] == ("EMPTY_LIST", None):
         return items(left)
     return array(left) if left[-1] == ARRAY[0] else atom(left, STRINGS | NUMBERS)
@@ -135,6 +135,6 @@ def take(left: list[Token], wanted: Token) -> None:
 
 
 def shown(token: Token) -> str:
-    """For a sentence."""
+    """A token, as shown in a sentence."""
     name, argument = token
     return name if argument is None else f"{name} {repr(argument)[:40]}"

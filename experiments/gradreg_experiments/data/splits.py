@@ -1,4 +1,4 @@
-"""A few training images, and a validation part of its own."""
+"""A few training images, and a validation part apart from them."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Split:
     train_rows, validation_rows : array (n,) of int64
         Rows of the data set's training part; no row is in both.
     classes : tuple of str
-        Their names.
+        Names of the classes.
     """
 
     train_images: Pixels
@@ -60,11 +60,11 @@ def split(
     train, validation : int
         How many images; `validation` may be 0.
     seed : int
-        Of the permutation.
+        Seed of the permutation.
     balanced : bool
-        The same number of each class, in both.
+        Take the same number of images of each class, in both parts.
     unlabelled : int
-        How many images to take of those that are left, for a penalty that needs no labels.
+        How many of the other images to take, for a penalty that needs no labels.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def split(
 
 
 def require_whole(name: str, value: object, least: int) -> None:
-    """A whole number that is not too small."""
+    """Refuse what is no whole number, or a number that is too small."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
 
@@ -143,7 +143,7 @@ def require_each(dataset: DataSet, train: int, validation: int) -> None:
 
 
 def ranks(labels: Labels, classes: int) -> Labels:
-    """How many of its class come before each."""
+    """For each image, how many images of the same class come before."""
     out = np.empty_like(labels)
     for c in range(classes):
         here = labels == c

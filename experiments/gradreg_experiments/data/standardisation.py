@@ -1,4 +1,4 @@
-"""Pixels on a common scale, which is that of the training images."""
+"""Pixels on a common scale: the scale of the training images."""
 
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -16,16 +16,16 @@ CHUNK = 1024  # images whose squares are held at once
 def standardise(parts: Split, standardisation: Standardisation = "channel") -> Split:
     """Subtract the mean of the training images, and divide by their deviation.
 
-    Both are of the training images alone, and applied to all parts.
+    Mean and deviation are computed from the training images alone, and applied to all parts.
 
     Parameters
     ----------
     parts : Split
-        As `split` gives it.
+        Parts as `split` gives them.
     standardisation : {"channel", "feature"}
         One mean and deviation for each channel, as the paper's scripts do, or for each pixel and
-        channel: one that is lit in a few training images has a tiny deviation, and blows up in
-        test images. What does not vary is divided by 1.
+        channel. A pixel that is lit in a few training images has a tiny deviation, and becomes
+        large in test images. A pixel that does not vary is divided by 1.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def standardise(parts: Split, standardisation: Standardisation = "channel") -> S
 def moments(
     images: Pixels, standardisation: Standardisation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation, by exact sums of integers: a constant pixel has exactly none."""
+    """Mean and deviation, by exact sums of integers: a constant pixel has exactly deviation 0."""
     if images.dtype != np.uint8:
         raise ValueError(f"expected images of uint8, as split gives them, got {images.dtype}")
     n = len(images)

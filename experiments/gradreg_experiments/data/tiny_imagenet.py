@@ -1,4 +1,4 @@
-"""TinyImageNet-200, a folder of JPEGs: which there are, and of which class each is."""
+"""TinyImageNet-200, a folder of JPEGs: which images there are, and which class each image has."""
 
 import os
 import re
@@ -20,7 +20,7 @@ LIMIT = 1 << 24  # bytes of a text file
 
 @dataclass(frozen=True)
 class Listing:
-    """Images with their labels, of both parts, in a fixed order."""
+    """Images with labels, of both parts, in a fixed order."""
 
     classes: tuple[str, ...]
     train: list[Listed]
@@ -48,14 +48,14 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
         files=texts + files,
         notes=(
             *count_notes(known, labels[0], labels[1]),
-            "the published validation images are the test images here: those of test/ have no "
-            "labels",
+            "the published validation images are the test images here: the images of test/ have "
+            "no labels",
         ),
     )
 
 
 def listed(folder: Path) -> Listing:
-    """Everything that the folder holds, or all that is wrong with it."""
+    """Everything that the folder holds, or an error that says all that is wrong."""
     wnids = lines(folder, "wnids.txt")
     if not wnids or len(set(wnids)) < len(wnids) or not all(map(is_wnid, wnids)):
         raise ValueError(
@@ -75,14 +75,14 @@ def listed(folder: Path) -> Listing:
 
 
 def refuse_unknown(folder: Path, wnids: list[str]) -> None:
-    """Each folder is a class."""
+    """Refuse a folder that is no class."""
     here = {path.name for path in folder.iterdir() if path.is_dir()}
     if unknown := sorted(here - set(wnids)):
         raise Broken(f"expected the classes of wnids.txt in {folder}, got {n}" for n in unknown)
 
 
 def is_wnid(line: str) -> bool:
-    """A number of WordNet."""
+    """Whether a text is a number of WordNet."""
     return re.fullmatch(r"n\d{8}", line, re.ASCII) is not None
 
 
@@ -105,7 +105,7 @@ def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
 
 
 def jpegs(folder: Path) -> list[str]:
-    """Their names: n01443537_2.JPEG comes before n01443537_10.JPEG."""
+    """Names of the images: n01443537_2.JPEG comes before n01443537_10.JPEG."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:

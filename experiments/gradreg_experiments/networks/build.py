@@ -16,20 +16,22 @@ INITIALISATIONS = ("scripts", "he")
 
 @dataclass(frozen=True)
 class Architecture:
-    """What of a network the data and the run decide.
+    """What data and run decide about a network.
 
     Parameters
     ----------
     shape : tuple of int
-        Of an image, (c, h, w).
+        Shape of an image, (c, h, w).
     classes : int
         m.
     rows : int
-        Images that pass through it in a training step.
+        Images that pass through the network in a training step.
     dropout, batch_norm : bool
-        Of the last hidden layer of the LeNet. The residual net has batch norm everywhere.
+        Whether the last hidden layer of the LeNet has them. The residual net has batch norm
+        everywhere.
     width, blocks : int
-        Of the residual net: filters are (16, 32, 64) times the width, blocks are those of a level.
+        Size of the residual net: filters are (16, 32, 64) times the width; each level has so many
+        blocks.
     halved : bool
         The residual net's first convolution has a stride of 2, as it has for images of 64 × 64.
     initialisation : {"scripts", "he"}
@@ -48,7 +50,7 @@ class Architecture:
 
 
 def lenet(a: Architecture) -> nn.Sequential:
-    """Of the paper's scripts: 6, 16 and 120 filters of 5 × 5, 84 units; images of 28 × 28."""
+    """The LeNet of the scripts: 6, 16 and 120 filters of 5 × 5, 84 units; images of 28 × 28."""
     if a.shape[1:] != (28, 28) or (a.dropout and a.batch_norm):
         raise ValueError(
             "expected images of 28 × 28 and not both dropout and batch norm for the LeNet, got "
@@ -69,7 +71,7 @@ def lenet(a: Architecture) -> nn.Sequential:
 def residual(a: Architecture) -> nn.Sequential:
     """Three levels of blocks with batch norm, shortcuts without weights, mean over pixels.
 
-    Images of 64 × 64 are halved by the first convolution: our choice, the paper has none.
+    The first convolution halves images of 64 × 64. That is our choice: the paper says nothing.
     """
     if min(a.shape[1:]) < 16 or a.dropout or not a.batch_norm:
         raise ValueError(
@@ -100,10 +102,10 @@ NETWORKS: dict[str, Callable[[Architecture], nn.Sequential]] = {
 
 
 def draw(layer: nn.Conv2d | nn.Linear, initialisation: str, generator: torch.Generator) -> None:
-    """Fill its weight by the law of the paper's scripts, or He's.
+    """Fill the weight of a layer by the law of the paper's scripts, or by He's law.
 
     "scripts": uniform, of variance 4 / (fan-in + fan-out) for filters and 2 / (fan-in + fan-out)
-    for matrices (Glorot and Bengio 2010; twice it for filters, as a ReLU follows), with
+    for matrices (Glorot and Bengio 2010; twice that for filters, as a ReLU follows), with
     fan-out = outputs · height · width / stride². "he": N(0, 2 / fan-in) (He et al. 2015), which
     makes the Jacobian of the LeNet several times larger.
     """
@@ -121,7 +123,7 @@ def draw(layer: nn.Conv2d | nn.Linear, initialisation: str, generator: torch.Gen
 def build(name: str, architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
     """A network with its weights drawn in float32, and biases 0.
 
-    Channels come last in memory, which is what convolutions on a CPU are fast with.
+    Channels come last in memory, since convolutions on a CPU are fast with that layout.
     """
     make = NETWORKS[checks.choice("network", name, NETWORKS)]
     checks.choice("initialisation", architecture.initialisation, INITIALISATIONS)

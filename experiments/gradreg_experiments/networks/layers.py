@@ -1,4 +1,4 @@
-"""What torch has no layer for: a dropout whose mask is given, and a shortcut without weights."""
+"""Layers that torch does not have: dropout with a given mask, a shortcut without weights."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ KEEP = 0.5
 class GivenDropout(nn.Module):
     """x ⊙ k / ½ with a mask k ∈ {0, 1} that the training loop draws; in evaluation x.
 
-    torch's own dropout draws from the global generator: neither paired between penalties nor the
-    same for networks trained one by one and stacked.
+    The dropout of torch draws from the global generator. Its masks would differ between penalties,
+    and between networks trained one by one and stacked.
 
     Parameters
     ----------
     rows, width : int
-        Of the mask: examples of a training batch, units.
+        Shape of the mask: examples of a training batch, units.
     """
 
     mask: Tensor
@@ -31,7 +31,7 @@ class GivenDropout(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """x, average-pooled where the block has a stride, with zeros for the channels that are new."""
+    """x, average-pooled where the block has a stride, with zeros for the new channels."""
 
     def __init__(self, extra: int, stride: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""The poster's experiments: their settings, its results, and ours beside them."""
+"""The experiments of the poster: settings, the poster's results, and ours beside them."""

@@ -1,4 +1,4 @@
-"""An experiment's table on the data sets asked for, with what was changed on the command line."""
+"""The table of an experiment on the data sets asked for, with the changes asked for."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ DATA = {
 
 
 def assembled(name: str, request: Request) -> Experiment:
-    """The experiment on every data set asked for, with what was changed, and said."""
+    """The experiment on every data set asked for; it names every change."""
     protocol = PROTOCOLS[checks.choice("--protocol", request.protocol, PROTOCOLS)]
     chosen = tuple(dict.fromkeys(request.data)) or there(name, request.folder, request.protocol)
     for data in chosen:
@@ -42,8 +42,8 @@ def assembled(name: str, request: Request) -> Experiment:
     changed = with_runs(published, lambda run: with_changes(run, protocol, request))
     if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
         raise ValueError(
-            f"expected no --width for {name} on {', '.join(chosen)}: it is of the "
-            f"residual net of CIFAR, got {request.width}"
+            f"expected no --width for {name} on {', '.join(chosen)}, where no network is a "
+            f"residual net; got {request.width}"
         )
     chosen_cells(changed, request)  # refuses a row or arm that is not there
     sentences = departures.of(published, changed, request.folder)
@@ -51,7 +51,7 @@ def assembled(name: str, request: Request) -> Experiment:
 
 
 def of_data(experiment: Experiment, data: str) -> Experiment:
-    """Its rows under the name of the data set, where they do not begin with it."""
+    """The rows of a data set; a row that does not begin with the name of the data set gets it."""
     title = SETTINGS[data].title
 
     def named(row: str) -> str:
@@ -62,7 +62,7 @@ def of_data(experiment: Experiment, data: str) -> Experiment:
 
 
 def with_changes(run: Run, protocol: Protocol, request: Request) -> Run:
-    """With the protocol, iterations, width, device and precision asked for."""
+    """The run with the protocol, iterations, width, device and precision asked for."""
     changes = {**protocol.changes, **request.changes}
     if request.iterations is not None:
         changes["iterations"] = request.iterations
@@ -72,7 +72,7 @@ def with_changes(run: Run, protocol: Protocol, request: Request) -> Run:
 
 
 def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experiment:
-    """The same table of other runs."""
+    """The same table with other runs."""
     cells = tuple(replace(cell, run=change(cell.run)) for cell in experiment.cells)
     return replace(experiment, cells=cells)
 
@@ -105,7 +105,7 @@ def there(name: str, folder: Path | None, protocol: str = "paper") -> tuple[str,
 
 
 def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
-    """Those that are trained."""
+    """The cells that are trained."""
     cells = experiment.cells
     for name in request.rows:
         checks.choice(f"--row of {experiment.name}", name, {cell.row: None for cell in cells})
@@ -118,5 +118,5 @@ def chosen_cells(experiment: Experiment, request: Request) -> tuple[Cell, ...]:
         there = "; ".join(
             f"{row!r}: {checks.quoted(c.arm for c in cells if c.row == row)}" for row in rows
         )
-        raise ValueError(f"expected an --arm that its --row has, got none of {there}")
+        raise ValueError(f"expected an --arm that the --row has, got none of {there}")
     return chosen

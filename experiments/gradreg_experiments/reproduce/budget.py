@@ -1,4 +1,4 @@
-"""How many seeds and iterations fit into a time, and what that costs in certainty."""
+"""How many seeds and iterations fit into a time, and how much certainty is lost."""
 
 import json
 import re
@@ -28,7 +28,7 @@ POSTER_SD = 0.2  # points, of a difference on MNIST
 
 
 def seconds(text: str) -> float:
-    """Of "90s", "10min" or "2h"."""
+    """The seconds of "90s", "10min" or "2h"."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", text)
     number = float(match[1]) * UNITS[match[2]] if match else 0
     if not 0 < number < LONGEST:
@@ -37,7 +37,7 @@ def seconds(text: str) -> float:
 
 
 def seconds_per_step(run: Run, folder: Path | None) -> float:
-    """Measured on one thread."""
+    """Seconds of a training step, measured on one thread."""
     trainer = Trainer([run], [images_of(run, folder)])
     with one_thread():
         for t in range(WARM_UP):
@@ -50,25 +50,25 @@ def seconds_per_step(run: Run, folder: Path | None) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """Seeds, the share of each run's iterations, and a sentence on what that costs."""
+    """Seeds, the share of the iterations of each run, and a sentence on the certainty lost."""
 
     seeds: int
     share: float
     sentence: str
 
     def shortened(self, run: Run) -> Run:
-        """Never longer than it was, and hardly shorter than `LEAST_ITERATIONS`."""
+        """The shorter run: never longer than before, and hardly shorter than `LEAST_ITERATIONS`."""
         least = max(LEAST_ITERATIONS, int(self.share * run.iterations))
         return replace(run, iterations=min(run.iterations, least))
 
 
 def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
-    """That of an earlier call of the same command, so that it goes on with the runs it has.
+    """The plan of an earlier call of the same command, so that the command goes on with its runs.
 
     Raises
     ------
     ValueError
-        The file is not one of ours.
+        The file is no plan.
     """
     if path.exists():
         plan_of = partial(kept, command)
@@ -81,7 +81,7 @@ def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
 
 
 def kept(command: str, record: Any) -> Plan | None:
-    """The plan of a record; None if it is of another command."""
+    """The plan of a record; None for a record of another command."""
     if record["command"] != command:
         return None
     if not 0 < record["share"] <= 1:
@@ -108,17 +108,19 @@ def fit(
         for run in {run.id: run for run in runs}.values()
     )
     share, minutes = taken / sum(one_seed.values()), fewest * taken / jobs / 60
-    too_long = f"are the least, and take {minutes:.2g} min, more than that (--row, --arm: a part)"
+    too_long = (
+        f"are the least, and take {minutes:.2g} min, which is too long (choose --row or --arm)"
+    )
     verdict = "fit" if 60 * minutes < 1.1 * budget else too_long
     return replace(
         plan,
         sentence=f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
-        f"{certainty(fewest)}, and the accuracies are those of shorter training.",
+        f"{certainty(fewest)}, and the networks are trained for a shorter time.",
     )
 
 
 def certainty(n: int) -> str:
-    """Half of a 95 % interval of a paired difference."""
+    """Half the width of a 95 % interval of a paired difference, in a sentence."""
     if n < 2:
         return "one seed has no interval"
 

@@ -1,4 +1,4 @@
-"""In what a table is not the paper's: a sentence each, beside it wherever it is printed."""
+"""How a table departs from the paper: a sentence each, printed wherever the table is printed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,45 +9,46 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import read
 
 DIGITS = (
-    "digits is not of the paper: 8 × 8 pixels, enlarged to 28 × 28 for the LeNet; settings and λ "
-    "are those of MNIST with 200 images and 1,000 iterations."
+    "The paper does not have the digits. Their images of 8 × 8 pixels are enlarged to 28 × 28 for "
+    "the LeNet. Settings and λ are the ones that MNIST with 200 images has; a run has 1,000 "
+    "iterations."
 )
 CIFAR_100 = (
-    "CIFAR-100: 2,000 training images, as the poster says; the authors' script trains on 20,000."
+    "CIFAR-100: 2,000 training images, as the poster says. The authors' script trains on 20,000."
 )
 TESTED = {
-    "mnist": "MNIST: training images are drawn from all 60,000, tests are on the 10,000 published "
-    "test images; the scripts, in their last version, draw from the first 50,000 and test on the "
-    "other 10,000.",
+    "mnist": "MNIST: training images are drawn from all 60,000 training images, and tests use the "
+    "10,000 published test images. The last version of the scripts draws training images from the "
+    "first 50,000, and tests on the other 10,000.",
     **dict.fromkeys(
         ("cifar-10", "cifar-100"),
-        "CIFAR: validation images are training images; the scripts take the test images for both.",
+        "CIFAR: validation images are training images. The scripts use the test images for "
+        "validation and for tests.",
     ),
 }
 STANDARDISED = (
-    "Images are standardised by a mean and deviation for each channel of the training images; the "
-    "scripts take those of each part for itself."
+    "Images are standardised by the mean and the deviation of each channel of the training images. "
+    "The scripts standardise each part of the data by the mean and the deviation of that part."
 )
 BATCH_NORM = (
-    "Batch norm takes its running averages in tests; the scripts take the statistics of each test "
-    "batch."
+    "Batch norm uses running averages in tests. The scripts use the statistics of each test batch."
 )
 CHANGES = {
     "iterations": "{after} iterations in place of {before}",
-    "learning_rate": "a learning rate of {after} at first, in place of {before}",
-    "width": "{after} times (16, 32, 64) filters in place of {before}",
-    "blocks": "blocks a level: {after} in place of {before}",
+    "learning_rate": "a first learning rate of {after} in place of {before}",
+    "width": "{after} × (16, 32, 64) filters in place of {before} × (16, 32, 64)",
+    "blocks": "blocks on each level: {after} in place of {before}",
     "halved": "the first convolution halves the images (a stride of 2)",
 }
 OF_PENALTIES = {
-    "spectreg": "SpectReg draws a probe for each example, on the pass that the loss takes; the "
-    "scripts draw one for the batch, on a second pass.",
-    "jacreg": "JacReg is estimated with one probe; the scripts take a product for each class.",
+    "spectreg": "SpectReg draws a probe for each example, in the forward pass of the loss. The "
+    "scripts draw one probe for the whole batch, in a second pass.",
+    "jacreg": "JacReg is estimated with one probe. The scripts compute a product for each class.",
 }
 
 
 def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[str]:
-    """Of data, settings and what was changed; the experiment has its own."""
+    """Sentences on data, settings and changes; the sentences of the experiment stand there."""
     runs = [cell.run for cell in changed.cells]
     pairs = [(p.run, c.run) for p, c in zip(published.cells, changed.cells, strict=True)]
     return [
@@ -60,7 +61,7 @@ def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[
 
 
 def of_data(run: Run, folder: Path | None) -> Iterator[str]:
-    """What is there is not all that was published."""
+    """How the data depart from the published data."""
     if run.data == "digits":
         yield DIGITS
     else:
@@ -73,7 +74,7 @@ def of_data(run: Run, folder: Path | None) -> Iterator[str]:
 
 
 def of_changes(published: Run, changed: Run) -> Iterator[str]:
-    """What the protocol, or the command line, has changed."""
+    """What the protocol or the command line has changed."""
     for name, what in CHANGES.items():
         before, after = getattr(published, name), getattr(changed, name)
         if before != after:

@@ -1,4 +1,4 @@
-"""Every experiment as cells: an arm in a row, its run, and what the poster has there."""
+"""Every experiment as cells. A cell is an arm in a row, a run, and what the poster has there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ class Cell:
     Parameters
     ----------
     row, arm : str
-        Where it stands; the "baseline" of a row is what its other arms are compared with.
+        Where the cell stands. The other arms of a row are compared with the row's arm "baseline".
     run : Run
         Of every seed.
     poster : tuple, optional
-        Its accuracy and standard deviation over 10 seeds, in per cent.
+        Accuracy and standard deviation over 10 seeds on the poster, in per cent.
     figure : str
-        Of an `Outcome`: "test" or "top5".
+        The figure of an `Outcome` that the cell shows: "test" or "top5".
     """
 
     row: str
@@ -44,7 +44,7 @@ class Experiment:
     cells : tuple of Cell
         Row by row.
     departures : tuple of str
-        From the poster and the scripts, a sentence each.
+        How the table departs from the poster and the scripts, a sentence each.
     """
 
     name: str
@@ -97,7 +97,7 @@ def weight_decay(data: str) -> Experiment:
 
 
 def confidence_penalty(data: str) -> Experiment:
-    """Against the confidence penalty, with weight decay."""
+    """A comparison with the confidence penalty, with weight decay."""
     setting, run = SETTINGS[data], with_decay(SETTINGS[data])
     names = ("baseline", "SpectReg", "DoubleBack", "CP")
     poster = CONFIDENCE.get(data, (None,) * 4)
@@ -114,7 +114,7 @@ def confidence_penalty(data: str) -> Experiment:
 
 
 def dropout_batchnorm(data: str) -> Experiment:
-    """Dropout, batch norm in its place, or neither, with weight decay."""
+    """Dropout, batch norm instead of dropout, or neither, with weight decay."""
     run, cells = with_decay(SETTINGS[data]), list[Cell]()
     for row, poster in DROPOUT.items():
         norm = row == "batch norm"
@@ -128,10 +128,11 @@ def dropout_batchnorm(data: str) -> Experiment:
                 shared = replace(cell_run, options={"shared_probe": True})
                 cells.append(Cell(row, f"{name}, shared probe", shared, theirs))
     departures = (
-        "λ are those that a script notes for this table; it trains a wider LeNet, of 32 and 64 "
-        "filters, with them. The poster does not say which.",
-        "With batch norm the probe that the scripts share among a batch makes SpectReg zero, as "
-        "batch norm's outputs add up to a constant: both are trained.",
+        "The table has the λ that a script notes for this table. That script trains a wider LeNet, "
+        "of 32 and 64 filters. The poster does not say which LeNet was trained.",
+        "The scripts share a probe among a batch. With batch norm a shared probe makes SpectReg "
+        "zero, because the outputs of batch norm add up to a constant. The table has a shared "
+        "probe, and a probe for each example.",
     )
     return Experiment("dropout-batchnorm", "Dropout and batch norm", tuple(cells), departures)
 
@@ -147,13 +148,13 @@ def train_size(data: str) -> Experiment:
     )
     departures = (
         "The poster shows a curve without numbers.",
-        "JacReg has the λ that the scripts list for it; the command there passes SpectReg's.",
+        "JacReg has the λ that the scripts list for JacReg. Their command passes SpectReg's λ.",
     )
     return Experiment("train-size", "Training-set size", cells, departures)
 
 
 def semi_supervised(data: str) -> Experiment:
-    """SpectReg on images without labels too: announced by the poster, without a table."""
+    """SpectReg on images without labels as well. The poster announces this, without a table."""
     setting, cells = SETTINGS[data], list[Cell]()
     few, many = ((100, 10_000), (500, 10_000)), ((100, 500),)
     for n, unlabelled in few if data == "mnist" else many:
@@ -169,7 +170,7 @@ def semi_supervised(data: str) -> Experiment:
 
 
 def initialisation(data: str) -> Experiment:
-    """The scripts' weights at the start, or He's: what λ means depends on it."""
+    """The first weights of the scripts, or He's: what λ means depends on the first weights."""
     setting, run = SETTINGS[data], with_decay(SETTINGS[data])
     laws: dict[str, Literal["scripts", "he"]] = {"the scripts'": "scripts", "He's": "he"}
     cells = tuple(
@@ -181,7 +182,7 @@ def initialisation(data: str) -> Experiment:
 
 
 def tinyimagenet(data: str) -> Experiment:
-    """200 classes; network and λ are in neither source."""
+    """200 classes. Poster and scripts name neither network nor λ."""
     run = replace(
         SETTINGS["cifar-100"].run,
         data=data,
@@ -199,9 +200,9 @@ def tinyimagenet(data: str) -> Experiment:
         Cell("top 5", "SpectReg", spect, (75.93, 0.40), "top5"),
     )
     departures = (
-        "Architecture, λ and weight decay are in neither source: the residual net of CIFAR with "
-        "two thirds of its width and images halved by the first convolution, λ 0.0003, "
-        "weight decay 0.0003.",
+        "Poster and scripts name no architecture, λ or weight decay. The table has the residual "
+        "net of CIFAR with two thirds of the width, images halved by the first convolution, "
+        "λ 0.0003, and weight decay 0.0003.",
         "20,000 training images, 100 of each class, in place of 100,000.",
     )
     return Experiment("tinyimagenet", "TinyImageNet-200", cells, departures)

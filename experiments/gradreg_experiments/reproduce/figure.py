@@ -1,4 +1,4 @@
-"""A figure for each table: its title says what came, dots are seeds, bars means, ◇ the poster's."""
+"""A figure for each table. The title has the result; dots are seeds, bars means, ◇ the poster."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ LINE = 0.21  # inches
 
 
 def colour_of(arm: str) -> str:
-    """That of the penalty, however it is varied."""
+    """The colour of the penalty of an arm, whatever the variant."""
     return COLOURS.get(arm.split(",")[0], TRUTH)
 
 
@@ -42,7 +42,7 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
 
 
 def message(rows: Sequence[Row]) -> str:
-    """Which arms gain beyond doubt (95 %), and in how many of the rows that have them."""
+    """Which arms gain beyond doubt (95 %), and in how many of the rows that have such an arm."""
     arms = dict[tuple[int, int], list[str]]()
     for arm in dict.fromkeys(row.cell.arm for row in rows if row.difference):
         own = [row.difference for row in rows if row.cell.arm == arm and row.difference]
@@ -77,7 +77,7 @@ def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
 
 
 def groups_figure(rows: Sequence[Row]) -> Figure:
-    """A panel for each data set, as accuracies of one say nothing beside those of another."""
+    """A panel for each data set: accuracies of two data sets do not compare."""
     panels = [
         [row for row in rows if row.cell.run.data == data]
         for data in dict.fromkeys(row.cell.run.data for row in rows)
@@ -93,7 +93,7 @@ def groups_figure(rows: Sequence[Row]) -> Figure:
 
 
 def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
-    """A line for each arm, under the name of its row; the baseline's mean goes through them."""
+    """A line for each arm under the name of the row; a dotted line is the mean of the baseline."""
     y, labels = 0, list[tuple[int, str]]()
     for group in dict.fromkeys(row.cell.row for row in rows):
         own = [row for row in rows if row.cell.row == group]
@@ -111,7 +111,7 @@ def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def draw_line(axes: Axes, row: Row, y: int) -> None:
-    """Seeds, their mean, and the poster's."""
+    """The seeds, their mean, and the mean on the poster."""
     colour, values = colour_of(row.cell.arm), percent(row.cell, row.outcomes)
     axes.plot(values, np.full(len(values), y), "o", ms=4, mew=0, color=colour, alpha=0.5)
     axes.plot([values.mean()], [y], "|", ms=11, mew=2.5, color=colour)

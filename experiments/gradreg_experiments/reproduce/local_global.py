@@ -51,7 +51,7 @@ class Norms:
 
 
 def measured(experiment: Experiment, seeds: Sequence[int], store: Store) -> list[Norms]:
-    """Of every network that is there."""
+    """The norms of every network that is there."""
     out = []
     for cell in experiment.cells:
         runs = [replace(cell.run, seed=seed) for seed in seeds]
@@ -80,7 +80,7 @@ def mean_norm(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def trained(run: Run, store: Store, parts: Split) -> nn.Module:
-    """Its network with the weights that were kept."""
+    """The network of a run, with the weights that were kept."""
     architecture = architecture_of(run, parts, run.batch)
     network = build(run.network, architecture, generator(run.seed, "initialisation"))
     try:
@@ -91,7 +91,7 @@ def trained(run: Run, store: Store, parts: Split) -> nn.Module:
 
 
 def head_and_rows(found: Sequence[Norms]) -> tuple[list[str], list[list[str]]]:
-    """Training, middle, test; and how many times the baseline's at the two ends."""
+    """The norm at training, middle and test; at both ends also over the norm of the baseline."""
     head = ["", "arm", "n", "training", "half way", "test", "training ×", "test ×"]
     base = {n.cell.row: n.along.mean(axis=0) for n in found if n.cell.arm == BASELINE and n.seeds}
     rows = []
@@ -153,7 +153,7 @@ def left_of(found: Sequence[Norms], group: str) -> str:
 
 
 def result(experiment: Experiment, found: Sequence[Norms]) -> Result:
-    """In the forms in which it is kept."""
+    """The result in the forms in which it is kept."""
     head, texts = head_and_rows(found)
     rows = [
         {

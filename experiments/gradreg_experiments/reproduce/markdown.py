@@ -30,7 +30,7 @@ def section(record: Mapping[str, Any], image: str | None) -> str:
 
 
 def provenance(record: Mapping[str, Any]) -> str:
-    """With what its runs were made; of one that does not say, with what it was written."""
+    """What made the runs; for a record that does not say, what made the record."""
     made = [
         f"{part['runs']} runs, {versions(part)}, claims: {part['verified']}"
         for part in record.get("runs", ())
@@ -39,13 +39,13 @@ def provenance(record: Mapping[str, Any]) -> str:
 
 
 def versions(record: Mapping[str, Any]) -> str:
-    """Of the packages, and the machine."""
+    """Versions of the packages, and the machine."""
     numbers = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return f"{numbers}, {record['machine']}"
 
 
 def without_repeats(rows: list[list[str]]) -> list[list[str]]:
-    """The first column where it changes."""
+    """The rows, with the first column only where it changes."""
     before, out = None, []
     for label, *cells in rows:
         out.append(["" if label == before else label, *cells])

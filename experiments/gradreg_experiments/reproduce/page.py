@@ -28,12 +28,12 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 
 
 NEEDED = {"title", "departures", "command", "source", "rows"}
-REMEDY = "delete it, and give its command again"
+REMEDY = "delete the file, and give the command of the file again"
 MOST_SVG = 32 << 20  # bytes
 
 
 def write_page(folder: Path) -> Path:
-    """From the JSON and SVG files of the folder, to ``index.html`` and ``tables.md`` there."""
+    """Write ``index.html`` and ``tables.md`` from the JSON and SVG files of the folder."""
     found = records(folder)
     write_atomically(folder / "tables.md", markdown(found).encode(errors=ESCAPED))
     body = "\n".join(section(record, path.with_suffix(".svg")) for path, record in found)
@@ -48,7 +48,7 @@ def write_page(folder: Path) -> Path:
 
 
 def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
-    """What experiments have left there."""
+    """The records that experiments have left in a folder."""
     found = list[tuple[Path, Mapping[str, Any]]]()
     for path in sorted(folder.glob("*.json")):
         record = read_json(path, "a result", partial(shown, path), remedy=REMEDY, finite=False)
@@ -58,7 +58,13 @@ def records(folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
 
 
 def shown(path: Path, data: Any) -> Mapping[str, Any] | None:
-    """What a file holds, if it is of an experiment and can be shown; None if it is not of one."""
+    """What the file of an experiment holds; None for another file.
+
+    Raises
+    ------
+    ValueError
+        The record cannot be shown.
+    """
     if not isinstance(data, dict) or not {"experiment", "table"} <= data.keys():
         return None
     if missing := sorted(NEEDED - data.keys()):
@@ -68,7 +74,7 @@ def shown(path: Path, data: Any) -> Mapping[str, Any] | None:
 
 
 def section(record: Mapping[str, Any], svg: Path) -> str:
-    """An experiment."""
+    """The section of an experiment."""
     drawn = read(svg, MOST_SVG, "a figure in SVG", str, REMEDY) if svg.exists() else ""
     figure = f"<figure>{drawn[drawn.find('<svg') :]}</figure>" if "<svg" in drawn else ""
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in record["departures"])
@@ -82,7 +88,7 @@ def section(record: Mapping[str, Any], svg: Path) -> str:
 
 
 def html_table(table: Mapping[str, Any]) -> str:
-    """As in the terminal."""
+    """The table as in the terminal."""
     lines = []
     for cells in without_repeats(table["rows"]):
         first = " class='first'" if cells[0] else ""
@@ -95,7 +101,7 @@ def html_table(table: Mapping[str, Any]) -> str:
 
 
 def settings(rows: list[dict[str, Any]]) -> str:
-    """What is not as it is by default, for each arm."""
+    """The settings that differ from the defaults, for each arm."""
     items = (
         f"<li>{escape(row['row'])}, {escape(row['arm'])}: "
         f"<code>{escape(json.dumps(row['setting'], ensure_ascii=False))}</code></li>"

@@ -18,10 +18,10 @@ class Protocol:
     data : tuple of str
         Data sets that the protocol is made for; empty for all.
     changes : mapping
-        Fields of every run, in place of the paper's.
+        Fields of every run, in place of the fields in the paper.
     lams : mapping
-        λ (CP's as in the scripts) of arms beside those that have the paper's, chosen by `gradreg
-        tune` on validation images; by data set and weight decay.
+        λ of additional arms (CP's λ as in the scripts), chosen by `gradreg tune` on validation
+        images; by data set and weight decay.
     """
 
     data: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ PROTOCOLS = {
 
 
 def with_tuned(experiment: Experiment, protocol: Protocol) -> Experiment:
-    """The table with an arm more for every λ that was chosen for the protocol."""
+    """The table, with another arm for every λ that was chosen for the protocol."""
     cells = list[Cell]()
     for cell in experiment.cells:
         cells.append(cell)

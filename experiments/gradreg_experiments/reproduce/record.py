@@ -34,11 +34,11 @@ class Result:
     head, texts : sequence
         The table.
     rows : sequence of mapping
-        Settings and figures of every row of it, for JSON.
+        Settings and figures of every row of the table, for JSON.
     csv : str
         Every run.
     figure : Figure or None
-        Of the table; None if nothing of it was run.
+        The figure of the table; None if nothing of the table was run.
     caption : str
         What the columns are.
     """
@@ -53,7 +53,7 @@ class Result:
 
 
 def accuracies(experiment: Experiment, found: Sequence[Row]) -> Result:
-    """Of an experiment whose table is of test accuracies."""
+    """The result of an experiment with a table of test accuracies."""
     return Result(
         experiment,
         HEAD,
@@ -72,7 +72,7 @@ def write(
     remarks: Sequence[str],
     made_with: Sequence[Mapping[str, Any]],
 ) -> list[Path]:
-    """Write every file whole, and return their paths; `made_with` as below."""
+    """Write every file whole, and return the paths; `made_with` is what `made_with` gives."""
     experiment = result.experiment
     record = {
         "experiment": experiment.name,
@@ -90,7 +90,7 @@ def write(
 
 
 def replaced(out: Path, result: Result) -> str | None:
-    """The command of the table that is there, if a row of it that was run will not be here."""
+    """The command of the table that is there, if the new table lacks a row that was run."""
     path = out / f"{result.experiment.name}.json"
 
     def command(old: Any) -> str | None:
@@ -104,8 +104,8 @@ def replaced(out: Path, result: Result) -> str | None:
 
 
 def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Versions, machine and verification of the runs that are there, and how many have each: they
-    may be older than the table.
+    """Versions, machine and verification of the runs that are there, and how many runs have each.
+    Runs may be older than the table.
     """
     texts = Counter[str]()
     for run in {run.id: run for run in runs if store.find(run) is not None}.values():
@@ -122,7 +122,7 @@ def maker(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def for_json(row: Row) -> dict[str, Any]:
-    """A row, its setting whole but for the seed."""
+    """A row, with the whole setting except the seed."""
     setting = {name: value for name, value in row.cell.run.chosen.items() if name != "seed"}
     poster = row.cell.poster or (None, None)
     d = row.difference

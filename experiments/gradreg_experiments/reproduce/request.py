@@ -16,31 +16,31 @@ class Request:
     out : Path
         Folder for tables and figures, and ``runs/`` in it for single results.
     folder : Path or None
-        With the published data sets; without, the embedded one is taken.
+        The folder with the published data sets; without a folder the embedded data set is taken.
     data : tuple of str
-        Data sets; empty for all of the experiment's that the folder has.
+        Data sets; empty for all data sets of the experiment that the folder has.
     rows, arms : tuple of str
-        What is trained of a table; empty for all. The rest is marked NOT RUN, unless it is there.
+        What is trained of a table; empty for all. Other cells without a result are marked NOT RUN.
     seeds : int or None
-        How many, from 1; 10, as the paper.
+        How many seeds, from 1; None for 10, as in the paper.
     protocol : str
         A name of `gradreg_experiments.reproduce.protocols.PROTOCOLS`.
     iterations : int or None
-        In place of the protocol's.
+        Iterations of a run, in place of the protocol's iterations.
     width : int or None
-        Of the residual net, in place of the protocol's.
+        Width of the residual net, in place of the protocol's width.
     budget : float or None
         Seconds; decides on seeds and iterations.
     jobs : int
-        Processes.
+        How many processes run.
     stack : bool
         Seeds of a cell trained as one model.
     tables : bool
-        Run nothing: tables of what is there.
+        Run nothing, and make the tables of the runs that are there.
     changes : dict
         Fields of every run: device, amp, compile.
     task : Task
-        Of the toy problem.
+        The task of the toy problem.
     command : str
         The command line.
     """

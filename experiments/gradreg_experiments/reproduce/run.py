@@ -31,11 +31,11 @@ FILE_WIDTH = 100
 
 
 class ClaimsFail(Exception):
-    """What is to be trained with has not what it claims."""
+    """The backend that would train does not hold its claims."""
 
 
 def reproduce(names: Sequence[str], request: Request, console: Console | None = None) -> int:
-    """0; 1 if a claim fails, and nothing is trained; 2 if a run could not be made."""
+    """The status: 0; 1 if a claim fails, and nothing is trained; 2 if a run could not be made."""
     console = console or wide(Plain())
     for name, value in (("jobs", request.jobs), ("seeds", request.seeds)):
         if value is not None:
@@ -49,7 +49,7 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
     if "toy" in names and not request.tables and (status := toy(request, console)):
         if status == 1:
             return status
-        failures.append("Not run: toy, as said above")
+        failures.append("Not run: toy, for the reason above")
     if request.budget is not None and experiments:
         request = replace(request, budget=request.budget / len(experiments))
     try:
@@ -65,7 +65,7 @@ def reproduce(names: Sequence[str], request: Request, console: Console | None = 
 
 
 def all_assembled(names: Sequence[str], request: Request) -> tuple[list[Experiment], list[str]]:
-    """The tables, and of several a sentence for each that cannot be made, before any is begun."""
+    """The tables, and a sentence for each table that cannot be made, before any run begins."""
     made, failures = list[Experiment](), list[str]()
     for name in names:
         try:
@@ -78,7 +78,7 @@ def all_assembled(names: Sequence[str], request: Request) -> tuple[list[Experime
 
 
 def require_of_toy(request: Request) -> None:
-    """No option that it has no use for."""
+    """Refuse options that the toy problem has no use for."""
     given = {
         "--on": request.data,
         "--row": request.rows,
@@ -99,7 +99,7 @@ def require_of_toy(request: Request) -> None:
 
 
 def toy(request: Request, console: Console) -> int:
-    """The main job's experiment, in full; it asks for a verdict itself."""
+    """The experiment of the main job, in full. It asks for a verdict itself."""
     device = request.changes.get("device", "cpu")
     return run_toy(
         out=request.out,
@@ -114,7 +114,7 @@ def toy(request: Request, console: Console) -> int:
 
 
 def one_experiment(experiment: Experiment, request: Request, console: Console) -> list[str]:
-    """Run what is missing, print and write; sentences on what could not be run."""
+    """Run what is missing, print and write. Return sentences on what could not be run."""
     store, remarks, failures = Store(request.out / "runs", request.folder), list[str](), []
     n = request.seeds or budget.SEEDS
     if request.budget is not None:
@@ -140,9 +140,12 @@ def one_experiment(experiment: Experiment, request: Request, console: Console) -
     every = (replace(cell.run, seed=seed) for cell in experiment.cells for seed in seeds)
     made = made_with(store, every)
     if old := replaced(request.out, result):
-        say(console, f"In place of a table with other rows or settings ({old}); its runs stay.")
+        say(console, f"This table replaces one with other rows or settings ({old}); the runs stay.")
     if request.tables and not made and any(store.folder.glob("*.json")):
-        say(console, f"The runs in {store.folder} have other settings: give the options of theirs.")
+        say(
+            console,
+            f"The runs in {store.folder} have other settings: give the options of those runs.",
+        )
     paths = write(request.out, result, request.command, remarks, made)
     say(console, f"Written: {', '.join(map(str, paths))}.")
     return failures
@@ -151,7 +154,7 @@ def one_experiment(experiment: Experiment, request: Request, console: Console) -
 def trained(
     experiment: Experiment, seeds: tuple[int, ...], request: Request, store: Store, console: Console
 ) -> list[str]:
-    """Run what is missing; sentences on what could not be run, or did not stay finite."""
+    """Run what is missing. Return sentences on runs that failed or did not stay finite."""
     wanted = groups(chosen_cells(experiment, request), seeds, request.stack)
     measured = experiment.name == "local-global"
     left = missing(wanted, store, weights=measured)
@@ -170,7 +173,7 @@ def trained(
 
 
 def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> Result:
-    """The table, of all runs that are there."""
+    """The table of all runs that are there."""
     if experiment.name == "local-global":
         return norms_result(experiment, measured(experiment, seeds, store))
 
@@ -181,8 +184,8 @@ def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> R
 
 
 def groups(cells: tuple[Cell, ...], seeds: tuple[int, ...], stack: bool) -> list[Group]:
-    """What is trained together: nothing, or the seeds of a cell. Seed by seed, so that a sweep
-    that is stopped has whole rows.
+    """What is trained together: a run alone, or the seeds of a cell. The order is seed by seed, so
+    that a sweep that is stopped has whole rows.
     """
 
     def of(cell: Cell, seed: int) -> Run:
@@ -194,10 +197,10 @@ def groups(cells: tuple[Cell, ...], seeds: tuple[int, ...], stack: bool) -> list
 
 
 def wide(console: Console) -> Console:
-    """A file has room for whole tables."""
+    """A console that is wide enough for whole tables, where the output is a file."""
     return console if console.is_terminal else Plain(width=FILE_WIDTH)
 
 
 def say(console: Console, sentence: str) -> None:
-    """Plain text, its brackets left alone."""
+    """Print plain text, in which brackets stay brackets."""
     console.print(sentence)

@@ -1,4 +1,4 @@
-"""The settings of the paper, from the authors' scripts, and those of the embedded data set."""
+"""The settings of the paper, from the authors' scripts, and settings of the embedded data set."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,20 +11,20 @@ TEMPLATE = 0  # the seed of a run whose seed is yet to be set
 
 @dataclass(frozen=True)
 class Setting:
-    """A data set's part in the tables.
+    """The settings of a data set in the tables.
 
     Parameters
     ----------
     title : str
-        In tables.
+        The name of the data set in tables.
     run : Run
-        Without penalty or weight decay.
+        The run without penalty and weight decay.
     weight_decay : float
-        Where there is some.
+        The weight decay of runs with weight decay.
     lams : mapping
-        λ of each arm with weight decay. CP's is β of a sum over the batch, as in the scripts.
+        λ of each arm with weight decay. For CP it is β of a sum over the batch, as in the scripts.
     lams_without : mapping
-        Those that differ without.
+        λ of arms that have another λ without weight decay.
     """
 
     title: str
@@ -113,7 +113,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def arm(run: Run, name: str, lam: float = 0.0) -> Run:
-    """The run with that arm's penalty."""
+    """The run with the penalty of an arm."""
     if name == "CP":
         beta = equal_lam("confidence_penalty_scripts", lam, n=run.batch)
         return replace(run, confidence=beta)

@@ -1,4 +1,4 @@
-"""What the seeds of a cell say, and the paired difference to its row's baseline."""
+"""What the seeds of a cell say, and the paired difference to the baseline of the row."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class Difference:
-    """To the baseline, over the seeds that both have, in points; low and high: 95 %.
+    """Difference to the baseline over the seeds that both have, in points; low and high: 95 %.
 
     The interval and p are Student's, for the paired differences d_s: d̄ ± t sd(d) / √n. With fewer
-    than two seeds, or none that differ, they are nan.
+    than two seeds, or with equal differences only, interval and p are nan.
     """
 
     n: int
@@ -30,13 +30,13 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether 0 is outside."""
+        """Whether 0 is outside the interval."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Row:
-    """A cell with what came: accuracies in per cent, sd with n − 1, nan where there is none."""
+    """A cell with its result: accuracies in per cent; sd has n − 1; nan stands for no number."""
 
     cell: Cell
     outcomes: Mapping[int, Outcome]
@@ -81,14 +81,14 @@ def rows(
 
 
 def percent(cell: Cell, outcomes: Mapping[int, Outcome]) -> NDArray[np.float64]:
-    """The figure of the cell, in the order of the seeds."""
+    """The figure of the cell in per cent, in the order of the seeds."""
     return np.array([100 * getattr(outcomes[seed], cell.figure) for seed in sorted(outcomes)])
 
 
 def difference(
     cell: Cell, outcomes: Mapping[int, Outcome], baseline: Mapping[int, Outcome]
 ) -> Difference | None:
-    """None where no seed has both."""
+    """The paired difference; None where no seed has both."""
     both = sorted(set(outcomes) & set(baseline))
     if not both:
         return None

@@ -1,4 +1,4 @@
-"""The table beside the poster's, in a terminal; a line a run in CSV."""
+"""The table beside the poster's table, in a terminal; a line for each run in CSV."""
 
 import csv
 import io
@@ -14,10 +14,11 @@ from gradreg_experiments.terminal import fitting
 
 NOT_RUN = "NOT RUN"
 CAPTION = (
-    "Test accuracy in per cent: mean and standard deviation over n seeds (n − 1; the poster's is "
-    "over 10, with n; – where it has none). Difference: to the baseline, over the seeds that both "
-    "have (their number in brackets where it is not n), ± half of Student's 95 % interval; * where "
-    "that leaves 0 out; p is of each difference alone, however many there are."
+    "Test accuracy in per cent: mean and standard deviation over n seeds (divisor n − 1). The "
+    "poster has 10 seeds (divisor 10); – marks what the poster does not have. Difference: the mean "
+    "difference to the baseline over the seeds that both arms have (their number stands in "
+    "brackets where it is not n), ± half the width of Student's 95 % interval. A * marks an "
+    "interval without 0. Each p is for one difference alone, however many differences there are."
 )
 HEAD = ("", "arm", "λ or β", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
 FIELDS = (
@@ -38,9 +39,9 @@ FIELDS = (
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
-    """As printed: the first column is a line of its own above its arms.
+    """The table as printed: the name of a row is a line above the arms of the row.
 
-    There are as many others as the width has room for.
+    The table has as many other columns as the width has room for.
     """
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     out.collapse_padding = True
@@ -72,7 +73,7 @@ def cells(row: Row) -> list[str]:
 
 
 def with_sd(mean: float, sd: float | None) -> str:
-    """Mean, and deviation where there is one."""
+    """The mean, and the deviation where there is one."""
     return f"{mean:.2f}" if sd is None or sd != sd else f"{mean:.2f} ({sd:.2f})"
 
 
@@ -83,7 +84,7 @@ def diverged(row: Row) -> str:
 
 
 def differences(d: Difference | None, n: int) -> tuple[str, str]:
-    """Mean with its interval, of how many seeds if not n, and p."""
+    """The mean difference with the interval, the number of seeds if it is not n, and p."""
     if d is None:
         return "", ""
     of = "" if d.n == n else f" ({d.n})"
@@ -94,7 +95,7 @@ def differences(d: Difference | None, n: int) -> tuple[str, str]:
 
 
 def number(value: float | None, form: str = ".2f") -> str:
-    """Or – where there is none."""
+    """A number as text, or – where there is none."""
     return "–" if value is None or value != value else format(value, form)
 
 

@@ -1,4 +1,4 @@
-"""One training run: described by a file, killed and resumed, one of many in a sweep."""
+"""A training run: a file describes it, it can be killed and resumed, and a sweep has many."""
 
 from gradreg_experiments.runs.description import Run, from_toml
 from gradreg_experiments.runs.training import Outcome, train

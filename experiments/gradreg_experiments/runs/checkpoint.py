@@ -1,4 +1,4 @@
-"""A run on disk: its state now and then, so that a killed one goes on."""
+"""The state of a run, on disk now and then, so that a killed run goes on."""
 
 import hashlib
 import io
@@ -22,29 +22,29 @@ class Checkpoint:
     Parameters
     ----------
     path : Path
-        Made at the first save.
+        The file, made at the first save.
     key : mapping
-        What it belongs to: the runs, say, or their images, each by the name that a sentence gives
-        it.
+        What the checkpoint belongs to: the runs, say, or the images, each by the name that a
+        sentence gives it.
     """
 
     path: Path
     key: Mapping[str, str]
 
     def save(self, step: int, seconds: float, state: dict[str, Any]) -> None:
-        """Whole, in place of the one before."""
+        """Write the state whole, in place of the state before."""
         buffer = io.BytesIO()
         torch.save({"key": dict(self.key), "step": step, "seconds": seconds, **state}, buffer)
         payload = buffer.getvalue()
         write_atomically(self.path, hashlib.sha256(payload).digest() + payload)
 
     def load(self, device: str) -> dict[str, Any] | None:
-        """None where there is none.
+        """The state; None where there is no checkpoint.
 
         Raises
         ------
         ValueError
-            It is damaged, or of another run, other images or another torch.
+            The checkpoint is damaged, or belongs to another run, other images or another torch.
         """
         if not self.path.exists():
             return None

@@ -1,4 +1,4 @@
-"""What a run is: every choice that decides its numbers."""
+"""What a run is: every choice that decides the numbers."""
 
 import hashlib
 import json
@@ -42,39 +42,39 @@ class Run:
     train, validation : int
         Images; see `gradreg_experiments.data.split`.
     balanced : bool
-        The same number of each class.
+        Whether every class has the same number of images.
     standardisation : {"channel", "feature"}
-        A mean and deviation for each channel or pixel, of the training images alone.
+        A mean and deviation for each channel or pixel, from the training images alone.
     network : {"lenet", "residual"}
         See `gradreg_experiments.networks`.
     initialisation : {"scripts", "he"}
-        The paper's, or He's.
+        The first weights: the law of the paper's scripts, or He's law.
     dropout, batch_norm, width, blocks, halved
-        Of the network.
+        Choices of the network.
     penalty : str
-        "none", or a function of `gradreg_torch`; the batch mean, without ½.
+        "none", or a function of `gradreg_torch`. The penalty is the batch mean, without ½.
     lam : float
         λ.
     options : mapping
         Other arguments of the penalty: probe law, mode, every, fraction, …
     confidence : float
-        β, of the batch mean of Σ p log p.
+        β, the factor of the batch mean of Σ p log p.
     weight_decay : float
-        Of filters and weight matrices; biases and batch norm have none.
+        Weight decay of filters and weight matrices; biases and batch norm have none.
     unlabelled : int
-        Images without labels, from the rest of the training part: as many as labelled ones stand
-        beside them in a step, and the penalty is the mean over both.
+        Images without labels, from the rest of the training part. A step has as many of them as of
+        labelled images, and the penalty is the mean over both.
     optimiser : {"adam", "nesterov"}
         Nesterov's momentum is 0.9.
     learning_rate : float
-        × 0.1 from ½ of the run on, × 0.01 from ¾.
+        The first learning rate; × 0.1 from ½ of the run on, × 0.01 from ¾.
     batch, iterations : int
-        Images of a step; steps.
+        Images of a step, and steps.
     seed : int
-        Of subset, initialisation, batches, dropout and probes, a stream each: with another λ or
-        penalty they stay the same, so that runs of a seed are paired.
+        The seed of subset, initialisation, batches, dropout and probes, a stream each. With another
+        λ or penalty the draws stay the same, so that runs of a seed are paired.
     device : str
-        Of torch.
+        A device of torch.
     amp : {"", "bfloat16", "float16"}
         Autocast of the forward pass.
     compile : bool
@@ -126,8 +126,8 @@ class Run:
         for name in ("width", "blocks", "halved"):
             if self.network != "residual" and name in self.chosen:
                 raise ValueError(
-                    f"expected no {name} with network = {self.network!r}: it is of the residual "
-                    f"net, got {getattr(self, name)}"
+                    f"expected no {name} with network = {self.network!r}: only the residual "
+                    f"net has a choice of {name}; got {getattr(self, name)}"
                 )
         if self.batch > self.train:
             raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")
@@ -140,19 +140,19 @@ class Run:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """What is not as it is by default."""
+        """The choices that differ from the defaults."""
         defaults = {f.name: f.default for f in fields(self)} | {"options": {}}
         return {name: v for name, v in asdict(self).items() if v != defaults[name]}
 
     @property
     def id(self) -> str:
-        """A file name, the same for the same choices; a new key with a default leaves it so."""
+        """A file name: the same for the same choices, and after a new key with a default, too."""
         text = json.dumps(self.chosen, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def require_type(name: str, value: Any, hint: Any) -> None:
-    """A value of a file is of its field's type; a whole number may stand for a float."""
+    """Refuse a value that is not of the type of the field; a whole number may stand for a float."""
     if get_origin(hint) is Literal:
         checks.choice(name, value, get_args(hint))
         return
@@ -165,7 +165,7 @@ def require_type(name: str, value: Any, hint: Any) -> None:
 
 
 def require_penalty(run: Run) -> None:
-    """Options that go with it, and labels where it needs them."""
+    """Refuse options that do not fit the penalty, and images without labels where it needs them."""
     if run.penalty == "none":
         if run.lam or run.options or run.unlabelled:
             raise ValueError(
@@ -196,7 +196,7 @@ def require_penalty(run: Run) -> None:
 
 
 def require_option(name: str, value: Any) -> None:
-    """What the penalty would refuse in the first step, or take for another value."""
+    """Refuse what the penalty would refuse in the first step, or take for another value."""
     if name in NAMES:
         checks.choice(name, value, NAMES[name])
     elif name == "fraction":
@@ -208,12 +208,13 @@ def require_option(name: str, value: Any) -> None:
 
 
 def from_toml(path: Path) -> Run:
-    """A run from a file of keys, those of `Run`; one that is missing has its default.
+    """A run from a file with the keys of `Run`; a missing key has its default.
 
     Raises
     ------
     ValueError
-        No TOML, a key that is not known, one that is needed, or a value that cannot be.
+        The file is no TOML, has an unknown key, lacks a key that is needed, or has a value that
+        cannot be.
     """
     table = read_toml(path, "a run in TOML")
     known = [f.name for f in fields(Run)]

@@ -1,5 +1,7 @@
-"""What runs draw in a step: images, dropout masks, probes. Each by a stream of its own, so that
-arms of a seed share them, and stacked, resumed and shared runs have those of a run by itself.
+"""What runs draw in a step: images, dropout masks, probes.
+
+Each has a stream of its own. So the arms of a seed share the draws, and stacked, resumed and shared
+runs have the draws of a run by itself.
 """
 
 from collections.abc import Sequence
@@ -16,16 +18,16 @@ from gradreg_experiments.runs.description import Run
 
 
 class Draws:
-    """Of R runs that differ in nothing but their seeds, for this process.
+    """The draws of R runs that differ in nothing but their seeds, for this process.
 
     Parameters
     ----------
     runs : sequence of Run
         R of them.
     parts : sequence of Split
-        Their images.
+        The images of the runs.
     device : str
-        Where the draws are needed; they are made on the CPU.
+        Where the draws are needed. The CPU makes them.
     """
 
     def __init__(self, runs: Sequence[Run], parts: Sequence[Split], device: str) -> None:
@@ -64,7 +66,7 @@ class Draws:
         return torch.cat(x), torch.stack(y)
 
     def mask(self, t: int, width: int) -> Tensor:
-        """Of dropout, (R, rows, width)."""
+        """The masks of dropout, (R, rows, width)."""
 
         def drawn(seed: int) -> Tensor:
             g = randomness.generator(seed, "dropout", t)
@@ -74,15 +76,15 @@ class Draws:
 
     @property
     def all_rows(self) -> int:
-        """Of a run, in all processes."""
+        """How many rows a run has in all processes."""
         return self.rows * parallel.size()
 
     def own_rows(self, drawn: Tensor) -> Tensor:
-        """Those of this process, of what is drawn for all labelled rows and then for the others."""
+        """The rows of this process, of draws for all labelled and then all unlabelled rows."""
         return torch.cat([parallel.own(part) for part in torch.split(drawn, self.run.batch)])
 
     def probes(self, t: int) -> Tensor | None:
-        """For every row, or None: of a penalty without, or that is exact."""
+        """Probes for every row; None for a penalty that is exact or has no probes."""
         options = self.run.options
         exact = self.run.penalty == "jacreg" and options.get("num_probes") is None
         if exact or self.run.penalty not in ("spectreg", "jacreg"):

@@ -16,13 +16,13 @@ LENET_SIZE = 28
 
 @lru_cache(maxsize=2)
 def read(name: str, folder: Path | None) -> DataSet:
-    """A data set, read once a process; decoded images are kept beside it."""
+    """A data set, read once in a process; decoded images are kept beside the data."""
     return load(name, folder, None if folder is None else folder / ".cache")
 
 
 @lru_cache(maxsize=8)
 def fingerprint(name: str, folder: Path | None) -> str:
-    """Of the images and labels: a result on others is another result."""
+    """A sum of images and labels: a result on other images is another result."""
     data = read(name, folder)
     digest = hashlib.sha256()
     for array in (data.train_labels, data.test_labels):
@@ -33,7 +33,7 @@ def fingerprint(name: str, folder: Path | None) -> str:
 
 
 def images_of(run: Run, folder: Path | None) -> Split:
-    """Drawn by the seed of the run, enlarged if the network needs it, standardised."""
+    """Images drawn by the seed of the run, enlarged if the network needs that, and standardised."""
     data = read(run.data, folder)
     if run.network == "lenet":
         data = replace(

@@ -18,9 +18,9 @@ from gradreg_experiments.verification import verified_before
 
 
 def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -> int:
-    """Train what has no result yet, and print what there is.
+    """Train the runs that have no result yet, and print all results.
 
-    1 if a claim fails, and nothing is trained; 2 if something could not be run.
+    The status is 1 if a claim fails, and nothing is trained; 2 if something could not be run.
     """
     console = Plain()
     few("--jobs", jobs)
@@ -45,7 +45,7 @@ def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -
 
 
 def trained(groups: list[Group], store: Store, jobs: int, console: Console) -> list[str]:
-    """Train every group, here or in processes; a sentence for each that could not be trained."""
+    """Train every group, here or in processes. Return a sentence for each group that failed."""
     with progress(console, "training", sum(g[0].iterations for g in groups) or 1) as done:
         if jobs > 1:
             return sweep(groups, store, jobs, done)
@@ -58,12 +58,12 @@ def trained(groups: list[Group], store: Store, jobs: int, console: Console) -> l
 
 
 def added(done: Callable[[int], None], before: int) -> Callable[[int], None]:
-    """The steps of a run on top of those before it."""
+    """The steps of a run, added to the steps of the runs before."""
     return lambda steps: done(before + steps)
 
 
 def printed(console: Console, runs: Sequence[Run], store: Store) -> None:
-    """A line for each."""
+    """Print a line for each run."""
     for run in runs:
         if outcome := store.find(run):
             ended = "" if outcome.diverged is None else f", not finite at step {outcome.diverged}"

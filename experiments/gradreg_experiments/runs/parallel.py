@@ -1,8 +1,8 @@
 """One run on several devices: each process takes its rows of every batch.
 
-Started by torchrun. Batches, probes and masks are drawn for the whole batch by every process, so
-that the gradient is that of one process to rounding; batch norm sees its own rows alone, as under
-DDP, and what is kept is the first process's.
+torchrun starts the processes. Every process draws batches, probes and masks for the whole batch, so
+that the gradient is the gradient of one process, to rounding. Batch norm sees only the rows of its
+process, as under DDP. The first process keeps the results.
 """
 
 import os
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def processes(device: str) -> Iterator[None]:
-    """Those of torchrun, if it started this one."""
+    """Within, this process is one of the processes of torchrun, if torchrun started it."""
     if "RANK" not in os.environ:
         yield
         return
@@ -29,17 +29,17 @@ def processes(device: str) -> Iterator[None]:
 
 
 def size() -> int:
-    """How many there are."""
+    """How many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def first() -> bool:
-    """Whether this process keeps what comes."""
+    """Whether this process keeps the results."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def agreed(verdict: bool, device: str) -> bool:
-    """That of the first process, in all: none goes on alone."""
+    """The answer of the first process, in every process: none goes on alone."""
     if size() > 1:
         said = torch.tensor(float(verdict), device=device_of(device))
         dist.broadcast(said, 0)
@@ -60,7 +60,7 @@ def average(model: nn.Module) -> None:
 
 
 def mean(a: Tensor) -> Tensor:
-    """Over processes."""
+    """The mean over processes."""
     if size() > 1:
         dist.all_reduce(a)
         a = a / size()
@@ -68,7 +68,7 @@ def mean(a: Tensor) -> Tensor:
 
 
 def device_of(device: str) -> str:
-    """A GPU for each process, where it is one."""
+    """The device of this process: a GPU for each process, where the device is a GPU."""
     if device == "cuda" and dist.is_initialized():
         return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
     return device

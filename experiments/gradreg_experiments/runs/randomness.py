@@ -1,4 +1,4 @@
-"""Every draw is a function of seed, purpose and step: nothing is left to be saved."""
+"""Every draw is a function of seed, purpose and step, so a checkpoint saves no generator."""
 
 from typing import Literal
 
@@ -17,18 +17,18 @@ PURPOSES: tuple[Purpose, ...] = (
 
 
 def number(seed: int, purpose: Purpose, step: int = 0) -> int:
-    """64 bits, unlike those of any other seed, purpose or step."""
+    """64 bits, different for every seed, purpose and step."""
     sequence = np.random.SeedSequence((seed, PURPOSES.index(purpose), step))
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0) -> torch.Generator:
-    """On the CPU, so that a run has the same draws on every device."""
+    """A generator on the CPU, so that a run has the same draws on every device."""
     return torch.Generator().manual_seed(number(seed, purpose, step))
 
 
 class Batches:
-    """Rows of one batch after the other: every epoch is a permutation, its remainder left out."""
+    """Rows of one batch after the other. An epoch is a permutation, without an incomplete batch."""
 
     def __init__(self, seed: int, purpose: Purpose, n: int, batch: int) -> None:
         self.seed, self.purpose, self.n, self.batch = seed, purpose, n, batch

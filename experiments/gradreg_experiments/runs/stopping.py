@@ -16,7 +16,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def stopped(where: str) -> Stopped:
-    """With the command that goes on from there."""
+    """The error, with the command that goes on."""
     return Stopped(f"stopped {where}; to go on: {shlex.join(['gradreg', *sys.argv[1:]])}")
 
 
@@ -24,8 +24,8 @@ def stopped(where: str) -> Stopped:
 def heard(*, patient: bool = False) -> Iterator[None]:
     """Within, the first of these signals sets `asked`.
 
-    A second one ends the process at once, unless it is `patient`: a worker gets one from the
-    terminal and another from its parent, and is to end with its checkpoint.
+    A second signal ends the process at once, unless the process is `patient`: a worker gets one
+    signal from the terminal and another from its parent, and must end with a checkpoint.
     """
     if threading.current_thread() is not threading.main_thread():  # where no handler can be set
         yield

@@ -1,4 +1,4 @@
-"""Results in a folder, a file for each run: a sweep that was stopped finds what it has."""
+"""Results in a folder, a file for each run: a stopped sweep finds the results that it has."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ class Store:
     Parameters
     ----------
     folder : Path
-        ``ID.json`` and ``ID.weights`` of every run, ``ID.checkpoint`` of those that go on.
+        Has ``ID.json`` and ``ID.weights`` of every run, and ``ID.checkpoint`` of unfinished runs.
     data : Path, optional
         The folder with the data sets.
     """
@@ -40,12 +40,12 @@ class Store:
     data: Path | None = None
 
     def checkpoint(self, runs: Sequence[Run]) -> Path:
-        """Of runs that are trained together."""
+        """The checkpoint of runs that are trained together."""
         ids = " ".join(run.id for run in runs)
         return self.folder / f"{digest(ids.encode())[:16]}.checkpoint"
 
     def find(self, run: Run) -> Outcome | None:
-        """What came of it; None if it has not been run, or on other images.
+        """The outcome of a run; None if there is none, or only one on other images.
 
         Raises
         ------
@@ -78,11 +78,11 @@ class Store:
         )
 
     def result(self, run: Run) -> Path:
-        """Its figures."""
+        """The file of the figures."""
         return self.folder / f"{run.id}.json"
 
     def weights(self, run: Run) -> Path:
-        """Of its trained network."""
+        """The file of the weights of the trained network."""
         return self.folder / f"{run.id}.weights"
 
     def state(self, run: Run) -> dict[str, Tensor]:
@@ -91,14 +91,14 @@ class Store:
         Raises
         ------
         ValueError
-            They are not those that were kept.
+            The weights are not the weights that were kept.
         """
         path = self.weights(run)
         content = path.read_bytes()
         kept = self.read(run, lambda record: record.get("weights"))
         try:
             if kept != digest(content):
-                raise ValueError(f"others than those of {self.result(run).name}")
+                raise ValueError(f"weights that do not belong to {self.result(run).name}")
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
@@ -107,7 +107,7 @@ class Store:
         return state
 
     def lost(self, run: Run) -> str:
-        """What is wrong with the weights of a run that `find` gives; nothing if nothing is."""
+        """What is wrong with the weights of a run that `find` gives; "" if nothing is wrong."""
         try:
             self.state(run)
         except FileNotFoundError as error:
@@ -117,7 +117,7 @@ class Store:
         return ""
 
     def keep(self, outcome: Outcome, network: nn.Module) -> None:
-        """The weights, then the figures: where these are, the run is whole."""
+        """Write the weights, and then the figures: a run with figures is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.save(network.state_dict(), buffer := io.BytesIO())
         weights = buffer.getvalue()
@@ -136,7 +136,7 @@ class Store:
 
 
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Versions of the packages that decide the numbers."""
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
@@ -146,26 +146,26 @@ def null(value: Any) -> Any:
 
 
 def digest(content: bytes) -> str:
-    """A sum, by which one wrong bit is noticed."""
+    """A sum of bytes, which shows one wrong bit."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sum_of(record: dict[str, Any]) -> str:
-    """Of all that a record says."""
+    """A sum of all that a record says."""
     said = {name: value for name, value in record.items() if name != "sum"}
     return digest(json.dumps(said, sort_keys=True).encode())
 
 
 def require_sum(record: dict[str, Any]) -> None:
-    """What was written is what is read: a changed digit would be believed."""
+    """Refuse a record that was changed after it was written: a changed digit would be believed."""
     if "sum" not in record:
         raise ValueError("one of an earlier version, without a sum")
     if record["sum"] != sum_of(record):
-        raise ValueError("one that was changed after it was written (its sum is another)")
+        raise ValueError("one that was changed after it was written (the sum does not fit)")
 
 
 def damaged(path: Path, error: object) -> str:
-    """The sentence on weights that cannot be used."""
+    """The error for weights that cannot be used."""
     return (
         f"expected the weights of a run in {path}, got: {error}; delete it, and its .json, to run "
         "it again"
@@ -173,12 +173,12 @@ def damaged(path: Path, error: object) -> str:
 
 
 def from_record(record: dict[str, Any], run: Run) -> Outcome:
-    """Of this run; a figure that is null was NaN.
+    """The outcome of this run; a figure that is null was NaN.
 
     Raises
     ------
     ValueError, TypeError, LookupError
-        It is no record of this run.
+        The record is no record of this run.
     """
     recorded = Run(**record["run"])
     if recorded.id != run.id:

@@ -1,4 +1,4 @@
-"""Many runs: those that are missing, in several processes, each kept as soon as it ends."""
+"""Many runs in several processes: each result is kept as soon as the run ends."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -13,17 +13,17 @@ from typing import Any
 
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.ending import GRACE_S, end, of_processes
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import train
 
 Group = tuple[Run, ...]
 REPORT_EVERY = 50  # steps
-GRACE_S = 15.0  # for a step and a checkpoint
 reports: Any = None  # in a worker: the queue of steps done
 
 
 def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> list[Group]:
-    """Of each group, the runs that have no result, or no weights where they are needed; none
+    """The runs of each group that have no result, or no weights where weights are needed; none
     twice.
     """
     seen, out = set[str](), []
@@ -36,7 +36,7 @@ def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> lis
 
 
 def there(run: Run, store: Store, weights: bool) -> bool:
-    """Whether it need not be trained."""
+    """Whether a run has its result, and its weights if they are needed."""
     return store.find(run) is not None and (not weights or store.weights(run).exists())
 
 
@@ -46,16 +46,16 @@ def sweep(
     jobs: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
-    """Run every group, `jobs` at a time, and keep what comes.
+    """Run every group, `jobs` at a time, and keep the results.
 
     Parameters
     ----------
     groups : sequence of tuple of Run
-        Trained together, those of a group; see `missing`.
+        The runs of a group are trained together; see `missing`.
     store : Store
-        Where results and checkpoints are kept, and the images are.
+        Where results and checkpoints are kept, and where the images are.
     jobs : int
-        Processes, of one thread each.
+        How many processes, of one thread each.
     progress : callable
         Called with the number of steps done in all.
 
@@ -74,6 +74,7 @@ def sweep(
             futures: dict[Future[None], Group] = {
                 pool.submit(in_worker, group, store): group for group in groups
             }
+            workers = set(multiprocessing.active_children()) - others
             left = set(futures)
             while left and not stopping.asked.is_set():
                 ended, left = wait(left, timeout=0.5)
@@ -86,20 +87,12 @@ def sweep(
             end(set(multiprocessing.active_children()) - others)
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
-    return failed
-
-
-def end(workers: set[Any]) -> None:
-    """Those in the middle of a run write a checkpoint first."""
-    for process in workers:
-        process.terminate()
-    for process in workers:
-        process.join(GRACE_S)
-        process.kill()
+    why = of_processes(workers)
+    return failed + [f"{name(group)}: {why}" for f, group in futures.items() if is_broken(f)]
 
 
 def at_start(queue: Any) -> None:
-    """In a worker. An interrupt ends it in silence: the parent says what there is to say."""
+    """Prepare a worker. An interrupt ends a worker in silence: the parent says what happened."""
     global reports
     reports = queue
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -128,7 +121,7 @@ def one(group: Group, store: Store, progress: Callable[[int], None]) -> None:
 
 
 def in_worker(group: Group, store: Store) -> None:
-    """`one`, its progress sent to the parent."""
+    """Train a group as `one` does, and send the progress to the parent."""
 
     def report(steps: int) -> None:
         if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
@@ -142,13 +135,13 @@ def in_worker(group: Group, store: Store) -> None:
 
 
 def drained(queue: Any) -> Iterator[tuple[str, int]]:
-    """All that has been reported."""
+    """All reports of steps in the queue."""
     while not queue.empty():
         yield queue.get()
 
 
 def diverged(runs: Iterable[Run], store: Store) -> list[str]:
-    """A sentence for every run whose loss did not stay finite: its figures are of no use."""
+    """A sentence for every run whose loss did not stay finite: the figures are of no use."""
     found = [outcome for run in runs if (outcome := store.find(run)) is not None]
     return [
         f"{name((o.run,))}: its loss is not finite at step {o.diverged}"
@@ -157,16 +150,19 @@ def diverged(runs: Iterable[Run], store: Store) -> list[str]:
     ]
 
 
+def is_broken(future: Future[None]) -> bool:
+    """Whether a process ended under the run, or before the run's turn."""
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
 def problem(future: Future[None]) -> str:
-    """What went wrong, or nothing."""
+    """What the run itself raised, or nothing."""
     error = future.exception()
-    if isinstance(error, BrokenProcessPool):
-        return "its process was killed (out of memory?); run the command again to go on"
-    return "" if error is None else str(error) or type(error).__name__
+    return "" if error is None or is_broken(future) else str(error) or type(error).__name__
 
 
 def name(group: Group) -> str:
-    """Of a group, for a sentence."""
+    """The name of a group in a sentence."""
     run = group[0]
     seeds = ", ".join(str(r.seed) for r in group)
     return f"{run.data}, {run.train} images, {run.penalty} λ {run.lam:g}, seed {seeds}"

@@ -27,7 +27,7 @@ class Trainer:
     runs : sequence of Run
         R of them.
     parts : sequence of Split
-        Their images.
+        The images of the runs.
     """
 
     def __init__(self, runs: Sequence[Run], parts: Sequence[Split]) -> None:
@@ -51,13 +51,13 @@ class Trainer:
 
     @property
     def masks(self) -> list[Tensor]:
-        """Of dropout: (rows, width), stacked (R, rows, width)."""
+        """The masks of dropout: (rows, width), stacked (R, rows, width)."""
         if isinstance(self.model, Stack):
             return [b for name, b in self.model.state().items() if name.endswith("mask")]
         return [b for name, b in self.model.named_buffers() if name.endswith("mask")]
 
     def make_penalty(self) -> Any:
-        """That of the run, or None. Stacked, it is needed example by example."""
+        """The penalty of the run, or None. Stacked runs need the penalty example by example."""
         run = self.run
         if run.penalty == "none":
             return None
@@ -124,21 +124,21 @@ class Trainer:
         return total
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Of the forward pass."""
+        """Autocast of the forward pass."""
         if not self.run.amp:
             return nullcontext()
         kind = torch.device(self.device).type
         return torch.autocast(kind, getattr(torch, self.run.amp))
 
     def lost(self) -> list[int]:
-        """Of a total that is not finite: the runs whose weights are not either, or all."""
+        """Where the total is not finite: the runs whose weights are not finite, or all runs."""
         finite = torch.ones(len(self.runs), dtype=torch.bool, device=self.device)
         for p in self.parameters:
             finite &= p.detach().isfinite().reshape(len(self.runs), -1).all(1)
         return (~finite).nonzero().flatten().tolist() or list(range(len(self.runs)))
 
     def state(self) -> dict[str, Any]:
-        """All that a step changes."""
+        """All state that a step changes."""
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -146,18 +146,18 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """What `state` gave."""
+        """Take up what `state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
 
     def network(self, r: int) -> nn.Module:
-        """Of run r."""
+        """The network of run r."""
         return self.model.network(r) if isinstance(self.model, Stack) else self.model
 
 
 def require_together(runs: Sequence[Run]) -> None:
-    """What stacked seeds, or the processes of torchrun, can be trained with."""
+    """Refuse what stacked seeds, or the processes of torchrun, cannot be trained with."""
     run, size = runs[0], parallel.size()
     if len(runs) > 1 and size > 1:
         raise ValueError("expected one run under torchrun, got stacked seeds")
@@ -181,7 +181,7 @@ def require_together(runs: Sequence[Run]) -> None:
 
 
 def architecture_of(run: Run, parts: Split, rows: int) -> Architecture:
-    """What its network is built from; rows of a training step."""
+    """What the network of a run is built from."""
     return Architecture(
         shape=cast(tuple[int, int, int], parts.train_images.shape[1:]),
         classes=len(parts.classes),
@@ -213,6 +213,6 @@ def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
 
 
 def learning_rate(run: Run, t: int) -> float:
-    """Of step t: a tenth from half of the run on, a hundredth from three quarters."""
+    """The rate at step t: a tenth from half of the run on, a hundredth from three quarters."""
     drops = (2 * t >= run.iterations) + (4 * t >= 3 * run.iterations)
     return float(run.learning_rate * 0.1**drops)

@@ -27,19 +27,19 @@ EVALUATED_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run: accuracies as fractions, `loss` the mean cross-entropy.
+    """The result of a run: accuracies are fractions, `loss` is the mean cross-entropy.
 
     Parameters
     ----------
     run : Run
         What was run.
     train, validation, test, top5 : float
-        Accuracy on all images of a part (nan where it has none), on the training images without
-        dropout; `top5` on the test images.
+        Accuracy on all images of a part, nan for a part without images. On the training images the
+        network has no dropout. `top5` is on the test images.
     loss : float
-        On the test images.
+        Cross-entropy on the test images.
     seconds : float
-        Of training; of stacked runs, its share.
+        Time of training; for stacked runs, the share of the run.
     stacked : int
         How many runs were trained as one.
     diverged : int or None
@@ -70,21 +70,22 @@ def train(
     runs : sequence of Run
         One or more.
     folder : Path, optional
-        With the data set.
+        The folder with the data set.
     checkpoint : Path, optional
-        A file to write every minute, and to go on from where it is there; removed by the caller.
+        A file that is written every minute. Training goes on from a file that is there. The caller
+        removes the file.
     progress : callable
         Called with the number of steps done.
 
     Returns
     -------
     list of Outcome, list of nn.Module
-        Of every run: its figures, its network.
+        The figures and the network of every run.
 
     Raises
     ------
     ValueError
-        Runs that cannot be stacked, a checkpoint that is not theirs, images that do not suffice.
+        The runs cannot be stacked, the checkpoint belongs to others, or there are too few images.
     """
     require_stackable(runs)
     parts = [images_of(run, folder) for run in runs]
@@ -101,7 +102,7 @@ def train(
 
 
 def require_stackable(runs: Sequence[Run]) -> None:
-    """One cell, different seeds."""
+    """Refuse runs that differ in more than their seeds, or have a seed twice."""
     alike = {replace(run, seed=0).id for run in runs}
     if len(alike) != 1 or len({run.seed for run in runs}) != len(runs):
         raise ValueError(
@@ -111,7 +112,7 @@ def require_stackable(runs: Sequence[Run]) -> None:
 
 
 def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
-    """What a checkpoint belongs to: with other images or another torch the run is another."""
+    """What a checkpoint belongs to: other images or another torch make another run."""
     return {
         "run": " ".join(run.id for run in runs),
         "set of images": fingerprint(runs[0].data, folder),
@@ -123,8 +124,8 @@ def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
 def steps(
     trainer: Trainer, file: Checkpoint | None, progress: Callable[[int], None]
 ) -> tuple[float, dict[int, int]]:
-    """All that are left; seconds of all that were made, and the runs whose loss was not finite at
-    a step. One of a stack is let run on: it has no part in the others.
+    """Make all steps that are left. Return the seconds of all steps, and the runs whose loss was
+    not finite at a step. Such a run of a stack goes on: it has no part in the others.
     """
     run, first, before, lost = trainer.run, 0, 0.0, dict[int, int]()
     if file and (saved := file.load(trainer.device)):
@@ -171,7 +172,7 @@ def outcome(
 
 @torch.no_grad()
 def figures(network: nn.Module, images: Any, labels: Any) -> tuple[float, float, float]:
-    """Top-1 and top-5 accuracy, and cross-entropy; a logit that is NaN is never right."""
+    """Top-1 and top-5 accuracy, and cross-entropy; a NaN in place of a logit is never right."""
     if not len(labels):
         return float("nan"), float("nan"), float("nan")
     device = next(network.parameters()).device
@@ -188,6 +189,6 @@ def figures(network: nn.Module, images: Any, labels: Any) -> tuple[float, float,
 
 
 def place(z: Tensor, y: Tensor) -> Tensor:
-    """How many other classes have a logit at least as large as the true one's, or NaN."""
+    """How many other classes have a logit that is NaN, or not below the logit of the true class."""
     own = z.gather(1, y[:, None])
     return (~(z < own)).sum(dim=1) - 1

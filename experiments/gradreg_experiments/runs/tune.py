@@ -1,4 +1,4 @@
-"""``gradreg tune``: λ on a logarithmic grid, chosen by images that are not trained on."""
+"""``gradreg tune``: λ on a logarithmic grid, chosen by images outside the training set."""
 
 import csv
 import io
@@ -34,21 +34,21 @@ BAR, CHOSEN = 30, "chosen"  # characters, a word
 
 @dataclass(frozen=True)
 class Point:
-    """What came of one λ, over seeds, in per cent; sd with n − 1."""
+    """The results of one λ over seeds, in per cent; sd has n − 1."""
 
     lam: float
     outcomes: tuple[Outcome, ...]
 
     def of(self, seeds: set[int]) -> "Point":
-        """By these seeds alone."""
+        """The point of these seeds alone."""
         return Point(self.lam, tuple(o for o in self.outcomes if o.run.seed in seeds))
 
     def mean(self, part: str) -> float:
-        """Accuracy on that part."""
+        """Mean accuracy on that part."""
         return float(np.mean([100 * getattr(o, part) for o in self.outcomes]))
 
     def sd(self, part: str) -> float:
-        """Its deviation over seeds; nan for one."""
+        """Deviation of the accuracy over seeds; nan for one seed."""
         values = [100 * getattr(o, part) for o in self.outcomes]
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
@@ -75,7 +75,7 @@ def tune(
 ) -> int:
     """Train, print the curve, write tune.csv, .json, .png and .svg.
 
-    1 if a claim fails, and nothing is trained; 2 if a run could not be made.
+    The status is 1 if a claim fails, and nothing is trained; 2 if a run could not be made.
     """
     console = console or Plain()
     if not run.validation:
@@ -125,18 +125,18 @@ def tune(
 
 
 def common(points: Sequence[Point]) -> set[int]:
-    """The seeds of which no run failed: a mean over others is of other images."""
+    """The seeds of which no run failed: a mean over other seeds would be of other images."""
     seeds = [{o.run.seed for o in p.outcomes} for p in points]
     return set.intersection(*seeds) if seeds else set()
 
 
 def best(points: Sequence[Point]) -> Point:
-    """The highest accuracy on the validation images; of equals the smallest λ."""
+    """The point with the highest accuracy on validation images; among equals the smallest λ."""
     return max(points, key=lambda p: (p.mean("validation"), -p.lam))
 
 
 def at_an_end(points: Sequence[Point]) -> str:
-    """What to say of a choice that the grid has made."""
+    """A sentence on a choice at an end of the grid."""
     chosen, grid = best(points).lam, [p.lam for p in points if p.lam]
     if not chosen:
         return "No λ of the grid does better than none on the validation images."
@@ -167,7 +167,7 @@ def table(run: Run, points: Sequence[Point]) -> Table:
 
 
 def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
-    """Every run, what was chosen, and the curve."""
+    """Write every run, the choice, and the curve."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["lambda", "seed", "validation", "test", "train", "seconds"])
@@ -187,7 +187,7 @@ def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
 
 
 def figure(run: Run, points: Sequence[Point]) -> Figure:
-    """Validation accuracy against λ: dots seeds, band their deviation; the test faint beside it."""
+    """Validation accuracy against λ: dots for seeds, a band for the deviation, the test faint."""
     chosen, seeds = best(points), len(points[0].outcomes)
     some = [p for p in points if p.lam]
     zero = min(p.lam for p in some) / 4  # where 0 stands on a logarithmic axis

@@ -22,7 +22,7 @@ SLOPE = 0.25  # the smallest slope shown: its logarithm falls without end where 
 
 
 def figure(sweeps: Sequence[Sweep]) -> Figure:
-    """What is learnt and its slopes, where x is a number; and error against λ.
+    """The functions learnt and their slopes, where x is a number, and the error against λ.
 
     SpectReg's sweep comes first and begins with λ = 0. The functions are those of the seed with
     the median error at λ = 0 (the lower one of two), at λ = 0, the best λ of the mean over seeds,
@@ -84,7 +84,7 @@ def draw_data(functions: Axes, slopes: Axes, seed: int, task: problem.Task) -> N
 def draw_network(
     functions: Axes, slopes: Axes, sweep: Sweep, r: int, colour: str, label: str
 ) -> float:
-    """Network r's g and |dg/dx|, the latter with a dot at the training points; the mean of it."""
+    """Draw g and |dg/dx| of network r, and return the mean of |dg/dx|. Dots are training points."""
     network = sweep.model.network(r).double().cpu()
     seed = sweep.setting.seeds[r // len(sweep.lams)]
     task = sweep.setting.task
@@ -105,7 +105,7 @@ def value_and_slope(network: torch.nn.Module, x: Tensor) -> tuple[Array, Array]:
 
 
 def draw_errors(axes: Axes, sweeps: Sequence[Sweep]) -> None:
-    """MSE against λ, a dot a seed and a line through the means; the poster's row rescaled."""
+    """Draw MSE against λ: dots for seeds, a line through the means, the poster's row rescaled."""
     plain = sweeps[0].mse[:, 0] / UNIT
     factor = plain.mean() / POSTER[0]
     zero = min(lam for s in sweeps for lam in s.lams if lam) / 4

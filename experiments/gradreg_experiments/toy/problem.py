@@ -1,6 +1,6 @@
 """The paper's toy problem: y = sin 5x + 0.1 ε on [−1, 1], 100 points, 5 hidden ReLU layers of 64.
 
-The authors' published history holds other functions and noises too; a `Task` is one of them.
+The published history of the authors' code has other functions and noises, too. A `Task` is one.
 
 Nothing here is random by itself: every draw comes from the generator of a seed and a purpose, in
 float64 on the CPU, so that data, initialisation, batches and probes of a seed are the same for
@@ -43,7 +43,7 @@ class Task:
     problem : str
         A name of `PROBLEMS`.
     noise : float
-        Standard deviation σ of what is added to the labels.
+        Standard deviation σ of the noise that is added to the labels.
     """
 
     problem: str = "sin"
@@ -72,12 +72,12 @@ PAPER = Task()
 
 @dataclass(frozen=True)
 class Setting:
-    """What one run of the experiment may vary.
+    """What a run of the experiment may vary.
 
     Parameters
     ----------
     seeds : tuple of int
-        One data set, initialisation, order of batches and sequence of probes each.
+        Each seed has its data set, initialisation, order of batches and sequence of probes.
     iterations : int
         The paper's scripts take 10,000.
     dtype, device
@@ -130,17 +130,17 @@ def network(seed: int, dimension: int = 1) -> nn.Sequential:
 
 
 def batches(seed: int) -> Iterator[Tensor]:
-    """Indices (50,) of one batch after the other: two an epoch, shuffled anew in each."""
+    """Indices (50,) of one batch after the other. An epoch has two batches, shuffled anew."""
     g = generator(seed, "batches")
     while True:
         yield from torch.randperm(POINTS, generator=g).reshape(-1, BATCH)
 
 
 def probes(seed: int) -> Iterator[Tensor]:
-    """SpectReg's r ~ N(0, I_m), here m = 1: (1,), one a step, shared by the batch.
+    """The r ~ N(0, I_m) of SpectReg, here with m = 1: (1,), one a step, shared by the batch.
 
-    That is what the authors' scripts do. With one output FrobReg is exact at the same cost, so
-    `gradreg_torch.spectreg` refuses to draw; the paper's probes are passed to it instead.
+    The authors' scripts do that. With one output FrobReg is exact at the same cost, so
+    `gradreg_torch.spectreg` refuses to draw, and gets the paper's probes as an argument.
     """
     g = generator(seed, "probes")
     while True:
@@ -148,6 +148,6 @@ def probes(seed: int) -> Iterator[Tensor]:
 
 
 def learning_rate(step: int, iterations: int) -> float:
-    """0.01; from half of the run on 0.001, from three quarters on 0.0001."""
+    """The rate is 0.01, from half of the run on 0.001, and from three quarters on 0.0001."""
     drops = (2 * step >= iterations) + (4 * step >= 3 * iterations)
     return float(LEARNING_RATE * 0.1**drops)

@@ -48,13 +48,13 @@ def run(
     out : Path
         Folder for toy.csv, toy.json, toy.png and toy.svg; made if need be.
     full : bool
-        The paper's 10,000 iterations and 10 seeds, in place of 4,000 and 5.
+        Whether to take the paper's 10,000 iterations and 10 seeds, in place of 4,000 and 5.
     device : str
-        One of the torch backend's.
+        A device of the torch backend.
     seeds, iterations : int, optional
-        How many, in place of those.
+        Other numbers of seeds and iterations.
     task : Task
-        Another one than the paper's.
+        Another task than the paper's task.
     again : bool
         Check the claims even if this machine has a verdict on them.
     console : rich.console.Console, optional
@@ -102,7 +102,7 @@ def run(
 
 
 def claims_hold(device: str, again: bool, console: Console) -> bool:
-    """Whether they do, checked now if that is asked for."""
+    """Whether the claims hold; they are checked now if that is asked for."""
     if not again:
         return verified_before(device, console)
     say(console, f"1. Checking every claim for the torch backend on {device}: up to a minute.")
@@ -120,12 +120,12 @@ def command(full: bool, device: str, seeds: int | None, iterations: int | None, 
 
 
 def say(console: Console, sentence: str) -> None:
-    """One paragraph of plain text, its brackets and numbers left alone."""
+    """Print a paragraph of plain text, in which brackets and numbers stay as they are."""
     console.print(sentence)
 
 
 def trained(setting: Setting, console: Console) -> list[Sweep]:
-    """Every penalty's sweep."""
+    """The sweep of every penalty."""
     fewer = setting.iterations < PAPER_ITERATIONS
     say(
         console,

@@ -1,4 +1,4 @@
-"""What one run leaves behind: toy.csv, toy.json, toy.png and toy.svg."""
+"""What a run leaves behind: toy.csv, toy.json, toy.png and toy.svg."""
 
 import math
 import platform
@@ -26,13 +26,13 @@ def write(
     command: str,
     seconds: Mapping[str, float],
 ) -> list[Path]:
-    """Write every file whole, and return their paths."""
+    """Write every file whole, and return the paths."""
     made = record(sweeps, command, seconds)
     return write_result(out, made["experiment"], to_csv(sweeps), made, figure(sweeps))
 
 
 def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """All that is needed to run it again, and what came out."""
+    """All that is needed to repeat the run, and the results."""
     setting, task = sweeps[0].setting, sweeps[0].setting.task
     found = rows(sweeps)
     return {

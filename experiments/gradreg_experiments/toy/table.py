@@ -1,4 +1,4 @@
-"""What a sweep gave, beside the poster's row."""
+"""The results of a sweep, beside the poster's row."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Row:
-    """One λ of one penalty; MSE in `UNIT`, sd with n − 1, nan for one seed."""
+    """One λ of one penalty; MSE is in `UNIT`, sd has n − 1 and is nan for one seed."""
 
     penalty: str
     lam: float
@@ -42,7 +42,7 @@ class Row:
 
 
 def rows(sweeps: Sequence[Sweep]) -> list[Row]:
-    """A row for each λ; the first sweep's first λ is 0, and the baseline of all."""
+    """A row for each λ. The first λ of the first sweep is 0, and the baseline of all rows."""
     baseline = sweeps[0].mse[:, :1]
     if sweeps[0].lams[0] != 0:
         raise ValueError(f"expected a first sweep that begins with λ = 0, got {sweeps[0].lams}")
@@ -74,7 +74,7 @@ HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "r
 
 
 def table(rows: Sequence[Row], width: int) -> Table:
-    """The rows as printed, as many columns as the width has room for."""
+    """The rows as printed, with as many columns as the width has room for."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     out.caption, out.caption_justify, out.caption_style = NOTE, "left", ""
     shown = fitting(HEAD, [cells(r) for r in rows], width)

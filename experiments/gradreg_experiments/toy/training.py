@@ -16,7 +16,7 @@ from gradreg_experiments.toy import problem
 
 @dataclass(frozen=True)
 class Sweep:
-    """Trained networks: that of seed s and λ l is ``model.network(s * len(lams) + l)``.
+    """Trained networks: ``model.network(s * len(lams) + l)`` has seed s and λ l.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class Sweep:
     lams : tuple of float
         λ.
     setting : Setting
-        Seeds among it.
+        Seeds, iterations, dtype and device.
     model : Stack
         All networks.
     mse : array (s, l)
-        On the noiseless grid.
+        Mean squared errors on the noiseless grid.
     """
 
     penalty: str
@@ -99,7 +99,7 @@ def sweep(
 def steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """x (sLB, k), y (sLB, 1) and probes r (sLB, 1, 1) of one step after the other.
 
-    A seed's batch and probe are repeated for each of its L networks.
+    The batch and the probe of a seed are repeated for each of the L networks of the seed.
     """
     data = [problem.training_data(seed, setting.task) for seed in setting.seeds]
     x, y = (torch.stack(tensors) for tensors in zip(*data, strict=True))

@@ -1,0 +1,78 @@
+"""Which mistakes of the kit's catalogue each published vector catches.
+
+A published file of vectors never changes, and the catalogue grows: so the mistakes have a file of
+their own, beside the vectors. ``python -m gradreg_verify.vectors.mistakes`` writes the file anew.
+"""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gradreg_verify.claims.ledger import BY_ID
+from gradreg_verify.files import write_atomically
+from gradreg_verify.mistakes.catalogue import WRONG, Wrong
+from gradreg_verify.vectors.comparing import NUMBERS, shown_by
+from gradreg_verify.vectors.frozen import PUBLISHED, mistakes_of, published
+
+ABOUT = (
+    "value and gradient: the mistakes that change the vector's value, and its gradient; "
+    "why: what the claim says that the mistake breaks. See docs/vectors.md"
+)
+
+
+def caught(case: dict[str, Any]) -> dict[str, Any]:
+    """Names of the mistakes that change a vector's value, and those that change the gradient."""
+    shown = [(wrong.name, shown_by(case, wrong)) for wrong in WRONG]
+    return {"name": case["name"]} | {
+        what: [name for name, changed in shown if what in changed] for what in NUMBERS
+    }
+
+
+def described(wrong: Wrong) -> dict[str, str]:
+    """A mistake, the claim that it breaks, and what that claim says."""
+    claim = BY_ID[wrong.claim]
+    return {
+        "penalty": wrong.penalty,
+        "name": wrong.name,
+        "claim": claim.id,
+        "why": claim.sentence,
+    }
+
+
+def text(name: str) -> str:
+    """The file of mistakes for a published file of vectors, made anew."""
+    cases = json.loads(published(name))["cases"]
+    vectors = [caught(case) for case in cases]
+    named = {
+        (case["penalty"], mistake)
+        for case, vector in zip(cases, vectors, strict=True)
+        for what in NUMBERS
+        for mistake in vector[what]
+    }
+    mistakes = [described(wrong) for wrong in WRONG if (wrong.penalty, wrong.name) in named]
+    head = {"format": 1, "about": ABOUT, "of": name}
+    lists = [one_a_line("mistakes", mistakes), one_a_line("vectors", vectors)]
+    opening = "".join(f"{in_json(key)}: {in_json(value)},\n" for key, value in head.items())
+    return "{\n" + opening + ",\n".join(lists) + "\n}\n"
+
+
+def one_a_line(key: str, entries: list[dict[str, Any]]) -> str:
+    """A list in JSON, an entry a line, so that a change of an entry is a change of a line."""
+    return f"{in_json(key)}: [\n" + ",\n".join(map(in_json, entries)) + "\n]"
+
+
+def in_json(data: Any) -> str:
+    """JSON in a line, with the signs of the formulas as they are."""
+    return json.dumps(data, ensure_ascii=False)
+
+
+def main() -> None:
+    """Write the files of mistakes into the package."""
+    folder = Path(str(files("gradreg_verify.vectors")))
+    for name in PUBLISHED:
+        write_atomically(folder / mistakes_of(name), text(name).encode())
+
+
+if __name__ == "__main__":
+    main()
