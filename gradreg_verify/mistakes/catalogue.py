@@ -43,7 +43,8 @@ class Wrong:
 
     def backend(self) -> LoopbackBackend:
         """The reference with this one formula wrong."""
-        return LoopbackBackend({self.penalty: self.formula})
+        sides = ("output", "input") if self.claim == "input-side-probes" else ("output",)
+        return LoopbackBackend({self.penalty: self.formula}, sides)
 
     def __str__(self) -> str:
         return f"{self.penalty}: {self.name}"
@@ -70,6 +71,11 @@ def instead(penalty: str, vector: Vector, form: Form = FORM["‖{}‖²"]) -> Fo
         return reduce(values * np.ones(len(c.z)) / (len(c.z) if form.whole else 1), reduction)
 
     return formula
+
+
+def half_mirrored(c: Case, *, side: Any = "output", **o: Any) -> Array:
+    """Half of SpectReg, for probes of the inputs alone."""
+    return PENALTIES["spectreg"].formula(c, side=side, **o) * (0.5 if side == "input" else 1)
 
 
 def squares(penalty: str, *names: str) -> list[Wrong]:
@@ -176,6 +182,7 @@ WRONG: tuple[Wrong, ...] = (
         lambda c: 1 / len(c.z) ** 2, "doubleback", "loss of the batch mean", "values-per-example"
     ),
     without_graph("doubleback"),
+    Wrong("half of it with probes of the inputs", "spectreg", "input-side-probes", half_mirrored),
     *squares(
         "jacreg",
         "∂p/∂x, p constant in diag p − ppᵀ",

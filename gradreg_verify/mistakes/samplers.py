@@ -35,7 +35,7 @@ class Sampled(LoopbackBackend):
     """The reference with a law replaced, in `draw` and in the penalty alike."""
 
     def __init__(self, wrong: WrongSampler) -> None:
-        super().__init__({"spectreg": self.spectreg})
+        super().__init__({"spectreg": self.spectreg}, sides=("output",))
         self.wrong = wrong
 
     def spectreg(
