@@ -12,6 +12,7 @@ from gradreg_ref.penalties import PENALTIES, Case, Formula
 from gradreg_ref.probes import draw
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.registry import Capabilities, processor, require_device
+from gradreg_verify.subject.declared import DeclaredPenalty
 
 
 class LoopbackBackend:
@@ -100,7 +101,7 @@ class LoopbackBackend:
         require_device(self, device)
         return draw(probe, np.random.default_rng(seed), n, m, num_probes)
 
-    def functions_declared(self, device: str) -> list[Any]:
+    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
         """None: a formula on an explicit Jacobian takes no model."""
         require_device(self, device)
         return []

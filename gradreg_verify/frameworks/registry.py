@@ -9,10 +9,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
+
+if TYPE_CHECKING:
+    from gradreg_verify.subject.declared import DeclaredPenalty
 
 GROUP = "gradreg_verify.backends"
 
@@ -90,8 +93,8 @@ class Backend(Protocol):
         """Probes r[n, k, q] as `value` draws them for that seed."""
         ...
 
-    def functions_declared(self, device: str) -> list[Any]:
-        """The backend's functions, each a `DeclaredPenalty`; empty where it has no functions."""
+    def functions_declared(self, device: str) -> "list[DeclaredPenalty]":
+        """The backend's functions one by one; empty where it has none."""
         ...
 
 
