@@ -43,7 +43,7 @@ def described(wrong: Wrong) -> dict[str, str]:
 
 def text(name: str) -> str:
     """The file of mistakes for a published file of vectors, made anew."""
-    cases = read_json(FOLDER / name, "vectors")["cases"]
+    cases: list[dict[str, Any]] = read_json(FOLDER / name, "vectors")["cases"]
     vectors = [caught(case) for case in cases]
     named = {
         (case["penalty"], mistake)
