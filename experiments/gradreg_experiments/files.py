@@ -23,7 +23,7 @@ def require_writable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"expected a folder for the results, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
-    # Of this process: another one on the same folder has its own.
+    # The name is of this process: another process on the folder has another name.
     write_atomically(probe := folder / f".writable.{os.getpid()}", b"")
     probe.unlink(missing_ok=True)
 

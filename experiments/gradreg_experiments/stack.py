@@ -30,7 +30,7 @@ class Stack(nn.Module):
         self.buffer_names = {name: f"stacked_{i}" for i, name in enumerate(buffers)}
         for name, buffer in buffers.items():
             self.register_buffer(self.buffer_names[name], buffer)
-        # In a tuple, as its parameters are not ours: each call brings its own.
+        # In a tuple: the parameters of the architecture are not parameters of the stack.
         self.architecture = (copy.deepcopy(networks[0]).to("meta"),)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:

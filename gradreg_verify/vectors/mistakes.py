@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_verify.claims.ledger import BY_ID
-from gradreg_verify.files import write_atomically
+from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.mistakes.catalogue import WRONG, Wrong
 from gradreg_verify.vectors.comparing import NUMBERS, shown_by
-from gradreg_verify.vectors.frozen import PUBLISHED, mistakes_of, published
+from gradreg_verify.vectors.frozen import PUBLISHED, mistakes_of
 
+FOLDER = Path(str(files("gradreg_verify.vectors")))
 ABOUT = (
     "value and gradient: the mistakes that change the vector's value, and its gradient; "
     "why: what the claim says that the mistake breaks. See docs/vectors.md"
@@ -42,7 +43,7 @@ def described(wrong: Wrong) -> dict[str, str]:
 
 def text(name: str) -> str:
     """The file of mistakes for a published file of vectors, made anew."""
-    cases = json.loads(published(name))["cases"]
+    cases: list[dict[str, Any]] = read_json(FOLDER / name, "vectors")["cases"]
     vectors = [caught(case) for case in cases]
     named = {
         (case["penalty"], mistake)
@@ -69,9 +70,8 @@ def in_json(data: Any) -> str:
 
 def main() -> None:
     """Write the files of mistakes into the package."""
-    folder = Path(str(files("gradreg_verify.vectors")))
     for name in PUBLISHED:
-        write_atomically(folder / mistakes_of(name), text(name).encode())
+        write_atomically(FOLDER / mistakes_of(name), text(name).encode())
 
 
 if __name__ == "__main__":

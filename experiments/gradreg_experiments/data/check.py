@@ -100,7 +100,7 @@ def files_here(known: Known, place: Path) -> Iterator[FileRead]:
     """Sums of the files, whether or not a data set can be read from them."""
     for name in known.files:
         path = locate(place, name)
-        # A larger one is among the problems, with its size; its sum would take for ever.
+        # A larger file is among the problems, with its size; its sum would take for ever.
         if path is not None and path.is_file() and path.stat().st_size <= LIMIT:
             with suppress(OSError):  # which is among the problems already
                 yield fingerprint(known, name, path)

@@ -41,7 +41,7 @@ def read(
     train_labels = np.concatenate(labels[:-1])
     return DataSet(
         known.name,
-        # One batch stays the view of its file that it is.
+        # One batch stays a view of the file.
         images[0] if len(train) == 1 else np.concatenate(images[:-1]),
         train_labels,
         images[-1],

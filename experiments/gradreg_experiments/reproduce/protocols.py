@@ -38,8 +38,8 @@ REDUCED = {
 }
 PROTOCOLS = {
     "paper": Protocol(),
-    # Long enough for the network to know its training images by heart, which is what a penalty
-    # has to act against: after 200 iterations, as an earlier version had it, nothing is seen.
+    # Long enough for the network to know its training images by heart: only then has a penalty
+    # something to act against. After 200 iterations, as in an earlier version, nothing is seen.
     "reduced": Protocol(("cifar-10", "cifar-100"), REDUCED),
 }
 

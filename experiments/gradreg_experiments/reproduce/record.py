@@ -116,7 +116,7 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
 def maker(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was made with."""
     kept = {name: record[name] for name in ("versions", "machine")}
-    kept["processes"] = record.get("processes", 1)  # earlier ones do not say
+    kept["processes"] = record.get("processes", 1)  # earlier records do not say
     kept["verified"] = str(record["verified"]).split(": ", 1)[-1]  # the outcome, undated
     return kept
 

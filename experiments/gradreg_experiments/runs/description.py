@@ -25,7 +25,7 @@ PENALTIES: dict[str, type[gt.Penalty]] = {
     "onehot": gt.Onehot,
 }
 # What the run itself decides, or no file can hold.
-OWN = {"probes", "generator", "wrt", "reduction", "check_values", "loss"}
+OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
 NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
 COUNTS = ("every", "num_probes", "chunk_size")
 TOO_LARGE = 1 << 63  # for a whole number

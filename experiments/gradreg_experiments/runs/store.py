@@ -102,7 +102,7 @@ class Store:
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
-        except Exception as error:  # whatever a damaged file makes of torch's reader
+        except Exception as error:  # torch's reader may raise anything on a damaged file
             raise ValueError(damaged(path, error)) from error
         return state
 

@@ -61,7 +61,7 @@ class Trainer:
         run = self.run
         if run.penalty == "none":
             return None
-        # Shared probes are repeated for every row: there may be more than one run's.
+        # Shared probes are repeated for every row: the rows may belong to several runs.
         options = {name: v for name, v in run.options.items() if name != "shared_probe"}
         if run.penalty == "doubleback":
             options["loss"] = "cross_entropy"
@@ -83,8 +83,8 @@ class Trainer:
                 self.penalty.generator.manual_seed(randomness.number(self.run.seed, "fraction", t))
         self.optimiser.zero_grad()
         total = self.total(x, y, self.draws.probes(t))
-        # Of the parameters alone: the gradient in x that the penalty's leaf would get is not used,
-        # and of a LeNet on a CPU it is a fifth of the step.
+        # The gradient of the parameters alone. The gradient in x, which the penalty's leaf would
+        # get, is not used, and takes a fifth of the step of a LeNet on a CPU.
         self.scaler.scale(total).backward(inputs=self.parameters)
         parallel.average(self.model)
         self.scaler.step(self.optimiser)
@@ -118,7 +118,7 @@ class Trainer:
                 z, penalty = got.logits, got.penalty.reshape(R, -1).mean(dim=1).sum()
                 total = got.loss + run.lam * penalty
         if run.confidence:
-            # A run that comes to logits that are not finite is to be recorded, not refused.
+            # A run whose logits are not finite is recorded, not refused.
             entropy = confidence_penalty(labelled(z), check_values=False)
             total = total + run.confidence * R * entropy
         return total

@@ -117,7 +117,7 @@ def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
         "run": " ".join(run.id for run in runs),
         "set of images": fingerprint(runs[0].data, folder),
         "version of torch": str(torch.__version__),
-        "number of processes": str(parallel.size()),  # batch norm sees the rows of its own
+        "number of processes": str(parallel.size()),  # batch norm sees the rows of one process
     }
 
 
