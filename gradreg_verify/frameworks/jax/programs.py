@@ -79,7 +79,8 @@ def constant(a: Any) -> Any:
     return (a.shape, a.dtype.str, a.tobytes()) if isinstance(a, np.ndarray) else a
 
 
-@lru_cache(maxsize=512)
+# Every program takes some 20 memory maps, and Linux gives a process 65,530.
+@lru_cache(maxsize=256)
 def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled."""
     f, _ = to_jax(problem.structure.network)
