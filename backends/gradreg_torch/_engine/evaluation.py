@@ -18,6 +18,7 @@ from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, random_state, visible
 from gradreg_torch._engine.reverse import Reverse, functional_pass
+from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried
 
 
@@ -54,13 +55,9 @@ def evaluate(
         values, output = linearise(call).contract(R, call.chunk_size)
         if isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.modules, values)
-    total = values.sum()
-    if call.reads and not isfinite(total.detach()):
+    penalty = reduce(values, call.reduction)
+    if call.reads and not isfinite(penalty.detach().sum()):
         checks.finite_value(values)
-    if call.reduction == "none":
-        penalty = values
-    else:
-        penalty = total if call.reduction == "sum" else values.mean()
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 

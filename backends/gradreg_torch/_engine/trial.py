@@ -80,7 +80,7 @@ def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -
     for half in _halves(at_x):
         r, others = _column(at_x.output, half), per_row(~half, at_x.batch)
         try:
-            products = at_x.gradients(r, batched=False)
+            products = at_x.vjp(r, batched=False)
             coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
@@ -121,7 +121,7 @@ def _column(output: Tensor, half: Tensor) -> Tensor:
 
 def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: list[Any]) -> str:
     """What loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
-    square = torch.stack([sum_of_squares(v[None]).sum() for v in products]).sum()
+    square = torch.stack([sum_of_squares(v).sum() for v in products]).sum()
     at_r = None
     if square.requires_grad:
         plain = [leaf for leaf in leaves if not leaf._backward_hooks]
