@@ -82,11 +82,11 @@ def objective(
     options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
     given = {"wrt": wrt, "check_values": check_values, "batch": batch}
     options |= {name: value for name, value in given.items() if value is not None}
-    differentiated = by_name(x)
+    kept, differentiated = penalty.options | options, by_name(x)
     if unlabelled is None:
-        differentiated = select(differentiated, (penalty.options | options).get("wrt"))
+        differentiated = select(differentiated, kept.get("wrt"))
     reads = reads_values(differentiated, check_values)
-    ragged = (penalty.options | options).get("batch") is not None
+    ragged = kept.get("batch") is not None
     if unlabelled is not None:
         _arguments.no_labels(penalty)
         _arguments.one_batch(ragged)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol, Unpack
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
@@ -16,7 +15,14 @@ from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
-from gradreg_torch._engine.model import Model, Snapshot, copied, random_state, visible
+from gradreg_torch._engine.model import (
+    Model,
+    Snapshot,
+    attention_by_formula,
+    copied,
+    random_state,
+    visible,
+)
 from gradreg_torch._engine.reverse import Reverse, functional_pass
 from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried
@@ -51,7 +57,7 @@ def evaluate(
     call = checked(model, x, R, update_statistics, **options)
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
     twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH) if twice else nullcontext():
+    with torch.enable_grad(), attention_by_formula() if twice else nullcontext():
         values, output = linearise(call).contract(R, call.chunk_size)
         if isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.modules, values)
@@ -131,8 +137,8 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     if not call.create_graph and call.policy not in batch_norm.ALONE and not ragged:
         return mode, False, []
     found = graph.nodes(at_x.output)
-    distributed.allowed_logits(found, of_model=not isinstance(call.model, Tensor))
-    names = {graph.name_of(node) for node in found}
+    names = graph.names(found)
+    distributed.allowed_logits(found, names, of_model=not isinstance(call.model, Tensor))
     graph.require_input_gradient(names)
     if distributed.is_sharded(names):  # its hooks take no pass of ours
         return resolved(mode, ""), graph.couples_examples(found), found

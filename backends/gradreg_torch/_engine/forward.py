@@ -71,7 +71,7 @@ class Forward:
         output = self.accept(output, moved)
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
-            graph.require_right_forward_mode({graph.name_of(node) for node in found})
+            graph.require_right_forward_mode(graph.names(found))
         products = [J_V]
         for chunk in others:
             with nullcontext() if random is None else replayed(random, x):

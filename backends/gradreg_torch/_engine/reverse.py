@@ -59,13 +59,13 @@ class Reverse:
     def side(self) -> Side:
         """The side of the logits."""
         z = self.output
-        return Side(z.shape[0], z[0].numel(), like=z, reads=self.reads, output=z)
+        return Side(z.shape[0], z.numel() // z.shape[0], like=z, reads=self.reads, output=z)
 
     def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
         columns = R.columns(self.side).permute(2, 0, 1)
         S = None if R.factor is None else R.factor(self.output)
-        if len(columns) == 1:
+        if columns.shape[0] == 1:
             return self.squares(columns, S), self.output
         # On the CPU a loop is the faster way too: larger products only leave the cache.
         one_by_one = columns.device.type == "cpu" and not is_functional()
@@ -83,11 +83,11 @@ class Reverse:
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
-        rs = rs if S is None else S(rs)
-        rs = rs.to(self.output.dtype).reshape(-1, *self.output.shape)
-        if len(rs) == 1:
-            return self.squared(self.vjp(rs[0], batched=False))
-        return self.squared(self.vjp(rs, batched=True), examples=1)
+        rs = (rs if S is None else S(rs)).to(self.output.dtype)
+        if rs.shape[0] == 1:
+            return self.squared(self.vjp(rs.reshape(self.output.shape), batched=False))
+        products = self.vjp(rs.reshape(-1, *self.output.shape), batched=True)
+        return self.squared(products, examples=1)
 
     def squared(self, products: tuple[Tensor, ...], examples: int = 0) -> Tensor:
         """Σ over columns, inputs and coordinates, of every example: (n,)."""

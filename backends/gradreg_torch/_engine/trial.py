@@ -47,14 +47,15 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
 
     A model is tried once, or, with `again`, at every step.
     """
-    inputs = set(map(id, at_x.inputs.values()))
+    names = graph.names(found)
+    by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
-        return Trial(graph.couples_examples(found), _by_name(found))
+        return Trial(by_graph, _by_name(found))
+    inputs = set(map(id, at_x.inputs.values()))
     leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
-    by_graph = graph.couples_examples(found)
     ragged = at_x.batch is not None
     signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
-    known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
+    known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
         return trial
@@ -69,8 +70,11 @@ def _kind(node: Any) -> tuple[Any, ...]:
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
-    axes = tuple(len(m.shape) for m in node._input_metadata)
-    return type(node), axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
+    kind = type(node)
+    if kind.__name__ == graph.LEAF:
+        return (kind,)
+    axes = tuple([len(m.shape) for m in node._input_metadata])
+    return kind, axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
 
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
@@ -146,7 +150,7 @@ def _can_be_read(output: Tensor) -> bool:
 
 def _by_name(found: list[Any]) -> str:
     """Operations that are known to have no double backward."""
-    return ", ".join(graph.without_double_backward({graph.name_of(node) for node in found}))
+    return ", ".join(graph.without_double_backward(graph.names(found)))
 
 
 def _words(found: list[Any]) -> str:
