@@ -1,4 +1,4 @@
-"""The batch mean of a loss, and its ∂L/∂z of every example, never detached: `gradreg_ref.losses`."""
+"""A loss, and its ∂L/∂z of every example, never detached; formulas as in `gradreg_ref.losses`."""
 
 from math import isfinite
 from typing import Any
@@ -57,8 +57,8 @@ def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
     z = _arguments.rows_of_logits(output)
     _arguments.more_than_one_class(z)
-    y = at_least_single(target_probabilities(y, z, reads))
-    return at_least_single(z).softmax(dim=1) * y.sum(dim=1, keepdim=True) - y
+    rows, p = at_least_single(target_probabilities(y, z, reads)), at_least_single(z).softmax(dim=1)
+    return (p * rows.sum(dim=1, keepdim=True) if y.ndim == 2 else p) - rows
 
 
 def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:

@@ -52,7 +52,7 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    if not set(options) <= set(Options.__annotations__):
+    if not options.keys() <= Options.__annotations__.keys():
         checks.option_names("a penalty", options, Options.__annotations__)
     call = checked(model, x, R, update_statistics, **options)
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
@@ -119,7 +119,8 @@ def couples_examples(call: Call) -> bool:
         copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
         output = call.accept(call.model(copies, call.model.buffers()))
         at_x = Reverse(output, call.inputs, False, call.reads, batch=call.batch)
-        return tried(at_x, graph.nodes(output), twice=False).coupled
+        found = graph.nodes(output)
+        return tried(at_x, found, graph.names(found), twice=False).coupled
 
 
 def of_logits(call: Call) -> Reverse:
@@ -144,7 +145,7 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
         return resolved(mode, ""), graph.couples_examples(found), found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
-    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"), again)
+    trial = tried(at_x, found, names, call.create_graph and mode in ("reverse", "auto"), again)
     if trial.coupled and ragged and not graph.couples_examples(found):
         raise ValueError(examples.coupled())
     if trial.coupled and call.policy in batch_norm.ALONE:

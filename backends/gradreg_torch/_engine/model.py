@@ -26,7 +26,7 @@ from gradreg_torch._engine.normalisation import Decomposed
 
 Random = tuple[Tensor, Tensor | None]
 # Of attention: whether each is enabled, and how it is; one can be differentiated twice.
-KERNELS = (
+KERNELS: Any = (
     (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
     (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),

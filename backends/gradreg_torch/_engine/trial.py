@@ -42,12 +42,13 @@ class Trial:
 _KNOWN: Any = WeakTensorKeyDictionary()
 
 
-def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
+def tried(
+    at_x: Reverse, found: list[Any], names: set[str], twice: bool, again: bool = False
+) -> Trial:
     """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
 
     A model is tried once, or, with `again`, at every step.
     """
-    names = graph.names(found)
     by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
         return Trial(by_graph, _by_name(found))
