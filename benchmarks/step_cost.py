@@ -188,6 +188,9 @@ def peak_bytes(trainer: Trainer, loss: Loss) -> int:
     return most
 
 
+NOISY = "residual net"
+
+
 def noise(trainer: Trainer, **options: Any) -> float:
     """Relative standard deviation of the batch mean over 100 draws of probes."""
     g = torch.Generator(trainer.x.device).manual_seed(1)
@@ -236,8 +239,8 @@ def rows(name: str, m: int, device: str, arguments: argparse.Namespace) -> list[
 
 
 def noises(device: str) -> list[dict[str, Any]]:
-    """Of the laws of probes, on the residual net."""
-    trainer = Trainer(SUBJECTS["residual net"], 10, device)
+    """Of the laws of probes."""
+    trainer = Trainer(SUBJECTS[NOISY], 10, device)
     trainer.model.eval()
     laws: list[dict[str, Any]] = [
         {"probe": "gaussian"},
@@ -258,7 +261,9 @@ def main() -> None:
     cuda = arguments.device.startswith("cuda")
     device = torch.cuda.get_device_name() if cuda else "one CPU thread"
     result = provenance("torch", torch.__version__, device)
-    result |= {"rows": [], "noise": noises(arguments.device)}
+    result["rows"] = []
+    if NOISY in arguments.networks:
+        result["noise"] = noises(arguments.device)
     for name in arguments.networks:
         for m in arguments.classes:
             if (name, m) in TOO_LARGE and arguments.device == "cpu":

@@ -97,6 +97,7 @@ def write(result: dict[str, Any], out: Path | None) -> None:
         if all(old.get(key) == result[key] for key in same):
             new = {(row["network"], row["m"]) for row in result["rows"]}
             kept = [row for row in old["rows"] if (row["network"], row["m"]) not in new]
+            merged = old | result
             merged["rows"] = kept + result["rows"]
             merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
     save(merged, out)

@@ -26,6 +26,7 @@ NEEDS = {
     "Discriminators": (),
     "Language models": ("transformers",),
     "Neural ODEs": (),
+    "A compiled step": (),
     "Mixed precision": (),
     "Going on from a checkpoint": (),
     "Lightning": ("lightning",),

@@ -42,11 +42,12 @@ def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
     y = y.long()  # also of uint16, of which torch has no least and no largest
-    if reads and (y.min() < 0 or y.max() >= m):
-        raise ValueError(
-            f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
-            "classes count from 0"
-        )
+    if reads:
+        least, largest = map(int, y.aminmax())
+        if least < 0 or largest >= m:
+            raise ValueError(
+                f"expected labels in [0, {m}), got {least} to {largest}; classes count from 0"
+            )
     return y
 
 

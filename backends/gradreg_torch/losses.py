@@ -1,4 +1,4 @@
-"""The loss of one example and its ∂L/∂z, never detached; the formulas of `gradreg_ref.losses`."""
+"""A loss, and its ∂L/∂z of every example, never detached; formulas as in `gradreg_ref.losses`."""
 
 from math import isfinite
 from typing import Any
@@ -45,26 +45,26 @@ def targets(y: Any, z: Tensor) -> Tensor:
 
 
 def cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
-    """L = −Σ_k y_k log p_k of every example, (n,)."""
+    """The batch mean of L = −Σ_k y_k log p_k."""
     z = _arguments.rows_of_logits(output)
     _arguments.more_than_one_class(z)
     _arguments.same_device("y", y, z)
     y = _arguments.labels(y, z, reads) if y.ndim != 2 else target_probabilities(y, z, reads)
-    return torch.nn.functional.cross_entropy(z, y, reduction="none")
+    return torch.nn.functional.cross_entropy(z, y)
 
 
 def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
     z = _arguments.rows_of_logits(output)
     _arguments.more_than_one_class(z)
-    y = at_least_single(target_probabilities(y, z, reads))
-    return at_least_single(z).softmax(dim=1) * y.sum(dim=1, keepdim=True) - y
+    rows, p = at_least_single(target_probabilities(y, z, reads)), at_least_single(z).softmax(dim=1)
+    return (p * rows.sum(dim=1, keepdim=True) if y.ndim == 2 else p) - rows
 
 
 def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:
-    """L = (1/m) Σ_k (z_k − y_k)² of every example, (n,). No ½: the mean over outputs."""
+    """The batch mean of L = (1/m) Σ_k (z_k − y_k)². No ½: the mean over outputs."""
     del reads
-    return flat(output - targets(y, output)).square().mean(dim=1)
+    return (output - targets(y, output)).square().mean()
 
 
 def mean_squared_error_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
@@ -108,7 +108,7 @@ def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
 def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """The batch mean of a loss by name, or the scalar of any loss (outputs, y) ↦ ()."""
     if not callable(loss):
-        return LOSSES[checks.choice("loss", loss, LOSSES)][0](output, y, reads).mean()
+        return LOSSES[checks.choice("loss", loss, LOSSES)][0](output, y, reads)
     value = loss(output, y)
     if not isinstance(value, Tensor) or value.ndim != 0:
         raise ValueError("expected the training loss to be a scalar; take its batch mean")

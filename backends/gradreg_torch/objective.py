@@ -10,6 +10,7 @@ from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, select
 from gradreg_torch._engine.model import Model, require_finite_pass, require_output
+from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
 
@@ -81,11 +82,11 @@ def objective(
     options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
     given = {"wrt": wrt, "check_values": check_values, "batch": batch}
     options |= {name: value for name, value in given.items() if value is not None}
-    differentiated = by_name(x)
+    kept, differentiated = penalty.options | options, by_name(x)
     if unlabelled is None:
-        differentiated = select(differentiated, (penalty.options | options).get("wrt"))
+        differentiated = select(differentiated, kept.get("wrt"))
     reads = reads_values(differentiated, check_values)
-    ragged = (penalty.options | options).get("batch") is not None
+    ragged = kept.get("batch") is not None
     if unlabelled is not None:
         _arguments.no_labels(penalty)
         _arguments.one_batch(ragged)
@@ -103,7 +104,7 @@ def objective(
         output, penalised = in_part(model, x, y, penalty, options)
     else:
         value, output = penalty.evaluated(model, x, y, update_statistics=True, **options)
-        penalised = penalty.every * value
+        penalised = scaled(value, penalty.every)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
 

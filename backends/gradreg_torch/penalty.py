@@ -18,7 +18,7 @@ from gradreg_torch._engine import (
     evaluate,
 )
 from gradreg_torch._engine.inputs import by_name, first_of, select
-from gradreg_torch._engine.sums import at_least_single
+from gradreg_torch._engine.sums import at_least_single, scaled
 from gradreg_torch._subset import Subset
 
 
@@ -88,7 +88,7 @@ class Penalty(nn.Module):
         if not self.due(**options):
             return self.zero(x, **options)
         if self.fraction == 1:
-            return self.every * self.evaluated(model, x, y, **options).penalty
+            return scaled(self.evaluated(model, x, y, **options).penalty, self.every)
         _arguments.model_for_fraction(model)
         return self.of_part(model, self.subset(x, **options), y, **options).penalty
 
@@ -141,7 +141,7 @@ class Penalty(nn.Module):
         labels = None if y is None else y[part.rows]
         value, output = self.evaluated(model, part.x, labels, **options)
         scale = part.scale if self.options.get("reduction") == "sum" else 1
-        return Evaluated(self.every * scale * value, output)
+        return Evaluated(scaled(value, self.every * scale), output)
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
         """Options that follow from the loss that is trained with; none, mostly."""

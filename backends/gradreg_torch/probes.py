@@ -120,7 +120,7 @@ class Probes(Contraction):
         if self.probe is not None:
             checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
-        return r.expand(side.n, -1, -1)
+        return r.expand(side.n, -1, -1) if self.shared_probe else r
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""

@@ -67,6 +67,14 @@ PENALTIES = {
 }
 
 
+def probes_of(name, x):
+    """The options of a step: its probes, of a penalty that has some."""
+    if "spectreg" not in name:
+        return {}
+    size, g = x[0].numel() if "forward" in name else 4, torch.Generator().manual_seed(1)
+    return {"probes": gt.draw_probes("sphere", 5, size, generator=g, dtype=torch.float64)}
+
+
 def run(network, name, backend):
     """Loss, gradient and buffers of a step, eager and compiled."""
     make, shape = NETWORKS[network]
@@ -74,12 +82,7 @@ def run(network, name, backend):
     eager = make().double()
     compiled = copy.deepcopy(eager)
     x, y = torch.randn(shape, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
-    penalty = PENALTIES[name]()
-    options = {}
-    if "spectreg" in name:
-        size = x[0].numel() if "forward" in name else 4
-        g = torch.Generator().manual_seed(1)
-        options["probes"] = gt.draw_probes("sphere", 5, size, generator=g, dtype=torch.float64)
+    penalty, options = PENALTIES[name](), probes_of(name, x)
 
     def step(model, x, y, options):
         got = gt.objective(model, x, y, penalty, **options)
@@ -119,6 +122,32 @@ def test_inductor(name):
     torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
     for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._dynamo.config, "trace_autograd_ops"), reason="torch < 2.13 breaks the graph"
+)
+@pytest.mark.parametrize("name", ["spectreg", "doubleback"])
+@pytest.mark.parametrize("network", ["mlp", "residual"])
+def test_one_graph_of_loss_penalty_and_gradient(network, name):
+    make, shape = NETWORKS[network]
+    torch.manual_seed(0)
+    eager = make().double()
+    compiled = copy.deepcopy(eager)
+    x, y = torch.randn(shape, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
+    penalty, options = PENALTIES[name](), probes_of(name, x)
+
+    def gradient(model):
+        got = gt.objective(model, x, y, penalty, **options)
+        return torch.autograd.grad(got.loss + LAM * got.penalty, list(model.parameters()))
+
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(trace_autograd_ops=True):
+        fast = torch.compile(gradient, fullgraph=True, backend="aot_eager")(compiled)
+    flat = [torch.cat([g.flatten() for g in found]) for found in (gradient(eager), fast)]
+    assert (flat[0] - flat[1]).norm() <= 1e-12 * flat[0].norm()
+    for a, b in zip(eager.buffers(), compiled.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-15)
 
 
 def test_what_cannot_be_compiled_says_so():

@@ -327,6 +327,26 @@ class Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(h, h, x[:, None])[:, 0].flatten(1)
 
 
+@pytest.mark.parametrize("allowed", [[SDPBackend.FLASH_ATTENTION], [SDPBackend.MATH]])
+def test_the_user_s_kernels_of_attention_are_back_after_a_penalty(allowed):
+    def kernels():
+        return torch.nn.attention._cur_sdpa_kernel_backends()
+
+    def fails(x):
+        assert kernels() == [SDPBackend.MATH]
+        raise KeyError
+
+    torch.manual_seed(0)
+    block, x = Attention().double(), torch.randn(4, 5, 6).double()
+    with sdpa_kernel(allowed):
+        before = kernels()
+        gt.spectreg(block, x, probes=torch.ones(4, 30, 1).double()).backward()
+        assert kernels() == before
+        with pytest.raises(KeyError):
+            gt.spectreg(fails, x, probes=torch.ones(4, 30, 1).double())
+        assert kernels() == before
+
+
 def test_checkpointed_attention():
     torch.manual_seed(0)
     block, x = Attention().double(), torch.randn(4, 5, 6).double()

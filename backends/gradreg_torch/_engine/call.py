@@ -134,11 +134,11 @@ def checked(
         run = model
     else:
         checks.is_callable(model)
+        run = Model(model, x, policy)
         if create_graph and isinstance(model, nn.Module) and model.training:
-            require_trainable(model, inputs)
+            require_trainable(run.parts, inputs)
         with torch.enable_grad():
             inputs = {name: own(tensor) for name, tensor in inputs.items()}
-        run = Model(model, x, policy)
     return Call(
         *(run, inputs, mode, reduction, chunk_size, policy),
         *(create_graph, reads, update_statistics, batch),

@@ -79,7 +79,7 @@ class Differences:
             allow_unused=True,
         )
         checks.reached(inputs, v)
-        square = self.at_x.squared(tuple(t[None] for t in v))
+        square = self.at_x.squared(v)
         r_J_v = self.r_J_v(r, v, square.sqrt(), pieces)
         if self.reads:
             self.require_same_function(r, r_J_v.detach(), square)
@@ -163,7 +163,7 @@ class Differences:
 def step(at_x: Reverse, mode: str) -> Tensor:
     """h (n,): ∛ε, or √ε one-sided, of √(‖x‖ · rms x), between one coordinate's size and all's."""
     singles = [at_least_single(t.detach()) for t in at_x.inputs.values()]
-    size = at_x.squared(tuple(torch.ones_like(t)[None] for t in singles))
-    norm = at_x.squared(tuple(t[None] for t in singles)).sqrt()
+    size = at_x.squared(tuple(torch.ones_like(t) for t in singles))
+    norm = at_x.squared(tuple(singles)).sqrt()
     scale = torch.where(norm > 0, norm / size**0.25, 1)
     return torch.finfo(singles[0].dtype).eps ** POWER[mode] * scale

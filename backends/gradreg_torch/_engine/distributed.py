@@ -39,7 +39,7 @@ def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     return under_fsdp2(sharded, mode) if sharded else mode
 
 
-SHARDED = "RegisterPostBackwardFunctionBackward"  # of FSDP2
+SHARDED, DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"  # of FSDP2; of DDP
 
 
 def is_sharded(names: set[str]) -> bool:
@@ -47,16 +47,16 @@ def is_sharded(names: set[str]) -> bool:
     return SHARDED in names
 
 
-def allowed_logits(nodes: list[Any], of_model: bool) -> None:
+def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
     """A graph that reverse mode can go back through, wherever its wrapper is held."""
-    for node in nodes:
-        if name_of(node) == "_DDPSinkBackward" and node.ddp_weakref().static_graph:
-            refuse_static_graph()
-        if name_of(node) == SHARDED and not of_model:
-            raise ValueError(
-                "expected the model itself under FSDP2, got its logits, whose graph needs "
-                "parameters that are resharded by then; pass the model in place of logits"
-            )
+    wrapped = [node for node in nodes if name_of(node) == DDP] if DDP in names else []
+    if any(node.ddp_weakref().static_graph for node in wrapped):
+        refuse_static_graph()
+    if is_sharded(names) and not of_model:
+        raise ValueError(
+            "expected the model itself under FSDP2, got its logits, whose graph needs "
+            "parameters that are resharded by then; pass the model in place of logits"
+        )
 
 
 def refuse_static_graph() -> None:

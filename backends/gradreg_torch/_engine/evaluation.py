@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol, Unpack
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
@@ -16,8 +15,16 @@ from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
-from gradreg_torch._engine.model import Model, Snapshot, copied, random_state, visible
+from gradreg_torch._engine.model import (
+    Model,
+    Snapshot,
+    attention_by_formula,
+    copied,
+    random_state,
+    visible,
+)
 from gradreg_torch._engine.reverse import Reverse, functional_pass
+from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried
 
 
@@ -45,22 +52,18 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    if not set(options) <= set(Options.__annotations__):
+    if not options.keys() <= Options.__annotations__.keys():
         checks.option_names("a penalty", options, Options.__annotations__)
     call = checked(model, x, R, update_statistics, **options)
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
     twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH) if twice else nullcontext():
+    with torch.enable_grad(), attention_by_formula() if twice else nullcontext():
         values, output = linearise(call).contract(R, call.chunk_size)
         if isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.modules, values)
-    total = values.sum()
-    if call.reads and not isfinite(total.detach()):
+    penalty = reduce(values, call.reduction)
+    if call.reads and not isfinite(penalty.detach().sum()):
         checks.finite_value(values)
-    if call.reduction == "none":
-        penalty = values
-    else:
-        penalty = total if call.reduction == "sum" else values.mean()
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
@@ -116,7 +119,8 @@ def couples_examples(call: Call) -> bool:
         copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
         output = call.accept(call.model(copies, call.model.buffers()))
         at_x = Reverse(output, call.inputs, False, call.reads, batch=call.batch)
-        return tried(at_x, graph.nodes(output), twice=False).coupled
+        found = graph.nodes(output)
+        return tried(at_x, found, graph.names(found), twice=False).coupled
 
 
 def of_logits(call: Call) -> Reverse:
@@ -134,14 +138,14 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     if not call.create_graph and call.policy not in batch_norm.ALONE and not ragged:
         return mode, False, []
     found = graph.nodes(at_x.output)
-    distributed.allowed_logits(found, of_model=not isinstance(call.model, Tensor))
-    names = {graph.name_of(node) for node in found}
+    names = graph.names(found)
+    distributed.allowed_logits(found, names, of_model=not isinstance(call.model, Tensor))
     graph.require_input_gradient(names)
     if distributed.is_sharded(names):  # its hooks take no pass of ours
         return resolved(mode, ""), graph.couples_examples(found), found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
-    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"), again)
+    trial = tried(at_x, found, names, call.create_graph and mode in ("reverse", "auto"), again)
     if trial.coupled and ragged and not graph.couples_examples(found):
         raise ValueError(examples.coupled())
     if trial.coupled and call.policy in batch_norm.ALONE:

@@ -54,7 +54,7 @@ class Forward:
         """‖JV‖²_F (or ‖SJV‖²_F) of every example, (n,), and the output."""
         output, J_V = self.jvp(R.columns(self.side), chunk_size)
         S = None if R.factor is None else R.factor(output)
-        squares = sum_of_squares(J_V if S is None else S(J_V))
+        squares = sum_of_squares(J_V if S is None else S(J_V), examples=1)
         return squares / J_V.shape[0] if R.averaged else squares, output
 
     def jvp(self, V: Tensor, chunk_size: int | None) -> tuple[Tensor, Tensor]:
@@ -71,7 +71,7 @@ class Forward:
         output = self.accept(output, moved)
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
-            graph.require_right_forward_mode({graph.name_of(node) for node in found})
+            graph.require_right_forward_mode(graph.names(found))
         products = [J_V]
         for chunk in others:
             with nullcontext() if random is None else replayed(random, x):

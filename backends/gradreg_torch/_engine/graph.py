@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# The types of the nodes of parameters, and of those that hide what they do.
+LEAF, HIDDEN = "AccumulateGrad", "CppFunction"
 # The node in the graph of the logits, what it is to its user, and what mends it.
 ATTENTION = "ScaledDotProduct"
 NO_DOUBLE_BACKWARD = {
@@ -25,6 +27,7 @@ NO_DOUBLE_BACKWARD = {
 }
 CLOSED_FORM = "ClosedFormBatchNorm"  # of `batch_norm_twice`
 BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
+NORMS = (*BATCH_NORM, CLOSED_FORM)
 WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
 NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
 REMEDIES = {
@@ -38,7 +41,13 @@ REMEDIES = {
 def name_of(node: Any) -> str:
     """What torch calls the operation; by its type, which is faster, where there is one."""
     name = type(node).__name__
-    return str(node.name()) if name == "CppFunction" else name
+    return str(node.name()) if name == HIDDEN else name
+
+
+def names(found: list[Any]) -> set[str]:
+    """What torch calls the operations of these nodes."""
+    named = {kind.__name__ for kind in set(map(type, found))}
+    return named | set(map(name_of, found)) if HIDDEN in named else named
 
 
 def nodes(t: Tensor) -> list[Any]:
@@ -55,7 +64,7 @@ def nodes(t: Tensor) -> list[Any]:
 
 def leaves(found: list[Any]) -> list[Tensor]:
     """The parameters, and other leaves, that these nodes lead to."""
-    return [node.variable for node in found if name_of(node).endswith("AccumulateGrad")]
+    return [node.variable for node in found if type(node).__name__ == LEAF]
 
 
 def custom_functions(found: list[Any]) -> list[str]:
@@ -67,7 +76,7 @@ def custom_functions(found: list[Any]) -> list[str]:
 
 def is_opaque(found: list[Any]) -> bool:
     """Whether a node hides what it does: a scripted part, or a function written in C++."""
-    return any(type(node).__name__ == "CppFunction" for node in found)
+    return HIDDEN in names(found)
 
 
 def require_seen(found: list[Any]) -> None:
@@ -80,12 +89,13 @@ def require_seen(found: list[Any]) -> None:
         )
 
 
-def couples_examples(found: list[Any]) -> bool:
+def couples_examples(found: list[Any], named: set[str] | None = None) -> bool:
     """Whether a graph has batch norm over several examples with the statistics of the batch."""
-    return any(
+    norms = {name for name in named or names(found) if name.startswith(NORMS)}
+    return bool(norms) and any(
         _examples_of_batch_norm(node) > 1  # instance norm is batch norm of one example
         for node in found
-        if name_of(node).startswith((*BATCH_NORM, CLOSED_FORM))
+        if name_of(node) in norms
     )
 
 

@@ -83,7 +83,14 @@ def named_parameters(modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
 
 def parts_of(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
     """The modules and all that they are made of."""
-    return tuple(part for module in modules for part in module.modules())
+    parts = list(dict.fromkeys(modules))
+    seen = set(parts)
+    for part in parts:  # which grows while it is read
+        for child in part._modules.values():
+            if child is not None and child not in seen:
+                seen.add(child)
+                parts.append(child)
+    return tuple(parts)
 
 
 def buffers_of(parts: tuple[nn.Module, ...]) -> Buffers:

@@ -25,6 +25,13 @@ from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
 Random = tuple[Tensor, Tensor | None]
+# Of attention: whether each is enabled, and how it is; one can be differentiated twice.
+KERNELS: Any = (
+    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
+    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
+    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,19 @@ def set_random_state(state: Random, x: Tensor) -> None:
         torch.cuda.set_rng_state(cuda, x.device)
 
 
+@contextmanager
+def attention_by_formula() -> Iterator[None]:
+    """As `sdpa_kernel(SDPBackend.MATH)`, which for a small model is a tenth of a step."""
+    was = [enabled() for enabled, _ in KERNELS]
+    try:
+        for _, enable in KERNELS:
+            enable(enable is torch.backends.cuda.enable_math_sdp)
+        yield
+    finally:
+        for (_, enable), on in zip(KERNELS, was, strict=True):
+            enable(on)
+
+
 def visible(model: Model) -> AbstractContextManager[Any]:
     """A context in which compiled parts run uncompiled.
 
@@ -168,12 +188,12 @@ def visible(model: Model) -> AbstractContextManager[Any]:
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
-def require_trainable(model: nn.Module, inputs: dict[str | int, Tensor]) -> None:
+def require_trainable(parts: tuple[nn.Module, ...], inputs: dict[str | int, Tensor]) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
     if any(x.requires_grad and not x.is_leaf for x in inputs.values()):
         return
-    trained = any(p.requires_grad for p in model.parameters())  # the first one mostly is
-    if not trained and next(model.parameters(), None) is not None:
+    parameters = [p for part in parts for p in part._parameters.values() if p is not None]
+    if parameters and not any(p.requires_grad for p in parameters):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "

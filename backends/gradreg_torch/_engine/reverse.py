@@ -15,6 +15,7 @@ from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.model import Model
+from gradreg_torch._engine.sums import at_least_single
 
 # Products whose graphs are kept until the backward pass.
 MOST_GRAPHS = 20
@@ -57,17 +58,19 @@ class Reverse:
     @property
     def side(self) -> Side:
         """The side of the logits."""
-        z = self.logits
-        return Side(z.shape[0], z.shape[1], like=z, reads=self.reads, output=self.output)
+        z = self.output
+        return Side(z.shape[0], z.numel() // z.shape[0], like=z, reads=self.reads, output=z)
 
     def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
         columns = R.columns(self.side).permute(2, 0, 1)
+        S = None if R.factor is None else R.factor(self.output)
+        if columns.shape[0] == 1:
+            return self.squares(columns, S), self.output
         # On the CPU a loop is the faster way too: larger products only leave the cache.
         one_by_one = columns.device.type == "cpu" and not is_functional()
         q = columns.shape[0]
         size = (1 if one_by_one else q) if chunk_size is None else min(chunk_size, q)
-        S = None if R.factor is None else R.factor(self.output)
         chunks = torch.split(columns, size)
         # The graphs of many products do not fit into memory: backward computes them again.
         again = len(chunks) > MOST_GRAPHS and self.create_graph and self.pullback is None
@@ -80,26 +83,22 @@ class Reverse:
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
-        return self.squared(self.vjp(rs if S is None else S(rs)))
+        rs = (rs if S is None else S(rs)).to(self.output.dtype)
+        if rs.shape[0] == 1:
+            return self.squared(self.vjp(rs.reshape(self.output.shape), batched=False))
+        products = self.vjp(rs.reshape(-1, *self.output.shape), batched=True)
+        return self.squared(products, examples=1)
 
-    def squared(self, products: tuple[Tensor, ...]) -> Tensor:
+    def squared(self, products: tuple[Tensor, ...], examples: int = 0) -> Tensor:
         """Σ over columns, inputs and coordinates, of every example: (n,)."""
-        rows = [sum_of_squares(v) for v in products]
+        rows = [sum_of_squares(v, examples) for v in products]
         total = rows[0] if len(rows) == 1 else torch.stack(rows).sum(dim=0)
         return per_example(total, self.batch, self.output.shape[0])
 
-    def vjp(self, rs: Tensor) -> tuple[Tensor, ...]:
-        """Jᵀr for columns rs[q, n, k]; for every input a tensor (q, n, …)."""
-        batched = rs.shape[0] > 1
-        rs = rs.to(self.output.dtype).reshape(-1, *self.output.shape)
+    def vjp(self, r: Tensor, batched: bool) -> tuple[Tensor, ...]:
+        """Jᵀr for r (n, …), or (q, n, …) if batched; for every input a tensor of its shape."""
         if self.pullback is not None:
-            products = torch.func.vmap(self.pullback)(rs) if batched else self.pullback(rs[0])
-        else:
-            products = self.gradients(rs if batched else rs[0], batched)
-        return products if batched else tuple(p[None] for p in products)
-
-    def gradients(self, r: Tensor, batched: bool) -> tuple[Tensor, ...]:
-        """The same by `torch.autograd.grad`."""
+            return torch.func.vmap(self.pullback)(r) if batched else self.pullback(r)
         products = torch.autograd.grad(
             self.output,
             list(self.inputs.values()),
@@ -121,7 +120,7 @@ def functional_pass(model: Model, inputs: Named) -> tuple[Tensor, Pullback, Buff
     return output, pullback, moved
 
 
-def sum_of_squares(products: Tensor) -> Tensor:
-    """Σ over probes and coordinates: (q, n, …) to (n,)."""
-    products = products.float() if products.dtype in checks.HALF else products
-    return products.reshape(*products.shape[:2], -1).square().sum(dim=2).sum(dim=0)
+def sum_of_squares(products: Tensor, examples: int = 0) -> Tensor:
+    """Σ over all axes but that of the examples: (n,)."""
+    others = [axis for axis in range(products.ndim) if axis != examples]
+    return at_least_single(products).square().sum(dim=others)

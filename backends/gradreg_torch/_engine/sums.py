@@ -11,6 +11,11 @@ def at_least_single(t: Tensor) -> Tensor:
     return t.float() if t.dtype in HALF else t
 
 
+def scaled(t: Tensor, factor: float) -> Tensor:
+    """The product, without an operation where the factor is 1."""
+    return t if factor == 1 else factor * t
+
+
 def reduce(values: Tensor, reduction: str) -> Tensor:
     """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
     checks.choice("reduction", reduction, ("none", "mean", "sum"))

@@ -42,19 +42,21 @@ class Trial:
 _KNOWN: Any = WeakTensorKeyDictionary()
 
 
-def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
+def tried(
+    at_x: Reverse, found: list[Any], names: set[str], twice: bool, again: bool = False
+) -> Trial:
     """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
 
     A model is tried once, or, with `again`, at every step.
     """
-    inputs = set(map(id, at_x.inputs.values()))
+    by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
-        return Trial(graph.couples_examples(found), _by_name(found))
+        return Trial(by_graph, _by_name(found))
+    inputs = set(map(id, at_x.inputs.values()))
     leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
-    by_graph = graph.couples_examples(found)
     ragged = at_x.batch is not None
     signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
-    known = _KNOWN.setdefault(leaves[0], {}) if leaves and not graph.is_opaque(found) else {}
+    known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
         return trial
@@ -69,8 +71,11 @@ def _kind(node: Any) -> tuple[Any, ...]:
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
-    axes = tuple(len(m.shape) for m in node._input_metadata)
-    return type(node), axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
+    kind = type(node)
+    if kind.__name__ == graph.LEAF:
+        return (kind,)
+    axes = tuple([len(m.shape) for m in node._input_metadata])
+    return kind, axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
 
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
@@ -80,7 +85,7 @@ def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -
     for half in _halves(at_x):
         r, others = _column(at_x.output, half), per_row(~half, at_x.batch)
         try:
-            products = at_x.gradients(r, batched=False)
+            products = at_x.vjp(r, batched=False)
             coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
@@ -121,7 +126,7 @@ def _column(output: Tensor, half: Tensor) -> Tensor:
 
 def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: list[Any]) -> str:
     """What loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
-    square = torch.stack([sum_of_squares(v[None]).sum() for v in products]).sum()
+    square = torch.stack([sum_of_squares(v).sum() for v in products]).sum()
     at_r = None
     if square.requires_grad:
         plain = [leaf for leaf in leaves if not leaf._backward_hooks]
@@ -146,7 +151,7 @@ def _can_be_read(output: Tensor) -> bool:
 
 def _by_name(found: list[Any]) -> str:
     """Operations that are known to have no double backward."""
-    return ", ".join(graph.without_double_backward({graph.name_of(node) for node in found}))
+    return ", ".join(graph.without_double_backward(graph.names(found)))
 
 
 def _words(found: list[Any]) -> str:
