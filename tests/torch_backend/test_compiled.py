@@ -75,13 +75,18 @@ def probes_of(name, x):
     return {"probes": gt.draw_probes("sphere", 5, size, generator=g, dtype=torch.float64)}
 
 
-def run(network, name, backend):
-    """Loss, gradient and buffers of a step, eager and compiled."""
+def made(network):
+    """A network twice, inputs and labels."""
     make, shape = NETWORKS[network]
     torch.manual_seed(0)
     eager = make().double()
-    compiled = copy.deepcopy(eager)
     x, y = torch.randn(shape, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
+    return eager, copy.deepcopy(eager), x, y
+
+
+def run(network, name, backend):
+    """Loss, gradient and buffers of a step, eager and compiled."""
+    eager, compiled, x, y = made(network)
     penalty, options = PENALTIES[name](), probes_of(name, x)
 
     def step(model, x, y, options):
@@ -130,11 +135,7 @@ def test_inductor(name):
 @pytest.mark.parametrize("name", ["spectreg", "doubleback"])
 @pytest.mark.parametrize("network", ["mlp", "residual"])
 def test_one_graph_of_loss_penalty_and_gradient(network, name):
-    make, shape = NETWORKS[network]
-    torch.manual_seed(0)
-    eager = make().double()
-    compiled = copy.deepcopy(eager)
-    x, y = torch.randn(shape, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
+    eager, compiled, x, y = made(network)
     penalty, options = PENALTIES[name](), probes_of(name, x)
 
     def gradient(model):
