@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from gradreg_verify.mistakes.torch import models
-from gradreg_verify.mistakes.torch.models import N, Y
+from gradreg_verify.mistakes.torch.models.model import N, Y, mlp
+from gradreg_verify.mistakes.torch.models.wrong import Intermediate
 
 
 def g():
@@ -24,7 +25,7 @@ def made(name):
 
 def tanh_net():
     torch.manual_seed(0)
-    return models.mlp(torch.tanh), torch.randn(N, 4)
+    return mlp(torch.tanh), torch.randn(N, 4)
 
 
 @pytest.mark.parametrize("model", models.WRONG, ids=str)
@@ -65,7 +66,7 @@ def test_a_second_derivative_that_is_wrong(hidden):
 
 
 def test_a_refusal_is_in_the_report():
-    model, x = models.mlp(nn.BatchNorm1d(5)), torch.randn(N, 4)
+    model, x = mlp(nn.BatchNorm1d(5)), torch.randn(N, 4)
     report = gt.check_model(model, x, Y, gt.FrobReg())
     assert report["penalty"].right is False
     assert "batchnorm='eval'" in report["penalty"].text
@@ -131,7 +132,7 @@ def test_two_modules_with_the_same_names():
     x = torch.randn(N, 4)
     report = gt.check_model(lambda x: last(torch.tanh(first(x))), x, Y)
     assert report["parameters"].text.startswith("the penalty trains 3 of 4")
-    wrong = gt.check_model(lambda x: last(models.Intermediate.apply(first(x))), x, Y)
+    wrong = gt.check_model(lambda x: last(Intermediate.apply(first(x))), x, Y)
     assert wrong["gradient"].right is False
 
 
