@@ -1,5 +1,8 @@
 """The command line: output, exit status, and sentences instead of tracebacks."""
 
+import subprocess
+import sys
+
 import gradreg_cli as cli
 import gradreg_cli.backends
 import gradreg_cli.quickstart
@@ -110,3 +113,11 @@ def test_version(capsys):
         cli.main(["--version"])
     assert stop.value.code == 0
     assert __version__ in capsys.readouterr().out
+
+
+def test_the_version_is_printed_without_what_commands_need():
+    code = "import sys, gradreg_cli as c\ntry: c.main(['-V'])\nfinally: print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in told.stdout.split()}
+    assert not loaded & {"gradreg_verify", "gradreg_torch", "torch", "jax", "matplotlib"}
+    assert "gradreg_ref" in loaded

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from gradreg_cli.terminal import printable
 from gradreg_ref import checks
-from gradreg_verify.text import printable
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,8 +5,6 @@ import os
 import shutil
 import sys
 
-from gradreg_verify.text import printable
-
 
 def say(text: object = "", *, word: str = "", colour: str = "", error: bool = False) -> None:
     """Print a text, without the controls that may be in it; one word of it in a colour.
@@ -25,6 +23,15 @@ def say(text: object = "", *, word: str = "", colour: str = "", error: bool = Fa
     if word and shows_colours():
         line = line.replace(word, f"\033[{colour}m{word}\033[0m", 1)
     print(line, file=stream, flush=True)
+
+
+def printable(text: str) -> str:
+    """`gradreg_verify.text.printable`, imported for a text that is not plain: it takes long."""
+    if all(line.isascii() and line.isprintable() for line in text.split("\n")):
+        return text
+    from gradreg_verify import text as texts
+
+    return texts.printable(text)
 
 
 def show_status(text: str = "") -> None:
