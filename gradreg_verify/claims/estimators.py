@@ -44,7 +44,7 @@ def unbiased(target: Target, e: Example) -> float:
 
 
 def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
-    """Mean of value, and of the gradient along a direction, under one rule of equal weights."""
+    """Mean of the value, and of the gradient along a direction, under a rule of equal weights."""
     direction, one = direction_for(e), target.with_values(e)
     slope, scale = target.total_slope(e, rule.points, direction)
     return max(

@@ -54,7 +54,7 @@ class Target:
         return self.declared
 
     def variants(self, e: Example) -> Iterator[Variant]:
-        """What it can be held against the reference in, at an example."""
+        """The penalties and options that are compared with the reference at an example."""
         return all_variants(e) if self.declared is None else self.declared.variants(e)
 
     def every_way(self, e: Example) -> bool:
@@ -67,7 +67,7 @@ class Target:
 
     @property
     def side(self) -> Side:
-        """Of its probes."""
+        """The side whose probes are handed over."""
         if self.probed is not None:
             return self.probed
         return "output" if self.declared is None else self.declared.declaration.side
@@ -88,8 +88,8 @@ class Target:
         e : Example
             n examples.
         points : array (p, length) or (p, n, length)
-            Probes of all examples, or of each. A backend is asked for many points in one call: with
-            the examples once for each point.
+            Probes of all examples, or of each. A backend computes many points in one call, in which
+            the batch has the examples once for each point.
         """
         calls = [self.estimate(examples, probes) for examples, probes in self.calls(e, points)]
         return np.concatenate(calls).reshape(-1, len(e.x))[: len(points)]
@@ -104,7 +104,7 @@ class Target:
         )
 
     def with_values(self, e: Example) -> Example:
-        """The examples, or one of them where it returns no more than one number for a batch."""
+        """All examples, or the first where the function returns one number for a whole batch."""
         per_example = self.declared is None or self.declared.declaration.reduction == "none"
         return e if per_example else e.rows(slice(0, 1))
 
