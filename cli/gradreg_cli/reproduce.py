@@ -18,6 +18,7 @@ NAMES = (
     "tinyimagenet",
     "local-global",
     "initialisation",
+    "probes",
 )
 
 AMP = ("bfloat16", "float16")

@@ -23,6 +23,7 @@ DATA = {
     "semi-supervised": ("mnist",),
     "local-global": ("mnist",),
     "initialisation": ("mnist",),
+    "probes": ("mnist", "cifar-10", "cifar-100"),
     "tinyimagenet": ("tiny-imagenet-200",),
 }
 

@@ -181,6 +181,21 @@ def initialisation(data: str) -> Experiment:
     return Experiment("initialisation", "Initialisation", cells)
 
 
+def probes(data: str) -> Experiment:
+    """SpectReg with probes of less noise (frames) and of more (one probe for the whole batch)."""
+    setting, run = SETTINGS[data], with_decay(SETTINGS[data])
+    spect = arm(run, "SpectReg", setting.lams["SpectReg"])
+    arms = {
+        "baseline": run,
+        "SpectReg": spect,
+        "SpectReg, frames": replace(spect, options={"probe": "frames"}),
+        "SpectReg, shared probe": replace(spect, options={"shared_probe": True}),
+    }
+    cells = tuple(Cell(setting.title, name, one) for name, one in arms.items())
+    departures = ("The poster does not compare probes. The scripts share a probe among a batch.",)
+    return Experiment("probes", "Probes", cells, departures)
+
+
 def tinyimagenet(data: str) -> Experiment:
     """200 classes. Poster and scripts name neither network nor λ."""
     run = replace(
@@ -224,5 +239,6 @@ EXPERIMENTS: dict[str, Callable[[str], Experiment]] = {
     "semi-supervised": semi_supervised,
     "local-global": local_global,
     "initialisation": initialisation,
+    "probes": probes,
     "tinyimagenet": tinyimagenet,
 }
