@@ -30,8 +30,7 @@ DEGREE_3 = {
     "frames": cubature.sphere_axes,
     "onehot": cubature.onehot_classes,
 }
-MOST_SIGNS = 6  # 2^m points
-MOST_LENGTH = 10  # 2m² points
+MOST_SIGNS, MOST_LENGTH = 6, 10
 
 
 def unbiased(target: Target, e: Example) -> float:
@@ -83,20 +82,15 @@ def variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
 
 def gaussian(target: Target, e: Example) -> float:
     """2‖A‖²_F."""
-    if target.length(e) > MOST_LENGTH:
-        raise NotHere(f"probes of length {target.length(e)}")
-    return variance_is(target, e, cubature.stroud_5_2(target.length(e)), "gaussian")
-
-
-MOST_COORDINATES = 8  # 2(nm)² + 1 evaluations
+    m = target.length(e)
+    target.require_few(2 * m * m + 1)
+    return variance_is(target, e, cubature.stroud_5_2(m), "gaussian")
 
 
 def gaussian_batch(target: Target, e: Example) -> float:
     """Of a batch mean (2/B²) Σ_b ‖A_b‖²_F, by a rule on R^(Bm)."""
     n, m = len(e.x), target.length(e)
-    if n * m > MOST_COORDINATES:
-        raise NotHere("a rule of too many points")
-
+    target.require_few(2 * (n * m) ** 2 + 1)
     rule = cubature.stroud_5_2(n * m)
     means = target.means(e, rule.points.reshape(-1, n, m))
     _, got = moments_of(means, rule)
@@ -110,16 +104,15 @@ def gaussian_batch(target: Target, e: Example) -> float:
 def rademacher(target: Target, e: Example) -> float:
     """2(‖A‖²_F − Σ_k A_kk²), by all 2^m signs."""
     m = target.length(e)
-    if m > MOST_SIGNS:
-        raise NotHere(f"2^{m} signs")
+    target.require_few(2**m)
     return variance_is(target, e, cubature.all_signs(m), "rademacher")
 
 
 def sphere(target: Target, e: Example) -> float:
     """2m/(m + 2) (‖A‖²_F − (tr A)²/m), by a design of 2m² points."""
-    if target.length(e) > MOST_LENGTH:
-        raise NotHere(f"probes of length {target.length(e)}")
-    return variance_is(target, e, cubature.sphere_degree_5(target.length(e)), "sphere")
+    m = target.length(e)
+    target.require_few(2 * m * m)
+    return variance_is(target, e, cubature.sphere_degree_5(m), "sphere")
 
 
 def averaged(target: Target, e: Example) -> float:

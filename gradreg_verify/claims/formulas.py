@@ -47,7 +47,7 @@ def unit_probes(target: Target, e: Example) -> float:
 def quadratic_form(target: Target, e: Example) -> float:
     """rᵀAr with A = JJᵀ: read off entry by entry, no constant, no linear part."""
     one, m = e.rows(slice(0, 1)), target.length(e)
-
+    target.require_few((m + 1) * (m + 2) // 2)
     form = identify(lambda points: target.estimates(one, points)[:, 0], m)
     A = gram(one.J, target.side)[0]
     scale = float(np.abs(A).max())

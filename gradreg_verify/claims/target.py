@@ -9,11 +9,12 @@ import numpy as np
 from gradreg_ref.typing import Array, Law, Side
 from gradreg_verify.examples import Example, Variant, all_variants
 from gradreg_verify.frameworks.registry import Backend
-from gradreg_verify.outcomes import Broken, NotAsked
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere
 from gradreg_verify.subject.declared import DeclaredPenalty
 
-# Points of a rule for which a backend is asked in one call.
-AT_ONCE = 64
+# Points of a rule for which a backend is asked in one call, and of a rule that it is asked for; a
+# function is asked for one point in a call.
+AT_ONCE, MOST_POINTS, MOST_CALLS = 64, 210, 80
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Target:
     def length(self, e: Example) -> int:
         """Of a probe at an example: logits, or input coordinates."""
         return e.x[0].size if self.side == "input" else e.probes.shape[1]
+
+    def require_few(self, points: int) -> None:
+        """NotHere where a rule has many points: networks of fewer logits show the same."""
+        if points > (MOST_POINTS if self.declared is None else MOST_CALLS):
+            raise NotHere(f"a rule of {points} points")
 
     def estimate(self, e: Example, probes: Array) -> Array:
         """SpectReg of every example (n,) at probes of its side."""

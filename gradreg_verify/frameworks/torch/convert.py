@@ -1,6 +1,7 @@
 """A network of the reference as a torch module with the same parameters, and back."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,9 @@ def to_torch(
     """
     if not isinstance(network, Network):
         raise TypeError(f"expected a Network of gradreg_ref, got {type(network).__name__}")
-    return module_of(network.layers).to(dtype=dtype, device=device).eval()
+    module = module_of(network.layers).eval()
+    as_made = dtype == torch.float64 and torch.device(device).type == "cpu"
+    return module if as_made else module.to(dtype=dtype, device=device)
 
 
 def module_of(layers: tuple[Layer, ...]) -> nn.Sequential:
@@ -89,11 +92,10 @@ def layer_to_torch(layer: Any) -> nn.Module:
     """One layer of the reference as a torch module in float64."""
     match layer:
         case ref.Linear(W, b):
-            linear = nn.Linear(W.shape[1], W.shape[0], b is not None, device="meta")
-            return with_weights(linear, W, b)
+            return with_weights(undrawn(nn.Linear, W.shape[1], W.shape[0], b is not None), W, b)
         case ref.Conv2d(W, b, stride, padding):
             o, c, *size = W.shape
-            conv = nn.Conv2d(c, o, tuple(size), stride, padding, bias=b is not None, device="meta")
+            conv = undrawn(nn.Conv2d, c, o, tuple(size), stride, padding, bias=b is not None)
             return with_weights(conv, W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
             norm = with_weights(BATCH_NORMS[2](len(W), eps=eps), W, b)
@@ -129,8 +131,20 @@ def tensor(a: Any) -> Tensor:
     return torch.tensor(np.asarray(a), dtype=torch.float64)
 
 
+def undrawn(layer: type[nn.Module], *args: Any, **options: Any) -> nn.Module:
+    """A layer that has drawn no weights: drawing takes longer than most calls of a penalty."""
+    module = _undrawn(layer)(*args, **options)
+    module.__class__ = layer
+    return module
+
+
+@cache
+def _undrawn(layer: type[nn.Module]) -> type[nn.Module]:
+    return type(layer.__name__, (layer,), {"reset_parameters": lambda self: None})
+
+
 def with_weights(module: Any, weight: Any, bias: Any) -> Any:
-    """The module with these parameters; one on "meta" has drawn none before."""
+    """The module with these parameters."""
     module.weight = nn.Parameter(tensor(weight))
     if bias is not None:
         module.bias = nn.Parameter(tensor(bias))

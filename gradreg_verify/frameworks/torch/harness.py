@@ -171,7 +171,8 @@ class TorchHarness:
     ) -> tuple[nn.Module, Tensor, Tensor]:
         """Model, inputs and labels."""
         del no_grad
-        module = to_torch(network, dtype=DTYPES[dtype], device=device).train(training)
+        module = to_torch(network, dtype=DTYPES[dtype], device=device)
+        module = module.train() if training else module
         inputs = tensor(x, dtype, device).requires_grad_(requires_grad)
         return module, inputs, tensor(y, dtype, device)
 
