@@ -91,8 +91,8 @@ def brief(a: Array) -> str:
 
 
 def agree(target: Target, penalty: str, e: Example, *, exact: bool, **options: Any) -> float:
-    """Value and parameter gradient of the summed penalty are those of the reference."""
-    options = {"reduction": "sum"} | options
+    """Value and parameter gradient are those of the reference."""
+    options = {"reduction": target.reduction} | options
     value = same(
         f"{penalty}, value",
         target.value(penalty, e, **options),

@@ -148,6 +148,8 @@ def frames_cancel(target: Target, e: Example) -> float:
     one = target.declared
     if m == 1 or (one is not None and one.declaration.num_probes > 1):
         raise NotHere("one logit, or several probes")
+    if not target.every_way(e):
+        raise NotHere("a backend draws alike at every network")
     equal = e.rows(np.zeros(m, int))
     return same(
         "Σ_k r_kᵀA r_k of equal examples",

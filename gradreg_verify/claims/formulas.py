@@ -46,17 +46,17 @@ def unit_probes(target: Target, e: Example) -> float:
 
 def quadratic_form(target: Target, e: Example) -> float:
     """rᵀAr with A = JJᵀ: read off entry by entry, no constant, no linear part."""
-    one, m = e.rows(slice(0, 1)), target.length(e)
+    one, m = target.with_values(e), target.length(e)
     target.require_few((m + 1) * (m + 2) // 2)
-    form = identify(lambda points: target.estimates(one, points)[:, 0], m)
-    A = gram(one.J, target.side)[0]
+    form = identify(lambda points: target.estimates(one, points), m)
+    A = gram(one.J, target.side)
     scale = float(np.abs(A).max())
     # Each number is made from at most four values, at probes with entries −1, 0 and 1.
-    at_ones = Variant("spectreg", target.sided({"probes": np.ones((1, m, 1))}), e.exact)
+    at_ones = Variant("spectreg", target.sided({"probes": np.ones((len(one.x), m, 1))}), e.exact)
     limit = e.exact and 4 * in_any_order(one, at_ones)
     return max(
-        same("constant part", form.constant, 0.0, exact=limit, scale=scale),
-        same("linear part", form.linear, np.zeros(m), exact=limit, scale=scale),
+        same("constant part", form.constant, 0 * form.constant, exact=limit, scale=scale),
+        same("linear part", form.linear, 0 * form.linear, exact=limit, scale=scale),
         same("A", form.A, A, exact=limit),
     )
 
@@ -66,7 +66,7 @@ def training_gradient(target: Target, e: Example) -> float:
     errors = [
         same_gradient(target, v.penalty, e, exact=v.exact, reduction=reduction, **v.options)
         for v in target.variants(e)
-        for reduction in (("sum", "mean", "none") if target.every_way(e) else ("sum",))
+        for reduction in (("sum", "mean", "none") if target.every_way(e) else (target.reduction,))
     ]
     return largest(errors)
 

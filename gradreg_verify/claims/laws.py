@@ -32,8 +32,8 @@ def each_alone(target: Target, e: Example) -> float:
     """A value of every example alone."""
     if target.declared is not None and target.declared.declaration.reduction != "none":
         raise NotTestable("it gives no value an example")
-    if target.declared is None and not e.exact:
-        raise NotHere("a backend's examples alone show on dyadic networks, bit for bit")
+    if not target.every_way(e):
+        raise NotHere("a backend's examples alone show on some networks, bit for bit")
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant
@@ -98,8 +98,8 @@ def times_four(target: Target, e: Example, doubled: Example) -> float:
     errors = [
         same(
             f"{v.penalty} of 2J",
-            target.value(v.penalty, doubled, **v.options),
-            4 * target.value(v.penalty, e, **v.options),
+            target.value(v.penalty, doubled, reduction=target.reduction, **v.options),
+            4 * target.value(v.penalty, e, reduction=target.reduction, **v.options),
             exact=in_any_order(doubled, v),
         )
         for v in target.variants(e)
@@ -146,15 +146,9 @@ def permuted_classes(target: Target, e: Example) -> float:
         new = dict(options)
         if "probes" in options and options.get("side") != "input":
             new["probes"] = options["probes"][:, order]
-        there = target.value(penalty, e, **options)
-        errors.append(
-            same(
-                f"{penalty} of permuted classes",
-                target.value(penalty, moved, **new),
-                there,
-                exact=False,
-            )
-        )
+        there = target.value(penalty, e, reduction=target.reduction, **options)
+        got = target.value(penalty, moved, reduction=target.reduction, **new)
+        errors.append(same(f"{penalty} of permuted classes", got, there, exact=False))
     return largest(errors)
 
 
@@ -167,8 +161,8 @@ def shifted(target: Target, e: Example) -> float:
     errors = [
         same(
             f"{penalty} at z + 2",
-            target.value(penalty, moved, **options),
-            target.value(penalty, e, **options),
+            target.value(penalty, moved, reduction=target.reduction, **options),
+            target.value(penalty, e, reduction=target.reduction, **options),
             exact=False,
         )
         for penalty, options, _ in target.variants(e)

@@ -32,7 +32,8 @@ def precision(target: Target, e: Example) -> float:
 def within_rounding(target: Target, penalty: str, e: Example, **options: Any) -> float:
     """Value within the running error bound, slope within that of Monte-Carlo arithmetic.
 
-    The larger share of its bound that is used up.
+    The larger share of its bound that is used up. Monte-Carlo arithmetic is most of the time that
+    a backend is verified for, so a backend's slopes are asked on batches of five.
     """
     u = UNIT_ROUNDOFF[target.dtype]
     options = options | {"reduction": "sum"}
@@ -45,6 +46,8 @@ def within_rounding(target: Target, penalty: str, e: Example, **options: Any) ->
     value, radius = value_bound(f, e.network, e.x, u)
     got = target.value(penalty, e, **options)
     share = near(f"{penalty} in {target.dtype}", got, value, radius)
+    if target.declared is None and len(e.x) != 5:
+        return share
     slope, deviation = slope_bound(f, e.network, e.x, direction, u, np.random.default_rng(5))
     got, _ = target.slope(penalty, e, direction, **options)
     return max(share, near(f"gradient of {penalty} in {target.dtype}", got, slope, deviation))

@@ -62,9 +62,14 @@ class Target:
         """Whether what does not depend on the network is asked at an example too.
 
         A function is always asked. A backend has hundreds of options, and JAX compiles a program
-        for each: its other reductions, laws and refusals are asked on batches of five alone.
+        for each: its other reductions, laws and refusals are asked on dyadic batches of five alone.
         """
-        return self.declared is not None or len(e.x) == 5
+        return self.declared is not None or (len(e.x) == 5 and e.exact)
+
+    @property
+    def reduction(self) -> str:
+        """What is asked for where any reduction shows the same: what most claims ask for."""
+        return "none" if self.declared is None else "sum"
 
     @property
     def side(self) -> Side:
@@ -116,7 +121,7 @@ class Target:
 
     def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
         """As `slope`, of SpectReg summed over all examples at all points."""
-        options = self.sided({"reduction": "sum"})
+        options = self.sided({"reduction": self.reduction})
         slopes = [
             self.slope("spectreg", examples, direction, probes=probes, **options)
             for examples, probes in self.calls(e, points)

@@ -23,7 +23,7 @@ from gradreg_verify.frameworks.jax.devices import (
     to_numpy,
 )
 from gradreg_verify.frameworks.jax.harness import JaxHarness
-from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, Structure, programs
+from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, Structure, compiled, programs
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
@@ -31,7 +31,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 # Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
 OWN_LIMIT = 600.0
 DECLARED = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
-DRAW = jax.jit(draw_probes, static_argnums=range(4), static_argnames="dtype")
+DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
 
 class JaxBackend:

@@ -80,24 +80,31 @@ def constant(a: Any) -> Any:
 
 
 # Every program takes some 20 memory maps, and Linux gives a process 65,530.
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled."""
+    """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled.
+
+    Values of every example, which most claims ask for, and their gradient are one program.
+    """
     f, _ = to_jax(problem.structure.network)
 
     def value(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
         function = FUNCTIONS[problem.penalty]
         return function(f, params, x, y, **random, **problem.options)
 
-    def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
-        return value(params, x, y, random).sum()
+    def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> tuple[Any, Any]:
+        values = value(params, x, y, random)
+        return values.sum(), values
 
-    return compiled(value), compiled(jax.grad(total))
+    both = compiled(jax.grad(total, has_aux=True))
+    together = problem.options.get("reduction") == "none"
+    alone = compiled(value)
+    return (lambda *at: both(*at)[1]) if together else alone, lambda *at: both(*at)[0]
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jax.jit` without the optimisations, which no program of a few hundred numbers repays."""
-    return jax.jit(function, compiler_options=quickly())
+    return jax.jit(function, compiler_options=quickly(), **options)
 
 
 @cache

@@ -131,16 +131,17 @@ def tensor(a: Any) -> Tensor:
     return torch.tensor(np.asarray(a), dtype=torch.float64)
 
 
-def undrawn(layer: type[nn.Module], *args: Any, **options: Any) -> nn.Module:
+def undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
     """A layer that has drawn no weights: drawing takes longer than most calls of a penalty."""
-    module = _undrawn(layer)(*args, **options)
+    module: nn.Module = _undrawn(layer)(*args, **options)
     module.__class__ = layer
     return module
 
 
 @cache
-def _undrawn(layer: type[nn.Module]) -> type[nn.Module]:
-    return type(layer.__name__, (layer,), {"reset_parameters": lambda self: None})
+def _undrawn(layer: Any) -> Any:
+    """The class, drawing nothing."""
+    return type(layer.__name__, (layer,), {"reset_parameters": lambda _: None})
 
 
 def with_weights(module: Any, weight: Any, bias: Any) -> Any:
