@@ -1,4 +1,4 @@
-"""The parser of the command line: no abbreviations, and what may have been meant."""
+"""The parser of the command line: no abbreviations, what may have been meant, what was given."""
 
 import argparse
 from collections.abc import Iterator
@@ -47,3 +47,21 @@ class Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         """A message may repeat what was typed, which need not be letters."""
         super()._print_message(printable(message), file)
+
+
+def given(arguments: argparse.Namespace, names: str) -> list[str]:
+    """The options of these names that are not at their defaults, as words of a command.
+
+    A command has its defaults by ``set_defaults(default=command.get_default)``.
+    """
+    words = list[str]()
+    for name in names.split():
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value is True:
+            words += [option]
+        elif value != arguments.default(name):
+            for one in value if isinstance(value, list) else [value]:
+                between = "x" if name == "input" else ","
+                text = between.join(map(str, one)) if isinstance(one, tuple) else str(one)
+                words += [option, text]
+    return words

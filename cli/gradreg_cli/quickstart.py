@@ -1,12 +1,13 @@
 """``gradreg quickstart``: check the torch backend, train the toy problem, draw a figure."""
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.needs import need
+
 from gradreg_cli.agree import OUT
-from gradreg_verify.frameworks.registry import BackendUnavailable, choose
+from gradreg_verify.frameworks.registry import choose
 
 
 def add_to(commands: Any) -> None:
@@ -24,12 +25,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The main job; needs the extra `experiments`."""
-    for module in ("torch", "matplotlib", "rich"):
-        if find_spec(module) is None:
-            raise BackendUnavailable(
-                f"quickstart needs {module}, which is not installed; "
-                "pip install 'gradreg-ref[experiments]'"
-            )
+    need("quickstart", "torch", "matplotlib", "rich")
     from gradreg_experiments.toy.quickstart import run as quickstart
 
     _, device = choose("torch", arguments.device)

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.needs import TRAINING, need
+
 from gradreg_cli.agree import OUT
-from gradreg_cli.reproduce import need
 from gradreg_verify.files import read_toml
 
 EXAMPLE = """a run in TOML (docs/experiments.md has all keys):
@@ -45,7 +46,7 @@ def require_file(path: Path) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
-    need("train")
+    need("train", *TRAINING)
     require_file(arguments.file)
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.one import run_all

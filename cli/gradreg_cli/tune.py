@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.needs import TRAINING, need
+
 from gradreg_cli.agree import OUT
-from gradreg_cli.reproduce import need
 from gradreg_cli.train import EXAMPLE, add_run, require_file
 
 
@@ -33,7 +34,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
-    need("tune")
+    need("tune", *TRAINING)
     require_file(arguments.file)
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.tune import grid, tune

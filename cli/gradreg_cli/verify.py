@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from gradreg_cli.parser import given
 from gradreg_cli.terminal import columns, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -73,11 +74,12 @@ def add_to(commands: Any) -> None:
     out.add_argument("--waivers", type=Path, help="TOML file of accepted failures with reasons")
     out.add_argument("--evidence", type=Path, help="JSON file that gathers evidence over runs")
     out.add_argument("--self-test", action="store_true", help="run the kit on its own catalogue")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, default=command.get_default)
 
 
-DEFAULTS = {"framework": "torch", "device": "cpu", "profile": "ci", "time_limit": 10.0}
 DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
+# What gives the verdicts again; where they are written to does not matter.
+RECORDED = f"kind {' '.join(DECLARED)} framework device profile time_limit waivers dtype"
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -104,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.target is None:
         return status
     report = verified(arguments)
-    command = command_line(arguments, report.seed)
+    words = ["gradreg", "verify", arguments.target, "--seed", str(report.seed)]
+    command = shlex.join([*words, *given(arguments, RECORDED)])
     report = replace(report, self_test=tested, command=command)
     show_end(report)
     for path in arguments.report:
@@ -128,19 +131,6 @@ def tested_itself(device: str) -> tuple[str, int]:
         say(of_models)
         tested += f"; {of_models}"
     return tested, 0 if all(t.ok for t in (*trials, *models)) else 1
-
-
-def command_line(arguments: argparse.Namespace, seed: int) -> str:
-    """What gives these verdicts again; where they are written to does not matter."""
-    words = ["gradreg", "verify", arguments.target, "--seed", str(seed)]
-    for name in ("kind", *DECLARED, "framework", "device", "profile", "time_limit", "waivers"):
-        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
-        if value is True:
-            words += [option]
-        elif value not in (None, DEFAULTS.get(name)):
-            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
-    words += [word for dtype in arguments.dtype or () for word in ("--dtype", dtype)]
-    return shlex.join(words)
 
 
 def verified(arguments: argparse.Namespace) -> Report:

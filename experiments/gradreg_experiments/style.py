@@ -1,6 +1,8 @@
 """How figures look, and how they become bytes."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
 
@@ -28,6 +30,13 @@ STYLE: dict[Any, Any] = {
     "legend.handlelength": 1.4,
     "svg.hashsalt": "gradreg",
 }
+
+
+@contextmanager
+def drawing(height: float) -> Iterator[Figure]:
+    """Give an empty figure; what is drawn within has the style."""
+    with matplotlib.rc_context(STYLE):
+        yield Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def entitle(fig: Figure, *lines: str) -> None:

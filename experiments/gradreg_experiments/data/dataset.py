@@ -48,8 +48,6 @@ class DataSet:
         In [0, len(classes)).
     classes : tuple of str
         Names of the classes.
-    source : str
-        Where the data set is obtained.
     files : tuple of FileRead
         What was read.
     notes : tuple of str
@@ -62,9 +60,8 @@ class DataSet:
     test_images: Images
     test_labels: Labels
     classes: tuple[str, ...]
-    source: str
-    files: tuple[FileRead, ...]
-    notes: tuple[str, ...]
+    files: tuple[FileRead, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,14 +91,3 @@ class Known:
     files: Mapping[str, tuple[str, ...]]
     counts: tuple[int, int]
     read: Callable[["Known", Path, Path | None], DataSet]
-
-
-def count_notes(known: Known, train: Labels, test: Labels) -> tuple[str, ...]:
-    """A sentence where there are fewer or more images than published."""
-    return tuple(
-        f"{len(labels)} of the {published} published {part} images"
-        for part, labels, published in zip(
-            ("training", "test"), (train, test), known.counts, strict=True
-        )
-        if len(labels) != published
-    )

@@ -3,13 +3,12 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, Known, count_notes
+from gradreg_experiments.data.dataset import DataSet, Known
 from gradreg_experiments.data.disk import content, fingerprint, require
 from gradreg_experiments.data.image_cache import Listed, cached
 from gradreg_experiments.data.problems import Broken, gather
@@ -18,44 +17,26 @@ ANNOTATIONS = "val/val_annotations.txt"
 LIMIT = 1 << 24  # bytes of a text file
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Images with labels, of both parts, in a fixed order."""
-
-    classes: tuple[str, ...]
-    train: list[Listed]
-    validation: list[Listed]
-
-
 def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
     """Images (n, 3, 64, 64), decoded once into a cache."""
     if cache is None:
         raise ValueError(
             f"expected a folder for the decoded images of {folder}, got none; pass cache="
         )
-    listing = listed(folder)
-    (train, validation), files = cached(folder, cache, (listing.train, listing.validation))
-    labels = [np.array([i.label for i in part]) for part in (listing.train, listing.validation)]
+    classes, *parts = listed(folder)
+    (train, test), files = cached(folder, cache, parts)
+    labels = [np.array([label for _, label in part]) for part in parts]
     texts = tuple(fingerprint(known, n, require(folder, n)) for n in ("wnids.txt", ANNOTATIONS))
-    return DataSet(
-        known.name,
-        train,
-        labels[0],
-        validation,
-        labels[1],
-        listing.classes,
-        known.source,
-        files=texts + files,
-        notes=(
-            *count_notes(known, labels[0], labels[1]),
-            "the published validation images are the test images here: the images of test/ have "
-            "no labels",
-        ),
+    note = (
+        "the published validation images are the test images here: the images of test/ have no "
+        "labels"
     )
+    arrays = train, labels[0], test, labels[1]
+    return DataSet(known.name, *arrays, classes, files=texts + files, notes=(note,))
 
 
-def listed(folder: Path) -> Listing:
-    """Everything that the folder holds, or an error that says all that is wrong."""
+def listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
+    """The classes, and the images of both parts in a fixed order, or all that is wrong."""
     wnids = lines(folder, "wnids.txt")
     if not wnids or len(set(wnids)) < len(wnids) or not all(map(is_wnid, wnids)):
         raise ValueError(
@@ -71,7 +52,7 @@ def listed(folder: Path) -> Listing:
             lambda: annotated(folder, labels),
         )
     )
-    return Listing(tuple(wnids), [image for images in classes for image in images], validation)
+    return tuple(wnids), [image for images in classes for image in images], validation
 
 
 def refuse_unknown(folder: Path, wnids: list[str]) -> None:
@@ -101,7 +82,7 @@ def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
     names = jpegs(images)
     if not names:
         raise ValueError(f"expected JPEG files (*.JPEG) in {images}, got none")
-    return [Listed(images / name, label) for name in names]
+    return [(images / name, label) for name in names]
 
 
 def jpegs(folder: Path) -> list[str]:
@@ -131,7 +112,7 @@ def annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
         problems = [f"expected JPEG files (*.JPEG) in {images}, got none"]
     if problems:
         raise Broken(f"{folder / ANNOTATIONS}: {problem}" for problem in problems)
-    return [Listed(images / name, found[name]) for name in here]
+    return [(images / name, found[name]) for name in here]
 
 
 def missing(names: Iterable[str], what: str) -> list[str]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.statistics import BASELINE, Row, percent
-from gradreg_experiments.style import FAINT, STYLE, TRUTH, WIDTH, entitle
+from gradreg_experiments.style import FAINT, TRUTH, drawing, entitle
 
 COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",
@@ -31,12 +30,20 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
     run = [row for row in rows if row.outcomes]
     if not run:
         return None
-    with matplotlib.rc_context(STYLE):
-        if sizes_of_one_data_set(run):
-            fig = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    curves = sizes_of_one_data_set(run)
+    panels = [
+        [row for row in run if row.cell.run.data == data]
+        for data in dict.fromkeys(row.cell.run.data for row in run)
+    ]
+    lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
+    with drawing(3.3 if curves else LINE * (sum(lines) + 2 * len(panels)) + 0.6) as fig:
+        if curves:
             draw_curves(fig.subplots(), run)
-        else:
-            fig = groups_figure(run)
+        else:  # a panel for each data set: accuracies of two data sets do not compare
+            axes = fig.subplots(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0]
+            for panel, own in zip(axes, panels, strict=True):
+                draw_groups(panel, own)
+            axes[-1].set_xlabel("test accuracy, %")
         entitle(fig, f"{title}: {message(run)}", what(run))
     return fig
 
@@ -74,22 +81,6 @@ def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
     """Whether there is a curve to draw."""
     data = {row.cell.run.data for row in rows}
     return len(data) == 1 and all(row.cell.row.endswith(" images") for row in rows)
-
-
-def groups_figure(rows: Sequence[Row]) -> Figure:
-    """A panel for each data set: accuracies of two data sets do not compare."""
-    panels = [
-        [row for row in rows if row.cell.run.data == data]
-        for data in dict.fromkeys(row.cell.run.data for row in rows)
-    ]
-    lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
-    size = (WIDTH, LINE * (sum(lines) + 2 * len(panels)) + 0.6)
-    fig = Figure(figsize=size, layout="constrained")
-    axes = fig.subplots(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0]
-    for panel, own in zip(axes, panels, strict=True):
-        draw_groups(panel, own)
-    axes[-1].set_xlabel("test accuracy, %")
-    return fig
 
 
 def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:

@@ -1,7 +1,6 @@
 """What an experiment leaves behind: CSV, JSON, PNG and SVG."""
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,13 +10,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from gradreg_experiments.files import made_here
 from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.figure import figure
 from gradreg_experiments.reproduce.statistics import Row
-from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
-from gradreg_experiments.result import write_result
+from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, runs
+from gradreg_experiments.result import or_null, write_result
 from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.store import Store, versions
+from gradreg_experiments.runs.store import Store
 from gradreg_verify.files import read_json
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
@@ -35,8 +35,8 @@ class Result:
         The table.
     rows : sequence of mapping
         Settings and figures of every row of the table, for JSON.
-    csv : str
-        Every run.
+    runs : sequence of sequence
+        Every run, for CSV; the head comes first.
     figure : Figure or None
         The figure of the table; None if nothing of the table was run.
     caption : str
@@ -47,7 +47,7 @@ class Result:
     head: Sequence[str]
     texts: Sequence[Sequence[str]]
     rows: Sequence[Mapping[str, Any]]
-    csv: str
+    runs: Sequence[Sequence[Any]]
     figure: Figure | None
     caption: str
 
@@ -59,7 +59,7 @@ def accuracies(experiment: Experiment, found: Sequence[Row]) -> Result:
         HEAD,
         [cells(row) for row in found],
         [for_json(row) for row in found],
-        to_csv(found),
+        [*runs(found)],
         figure(experiment.title, found),
         CAPTION,
     )
@@ -78,15 +78,14 @@ def write(
         "experiment": experiment.name,
         "title": experiment.title,
         "command": command,
-        "versions": versions(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        **made_here(),
         "departures": [result.caption, *experiment.departures, *remarks],
         "runs": list(made_with),
         "source": SOURCE,
         "table": {"head": result.head, "rows": result.texts},
         "rows": result.rows,
     }
-    return write_result(out, experiment.name, result.csv, record, result.figure)
+    return write_result(out, experiment.name, result.runs, record, result.figure)
 
 
 def replaced(out: Path, result: Result) -> str | None:
@@ -133,16 +132,11 @@ def for_json(row: Row) -> dict[str, Any]:
         "setting": setting,
         "seeds": sorted(row.outcomes),
         "seconds": round(sum(outcome.seconds for outcome in row.outcomes.values())),
-        "mean": rounded(row.mean),
-        "sd": rounded(row.sd),
+        "mean": or_null(row.mean, ".6g"),
+        "sd": or_null(row.sd, ".6g"),
         "poster": poster[0],
         "poster_sd": poster[1],
-        "difference": None if d is None else {k: rounded(v) for k, v in asdict(d).items()},
-        "poster_difference": rounded(row.poster_difference),
+        "difference": None if d is None else {k: or_null(v, ".6g") for k, v in asdict(d).items()},
+        "poster_difference": or_null(row.poster_difference, ".6g"),
         "diverged": [seed for seed, o in row.outcomes.items() if o.diverged is not None],
     }
-
-
-def rounded(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return None if value is None or value != value else float(f"{value:.6g}")

@@ -3,16 +3,15 @@
 import hashlib
 import io
 import json
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from gradreg_experiments.files import made_here
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint
@@ -21,7 +20,6 @@ from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report import history
 
 T = TypeVar("T")
-PACKAGES = ("gradreg-ref", "torch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -122,22 +120,18 @@ class Store:
         torch.save(network.state_dict(), buffer := io.BytesIO())
         weights = buffer.getvalue()
         write_atomically(self.weights(outcome.run), weights)
+        made = made_here()
         record = {
             "outcome": {name: null(value) for name, value in asdict(outcome).items()},
             "images": fingerprint(outcome.run.data, self.data),
             "weights": digest(weights),
             "processes": parallel.size(),
-            "versions": versions(),
+            "versions": made["versions"],
             "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
-            "machine": f"{platform.system()} {platform.machine()}",
+            "machine": made["machine"],
         }
         text = json.dumps(record | {"sum": sum_of(record)}, indent=1) + "\n"
         write_atomically(self.result(outcome.run), text.encode())
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def null(value: Any) -> Any:

@@ -1,13 +1,10 @@
 """``gradreg tune``: λ on a logarithmic grid, chosen by images outside the training set."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from rich.bar import Bar
@@ -15,15 +12,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.files import held, made_here, require_writable
 from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
 from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.store import Store, versions
+from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import diverged, missing, sweep
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH, entitle
+from gradreg_experiments.style import BEST, FAINT, PLAIN, drawing, entitle
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
@@ -168,22 +165,20 @@ def table(run: Run, points: Sequence[Point]) -> Table:
 
 def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
     """Write every run, the choice, and the curve."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["lambda", "seed", "validation", "test", "train", "seconds"])
+    runs = [["lambda", "seed", "validation", "test", "train", "seconds"]]
     for p in points:
         for o in p.outcomes:
             figures = [f"{value:.6g}" for value in (o.validation, o.test, o.train, o.seconds)]
-            writer.writerow([p.lam, o.run.seed, *figures])
+            runs.append([str(p.lam), str(o.run.seed), *figures])
     record: dict[str, Any] = {
         "command": command,
-        "versions": versions(),
+        "versions": made_here()["versions"],
         "run": {k: v for k, v in run.chosen.items() if k not in ("lam", "seed")},
         "seeds": [o.run.seed for o in points[0].outcomes],
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
     }
-    write_result(out, "tune", text.getvalue(), record, figure(run, points))
+    write_result(out, "tune", runs, record, figure(run, points))
 
 
 def figure(run: Run, points: Sequence[Point]) -> Figure:
@@ -193,8 +188,7 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
     zero = min(p.lam for p in some) / 4  # where 0 stands on a logarithmic axis
     place = {p.lam: p.lam or zero for p in points}
     lams = [place[p.lam] for p in points]
-    with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    with drawing(3.2) as fig:
         axes = fig.subplots()
         axes.plot(lams, [p.mean("test") for p in points], "--", color=FAINT, lw=0.9, label="test")
         mean = np.array([p.mean("validation") for p in points])

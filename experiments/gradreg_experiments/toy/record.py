@@ -1,23 +1,19 @@
 """What a run leaves behind: toy.csv, toy.json, toy.png and toy.svg."""
 
-import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gradreg_experiments.result import write_result
+from gradreg_experiments.files import made_here
+from gradreg_experiments.result import or_null, write_result
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.figure import figure
-from gradreg_experiments.toy.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, to_csv
+from gradreg_experiments.toy.table import HEAD, NOTE, POSTER, SOURCE, UNIT, cells, rows, runs
 from gradreg_experiments.toy.training import Sweep
 from gradreg_verify.report import history
-
-PACKAGES = ("gradreg-ref", "torch", "numpy", "matplotlib", "rich")
 
 
 def write(
@@ -28,7 +24,7 @@ def write(
 ) -> list[Path]:
     """Write every file whole, and return the paths."""
     made = record(sweeps, command, seconds)
-    return write_result(out, made["experiment"], to_csv(sweeps), made, figure(sweeps))
+    return write_result(out, made["experiment"], runs(sweeps), made, figure(sweeps))
 
 
 def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -41,8 +37,7 @@ def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) 
         "departures": NOTE.splitlines(),
         "source": SOURCE,
         "command": command,
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}",
+        **made_here("matplotlib", "rich"),
         "device": setting.device,
         "dtype": str(setting.dtype).removeprefix("torch."),
         "seeds": list(setting.seeds),
@@ -66,13 +61,6 @@ def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) 
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "mse_unit": UNIT,
         "table": {"head": HEAD, "rows": [cells(r) for r in found]},
-        "rows": [{name: or_null(v) for name, v in asdict(r).items()} for r in found],
+        "rows": [{name: or_null(v, ".4f") for name, v in asdict(r).items()} for r in found],
         "poster": {"source": SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
     }
-
-
-def or_null(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
-    return value

@@ -1,9 +1,8 @@
 """The results of a sweep, beside the poster's row."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,13 +105,10 @@ def or_dash(value: float | None, form: str) -> str:
     return "–" if value is None or np.isnan(value) else format(value, form)
 
 
-def to_csv(sweeps: Sequence[Sweep]) -> str:
-    """One line for each network: penalty,lambda,seed,mse (not in `UNIT`)."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["penalty", "lambda", "seed", "mse"])
+def runs(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
+    """A head, and a line for each network; MSE is not in `UNIT`."""
+    yield "penalty", "lambda", "seed", "mse"
     for s in sweeps:
         for l, lam in enumerate(s.lams):
             for seed, mse in zip(s.setting.seeds, s.mse[:, l], strict=True):
-                writer.writerow([s.penalty if lam else "none", lam, seed, f"{mse:.6g}"])
-    return text.getvalue()
+                yield s.penalty if lam else "none", lam, seed, f"{mse:.6g}"
