@@ -35,7 +35,8 @@ from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import Batches, generator
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep
-from gradreg_experiments.runs.trainer import Trainer, learning_rate
+from gradreg_experiments.runs.trainer import Trainer
+from gradreg_experiments.schedule import learning_rate
 from rich.console import Console
 from torch.nn import functional as F
 
@@ -117,7 +118,7 @@ def test_weight_decay_is_of_matrices_and_filters_alone():
 
 
 def test_learning_rate_drops_at_a_half_and_three_quarters():
-    rates = [learning_rate(RUN, t) for t in range(20)]
+    rates = [learning_rate(1e-3, t, 20) for t in range(20)]
     assert rates == pytest.approx([1e-3] * 10 + [1e-4] * 5 + [1e-5] * 5)
 
 
@@ -765,7 +766,7 @@ def tuned(found, tmp_path, monkeypatch):
     monkeypatch.setattr(tune.Store, "find", find)
     monkeypatch.setattr(tune.Store, "lost", lambda *_: "")
     monkeypatch.setattr(tune, "verified_before", lambda device, console: True)
-    monkeypatch.setattr(tune, "sweep", lambda *_: ["it was killed"])
+    monkeypatch.setattr(tune, "train_missing", lambda *_: ["it was killed"])
     console = Console(width=100, record=True, file=io.StringIO())
     assert tune.tune(TUNED, (0.0, 1.0), 3, tmp_path, None, 1, "", console) == 2
     return console.export_text()

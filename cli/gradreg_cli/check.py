@@ -1,7 +1,6 @@
 """``gradreg check``: a penalty on your own torch model, before it trains."""
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from gradreg_cli.terminal import say
@@ -86,23 +85,18 @@ def built(found: Any, name: str) -> Any:
     """The module itself, or what a function or class without arguments makes."""
     from torch import nn
 
-    model = found if isinstance(found, nn.Module) else made_by(found, name)
-    if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"expected {name} to be or to build a torch.nn.Module, got {type(model).__name__}"
-        )
-    return model
-
-
-def made_by(found: Callable[[], Any], name: str) -> Any:
-    """What it returns; an error of its own as a sentence."""
     try:
-        return found()
+        model = found if isinstance(found, nn.Module) else found()
     except Exception as error:
         raise ValueError(
             f"expected {name}() to build a model without arguments, but it raised "
             f"{type(error).__name__}: {error}"
         ) from error
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"expected {name} to be or to build a torch.nn.Module, got {type(model).__name__}"
+        )
+    return model
 
 
 def logits(model: Any, x: Any) -> Any:

@@ -1,12 +1,14 @@
 """``gradreg quickstart``: check the torch backend, train the toy problem, draw a figure."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.needs import need
 
 from gradreg_cli.agree import OUT
+from gradreg_cli.parser import given
 from gradreg_verify.frameworks.registry import choose
 
 
@@ -20,7 +22,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--device", default="cpu", help="a device of torch, or auto")
     command.add_argument("--seeds", type=int, help="number of seeds (default: 5)")
     command.add_argument("--iterations", type=int, help="number of iterations (default: 4000)")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, default=command.get_default)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,9 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     need("quickstart", "torch", "matplotlib", "rich")
     from gradreg_experiments.toy.quickstart import run as quickstart
 
+    words = given(arguments, "full device seeds iterations")
     _, device = choose("torch", arguments.device)
     return quickstart(
         out=arguments.out,
+        command=shlex.join(["gradreg", "quickstart", *words]),
         full=arguments.full,
         device=device,
         seeds=arguments.seeds,

@@ -14,6 +14,7 @@ from gradreg_verify.frameworks.registry import choose
 NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
 RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
+RECORDED += " problem noise"
 OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
 OF_TOY = "problem noise"
 

@@ -9,6 +9,7 @@ from gradreg_experiments.needs import TRAINING, need
 from gradreg_cli.agree import OUT
 from gradreg_verify.files import read_toml
 
+RUN = "a run in TOML"
 EXAMPLE = """a run in TOML (docs/experiments.md has all keys):
   data = "digits"
   train = 500
@@ -39,15 +40,10 @@ def add_run(command: argparse.ArgumentParser) -> None:
     )
 
 
-def require_file(path: Path) -> None:
-    """A sentence at once, and not after the seconds that torch takes to import."""
-    read_toml(path, "a run in TOML")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
     need("train", *TRAINING)
-    require_file(arguments.file)
+    read_toml(arguments.file, RUN)  # now, and not after the seconds that torch takes to import
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.one import run_all
     from gradreg_experiments.runs.store import Store

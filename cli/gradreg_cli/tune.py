@@ -8,7 +8,8 @@ from typing import Any
 from gradreg_experiments.needs import TRAINING, need
 
 from gradreg_cli.agree import OUT
-from gradreg_cli.train import EXAMPLE, add_run, require_file
+from gradreg_cli.train import EXAMPLE, RUN, add_run
+from gradreg_verify.files import read_toml
 
 
 def add_to(commands: Any) -> None:
@@ -35,7 +36,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
     need("tune", *TRAINING)
-    require_file(arguments.file)
+    read_toml(arguments.file, RUN)
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.tune import grid, tune
 

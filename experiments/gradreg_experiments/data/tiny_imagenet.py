@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from gradreg_experiments.data.dataset import DataSet, Known
-from gradreg_experiments.data.disk import content, fingerprint, require
+from gradreg_experiments.data.disk import fingerprint, require
 from gradreg_experiments.data.image_cache import Listed, cached
 from gradreg_experiments.data.problems import Broken, gather
+from gradreg_verify.files import read as read_text
 
 ANNOTATIONS = "val/val_annotations.txt"
 LIMIT = 1 << 24  # bytes of a text file
@@ -69,11 +70,7 @@ def is_wnid(line: str) -> bool:
 
 def lines(folder: Path, name: str) -> list[str]:
     """The lines of a text file."""
-    path = require(folder, name)
-    try:
-        return content(path, LIMIT).decode().splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected text in {path}, got: {error}") from error
+    return read_text(require(folder, name), LIMIT, "text", str.splitlines)
 
 
 def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:

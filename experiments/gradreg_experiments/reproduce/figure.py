@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.data import DATA_SETS
-from gradreg_experiments.reproduce.statistics import BASELINE, Row, percent
+from gradreg_experiments.reproduce.statistics import BASELINE, Row
 from gradreg_experiments.style import FAINT, TRUTH, drawing, entitle
 
 COLOURS = {  # Okabe and Ito's
@@ -103,7 +103,7 @@ def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
 
 def draw_line(axes: Axes, row: Row, y: int) -> None:
     """The seeds, their mean, and the mean on the poster."""
-    colour, values = colour_of(row.cell.arm), percent(row.cell, row.outcomes)
+    colour, values = colour_of(row.cell.arm), row.percent()
     axes.plot(values, np.full(len(values), y), "o", ms=4, mew=0, color=colour, alpha=0.5)
     axes.plot([values.mean()], [y], "|", ms=11, mew=2.5, color=colour)
     if row.cell.poster:
@@ -117,7 +117,7 @@ def draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
         sizes, colour = [row.cell.run.train for row in own], colour_of(arm)
         axes.plot(sizes, [100 - row.mean for row in own], "-", color=colour, label=arm)
         for size, row in zip(sizes, own, strict=True):
-            errors = 100 - percent(row.cell, row.outcomes)
+            errors = 100 - row.percent()
             beside = np.full(len(errors), size * 1.03**place)  # or the arms' dots hide each other
             axes.plot(beside, errors, "o", ms=3, mew=0, color=colour, alpha=0.5)
     show_sizes(axes, sorted({row.cell.run.train for row in rows}))

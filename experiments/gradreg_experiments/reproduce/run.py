@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.files import require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.progress import progress
 from gradreg_experiments.reproduce import budget
 from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with_runs
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
@@ -20,7 +19,7 @@ from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import Group, diverged, missing, sweep
+from gradreg_experiments.runs.sweep import Group, diverged, missing, train_missing
 from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.toy.problem import Task
@@ -46,10 +45,8 @@ def reproduce(names: Sequence[str], request: Namespace, console: Console | None 
     limit = None if request.budget is None else budget.seconds(request.budget)
     experiments, failures = all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out)
-    if "toy" in names and not request.tables and (status := toy(request, console)):
-        if status == 1:
-            return status
-        failures.append("Not run: toy, for the reason above")
+    if "toy" in names and not request.tables and toy(request, console):
+        return 1
     try:
         for experiment in experiments:
             share = None if limit is None else limit / len(experiments)
@@ -80,6 +77,7 @@ def toy(request: Namespace, console: Console) -> int:
     """The experiment of the main job, in full. It asks for a verdict itself."""
     return run_toy(
         out=request.out,
+        command=request.recorded,
         full=True,
         device=request.device,
         seeds=request.seeds,
@@ -151,12 +149,11 @@ def trained(
     if left:
         if not verified_before(request.device, console):
             raise ClaimsFail
-        with held(store.folder):
-            left = missing(wanted, store, weights=measured)
-            steps = sum(group[0].iterations for group in left) or 1
-            with progress(console, f"{experiment.title}, {len(left)} runs", steps) as done:
-                failures = [f"Not run: {said}" for said in sweep(left, store, request.jobs, done)]
-    return failures + diverged((run for group in wanted for run in group), store)
+        title = f"{experiment.title}, "
+        said = train_missing(wanted, store, request.jobs, console, title, measured)
+        failures = [f"Not run: {sentence}" for sentence in said]
+    found = (store.find(run) for group in wanted for run in group)
+    return failures + diverged(outcome for outcome in found if outcome)
 
 
 def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> Result:

@@ -17,13 +17,9 @@ from gradreg_experiments.networks import NETWORKS
 from gradreg_ref import checks
 from gradreg_verify.files import read_toml
 
-PENALTIES: dict[str, type[gt.Penalty]] = {
-    "spectreg": gt.SpectReg,
-    "doubleback": gt.DoubleBack,
-    "jacreg": gt.JacReg,
-    "frobreg": gt.FrobReg,
-    "onehot": gt.Onehot,
-}
+KINDS: tuple[type[gt.Penalty], ...]
+KINDS = gt.SpectReg, gt.DoubleBack, gt.JacReg, gt.FrobReg, gt.Onehot
+PENALTIES = {kind.__name__.lower(): kind for kind in KINDS}
 # What the run itself decides, or no file can hold.
 OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
 NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}

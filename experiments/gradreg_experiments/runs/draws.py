@@ -13,8 +13,9 @@ from torch import Tensor
 
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks.layers import KEEP
-from gradreg_experiments.runs import parallel, randomness
+from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.randomness import Batches, generator
 
 
 class Draws:
@@ -39,15 +40,9 @@ class Draws:
         self.x = [self.on_device(p.train_images) for p in parts]
         self.y = [self.on_device(p.train_labels) for p in parts]
         self.u = [self.on_device(p.unlabelled_images) for p in parts]
-        self.batches = [
-            randomness.Batches(seed, "batches", self.run.train, self.run.batch)
-            for seed in self.seeds
-        ]
-        if self.run.unlabelled:
-            self.unlabelled = [
-                randomness.Batches(seed, "unlabelled", self.run.unlabelled, self.run.batch)
-                for seed in self.seeds
-            ]
+        train, unlabelled, batch = self.run.train, self.run.unlabelled, self.run.batch
+        self.batches = [Batches(seed, "batches", train, batch) for seed in self.seeds]
+        self.unlabelled = [Batches(seed, "unlabelled", unlabelled, batch) for seed in self.seeds]
 
     def on_device(self, array: Any) -> Tensor:
         """Images with channels last, or labels."""
@@ -69,7 +64,7 @@ class Draws:
         """The masks of dropout, (R, rows, width)."""
 
         def drawn(seed: int) -> Tensor:
-            g = randomness.generator(seed, "dropout", t)
+            g = generator(seed, "dropout", t)
             return self.own_rows(torch.rand(self.all_rows, width, generator=g) < KEEP).float()
 
         return torch.stack([drawn(seed) for seed in self.seeds])
@@ -99,7 +94,7 @@ class Draws:
             )
 
         def drawn(seed: int) -> Tensor:
-            g = randomness.generator(seed, "probes", t)
+            g = generator(seed, "probes", t)
             r = draw_probes(law, n, k, q, generator=g)
             return self.own_rows(r.expand(self.all_rows, -1, -1))
 

@@ -12,7 +12,7 @@ from gradreg_experiments.progress import progress
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import Group, diverged, missing, one, sweep
+from gradreg_experiments.runs.sweep import Group, missing, one, sweep, wrong
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 
@@ -37,8 +37,7 @@ def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -
             failures = trained(groups, store, jobs, console)
         if parallel.first():
             printed(console, runs, store)
-            failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
-            failures += diverged(runs, store)
+            failures += wrong(runs, store)
     for sentence in failures:
         console.print(sentence, soft_wrap=True)
     return 2 if failures else 0

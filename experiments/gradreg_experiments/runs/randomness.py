@@ -1,19 +1,12 @@
 """Every draw is a function of seed, purpose and step, so a checkpoint saves no generator."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 Purpose = Literal["initialisation", "batches", "unlabelled", "dropout", "probes", "fraction"]
-PURPOSES: tuple[Purpose, ...] = (
-    "initialisation",
-    "batches",
-    "unlabelled",
-    "dropout",
-    "probes",
-    "fraction",
-)
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 
 def number(seed: int, purpose: Purpose, step: int = 0) -> int:

@@ -50,27 +50,20 @@ class Store:
         ValueError
             The file is not one of ours.
         """
-        path = self.result(run)
-        if not path.exists():
+        if not self.result(run).exists():
             return None
         images = fingerprint(run.data, self.data)
-
-        def outcome(record: dict[str, Any]) -> Outcome | None:
-            return from_record(record["outcome"], run) if record["images"] == images else None
-
-        return self.read(run, outcome)
+        return self.read(
+            run,
+            lambda kept: from_record(kept["outcome"], run) if kept["images"] == images else None,
+        )
 
     def read(self, run: Run, make: Callable[[dict[str, Any]], T]) -> T:
         """What `make` makes of the record of a run."""
-
-        def of(record: Any) -> T:
-            require_sum(record)
-            return make(record)
-
         return read_json(
             self.result(run),
             "the result of a run",
-            of,
+            lambda record: make(require_sum(record)),
             remedy="delete it to run it again",
             finite=False,  # the loss of a run that diverged
         )
@@ -150,12 +143,13 @@ def sum_of(record: dict[str, Any]) -> str:
     return digest(json.dumps(said, sort_keys=True).encode())
 
 
-def require_sum(record: dict[str, Any]) -> None:
-    """Refuse a record that was changed after it was written: a changed digit would be believed."""
+def require_sum(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, if it is as it was written: a changed digit would be believed."""
     if "sum" not in record:
         raise ValueError("one of an earlier version, without a sum")
     if record["sum"] != sum_of(record):
         raise ValueError("one that was changed after it was written (the sum does not fit)")
+    return record
 
 
 def damaged(path: Path, error: object) -> str:
@@ -177,8 +171,7 @@ def from_record(record: dict[str, Any], run: Run) -> Outcome:
     recorded = Run(**record["run"])
     if recorded.id != run.id:
         raise ValueError(f"the result of another run, {recorded.chosen}")
-    nan = ("train", "validation", "test", "top5", "loss")
     read: dict[str, Any] = {
-        n: float("nan") if v is None and n in nan else v for n, v in record.items()
+        n: float("nan") if v is None and n != "diverged" else v for n, v in record.items()
     }
     return Outcome(**(read | {"run": run}))

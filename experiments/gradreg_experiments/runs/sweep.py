@@ -11,11 +11,15 @@ from concurrent.futures.process import BrokenProcessPool
 from time import sleep
 from typing import Any
 
+from rich.console import Console
+
+from gradreg_experiments.files import held
+from gradreg_experiments.progress import progress
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.ending import GRACE_S, end, of_processes
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.training import train
+from gradreg_experiments.runs.training import Outcome, train
 
 Group = tuple[Run, ...]
 REPORT_EVERY = 50  # steps
@@ -28,16 +32,32 @@ def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> lis
     """
     seen, out = set[str](), []
     for group in groups:
-        left = tuple(r for r in group if r.id not in seen and not there(r, store, weights))
+        left = tuple(
+            run
+            for run in group
+            if run.id not in seen
+            and (store.find(run) is None or (weights and not store.weights(run).exists()))
+        )
         seen |= {run.id for run in left}
         if left:
             out.append(left)
     return out
 
 
-def there(run: Run, store: Store, weights: bool) -> bool:
-    """Whether a run has its result, and its weights if they are needed."""
-    return store.find(run) is not None and (not weights or store.weights(run).exists())
+def train_missing(
+    groups: Sequence[Group],
+    store: Store,
+    jobs: int,
+    console: Console,
+    title: str = "",
+    weights: bool = False,
+) -> list[str]:
+    """Run what has no result yet, in a folder that no other process has; see `sweep`."""
+    with held(store.folder):
+        left = missing(groups, store, weights)
+        steps = sum(group[0].iterations for group in left) or 1
+        with progress(console, f"{title}{len(left)} runs", steps) as done:
+            return sweep(left, store, jobs, done)
 
 
 def sweep(
@@ -140,9 +160,14 @@ def drained(queue: Any) -> Iterator[tuple[str, int]]:
         yield queue.get()
 
 
-def diverged(runs: Iterable[Run], store: Store) -> list[str]:
-    """A sentence for every run whose loss did not stay finite: the figures are of no use."""
+def wrong(runs: Sequence[Run], store: Store) -> list[str]:
+    """A sentence for every result without its weights, and for every run that diverged."""
     found = [outcome for run in runs if (outcome := store.find(run)) is not None]
+    return [said for o in found if (said := store.lost(o.run))] + diverged(found)
+
+
+def diverged(found: Iterable[Outcome]) -> list[str]:
+    """A sentence for every loss that did not stay finite: the figures are of no use."""
     return [
         f"{name((o.run,))}: its loss is not finite at step {o.diverged}"
         for o in found

@@ -12,13 +12,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.files import held, made_here, require_writable
+from gradreg_experiments.files import made_here, require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.progress import progress
 from gradreg_experiments.result import write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import diverged, missing, sweep
+from gradreg_experiments.runs.sweep import train_missing, wrong
 from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.style import BEST, FAINT, PLAIN, drawing, entitle
 from gradreg_experiments.terminal import Plain
@@ -92,14 +91,8 @@ def tune(
         return seeded if lam else replace(seeded, penalty="none", options={}, unlabelled=0)
 
     groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
-    with held(store.folder):
-        left = missing(groups, store)
-        steps = sum(group[0].iterations for group in left)
-        with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
-            failures = [f"Not run: {said}" for said in sweep(left, store, jobs, done)]
-    runs = [run for group in groups for run in group]
-    failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
-    failures += diverged(runs, store)
+    failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
+    failures += wrong([run for (run,) in groups], store)
     points = []
     for lam in lams:
         found = [store.find(at(lam, s)) for s in range(seeds)]
