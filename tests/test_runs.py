@@ -30,9 +30,9 @@ from gradreg_experiments.runs import (
     tune,
 )
 from gradreg_experiments.runs.checkpoint import Checkpoint
-from gradreg_experiments.runs.ending import of_processes
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.randomness import Batches, generator
+from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.trainer import Trainer
@@ -394,6 +394,7 @@ import multiprocessing, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from gradreg_experiments.runs import Run
+from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import sweep
 

@@ -15,6 +15,7 @@ from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console
 
 from gradreg_verify import BY_ID, Report, Result
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 FLOAT64 = {"dtype": torch.float64}
 
@@ -349,7 +350,7 @@ def test_bad_input_gets_a_sentence(tmp_path, monkeypatch, console, bad, sentence
     monkeypatch.setattr(verification, "verify", never)
     (tmp_path / "file").write_text("not a folder")
     arguments = bad | {"out": tmp_path / bad.get("out", "")}
-    with pytest.raises((ValueError, OSError), match=sentence):
+    with pytest.raises((ValueError, OSError, BackendUnavailable), match=sentence):
         quickstart.run(**arguments, command="", console=console)
     assert console.file.getvalue() == ""
 

@@ -8,8 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.metadata import entry_points
 
 from gradreg_cli.parser import Parser
 from gradreg_cli.terminal import accept_every_letter, say
@@ -36,19 +35,15 @@ def parser(only: str | None = None) -> Parser:
     )
     commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if only == point.name:
+        if only not in (None, point.name):
+            continue
+        try:
             point.load().add_to(commands)
-        if only is None:
-            added(commands, point)
+        except ImportError as error:  # is no reason not to show the others
+            if only is not None:
+                raise
+            commands.add_parser(point.name, help=f"cannot be loaded: {error}")
     return top
-
-
-def added(commands: Any, point: EntryPoint) -> None:
-    """A command of the overview; one that cannot be loaded is no reason not to show the others."""
-    try:
-        point.load().add_to(commands)
-    except ImportError as error:
-        commands.add_parser(point.name, help=f"cannot be loaded: {error}")
 
 
 def parsed(argv: Sequence[str]) -> Namespace:

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gradreg_experiments.agreement import by_jax, by_numpy, by_torch
-from gradreg_experiments.agreement.bound import differences, rounding_bound
-from gradreg_experiments.agreement.comparison import Comparison
+from gradreg_experiments.agreement.bound import Comparison, differences, rounding_bound
 from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, course
 from gradreg_experiments.agreement.figure import figure
 from gradreg_experiments.files import made_here, require_writable

@@ -69,7 +69,6 @@ def write(
     out: Path,
     result: Result,
     command: str,
-    remarks: Sequence[str],
     made_with: Sequence[Mapping[str, Any]],
 ) -> list[Path]:
     """Write every file whole, and return the paths; `made_with` is what `made_with` gives."""
@@ -79,7 +78,7 @@ def write(
         "title": experiment.title,
         "command": command,
         **made_here(),
-        "departures": [result.caption, *experiment.departures, *remarks],
+        "departures": [result.caption, *experiment.departures],
         "runs": list(made_with),
         "source": SOURCE,
         "table": {"head": result.head, "rows": result.texts},

@@ -17,10 +17,8 @@ from gradreg_experiments.reproduce.page import write_page
 from gradreg_experiments.reproduce.record import Result, accuracies, made_with, replaced, write
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
-from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import Group, diverged, missing, train_missing
-from gradreg_experiments.runs.training import Outcome
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.toy.problem import Task
 from gradreg_experiments.toy.quickstart import run as run_toy
@@ -95,7 +93,7 @@ def one_experiment(
 
     The limit is a time in seconds, which decides on seeds and iterations.
     """
-    store, remarks, failures = Store(request.out / "runs", request.data), list[str](), []
+    store, failures = Store(request.out / "runs", request.data), list[str]()
     n = request.seeds or budget.SEEDS
     if limit is not None:
         runs = [cell.run for cell in chosen_cells(experiment, request)]
@@ -108,7 +106,7 @@ def one_experiment(
         plan = budget.planned(path, f"{request.recorded} --jobs {request.jobs}", fit)
         # Of every cell, trained now or not: runs that are compared have one length.
         experiment, n = with_runs(experiment, plan.shortened), plan.seeds
-        remarks.append(plan.sentence)
+        experiment = replace(experiment, departures=(*experiment.departures, plan.sentence))
         console.print(plan.sentence)
     seeds = tuple(range(1, n + 1))
     if not request.tables:
@@ -125,9 +123,9 @@ def one_experiment(
         )
     if request.tables and not made and any(store.folder.glob("*.json")):
         console.print(
-            f"The runs in {store.folder} have other settings: give the options of those runs.",
+            f"The runs in {store.folder} have other settings: give the options of those runs."
         )
-    paths = write(request.out, result, request.recorded, remarks, made)
+    paths = write(request.out, result, request.recorded, made)
     console.print(f"Written: {', '.join(map(str, paths))}.")
     return failures
 
@@ -160,10 +158,7 @@ def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> R
     """The table of all runs that are there."""
     if experiment.name == "local-global":
         return norms_result(experiment, measured(experiment, seeds, store))
-
-    def find(cell: Cell, seed: int) -> Outcome | None:
-        return store.find(replace(cell.run, seed=seed))
-
+    find = lambda cell, seed: store.find(replace(cell.run, seed=seed))  # noqa: E731
     return accuracies(experiment, rows(experiment, seeds, find))
 
 
@@ -171,13 +166,10 @@ def groups(cells: tuple[Cell, ...], seeds: tuple[int, ...], stack: bool) -> list
     """What is trained together: a run alone, or the seeds of a cell. The order is seed by seed, so
     that a sweep that is stopped has whole rows.
     """
-
-    def of(cell: Cell, seed: int) -> Run:
-        return replace(cell.run, seed=seed)
-
+    runs = [[replace(cell.run, seed=seed) for seed in seeds] for cell in cells]
     if stack:
-        return [tuple(of(cell, seed) for seed in seeds) for cell in cells]
-    return [(of(cell, seed),) for seed in seeds for cell in cells]
+        return [tuple(group) for group in runs]
+    return [(run,) for of_seed in zip(*runs, strict=True) for run in of_seed]
 
 
 def wide(console: Console) -> Console:

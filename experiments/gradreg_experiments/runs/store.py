@@ -84,25 +84,22 @@ class Store:
         ValueError
             The weights are not the weights that were kept.
         """
-        path = self.weights(run)
-        content = path.read_bytes()
-        kept = self.read(run, lambda record: record.get("weights"))
+        path, kept = self.weights(run), self.read(run, lambda record: record.get("weights"))
         try:
+            content = path.read_bytes()
             if kept != digest(content):
                 raise ValueError(f"weights that do not belong to {self.result(run).name}")
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
         except Exception as error:  # torch's reader may raise anything on a damaged file
-            raise ValueError(damaged(path, error)) from error
+            raise ValueError(damaged(path, getattr(error, "strerror", None) or error)) from error
         return state
 
     def lost(self, run: Run) -> str:
         """What is wrong with the weights of a run that `find` gives; "" if nothing is wrong."""
         try:
             self.state(run)
-        except FileNotFoundError as error:
-            return damaged(self.weights(run), error.strerror or error)
         except ValueError as error:
             return str(error)
         return ""

@@ -5,7 +5,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from time import sleep
@@ -17,7 +17,6 @@ from gradreg_experiments.files import held
 from gradreg_experiments.progress import progress
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.ending import GRACE_S, end, of_processes
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import Outcome, train
 
@@ -98,16 +97,17 @@ def sweep(
             left = set(futures)
             while left and not stopping.asked.is_set():
                 ended, left = wait(left, timeout=0.5)
-                for key, steps in drained(queue):
+                while not queue.empty():
+                    key, steps = queue.get()
                     done[key] = steps
                 progress(sum(done.values()))
                 failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            end(set(multiprocessing.active_children()) - others)
+            stopping.end(set(multiprocessing.active_children()) - others)
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
-    why = of_processes(workers)
+    why = stopping.of_processes(workers)
     return failed + [f"{name(group)}: {why}" for f, group in futures.items() if is_broken(f)]
 
 
@@ -125,7 +125,7 @@ def end_with_parent() -> None:
         multiprocessing.connection.wait([parent.sentinel])
         if stopping.listening.is_set():
             stopping.asked.set()
-            sleep(GRACE_S)  # it exits by itself, after its step
+            sleep(stopping.GRACE_S)  # it exits by itself, after its step
         os._exit(1)
 
 
@@ -152,12 +152,6 @@ def in_worker(group: Group, store: Store) -> None:
             one(group, store, report)
         except stopping.Stopped:
             os._exit(0)  # nobody waits for what would come
-
-
-def drained(queue: Any) -> Iterator[tuple[str, int]]:
-    """All reports of steps in the queue."""
-    while not queue.empty():
-        yield queue.get()
 
 
 def wrong(runs: Sequence[Run], store: Store) -> list[str]:

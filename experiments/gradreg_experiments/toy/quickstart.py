@@ -8,10 +8,11 @@ from rich.console import Console
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.limits import few
 from gradreg_experiments.progress import progress
+from gradreg_experiments.result import write_result
 from gradreg_experiments.terminal import Plain
+from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.problem import PAPER, Setting, Task
-from gradreg_experiments.toy.record import write
-from gradreg_experiments.toy.table import rows, table
+from gradreg_experiments.toy.table import record, rows, runs, table
 from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified, verified_before
 from gradreg_ref import checks
@@ -84,7 +85,8 @@ def run(
     seconds = {"verification": checked - start, "training": monotonic() - checked}
     console.print("3. What came, beside the poster.")
     console.print(table(rows(sweeps), console.width))
-    paths = write(out, sweeps, command, seconds)
+    made = record(sweeps, command, seconds)
+    paths = write_result(out, made["experiment"], runs(sweeps), made, figure(sweeps))
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     console.print(f"Written: {', '.join(map(str, paths))}. Time: {spent}.")
     return 0
