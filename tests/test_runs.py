@@ -30,8 +30,8 @@ from gradreg_experiments.runs import (
     tune,
 )
 from gradreg_experiments.runs.checkpoint import Checkpoint
+from gradreg_experiments.runs.draws import Batches, generator
 from gradreg_experiments.runs.images import images_of
-from gradreg_experiments.runs.randomness import Batches, generator
 from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep

@@ -5,10 +5,9 @@
 """
 
 from gradreg_experiments.data.check import Finding, check
-from gradreg_experiments.data.dataset import DataSet, FileRead, Known
+from gradreg_experiments.data.dataset import Broken, DataSet, FileRead, Known
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import load
-from gradreg_experiments.data.problems import Broken
 from gradreg_experiments.data.splits import Split, split
 from gradreg_experiments.data.standardisation import Standardisation, standardise
 

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels
+from gradreg_experiments.data.dataset import Broken, DataSet, FileRead, Images, Known, Labels
 from gradreg_experiments.data.disk import LIMIT, fingerprint, locate
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import find, load
-from gradreg_experiments.data.problems import Broken
 
 
 class Finding(NamedTuple):

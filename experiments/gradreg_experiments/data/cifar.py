@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, gather
 from gradreg_experiments.data.disk import as_labels, fingerprint, locate, require
 from gradreg_experiments.data.pickles import unpickle
-from gradreg_experiments.data.problems import gather
 
 SHAPE = (3, 32, 32)
 Batch = tuple[Images, Labels, FileRead]

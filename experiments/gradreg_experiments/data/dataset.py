@@ -1,14 +1,19 @@
-"""What a reader gives: a data set, and the files that were read."""
+"""What a reader gives: a data set and the files that were read, or every problem of them.
 
-from collections.abc import Callable, Mapping
+Problems are gathered: a user repairs a data set once, not file by file.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+SHOWN = 10  # problems
 
 
 @dataclass(frozen=True)
@@ -91,3 +96,35 @@ class Known:
     files: Mapping[str, tuple[str, ...]]
     counts: tuple[int, int]
     read: Callable[["Known", Path, Path | None], DataSet]
+
+
+class Broken(ValueError):
+    """Everything that is wrong with a data set.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+        One for each problem; it names the file.
+    obtained : str
+        Where the data set is obtained; "" if the reader of the whole set is to add it.
+    """
+
+    def __init__(self, sentences: Iterable[str], obtained: str = "") -> None:
+        self.sentences = tuple(sentences)
+        shown = self.sentences[:SHOWN]
+        more = len(self.sentences) - len(shown)
+        rest = [f"and {more} more; `gradreg data check` lists all"] if more else []
+        super().__init__("\n".join([*shown, *rest, *filter(None, [obtained])]))
+
+
+def gather(readers: Iterable[Callable[[], Any]]) -> list[Any]:
+    """What each reader gives; if any fails, the problems of all of them."""
+    results, sentences = list[Any](), list[str]()
+    for read in readers:
+        try:
+            results.append(read())
+        except (ValueError, OSError) as error:
+            sentences += error.sentences if isinstance(error, Broken) else [str(error)]
+    if sentences:
+        raise Broken(sentences)
+    return results

@@ -17,9 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
-from gradreg_experiments.data.dataset import FileRead, Images
+from gradreg_experiments.data.dataset import Broken, FileRead, Images
 from gradreg_experiments.data.disk import content
-from gradreg_experiments.data.problems import Broken
 from gradreg_experiments.needs import need
 from gradreg_verify.files import read_json
 

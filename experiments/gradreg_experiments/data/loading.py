@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gradreg_experiments.data.dataset import DataSet, Known
+from gradreg_experiments.data.dataset import Broken, DataSet, Known
 from gradreg_experiments.data.disk import PUBLISHED, locate
 from gradreg_experiments.data.known import DATA_SETS
-from gradreg_experiments.data.problems import Broken
 from gradreg_ref import checks
 
 

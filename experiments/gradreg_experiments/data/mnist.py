@@ -4,10 +4,9 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, gather
 from gradreg_experiments.data.disk import as_labels, fingerprint, require
 from gradreg_experiments.data.idx import header, read_idx
-from gradreg_experiments.data.problems import gather
 
 SIDE = 28
 CLOTHES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"

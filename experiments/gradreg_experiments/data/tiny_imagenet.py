@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, Known
+from gradreg_experiments.data.dataset import Broken, DataSet, Known, gather
 from gradreg_experiments.data.disk import fingerprint, require
 from gradreg_experiments.data.image_cache import Listed, cached
-from gradreg_experiments.data.problems import Broken, gather
 from gradreg_verify.files import read as read_text
 
 ANNOTATIONS = "val/val_annotations.txt"

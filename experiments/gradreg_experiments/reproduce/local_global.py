@@ -23,8 +23,8 @@ from gradreg_experiments.reproduce.figure import colour_of
 from gradreg_experiments.reproduce.record import Result
 from gradreg_experiments.reproduce.statistics import BASELINE
 from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs.draws import generator
 from gradreg_experiments.runs.images import images_of
-from gradreg_experiments.runs.randomness import generator
 from gradreg_experiments.runs.store import Store, damaged
 from gradreg_experiments.runs.trainer import architecture_of
 from gradreg_experiments.style import drawing, entitle

@@ -105,18 +105,19 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Versions, machine and verification of the runs that are there, and how many runs have each.
     Runs may be older than the table.
     """
-    texts = Counter[str]()
-    for run in {run.id: run for run in runs if store.find(run) is not None}.values():
-        texts[json.dumps(store.read(run, maker), sort_keys=True)] += 1
+    found = {run.id: run for run in runs if store.find(run) is not None}.values()
+    texts = Counter(json.dumps(store.read(run, maker), sort_keys=True) for run in found)
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]
 
 
 def maker(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was made with."""
-    kept = {name: record[name] for name in ("versions", "machine")}
-    kept["processes"] = record.get("processes", 1)  # earlier records do not say
-    kept["verified"] = str(record["verified"]).split(": ", 1)[-1]  # the outcome, undated
-    return kept
+    return {
+        "versions": record["versions"],
+        "machine": record["machine"],
+        "processes": record.get("processes", 1),  # earlier records do not say
+        "verified": str(record["verified"]).split(": ", 1)[-1],  # the outcome, undated
+    }
 
 
 def for_json(row: Row) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The training step: loss and penalty from one pass, for one run or for many stacked."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import Architecture, build
-from gradreg_experiments.runs import parallel, randomness
+from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import PENALTIES, Run
-from gradreg_experiments.runs.draws import Draws
+from gradreg_experiments.runs.draws import Draws, generator, number
 from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.stack import Stack
 
@@ -40,7 +40,7 @@ class Trainer:
         self.draws = Draws(runs, parts, self.device)
         architecture = architecture_of(run, parts[0], self.draws.rows)
         networks = [
-            build(run.network, architecture, randomness.generator(seed, "initialisation"))
+            build(run.network, architecture, generator(seed, "initialisation"))
             for seed in self.draws.seeds
         ]
         self.model: nn.Module = networks[0] if len(networks) == 1 else Stack(networks)
@@ -82,7 +82,7 @@ class Trainer:
         if self.penalty is not None:
             self.penalty.step = t  # which steps have a penalty, by `every`
             if self.penalty.generator is not None:
-                self.penalty.generator.manual_seed(randomness.number(self.run.seed, "fraction", t))
+                self.penalty.generator.manual_seed(number(self.run.seed, "fraction", t))
         self.optimiser.zero_grad()
         total = self.total(x, y, self.draws.probes(t))
         # The gradient of the parameters alone. The gradient in x, which the penalty's leaf would
@@ -150,6 +150,12 @@ class Trainer:
 def require_together(runs: Sequence[Run]) -> None:
     """Refuse what stacked seeds, or the processes of torchrun, cannot be trained with."""
     run, size = runs[0], parallel.size()
+    alike = {replace(run, seed=0).id for run in runs}
+    if len(alike) != 1 or len({run.seed for run in runs}) != len(runs):
+        raise ValueError(
+            "expected runs that differ in their seeds and in nothing else, got "
+            f"{len(runs)} runs of {len(alike)} settings with seeds {[run.seed for run in runs]}"
+        )
     if len(runs) > 1 and size > 1:
         raise ValueError("expected one run under torchrun, got stacked seeds")
     if run.batch % size:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -35,18 +36,17 @@ class Point:
     lam: float
     outcomes: tuple[Outcome, ...]
 
-    def of(self, seeds: set[int]) -> "Point":
-        """The point of these seeds alone."""
-        return Point(self.lam, tuple(o for o in self.outcomes if o.run.seed in seeds))
+    def values(self, part: str) -> NDArray[np.float64]:
+        """Accuracy on that part, seed by seed."""
+        return np.array([100 * getattr(o, part) for o in self.outcomes])
 
     def mean(self, part: str) -> float:
-        """Mean accuracy on that part."""
-        return float(np.mean([100 * getattr(o, part) for o in self.outcomes]))
+        """Over seeds."""
+        return float(self.values(part).mean())
 
     def sd(self, part: str) -> float:
-        """Deviation of the accuracy over seeds; nan for one seed."""
-        values = [100 * getattr(o, part) for o in self.outcomes]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        """Over seeds; nan for one seed."""
+        return float(self.values(part).std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
 
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -93,17 +93,12 @@ def tune(
     groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
     failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
     failures += wrong([run for (run,) in groups], store)
-    points = []
-    for lam in lams:
-        found = [store.find(at(lam, s)) for s in range(seeds)]
-        if outcomes := tuple(o for o in found if o is not None):
-            points.append(Point(lam, outcomes))
-    everywhere = common(points)
-    if any(len(p.outcomes) > len(everywhere) for p in points):
-        shown = ", ".join(map(str, sorted(everywhere))) or "none"
+    found = {lam: [store.find(at(lam, s)) for s in range(seeds)] for lam in lams}
+    points = compared([Point(lam, tuple(filter(None, each))) for lam, each in found.items()])
+    if any(len(point.outcomes) < sum(map(bool, found[point.lam])) for point in points):
+        shown = ", ".join(str(o.run.seed) for o in points[0].outcomes) or "none"
         console.print(f"Compared by the seeds that every λ has: {shown}.")
-    if everywhere:
-        points = [p.of(everywhere) for p in points]
+    if points and points[0].outcomes:
         console.print(table(run, points))
         if said := at_an_end(points):
             console.print(said)
@@ -114,10 +109,12 @@ def tune(
     return 2 if failures else 0
 
 
-def common(points: Sequence[Point]) -> set[int]:
-    """The seeds of which no run failed: a mean over other seeds would be of other images."""
-    seeds = [{o.run.seed for o in p.outcomes} for p in points]
-    return set.intersection(*seeds) if seeds else set()
+def compared(points: Sequence[Point]) -> list[Point]:
+    """The λ that were run, by the seeds that all of them have: others would be other images."""
+    run = [point for point in points if point.outcomes]
+    seeds = [{o.run.seed for o in point.outcomes} for point in run]
+    both = set.intersection(*seeds) if seeds else set[int]()
+    return [Point(p.lam, tuple(o for o in p.outcomes if o.run.seed in both)) for p in run]
 
 
 def best(points: Sequence[Point]) -> Point:
@@ -190,8 +187,8 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
             axes.fill_between(lams, mean - sd, mean + sd, color=BEST, alpha=0.12, lw=0)
         axes.plot(lams, mean, color=BEST, label="validation")
         for p in points:
-            values = [100 * o.validation for o in p.outcomes]
-            axes.plot([place[p.lam]] * seeds, values, "o", ms=3.5, mew=0, color=BEST, alpha=0.5)
+            at_lam = [place[p.lam]] * seeds
+            axes.plot(at_lam, p.values("validation"), "o", ms=3.5, mew=0, color=BEST, alpha=0.5)
         at = place[chosen.lam], chosen.mean("validation")
         axes.axvline(at[0], ls=":", lw=0.9, color=PLAIN)
         axes.plot(*at, "o", ms=9, mfc="none", mew=1.8, color=PLAIN, label="chosen")
