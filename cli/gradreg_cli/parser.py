@@ -49,6 +49,14 @@ class Parser(argparse.ArgumentParser):
         super()._print_message(printable(message), file)
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """Sizes as in 3x8x8."""
+    parts = text.lower().replace("×", "x").split("x")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected sizes as in 3x8x8, got {text!r}")
+    return tuple(map(int, parts))
+
+
 def given(arguments: argparse.Namespace, names: str) -> list[str]:
     """The options of these names that are not at their defaults, as words of a command.
 

@@ -17,11 +17,12 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "quickstart", help="check the torch backend, train the toy problem, draw a figure"
     )
-    command.add_argument("--full", action="store_true", help="10,000 iterations and 10 seeds")
-    command.add_argument("--out", type=Path, default=Path("results/quickstart"), help=OUT)
-    command.add_argument("--device", default="cpu", help="a device of torch, or auto")
-    command.add_argument("--seeds", type=int, help="number of seeds (default: 5)")
-    command.add_argument("--iterations", type=int, help="number of iterations (default: 4000)")
+    add = command.add_argument
+    add("--full", action="store_true", help="10,000 iterations and 10 seeds")
+    add("--out", type=Path, default=Path("results/quickstart"), help=OUT)
+    add("--device", default="cpu", help="a device of torch, or auto")
+    add("--seeds", type=int, help="number of seeds (default: 5)")
+    add("--iterations", type=int, help="number of iterations (default: 4000)")
     command.set_defaults(run=run, default=command.get_default)
 
 

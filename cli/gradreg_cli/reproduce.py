@@ -26,48 +26,35 @@ def add_to(commands: Any) -> None:
         help="the paper's experiments, as tables beside the poster's",
         epilog=f"experiments:\n  {', '.join(NAMES[:5])},\n  {', '.join(NAMES[5:])}, all",
     )
-    command.add_argument(
+    add = command.add_argument
+    add(
         "experiment",
         choices=(*NAMES, "all"),
         help="an experiment of the paper, or all",
         metavar="EXPERIMENT",
     )
-    command.add_argument("--data", type=Path, help="folder with data sets (default: the digits)")
-    command.add_argument("--on", action="append", default=[], help="only this data set")
-    command.add_argument("--row", action="append", default=[], help="train only this row")
-    command.add_argument("--arm", action="append", default=[], help="train only this arm")
-    command.add_argument(
-        "--out", type=Path, default=Path("results/paper"), help="folder (default: results/paper)"
-    )
-    command.add_argument("--seeds", type=int, help="number of seeds (default: 10)")
-    command.add_argument(
-        "--iterations", type=int, help="number of iterations (default: as in the paper)"
-    )
-    command.add_argument(
-        "--width", type=int, help="width of the residual net (default: 3, as in the paper)"
-    )
-    command.add_argument(
-        "--budget", help="a time such as 10min: fewer seeds, then fewer iterations"
-    )
-    command.add_argument(
-        "--jobs", type=int, default=1, help="number of processes, each with one thread"
-    )
-    command.add_argument(
-        "--stack-seeds", action="store_true", help="train the seeds of a cell as one model"
-    )
-    command.add_argument("--tables", action="store_true", help="run nothing, make the table anew")
-    command.add_argument("--device", default="cpu", help="a device of torch, or auto")
-    command.add_argument(
-        "--amp", default="", choices=("bfloat16", "float16"), help="autocast of the forward pass"
-    )
-    command.add_argument(
+    add("--data", type=Path, help="folder with data sets (default: the digits)")
+    add("--on", action="append", default=[], help="only this data set")
+    add("--row", action="append", default=[], help="train only this row")
+    add("--arm", action="append", default=[], help="train only this arm")
+    add("--out", type=Path, default=Path("results/paper"), help="folder (default: results/paper)")
+    add("--seeds", type=int, help="number of seeds (default: 10)")
+    add("--iterations", type=int, help="number of iterations (default: as in the paper)")
+    add("--width", type=int, help="width of the residual net (default: 3, as in the paper)")
+    add("--budget", help="a time such as 10min: fewer seeds, then fewer iterations")
+    add("--jobs", type=int, default=1, help="number of processes, each with one thread")
+    add("--stack-seeds", action="store_true", help="train the seeds of a cell as one model")
+    add("--tables", action="store_true", help="run nothing, make the table anew")
+    add("--device", default="cpu", help="a device of torch, or auto")
+    add("--amp", default="", choices=("bfloat16", "float16"), help="autocast of the forward pass")
+    add(
         "--protocol",
         default="paper",
         help="paper (default), or reduced: CIFAR with a small net and 1500 iterations",
     )
-    command.add_argument("--problem", default="sin", help="toy: sin, square, radial or step")
-    command.add_argument("--noise", type=float, default=0.1, help="toy: noise of the labels")
-    command.add_argument("--compile", action="store_true", help="torch.compile every step")
+    add("--problem", default="sin", help="toy: sin, square, radial or step")
+    add("--noise", type=float, default=0.1, help="toy: noise of the labels")
+    add("--compile", action="store_true", help="torch.compile every step")
     command.set_defaults(run=run, default=command.get_default)
 
 

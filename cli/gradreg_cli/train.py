@@ -24,20 +24,20 @@ def add_to(commands: Any) -> None:
     train = commands.add_parser(
         "train", help="train the run that a TOML file describes", epilog=EXAMPLE
     )
-    train.add_argument("--seeds", type=int, help="number of seeds, from the seed of the file on")
-    train.add_argument("--stack-seeds", action="store_true", help="train the seeds as one model")
-    train.add_argument("--out", type=Path, default=Path("results/runs"), help=OUT)
+    add = train.add_argument
+    add("--seeds", type=int, help="number of seeds, from the seed of the file on")
+    add("--stack-seeds", action="store_true", help="train the seeds as one model")
+    add("--out", type=Path, default=Path("results/runs"), help=OUT)
     train.set_defaults(run=run)
     add_run(train)
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add what `train` and `tune` have in common."""
-    command.add_argument("file", type=Path, help="a run in TOML, see below")
-    command.add_argument("--data", type=Path, help="folder with data sets")
-    command.add_argument(
-        "--jobs", type=int, default=1, help="number of processes, each with one thread"
-    )
+    add = command.add_argument
+    add("file", type=Path, help="a run in TOML, see below")
+    add("--data", type=Path, help="folder with data sets")
+    add("--jobs", type=int, default=1, help="number of processes, each with one thread")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -17,18 +17,17 @@ def add_to(commands: Any) -> None:
     tune = commands.add_parser(
         "tune", help="find λ with validation images, on a log grid", epilog=EXAMPLE
     )
-    tune.add_argument(
-        "--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)"
-    )
-    tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
-    tune.add_argument("--points", type=int, default=9, help="number of values of λ (default: 9)")
-    tune.add_argument(
+    add = tune.add_argument
+    add("--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)")
+    add("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
+    add("--points", type=int, default=9, help="number of values of λ (default: 9)")
+    add(
         "--seeds",
         type=int,
         default=3,
         help="number of seeds, from the seed of the file on (default: 3)",
     )
-    tune.add_argument("--out", type=Path, default=Path("results/tune"), help=OUT)
+    add("--out", type=Path, default=Path("results/tune"), help=OUT)
     tune.set_defaults(run=run)
     add_run(tune)
 

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from gradreg_cli.parser import given
+from gradreg_cli.parser import given, sizes
 from gradreg_cli.terminal import columns, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -55,7 +55,7 @@ def add_to(commands: Any) -> None:
         default=None,
         help="it is for networks with as many outputs as inputs only",
     )
-    what.add_argument("--input", type=shape, help="it is for such inputs only, as in 3x8x8")
+    what.add_argument("--input", type=sizes, help="it is for such inputs only, as in 3x8x8")
     where = command.add_argument_group("where and how")
     where.add_argument("--framework", default="torch", help="of the function's models")
     where.add_argument("--device", default="cpu", help="one of `gradreg backends`, or auto")
@@ -80,14 +80,6 @@ def add_to(commands: Any) -> None:
 DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
 # What gives the verdicts again; where they are written to does not matter.
 RECORDED = f"kind {' '.join(DECLARED)} framework device profile time_limit waivers dtype"
-
-
-def shape(text: str) -> tuple[int, ...]:
-    """Sizes as in 3x8x8."""
-    try:
-        return tuple(map(int, text.replace("×", "x").split("x")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected sizes as in 3x8x8, got {text!r}") from None
 
 
 def run(arguments: argparse.Namespace) -> int:
