@@ -175,7 +175,7 @@ def test_a_damaged_plan_is_named(tmp_path, text):
 def test_a_budget_is_shared_by_the_tables(tmp_path, unverified, monkeypatch):
     given = []
     monkeypatch.setattr(run, "one_experiment", lambda e, _, limit, __: given.append(limit) or [])
-    monkeypatch.setattr(run, "toy", lambda *_: 0)
+    monkeypatch.setattr(run, "toy", lambda *_, **__: 0)
     assert main(["reproduce", "all", "--budget", "8min", "--out", str(tmp_path)]) == 2
     assert given == [60] * 8  # TinyImageNet is not there
 

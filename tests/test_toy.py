@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -276,6 +277,13 @@ def stub(monkeypatch, verdict):
     monkeypatch.setattr(verification, "verify", verify)
 
 
+def request(out, recorded="", device="cpu", seeds=None, iterations=None):
+    """The options of the command."""
+    return SimpleNamespace(
+        out=out, recorded=recorded, device=device, seeds=seeds, iterations=iterations
+    )
+
+
 def never(*_, **__):
     raise AssertionError("this must not run")
 
@@ -283,8 +291,8 @@ def never(*_, **__):
 def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, console):
     stub(monkeypatch, "PASS")
     out = tmp_path / "new" / "folder"
-    asked = {"command": "gradreg quickstart --seeds 2", "seeds": 2, "iterations": 4}
-    assert quickstart.run(out=out, **asked, console=console) == 0
+    asked = request(out, recorded="gradreg quickstart --seeds 2", seeds=2, iterations=4)
+    assert quickstart.run(asked, full=False, console=console) == 0
     assert {p.name for p in out.iterdir()} == {
         "toy.csv",
         "toy.json",
@@ -307,8 +315,8 @@ def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, consol
 def test_quickstart_gives_the_same_bytes_again(tmp_path, monkeypatch, console):
     stub(monkeypatch, "PASS")
     for name in "ab":
-        asked = {"command": "", "seeds": 1, "iterations": 4}
-        assert quickstart.run(out=tmp_path / name, **asked, console=console) == 0
+        asked = request(tmp_path / name, seeds=1, iterations=4)
+        assert quickstart.run(asked, full=False, console=console) == 0
     for file in ("toy.csv", "toy.png", "toy.svg"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
@@ -316,7 +324,7 @@ def test_quickstart_gives_the_same_bytes_again(tmp_path, monkeypatch, console):
 def test_quickstart_does_not_train_where_a_claim_fails(tmp_path, monkeypatch, console):
     stub(monkeypatch, "FAIL")
     monkeypatch.setattr(quickstart, "sweep", never)
-    assert quickstart.run(out=tmp_path, command="", console=console) == 1
+    assert quickstart.run(request(tmp_path), full=False, console=console) == 1
     assert "Not trained: claims failed on cpu, as shown above." in console.file.getvalue()
     assert list(tmp_path.iterdir()) == []
 
@@ -331,7 +339,7 @@ def test_full_is_the_papers_iterations_and_ten_seeds(tmp_path, monkeypatch, cons
 
     monkeypatch.setattr(quickstart, "sweep", stop)
     with pytest.raises(KeyboardInterrupt):
-        quickstart.run(out=tmp_path, command="", full=True, console=console)
+        quickstart.run(request(tmp_path), full=True, console=console)
     assert settings == [problem.Setting(tuple(range(1, 11)), 10_000)]
     assert list(tmp_path.iterdir()) == []
 
@@ -349,9 +357,9 @@ def test_full_is_the_papers_iterations_and_ten_seeds(tmp_path, monkeypatch, cons
 def test_bad_input_gets_a_sentence(tmp_path, monkeypatch, console, bad, sentence):
     monkeypatch.setattr(verification, "verify", never)
     (tmp_path / "file").write_text("not a folder")
-    arguments = bad | {"out": tmp_path / bad.get("out", "")}
+    asked = request(**bad | {"out": tmp_path / bad.get("out", "")})
     with pytest.raises((ValueError, OSError, BackendUnavailable), match=sentence):
-        quickstart.run(**arguments, command="", console=console)
+        quickstart.run(asked, full=False, console=console)
     assert console.file.getvalue() == ""
 
 

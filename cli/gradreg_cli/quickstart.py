@@ -32,12 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
     from gradreg_experiments.toy.quickstart import run as quickstart
 
     words = given(arguments, "full device seeds iterations")
-    _, device = choose("torch", arguments.device)
-    return quickstart(
-        out=arguments.out,
-        command=shlex.join(["gradreg", "quickstart", *words]),
-        full=arguments.full,
-        device=device,
-        seeds=arguments.seeds,
-        iterations=arguments.iterations,
-    )
+    arguments.recorded = shlex.join(["gradreg", "quickstart", *words])
+    _, arguments.device = choose("torch", arguments.device)
+    return quickstart(arguments, full=arguments.full)

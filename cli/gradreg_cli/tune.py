@@ -42,13 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     words = ["gradreg", "tune", str(arguments.file)]
     words += ["--from", f"{arguments.low:g}", "--to", f"{arguments.high:g}"]
     words += ["--points", str(arguments.points), "--seeds", str(arguments.seeds)]
-    words += ["--data", str(arguments.data)] if arguments.data else []
-    return tune(
-        from_toml(arguments.file),
-        grid(arguments.low, arguments.high, arguments.points),
-        arguments.seeds,
-        arguments.out,
-        arguments.data,
-        arguments.jobs,
-        shlex.join(words),
+    arguments.recorded = shlex.join(
+        words + (["--data", str(arguments.data)] if arguments.data else [])
     )
+    lams = grid(arguments.low, arguments.high, arguments.points)
+    return tune(from_toml(arguments.file), lams, arguments)

@@ -21,7 +21,7 @@ from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import Group, diverged, missing, train_missing
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.toy.problem import Task
-from gradreg_experiments.toy.quickstart import run as run_toy
+from gradreg_experiments.toy.quickstart import run as toy
 from gradreg_experiments.verification import verified_before
 
 FILE_WIDTH = 100
@@ -39,8 +39,10 @@ def reproduce(names: Sequence[str], request: Namespace, console: Console | None 
     limit = None if request.budget is None else budget.seconds(request.budget)
     experiments, failures = all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out)
-    if "toy" in names and not request.tables and toy(request, console):
-        return 1
+    if "toy" in names and not request.tables:
+        task = Task(request.problem, request.noise)
+        if toy(request, full=True, task=task, again=False, console=console):
+            return 1
     if experiments and not request.tables and not verified_before(request.device, console):
         console.print("Not trained: claims failed, as shown above.")
         return 1
@@ -64,21 +66,6 @@ def all_assembled(names: Sequence[str], request: Namespace) -> tuple[list[Experi
                 raise
             failures.append(f"Not run: {name}: {error}")
     return made, failures
-
-
-def toy(request: Namespace, console: Console) -> int:
-    """The experiment of the main job, in full. It asks for a verdict itself."""
-    return run_toy(
-        out=request.out,
-        command=request.recorded,
-        full=True,
-        device=request.device,
-        seeds=request.seeds,
-        iterations=request.iterations,
-        task=Task(request.problem, request.noise),
-        again=False,
-        console=console,
-    )
 
 
 def one_experiment(

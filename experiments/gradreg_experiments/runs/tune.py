@@ -1,5 +1,6 @@
 """``gradreg tune``: λ on a logarithmic grid, chosen by images outside the training set."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,30 +61,23 @@ def grid(low: float, high: float, points: int) -> tuple[float, ...]:
 
 
 def tune(
-    run: Run,
-    lams: Sequence[float],
-    seeds: int,
-    out: Path,
-    folder: Path | None,
-    jobs: int,
-    command: str,
-    console: Console | None = None,
+    run: Run, lams: Sequence[float], request: Namespace, console: Console | None = None
 ) -> int:
     """Train, print the curve, write tune.csv, .json, .png and .svg.
 
-    The status is 1 if a claim fails, and nothing is trained; 2 if a run could not be made.
+    The request has seeds, out, data and jobs, and the command that is recorded. The status is 1 if
+    a claim fails, and nothing is trained; 2 if a run could not be made.
     """
     console = console or Plain()
     if not run.validation:
         raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
     if run.penalty == "none":
         raise ValueError("expected a penalty in the run to tune the λ of, got 'none'")
-    few("--jobs", jobs)
-    few("--seeds", seeds)
-    require_writable(out / "runs")
+    jobs, seeds = few("--jobs", request.jobs), few("--seeds", request.seeds)
+    require_writable(request.out / "runs")
     if not verified_before(run.device, console):
         return 1
-    store = Store(out / "runs", folder)
+    store = Store(request.out / "runs", request.data)
 
     def at(lam: float, s: int) -> Run:
         seeded = replace(run, lam=lam, seed=run.seed + s)
@@ -102,8 +96,8 @@ def tune(
         console.print(table(run, points))
         if said := at_an_end(points):
             console.print(said)
-        write(out, run, points, command)
-        console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.")
+        write(request.out, run, points, request.recorded)
+        console.print(f"Written: {request.out / 'tune'}.csv, .json, .png, .svg.")
     for sentence in failures:
         console.print(sentence)
     return 2 if failures else 0

@@ -1,6 +1,6 @@
 """The main job: verify the estimators on this machine, then train the paper's toy problem."""
 
-from pathlib import Path
+from argparse import Namespace
 from time import monotonic
 
 from rich.console import Console
@@ -31,13 +31,9 @@ QUICK, FULL = (5, 4_000), (10, PAPER_ITERATIONS)  # seeds, iterations
 
 
 def run(
+    request: Namespace,
     *,
-    out: Path,
-    command: str,
-    full: bool = False,
-    device: str = "cpu",
-    seeds: int | None = None,
-    iterations: int | None = None,
+    full: bool,
     task: Task = PAPER,
     again: bool = True,
     console: Console | None = None,
@@ -46,16 +42,10 @@ def run(
 
     Parameters
     ----------
-    out : Path
-        Folder for toy.csv, toy.json, toy.png and toy.svg; made if need be.
-    command : str
-        The command line, for the record.
+    request : Namespace
+        The options out, device, seeds and iterations, and the command that is recorded.
     full : bool
         Whether to take the paper's 10,000 iterations and 10 seeds, in place of 4,000 and 5.
-    device : str
-        A device of the torch backend.
-    seeds, iterations : int, optional
-        Other numbers of seeds and iterations.
     task : Task
         Another task than the paper's task.
     again : bool
@@ -68,9 +58,11 @@ def run(
     int
         0; 1 if a claim fails, and nothing is trained.
     """
-    console, defaults = console or Plain(), FULL if full else QUICK
-    seeds = few("--seeds", defaults[0] if seeds is None else seeds)
-    iterations = checks.count("--iterations", defaults[1] if iterations is None else iterations)
+    console, device, out = console or Plain(), request.device, request.out
+    seeds, iterations = FULL if full else QUICK
+    seeds = few("--seeds", seeds if request.seeds is None else request.seeds)
+    if request.iterations is not None:
+        iterations = checks.count("--iterations", request.iterations)
     require_device(load("torch"), device)
     require_writable(out)
     start = monotonic()
@@ -85,7 +77,7 @@ def run(
     seconds = {"verification": checked - start, "training": monotonic() - checked}
     console.print("3. What came, beside the poster.")
     console.print(table(rows(sweeps), console.width))
-    made = record(sweeps, command, seconds)
+    made = record(sweeps, request.recorded, seconds)
     paths = write_result(out, made["experiment"], runs(sweeps), made, figure(sweeps))
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     console.print(f"Written: {', '.join(map(str, paths))}. Time: {spent}.")
