@@ -178,18 +178,18 @@ def sweeps():
 
 def test_a_row_has_mean_deviation_and_the_ratio_of_each_seed_to_its_own_baseline():
     none, spectreg, doubleback = table.rows(sweeps())
-    assert [none.penalty, spectreg.penalty, doubleback.penalty] == [
+    assert [none["penalty"], spectreg["penalty"], doubleback["penalty"]] == [
         "none",
         "SpectReg",
         "DoubleBack",
     ]
-    assert (none.mse, none.ratio, none.poster) == (pytest.approx(250), 1, 16.6)
-    assert spectreg.mse == pytest.approx(150)
-    assert spectreg.mse_sd == pytest.approx(5000**0.5)
-    assert spectreg.ratio == pytest.approx((0.25 + 2) / 2)  # not 150 / 250
-    assert (spectreg.better, spectreg.seeds, spectreg.poster) == (1, 2, 2.3)
-    assert doubleback.ratio == pytest.approx((0.25 + 0.5) / 2)
-    assert (doubleback.better, doubleback.poster) == (2, None)
+    assert (none["mse"], none["ratio"], none["poster"]) == (pytest.approx(250), 1, 16.6)
+    assert spectreg["mse"] == pytest.approx(150)
+    assert spectreg["mse_sd"] == pytest.approx(5000**0.5)
+    assert spectreg["ratio"] == pytest.approx((0.25 + 2) / 2)  # not 150 / 250
+    assert (spectreg["better"], spectreg["seeds"], spectreg["poster"]) == (1, 2, 2.3)
+    assert doubleback["ratio"] == pytest.approx((0.25 + 0.5) / 2)
+    assert (doubleback["better"], doubleback["poster"]) == (2, None)
 
 
 def test_the_baseline_must_be_there():

@@ -26,7 +26,6 @@ from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.draws import generator
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.store import Store, damaged
-from gradreg_experiments.runs.trainer import architecture_of
 from gradreg_experiments.style import drawing, entitle
 from gradreg_experiments.threads import one_thread
 
@@ -79,8 +78,7 @@ def mean_norm(network: nn.Module, x: Tensor) -> Tensor:
 
 def trained(run: Run, store: Store, parts: Split) -> nn.Module:
     """The network of a run, with the weights that were kept."""
-    architecture = architecture_of(run, parts, run.batch)
-    network = build(run.network, architecture, generator(run.seed, "initialisation"))
+    network = build(run, parts, run.batch, generator(run.seed, "initialisation"))
     try:
         network.load_state_dict(store.state(run))
     except (RuntimeError, TypeError) as error:  # of other names or shapes

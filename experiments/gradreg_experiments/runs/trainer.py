@@ -1,7 +1,7 @@
 """The training step: loss and penalty from one pass, for one run or for many stacked."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.networks import Architecture, build
+from gradreg_experiments.networks import build
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import PENALTIES, Run
 from gradreg_experiments.runs.draws import Draws, generator, number
@@ -38,9 +38,8 @@ class Trainer:
         run = self.run
         self.device = parallel.device_of(run.device)
         self.draws = Draws(runs, parts, self.device)
-        architecture = architecture_of(run, parts[0], self.draws.rows)
         networks = [
-            build(run.network, architecture, generator(seed, "initialisation"))
+            build(run, parts[0], self.draws.rows, generator(seed, "initialisation"))
             for seed in self.draws.seeds
         ]
         self.model: nn.Module = networks[0] if len(networks) == 1 else Stack(networks)
@@ -175,13 +174,6 @@ def require_together(runs: Sequence[Run]) -> None:
             raise ValueError(
                 f"expected no {name} for stacked seeds, as {why}: leave --stack-seeds out"
             )
-
-
-def architecture_of(run: Run, parts: Split, rows: int) -> Architecture:
-    """What the network of a run is built from."""
-    shape = cast(tuple[int, int, int], parts.train_images.shape[1:])
-    choices = {f.name: getattr(run, f.name) for f in fields(Architecture) if hasattr(run, f.name)}
-    return Architecture(shape=shape, classes=len(parts.classes), rows=rows, **choices)
 
 
 def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:

@@ -1,7 +1,6 @@
 """The results of a sweep: a table beside the poster's row, and the record that is kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from gradreg_experiments.toy.training import Sweep
 from gradreg_verify.report import history
 
 UNIT = 1e-5
+Row = dict[str, Any]  # one λ of one penalty
 # λ: MSE in UNIT. SpectReg, as printed.
 POSTER = {0: 16.6, 0.001: 24.5, 0.003: 2.5, 0.01: 2.3, 0.03: 1.6, 0.1: 3.4, 0.3: 74.9, 1: 497.7}
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936, toy problem"
@@ -28,21 +28,6 @@ NOTE = (
     f"Poster: {SOURCE}, SpectReg. Compare shapes and ratios with it, not values: in which setting "
     "it was made is not known."
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One λ of one penalty; MSE is in `UNIT`, sd has n − 1 and is nan for one seed."""
-
-    penalty: str
-    lam: float
-    mse: float
-    mse_sd: float
-    ratio: float
-    ratio_sd: float
-    better: int
-    seeds: int
-    poster: float | None
 
 
 def rows(sweeps: Sequence[Sweep]) -> list[Row]:
@@ -58,20 +43,20 @@ def rows(sweeps: Sequence[Sweep]) -> list[Row]:
 
 
 def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np.float64]) -> Row:
-    """Statistics over the seeds (s,)."""
+    """Statistics over the seeds (s,): MSE in `UNIT`, sd with n − 1, nan for one seed."""
     ratio, n = mse / baseline, len(mse)
     sds = [float(a.std(ddof=1)) if n > 1 else float("nan") for a in (mse / UNIT, ratio)]
-    return Row(
-        penalty=penalty if lam else "none",
-        lam=lam,
-        mse=float(mse.mean() / UNIT),
-        mse_sd=sds[0],
-        ratio=float(ratio.mean()),
-        ratio_sd=sds[1],
-        better=int((mse < baseline).sum()),
-        seeds=n,
-        poster=POSTER.get(lam) if penalty == "SpectReg" else None,
-    )
+    return {
+        "penalty": penalty if lam else "none",
+        "lam": lam,
+        "mse": float(mse.mean() / UNIT),
+        "mse_sd": sds[0],
+        "ratio": float(ratio.mean()),
+        "ratio_sd": sds[1],
+        "better": int((mse < baseline).sum()),
+        "seeds": n,
+        "poster": POSTER.get(lam) if penalty == "SpectReg" else None,
+    }
 
 
 HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio")
@@ -85,7 +70,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
     for name in HEAD[:shown]:
         out.add_column(name, justify="left" if name == "penalty" else "right", no_wrap=True)
     for r, following in zip(rows, [*rows[1:], None], strict=True):
-        last = following is not None and following.penalty != r.penalty
+        last = following is not None and following["penalty"] != r["penalty"]
         out.add_row(*cells(r)[:shown], end_section=last)
     return out
 
@@ -93,15 +78,15 @@ def table(rows: Sequence[Row], width: int) -> Table:
 def cells(r: Row) -> list[str]:
     """The texts under `HEAD`."""
     return [
-        r.penalty,
-        f"{r.lam:g}",
-        f"{r.mse:.1f}",
-        or_dash(r.mse_sd, ".1f"),
-        f"{r.ratio:.2f}",
-        or_dash(r.ratio_sd, ".2f"),
-        f"{r.better}/{r.seeds}" if r.lam else "–",
-        or_dash(r.poster, ".1f"),
-        or_dash(r.poster and r.poster / POSTER[0], ".2f"),
+        r["penalty"],
+        f"{r['lam']:g}",
+        f"{r['mse']:.1f}",
+        or_dash(r["mse_sd"], ".1f"),
+        f"{r['ratio']:.2f}",
+        or_dash(r["ratio_sd"], ".2f"),
+        f"{r['better']}/{r['seeds']}" if r["lam"] else "–",
+        or_dash(r["poster"], ".1f"),
+        or_dash(r["poster"] and r["poster"] / POSTER[0], ".2f"),
     ]
 
 
@@ -153,6 +138,6 @@ def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) 
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "mse_unit": UNIT,
         "table": {"head": HEAD, "rows": [cells(r) for r in found]},
-        "rows": [{name: or_null(v, ".4f") for name, v in asdict(r).items()} for r in found],
+        "rows": [{name: or_null(v, ".4f") for name, v in r.items()} for r in found],
         "poster": {"source": SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
     }
