@@ -48,20 +48,19 @@ def parser(only: str | None = None) -> Parser:
 
 def parsed(argv: Sequence[str]) -> Namespace:
     """The arguments of the command named, or the help of all."""
-    names = sorted({point.name for point in entry_points(group=GROUP)})
-    if argv and argv[0] in ("-V", "--version"):
+    words = list(argv) or ["--help"]
+    if words[0] in ("help", "-h", "--help"):
+        words = [*(word for word in words[1:] if not word.startswith("-")), "--help"]
+    if words[0] in ("-V", "--version"):
         parser("").parse_args(["--version"])
-    asks = not argv or argv[0] in ("help", "-h", "--help")
-    words = [word for word in argv[asks:] if not word.startswith("-")]
-    if asks and not words:
-        parser().parse_args(["--help"])
-    name = words[0] if asks else argv[0]
-    if name not in names:
-        try:
-            checks.choice("a command", name, names)
-        except ValueError as error:
-            parser("").error(str(error))
-    return parser(name).parse_args([*words, "--help"] if asks else argv)
+    if words[0] == "--help":
+        parser().parse_args(words)
+    try:
+        names = sorted({point.name for point in entry_points(group=GROUP)})
+        checks.choice("a command", words[0], names)
+    except ValueError as error:
+        parser("").error(str(error))
+    return parser(words[0]).parse_args(words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from gradreg_experiments.data.image_cache import Listed, cached
 from gradreg_verify.files import read as read_text
 
 ANNOTATIONS = "val/val_annotations.txt"
+WNID = re.compile(r"n\d{8}", re.ASCII)  # a number of WordNet
 LIMIT = 1 << 24  # bytes of a text file
 
 
@@ -38,7 +39,7 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
 def listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
     """The classes, and the images of both parts in a fixed order, or all that is wrong."""
     wnids = lines(folder, "wnids.txt")
-    if not wnids or len(set(wnids)) < len(wnids) or not all(map(is_wnid, wnids)):
+    if not wnids or len(set(wnids)) < len(wnids) or not all(map(WNID.fullmatch, wnids)):
         raise ValueError(
             f"expected a different class such as n01443537 in each line of {folder / 'wnids.txt'}"
         )
@@ -60,11 +61,6 @@ def refuse_unknown(folder: Path, wnids: list[str]) -> None:
     here = {path.name for path in folder.iterdir() if path.is_dir()}
     if unknown := sorted(here - set(wnids)):
         raise Broken(f"expected the classes of wnids.txt in {folder}, got {n}" for n in unknown)
-
-
-def is_wnid(line: str) -> bool:
-    """Whether a text is a number of WordNet."""
-    return re.fullmatch(r"n\d{8}", line, re.ASCII) is not None
 
 
 def lines(folder: Path, name: str) -> list[str]:

@@ -77,9 +77,9 @@ class Row:
         mean, n = float(d.mean()), len(d)
         if n < 2 or not np.ptp(d):
             return Difference(n, mean, float("nan"), float("nan"), float("nan"))
-        half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * stats.sem(d))
-        p = float(stats.ttest_1samp(d, 0).pvalue)
-        return Difference(n, mean, mean - half, mean + half, p)
+        test = stats.ttest_1samp(d, 0)
+        low, high = test.confidence_interval(LEVEL)
+        return Difference(n, mean, float(low), float(high), float(test.pvalue))
 
     @property
     def poster_difference(self) -> float | None:
