@@ -20,6 +20,11 @@ def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> i
     return shown
 
 
+def or_dash(value: float | None, form: str) -> str:
+    """A number, or – where there is none."""
+    return "–" if value is None or value != value else format(value, form)
+
+
 class Plain(Console):
     """A console without markup, which writes control characters out."""
 

@@ -12,15 +12,13 @@ from gradreg_verify.files import read, read_json, write_atomically
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-div.wide, figure { overflow-x: auto; }
 th, td { padding: .15rem .6rem; text-align: right; white-space: nowrap; }
-th { border-bottom: 1px solid #888; font-weight: 600; }
 td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 tr.first td { border-top: 1px solid #8884; }
-figure { margin: 1rem 0; background: #fff; padding: .5rem; }
+div, figure { overflow-x: auto; }
+figure { margin: 1rem 0; background: #fff; }
 figure svg { max-width: 100%; height: auto; }
-code { font-size: .9em; overflow-wrap: anywhere; }
+code { overflow-wrap: anywhere; }
 """
 NEEDED = {"title", "departures", "command", "source", "rows"}
 REMEDY = "delete the file, and give the command of the file again"
@@ -97,7 +95,7 @@ def html_section(record: Record, svg: Path) -> str:
     figure = f"<figure>{drawn[drawn.find('<svg') :]}</figure>" if "<svg" in drawn else ""
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in record["departures"])
     return (
-        f"<h2>{escape(record['title'])}</h2>\n<div class='wide'><table><thead><tr>{head}</tr>"
+        f"<h2>{escape(record['title'])}</h2>\n<div><table><thead><tr>{head}</tr>"
         f"</thead><tbody>{rows}</tbody></table></div>\n{figure}\n<ul>{notes}</ul>\n"
         f"<p><code>{escape(record['command'])}</code><br>{escape(provenance(record))}; "
         f"poster: {escape(record['source'])}.</p>"

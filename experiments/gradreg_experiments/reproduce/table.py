@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradreg_experiments.reproduce.statistics import Difference, Row
-from gradreg_experiments.terminal import fitting
+from gradreg_experiments.terminal import fitting, or_dash
 
 NOT_RUN = "NOT RUN"
 CAPTION = (
@@ -52,7 +52,7 @@ def cells(row: Row) -> list[str]:
         with_sd(row.mean, row.sd) + diverged(row) if row.outcomes else NOT_RUN,
         with_sd(*poster) if poster else "–",
         *differences(row.difference, len(row.outcomes)),
-        number(row.poster_difference, "+.2f"),
+        or_dash(row.poster_difference, "+.2f"),
     ]
 
 
@@ -76,11 +76,6 @@ def differences(d: Difference | None, n: int) -> tuple[str, str]:
         return f"{d.mean:+.2f}{of}", "–"
     star = " *" if d.significant else ""
     return f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f}{of}{star}", f"{d.p:.2g}"
-
-
-def number(value: float | None, form: str = ".2f") -> str:
-    """A number as text, or – where there is none."""
-    return "–" if value is None or value != value else format(value, form)
 
 
 def runs(rows: Sequence[Row]) -> Iterator[list[Any]]:

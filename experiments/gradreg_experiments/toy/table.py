@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gradreg_experiments.files import made_here
 from gradreg_experiments.result import or_null
-from gradreg_experiments.terminal import fitting
+from gradreg_experiments.terminal import fitting, or_dash
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import Sweep
 from gradreg_verify.report import history
@@ -88,11 +88,6 @@ def cells(r: Row) -> list[str]:
         or_dash(r["poster"], ".1f"),
         or_dash(r["poster"] and r["poster"] / POSTER[0], ".2f"),
     ]
-
-
-def or_dash(value: float | None, form: str) -> str:
-    """A number, or – where there is none."""
-    return "–" if value is None or np.isnan(value) else format(value, form)
 
 
 def runs(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
