@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments import files, progress, verification
+from gradreg_experiments import files, terminal, verification
 from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.toy import problem, quickstart, table, training
 from gradreg_experiments.toy.training import Sweep, sweep
@@ -249,9 +249,9 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
 
 def test_without_a_terminal_progress_is_plain_lines_with_the_time_left(monkeypatch):
     clock = iter([0.0, 1.0, 20.0, 40.0])
-    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(terminal, "monotonic", lambda: next(clock))
     console = Console(file=io.StringIO(), width=80)
-    with progress.progress(console, "SpectReg", 40) as done:
+    with terminal.progress(console, "SpectReg", 40) as done:
         for step in (1, 20, 40):
             done(step)
     assert console.file.getvalue().splitlines() == [

@@ -13,11 +13,8 @@ class Parser(argparse.ArgumentParser):
     """A parser without abbreviations, which says what may have been meant."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        defaults: dict[str, Any] = {
-            "allow_abbrev": False,
-            "formatter_class": argparse.RawDescriptionHelpFormatter,
-        }
-        super().__init__(*args, **defaults | options)
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **{"allow_abbrev": False} | options)
 
     def all(self) -> Iterator["Parser"]:
         """Yield the parser itself, and the parsers of its commands."""

@@ -46,12 +46,5 @@ def run(arguments: argparse.Namespace) -> int:
     read_toml(arguments.file, RUN)  # now, and not after the seconds that torch takes to import
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.one import run_all
-    from gradreg_experiments.runs.store import Store
 
-    return run_all(
-        from_toml(arguments.file),
-        arguments.seeds,
-        Store(arguments.out, arguments.data),
-        arguments.jobs,
-        arguments.stack_seeds,
-    )
+    return run_all(from_toml(arguments.file), arguments)

@@ -131,11 +131,9 @@ def verified(arguments: argparse.Namespace) -> Report:
     if seed is None:
         seed = secrets.randbelow(2**31) if arguments.profile == "long" else 4
     options: dict[str, Any] = {
-        "device": arguments.device,
         "dtypes": tuple(arguments.dtype) if arguments.dtype else None,
         "seed": seed,
-        "profile": arguments.profile,
-        "time_limit": arguments.time_limit,
+        **{name: getattr(arguments, name) for name in ("device", "profile", "time_limit")},
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
     }
     declared = {name: getattr(arguments, name) for name in DECLARED}

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.agreement.bound import Comparison
-from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, TOO_LARGE, drawing, entitle
+from gradreg_experiments.result import BEST, DOUBLEBACK, FAINT, PLAIN, TOO_LARGE, drawing, entitle
 
 FLOOR = 2.0**-56  # below half a rounding of a number of size one: drawn as that
 COLOURS = {

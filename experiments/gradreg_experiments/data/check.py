@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import Broken, DataSet, FileRead, Images, Known, Labels
+from gradreg_experiments.data.dataset import Broken, DataSet, FileRead, Known
 from gradreg_experiments.data.disk import LIMIT, fingerprint, locate
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import find, load
@@ -81,24 +81,17 @@ def files_here(known: Known, place: Path) -> Iterator[FileRead]:
 
 
 def described(data: DataSet, place: Path) -> Iterator[str]:
-    """Lines on both parts, the files, and the notes."""
+    """Lines on both parts (how evenly over the classes), the files, and the notes."""
     k = len(data.classes)
-    yield part_line("training", data.train_images, data.train_labels, k)
-    yield part_line("test", data.test_images, data.test_labels, k)
-    for file in data.files:
-        yield file_line(place, file)
-    for note in data.notes:
-        yield f"    note: {note}"
-
-
-def part_line(part: str, images: Images, labels: Labels, classes: int) -> str:
-    """How many images a part has, of which shape, and how evenly over the classes."""
-    each = np.bincount(labels, minlength=classes)
-    shape = " × ".join(map(str, images.shape[1:]))
-    return (
-        f"    {part}: {len(images)} images of {shape}, "
-        f"{classes} classes of {each.min()} to {each.max()} each"
-    )
+    for part, name in (("train", "training"), ("test", "test")):
+        images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
+        each, shape = np.bincount(labels, minlength=k), " × ".join(map(str, images.shape[1:]))
+        yield (
+            f"    {name}: {len(images)} images of {shape}, "
+            f"{k} classes of {each.min()} to {each.max()} each"
+        )
+    yield from (file_line(place, file) for file in data.files)
+    yield from (f"    note: {note}" for note in data.notes)
 
 
 def file_line(place: Path, file: FileRead) -> str:

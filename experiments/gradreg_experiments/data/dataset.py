@@ -4,7 +4,7 @@ Problems are gathered: a user repairs a data set once, not file by file.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,23 +79,23 @@ class Known:
         The name in the program, and the name in sentences.
     source : str
         The official page.
+    read : callable
+        Makes a data set from this entry, the folder of the files, and a folder for a cache or None.
+    counts : tuple of int
+        Published images for training and for testing.
     folders : tuple of str
         Where the files lie in a folder of data, as published or as torchvision keeps them.
     files : mapping
         Name of each published file to its published MD5 sums (compressed and not), where known.
-    counts : tuple of int
-        Published images for training and for testing.
-    read : callable
-        Makes a data set from this entry, the folder of the files, and a folder for a cache or None.
     """
 
     name: str
     title: str
     source: str
-    folders: tuple[str, ...]
-    files: Mapping[str, tuple[str, ...]]
-    counts: tuple[int, int]
     read: Callable[["Known", Path, Path | None], DataSet]
+    counts: tuple[int, int]
+    folders: tuple[str, ...] = ()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Broken(ValueError):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.statistics import BASELINE, Row
-from gradreg_experiments.style import FAINT, TRUTH, drawing, entitle
+from gradreg_experiments.result import FAINT, TRUTH, drawing, entitle
 
 COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",

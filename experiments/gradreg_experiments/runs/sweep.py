@@ -14,11 +14,11 @@ from typing import Any
 from rich.console import Console
 
 from gradreg_experiments.files import held
-from gradreg_experiments.progress import progress
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import Outcome, train
+from gradreg_experiments.terminal import progress
 
 Group = tuple[Run, ...]
 REPORT_EVERY = 50  # steps

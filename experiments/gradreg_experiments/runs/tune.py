@@ -16,12 +16,11 @@ from rich.table import Table
 
 from gradreg_experiments.files import made_here, require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.result import write_result
+from gradreg_experiments.result import BEST, FAINT, PLAIN, drawing, entitle, write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import train_missing, wrong
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.style import BEST, FAINT, PLAIN, drawing, entitle
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, TOO_LARGE, TRUTH, drawing
+from gradreg_experiments.result import BEST, DOUBLEBACK, FAINT, PLAIN, TOO_LARGE, TRUTH, drawing
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.table import POSTER, UNIT
 from gradreg_experiments.toy.training import Sweep

@@ -7,9 +7,8 @@ from rich.console import Console
 
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.progress import progress
 from gradreg_experiments.result import write_result
-from gradreg_experiments.terminal import Plain
+from gradreg_experiments.terminal import Plain, progress
 from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.problem import PAPER, Setting, Task
 from gradreg_experiments.toy.table import record, rows, runs, table
