@@ -3,8 +3,7 @@
 import argparse
 import secrets
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -136,33 +135,35 @@ def verified(arguments: argparse.Namespace) -> Report:
         **{name: getattr(arguments, name) for name in ("device", "profile", "time_limit")},
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
     }
-    declared = {name: getattr(arguments, name) for name in DECLARED}
-    given = {name: value for name, value in declared.items() if value is not None}
+    declared = {n: value for n in DECLARED if (value := getattr(arguments, n)) is not None}
     if arguments.target.endswith(".py"):
         raise ValueError(
             f"expected a function of the file, as in {arguments.target}:penalty, got the file alone"
         )
-    if ":" not in arguments.target:
+    whole = ":" not in arguments.target  # a backend
+    if whole:
         known = [*names(), "auto"]
         checks.choice("what to verify (or file.py:penalty)", arguments.target, known)
-        if arguments.kind or given:
+        if arguments.kind or declared:
             raise ValueError("expected --kind and its options with a function, not with a backend")
-        backend, options["device"] = choose(arguments.target, arguments.device)
-        if "auto" in (arguments.target, arguments.device):
-            say(f"auto: {backend.name} on {options['device']}")
-        with shown() as show:
-            report = verify(backend, progress=show, **options)
-        history.remember(report)
-        return report
-    _, options["device"] = choose(arguments.framework, arguments.device)
-    options |= given | {"kind": arguments.kind, "framework": arguments.framework}
-    with shown() as show:
-        return verify_isolated(arguments.target, show, options)
+    framework = arguments.target if whole else arguments.framework
+    backend, options["device"] = choose(framework, arguments.device)
+    if whole and "auto" in (arguments.target, arguments.device):
+        say(f"auto: {backend.name} on {options['device']}")
+    show_status("loading")
+    try:
+        if whole:
+            report = verify(backend, progress=printer(), **options)
+            history.remember(report)
+            return report
+        options |= declared | {"kind": arguments.kind, "framework": framework}
+        return verify_isolated(arguments.target, printer(), options)
+    finally:
+        show_status()
 
 
-@contextmanager
-def shown() -> Iterator[Callable[[Result], None]]:
-    """Give a function that prints a verdict as it comes, and below it how much is left.
+def printer() -> Callable[[Result], None]:
+    """A function that prints a verdict as it comes, and below it how much is left.
 
     Verdicts on claims that do not apply are counted at the end.
     """
@@ -176,11 +177,7 @@ def shown() -> Iterator[Callable[[Result], None]]:
             say(line, word=result.verdict, colour=COLOURS[result.verdict])
         show_status(so_far(results))
 
-    show_status("loading")
-    try:
-        yield show
-    finally:
-        show_status()
+    return show
 
 
 def show_trial(trial: Trial) -> None:
