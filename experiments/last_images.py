@@ -22,8 +22,8 @@ from gradreg_experiments.data import split, standardise
 from gradreg_experiments.files import made_here
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell
 from gradreg_experiments.reproduce.local_global import trained
+from gradreg_experiments.runs import Store
 from gradreg_experiments.runs.images import read
-from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.training import figures
 
 LAST = 10_000

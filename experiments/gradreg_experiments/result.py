@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
@@ -19,6 +19,7 @@ from gradreg_verify.files import write_atomically
 PLAIN, BEST, TOO_LARGE, DOUBLEBACK = "#D55E00", "#0072B2", "#56B4E9", "#CC79A7"
 TRUTH, FAINT = "#222222", "#999999"
 WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
+Table = Iterable[Sequence[Any]]  # for CSV; the head comes first
 LETTERS = 64  # of a title, in a line
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -69,11 +70,7 @@ def or_null(value: Any, form: str) -> Any:
 
 
 def write_result(
-    folder: Path,
-    stem: str,
-    table: Iterable[Sequence[Any]],
-    record: Mapping[str, Any],
-    figure: Figure | None,
+    folder: Path, stem: str, table: Table, record: dict[str, Any], figure: Figure | None
 ) -> list[Path]:
     """Write ``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole, and return the paths.
 

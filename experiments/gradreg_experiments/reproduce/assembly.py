@@ -11,7 +11,7 @@ from gradreg_experiments.data.loading import find
 from gradreg_experiments.reproduce import DATA, departures
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.settings import SETTINGS
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run
 from gradreg_ref import checks
 
 EMBEDDED = "digits"

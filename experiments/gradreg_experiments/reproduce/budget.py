@@ -14,8 +14,7 @@ from scipy import stats
 
 from gradreg_experiments.limits import few
 from gradreg_experiments.reproduce.statistics import LEVEL
-from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.images import images_of
+from gradreg_experiments.runs import Run, images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
 from gradreg_verify.files import read_json, write_atomically

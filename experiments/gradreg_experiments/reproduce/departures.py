@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.experiments import Experiment
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run
 from gradreg_experiments.runs.images import read
 
 DIGITS = (

@@ -6,8 +6,9 @@ from itertools import zip_longest
 from typing import Literal
 
 from gradreg_experiments.reproduce.settings import ARMS, SETTINGS, SIZES, Setting, arm
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run
 
+Lams = Mapping[str, float]  # λ of arms
 Percent = tuple[float, float | None]  # accuracy, standard deviation
 
 
@@ -81,11 +82,7 @@ def with_decay(setting: Setting) -> Run:
 
 
 def arms(
-    row: str,
-    run: Run,
-    lams: Mapping[str, float],
-    names: Iterable[str] = ARMS,
-    poster: Iterable[Percent] = (),
+    row: str, run: Run, lams: Lams, names: Iterable[str] = ARMS, poster: Iterable[Percent] = ()
 ) -> list[Cell]:
     """The cells of a row: each arm with its λ, and what the poster has of the first arms."""
     return [

@@ -23,10 +23,9 @@ from gradreg_experiments.reproduce.figure import colour_of
 from gradreg_experiments.reproduce.record import Result
 from gradreg_experiments.reproduce.statistics import BASELINE
 from gradreg_experiments.result import drawing, entitle
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run, Store, images_of
 from gradreg_experiments.runs.draws import generator
-from gradreg_experiments.runs.images import images_of
-from gradreg_experiments.runs.store import Store, damaged
+from gradreg_experiments.runs.store import damaged
 from gradreg_experiments.threads import one_thread
 
 IMAGES, AT_ONCE = 500, 250

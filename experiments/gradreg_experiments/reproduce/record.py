@@ -16,8 +16,7 @@ from gradreg_experiments.reproduce.figure import figure
 from gradreg_experiments.reproduce.statistics import Row
 from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, runs
 from gradreg_experiments.result import or_null, write_result
-from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs import Run, Store
 from gradreg_verify.files import read_json
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
@@ -65,13 +64,8 @@ def accuracies(experiment: Experiment, found: Sequence[Row]) -> Result:
     )
 
 
-def write(
-    out: Path,
-    result: Result,
-    command: str,
-    made_with: Sequence[Mapping[str, Any]],
-) -> list[Path]:
-    """Write every file whole, and return the paths; `made_with` is what `made_with` gives."""
+def write(out: Path, result: Result, command: str, made: list[dict[str, Any]]) -> list[Path]:
+    """Write every file whole, and return the paths; `made` is what `made_with` gives."""
     experiment = result.experiment
     record = {
         "experiment": experiment.name,
@@ -79,7 +73,7 @@ def write(
         "command": command,
         **made_here(),
         "departures": [result.caption, *experiment.departures],
-        "runs": list(made_with),
+        "runs": made,
         "source": SOURCE,
         "table": {"head": result.head, "rows": result.texts},
         "rows": result.rows,

@@ -17,7 +17,7 @@ from gradreg_experiments.reproduce.page import write_page
 from gradreg_experiments.reproduce.record import Result, accuracies, made_with, replaced, write
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
-from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs import Store
 from gradreg_experiments.runs.sweep import Group, diverged, missing, train_missing
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.toy.problem import Task
@@ -113,11 +113,7 @@ def one_experiment(
 
 
 def trained(
-    experiment: Experiment,
-    seeds: tuple[int, ...],
-    request: Namespace,
-    store: Store,
-    console: Console,
+    experiment: Experiment, seeds: Sequence[int], request: Namespace, store: Store, console: Console
 ) -> list[str]:
     """Run what is missing. Return sentences on runs that failed or did not stay finite."""
     wanted = groups(chosen_cells(experiment, request), seeds, request.stack_seeds)
@@ -133,7 +129,7 @@ def trained(
     return failures + diverged(outcome for outcome in found if outcome)
 
 
-def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> Result:
+def result_of(experiment: Experiment, seeds: Sequence[int], store: Store) -> Result:
     """The table of all runs that are there."""
     if experiment.name == "local-global":
         return norms_result(experiment, measured(experiment, seeds, store))
@@ -141,7 +137,7 @@ def result_of(experiment: Experiment, seeds: tuple[int, ...], store: Store) -> R
     return accuracies(experiment, rows(experiment, seeds, find))
 
 
-def groups(cells: tuple[Cell, ...], seeds: tuple[int, ...], stack: bool) -> list[Group]:
+def groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[Group]:
     """What is trained together: a run alone, or the seeds of a cell. The order is seed by seed, so
     that a sweep that is stopped has whole rows.
     """

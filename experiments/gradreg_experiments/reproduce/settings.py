@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run
 from gradreg_ref.conventions import equal_lam
 
 TEMPLATE = 0  # the seed of a run whose seed is yet to be set

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
-from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.runs import Outcome
 
 LEVEL = 0.95
 BASELINE = "baseline"
@@ -89,7 +89,7 @@ class Row:
 
 
 def rows(
-    experiment: Experiment, seeds: tuple[int, ...], find: Callable[[Cell, int], Outcome | None]
+    experiment: Experiment, seeds: Iterable[int], find: Callable[[Cell, int], Outcome | None]
 ) -> list[Row]:
     """A row for each cell, whether or not it was run."""
     out, baselines = [], dict[tuple[str, str], Row]()
