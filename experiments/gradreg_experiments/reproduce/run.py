@@ -133,8 +133,8 @@ def result_of(experiment: Experiment, seeds: Sequence[int], store: Store) -> Res
     """The table of all runs that are there."""
     if experiment.name == "local-global":
         return norms_result(experiment, measured(experiment, seeds, store))
-    find = lambda cell, seed: store.find(replace(cell.run, seed=seed))  # noqa: E731
-    return accuracies(experiment, rows(experiment, seeds, find))
+    found = rows(experiment, seeds, lambda cell, seed: store.find(replace(cell.run, seed=seed)))
+    return accuracies(experiment, found)
 
 
 def groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[Group]:
