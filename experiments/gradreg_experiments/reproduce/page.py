@@ -12,6 +12,7 @@ from gradreg_verify.files import read, read_json, write_atomically
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .6rem; text-align: right; white-space: nowrap; }
 td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 tr.first td { border-top: 1px solid #8884; }
