@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from gradreg_experiments.reproduce.figure import colour_of, show_sizes
-from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, render
+from gradreg_experiments.result import BEST, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, render
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import sweep
 from matplotlib.axes import Axes

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 from gradreg_experiments.data import split, standardise
+from gradreg_experiments.files import made_here
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell
 from gradreg_experiments.reproduce.local_global import trained
+from gradreg_experiments.runs import Store
 from gradreg_experiments.runs.images import read
-from gradreg_experiments.runs.store import Store, versions
 from gradreg_experiments.runs.training import figures
 
 LAST = 10_000
@@ -69,7 +70,7 @@ def main() -> None:
     command = ["python", "experiments/last_images.py", "DATA", "OUT", "--seeds", str(given.seeds)]
     record = {
         "command": shlex.join(command),
-        "versions": versions(),
+        "versions": made_here()["versions"],
         "rows": [*filter(None, found)],
     }
     given.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -34,10 +34,14 @@ def share(changed, train):
     return run.Comparison("small", "doubleback", "adam", "changed", apart, limit).share
 
 
+def halved(c):
+    return replace(c, penalised=c.penalised._replace(lam=c.penalised.lam / 2))
+
+
 def test_it_can_fail(monkeypatch):
     """A ½, a β₂, an ε, a probe of another seed, float32: each leaves the bound at once."""
     assert share(lambda c: c, by_numpy.train) <= 1
-    assert share(lambda c: replace(c, lam=c.lam / 2), by_numpy.train) > 1e6
+    assert share(halved, by_numpy.train) > 1e6
     monkeypatch.setitem(by_jax.OPTIMISERS, "adam", lambda lr: optax.adam(lr, eps=1.01e-8))
     assert share(lambda c: c, by_jax.train) > 1e3
     monkeypatch.setitem(by_jax.OPTIMISERS, "adam", lambda lr: optax.adam(lr, b2=0.99))

@@ -5,9 +5,9 @@ import sys
 
 import gradreg_cli as cli
 import gradreg_cli.backends
-import gradreg_cli.quickstart
 import gradreg_cli.verify
 import pytest
+from gradreg_experiments import needs
 
 from gradreg_ref import __version__
 from gradreg_verify import CLAIMS, verify
@@ -94,7 +94,7 @@ def test_the_seed_0_is_a_seed(capsys, monkeypatch):
 
 
 def test_quickstart_names_the_extra(capsys, monkeypatch):
-    monkeypatch.setattr(cli.quickstart, "find_spec", lambda _: None)
+    monkeypatch.setattr(needs, "find_spec", lambda _: None)
     assert cli.main(["quickstart"]) == 2
     assert "pip install 'gradreg-ref[experiments]'" in capsys.readouterr().err
 

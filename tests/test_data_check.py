@@ -13,6 +13,7 @@ from data_files import (
     write_tiny_imagenet,
 )
 from gradreg_cli import data as command
+from gradreg_experiments import needs
 from gradreg_experiments.data import DATA_SETS, disk
 
 from gradreg_verify.frameworks.registry import BackendUnavailable
@@ -177,6 +178,6 @@ def test_decoded_images_are_kept_only_where_asked(folder, tmp_path, monkeypatch)
 
 
 def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    monkeypatch.setattr(needs, "find_spec", lambda _: None)
     with pytest.raises(BackendUnavailable, match=r"pip install 'gradreg-ref\[experiments\]'"):
         check(tmp_path)

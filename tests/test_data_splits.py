@@ -15,7 +15,7 @@ def data_set(n=60, classes=3, test=7):
     labels = np.arange(n) % classes
     names = tuple(f"class {c}" for c in range(classes))
     images, others = pixels(n, 2, 4, 4), pixels(test, 2, 4, 4)
-    return DataSet("small", images, labels, others, np.arange(test) % classes, names, "", (), ())
+    return DataSet("small", images, labels, others, np.arange(test) % classes, names)
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(0, 2**32), st.booleans())

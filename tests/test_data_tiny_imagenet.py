@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from data_files import WNIDS, jpeg, write_tiny_imagenet
+from gradreg_experiments import needs
 from gradreg_experiments.data import Broken, image_cache, load
 
 from gradreg_verify.frameworks.registry import BackendUnavailable
@@ -249,6 +250,6 @@ def test_the_cache_is_asked_for(folder):
 
 
 def test_without_pillow_the_extra_is_named(folder, cache, monkeypatch):
-    monkeypatch.setattr(image_cache, "find_spec", lambda _: None)
+    monkeypatch.setattr(needs, "find_spec", lambda _: None)
     with pytest.raises(BackendUnavailable, match=r"pip install 'gradreg-ref\[experiments\]'"):
         read(folder, cache)

@@ -3,8 +3,9 @@
 import argparse
 from functools import partial
 
+import gradreg_cli as cli
 import pytest
-from gradreg_cli.verify import shape
+from gradreg_cli.parser import given, sizes
 
 from gradreg_verify import Declaration, declare, verify
 from gradreg_verify.examples import bundled
@@ -77,10 +78,10 @@ def test_networks_of_all_shapes_where_nothing_is_said():
 
 
 def test_a_shape_on_the_command_line():
-    assert shape("3x8x8") == (3, 8, 8)
-    assert shape("5") == (5,)
+    assert sizes("3x8x8") == (3, 8, 8)
+    assert sizes("5") == (5,)
     with pytest.raises(argparse.ArgumentTypeError, match="expected sizes as in 3x8x8, got '3y'"):
-        shape("3y")
+        sizes("3y")
 
 
 def test_the_decorator_keeps_the_function():
@@ -166,3 +167,13 @@ def test_required_probes():
 def test_names():
     assert name_of(partial(declare, probe="sphere")) == "declare(probe='sphere')"
     assert name_of(Declaration("frobreg")) == "Declaration"
+
+
+def test_what_was_given_is_recorded_as_words_that_give_it_again():
+    words = ["--kind", "frobreg", "--square", "--input", "3x8x8", "--arguments", "model,x"]
+    words += ["--time-limit", "2.5", "--dtype", "float32", "--dtype", "float16"]
+    parser = cli.parser("verify")
+    names = "kind square input arguments time_limit dtype device seed"
+    arguments = parser.parse_args(["verify", "f.py:f", *words])
+    assert given(arguments, names) == words
+    assert given(parser.parse_args(["verify", "f.py:f"]), names) == []

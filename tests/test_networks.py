@@ -1,35 +1,39 @@
 """The paper's networks: shapes, initialisation, what is random."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from gradreg_experiments.networks import Architecture, build
+from gradreg_experiments.networks import build
 from gradreg_experiments.networks.layers import GivenDropout, Shortcut
+from gradreg_experiments.runs import Run
 
-LENET = Architecture((1, 28, 28), 10, 5)
-RESIDUAL = Architecture((3, 32, 32), 10, 5, batch_norm=True, width=1)
+LENET = Run(data="mnist", train=50, network="lenet", seed=0)
+RESIDUAL = replace(LENET, network="residual", batch_norm=True, width=1)
+SHAPES = {"lenet": (1, 28, 28), "residual": (3, 32, 32)}
 
 
-def made(name, architecture, seed=0):
-    return build(name, architecture, torch.Generator().manual_seed(seed))
+def made(run, seed=0, shape=None, classes=10):
+    images = np.zeros((1, *(shape or SHAPES[run.network])), np.float32)
+    parts = SimpleNamespace(train_images=images, classes=range(classes))
+    return build(run, parts, 5, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(
-    ("name", "architecture", "parameters"),
+    ("run", "parameters"),
     [
         # Σ (filters · fan-in + biases): 6·25+6, 16·150+16, 120·400+120, 84·120+84, 10·84+10
-        ("lenet", LENET, 156 + 2416 + 48_120 + 10_164 + 850),
+        (LENET, 156 + 2416 + 48_120 + 10_164 + 850),
         # Filters 9·c·o, two numbers a channel of batch norm, 64·10+10; width 3 is the paper's
         (
-            "residual",
             RESIDUAL,
             9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
             + 2 * (16 + 6 * 16 + 6 * 32 + 6 * 64)
             + 650,
         ),
         (
-            "residual",
             replace(RESIDUAL, width=3),
             9 * (3 * 48 + 6 * 48 * 48 + 48 * 96 + 5 * 96 * 96 + 96 * 192 + 5 * 192 * 192)
             + 2 * (48 + 6 * 48 + 6 * 96 + 6 * 192)
@@ -37,20 +41,20 @@ def made(name, architecture, seed=0):
         ),
     ],
 )
-def test_parameters_and_logits(name, architecture, parameters):
-    network = made(name, architecture)
+def test_parameters_and_logits(run, parameters):
+    network = made(run)
     assert sum(p.numel() for p in network.parameters()) == parameters
-    assert network(torch.zeros(5, *architecture.shape)).shape == (5, 10)
+    assert network(torch.zeros(5, *SHAPES[run.network])).shape == (5, 10)
 
 
 def test_large_images_are_halved():
-    network = made("residual", Architecture((3, 64, 64), 200, 2, batch_norm=True, width=1))
+    network = made(RESIDUAL, shape=(3, 64, 64), classes=200)
     assert network[:4](torch.zeros(2, 3, 64, 64)).shape == (2, 16, 32, 32)
 
 
 def test_initialisation_is_of_the_generator_alone():
     state = torch.get_rng_state()
-    first, again, other = made("lenet", LENET), made("lenet", LENET), made("lenet", LENET, 1)
+    first, again, other = made(LENET), made(LENET), made(LENET, 1)
     assert torch.get_rng_state().equal(state)
     third = [network[6].weight for network in (first, again, other)]
     assert third[0].equal(third[1])
@@ -66,7 +70,7 @@ def test_initialisation_is_of_the_generator_alone():
     ],
 )
 def test_the_law_of_the_weights(law, of_filters, of_matrix):
-    network = made("lenet", replace(LENET, initialisation=law))
+    network = made(replace(LENET, initialisation=law))
     for weight, variance in ((network[6].weight, of_filters), (network[9].weight, of_matrix)):
         # The sample variance of n draws is within 5 of its deviations, at most √(2/n) of it.
         within = 5 * (2 / weight.numel()) ** 0.5
@@ -77,7 +81,7 @@ def test_the_law_of_the_weights(law, of_filters, of_matrix):
 
 def test_the_law_of_filters_with_a_stride():
     """Their outputs meet fewer places: fan-out is divided by the stride squared."""
-    network = made("residual", Architecture((3, 32, 32), 10, 2, batch_norm=True, width=2))
+    network = made(replace(RESIDUAL, width=2))
     for level, stride in ((3, 1), (6, 2), (9, 2)):
         weight = network[level].branch[0].weight
         fan_in, fan_out = weight[0].numel(), weight[:, 0].numel() / stride**2
@@ -87,7 +91,7 @@ def test_the_law_of_filters_with_a_stride():
 
 def test_a_law_that_is_not_known_is_refused():
     with pytest.raises(ValueError, match="initialisation to be one of scripts, he; got 'xavier'"):
-        made("lenet", replace(LENET, initialisation="xavier"))
+        replace(LENET, initialisation="xavier")
 
 
 def test_the_shortcut_pools_and_adds_channels_of_zeros():

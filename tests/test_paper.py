@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradreg_experiments.reproduce.markdown import section
+from gradreg_experiments.reproduce.page import section
 from gradreg_experiments.runs import Run
 from gradreg_experiments.runs.store import require_sum
 from gradreg_experiments.toy.table import POSTER

@@ -30,12 +30,13 @@ from gradreg_experiments.runs import (
     tune,
 )
 from gradreg_experiments.runs.checkpoint import Checkpoint
-from gradreg_experiments.runs.ending import of_processes
+from gradreg_experiments.runs.draws import Batches, generator
 from gradreg_experiments.runs.images import images_of
-from gradreg_experiments.runs.randomness import Batches, generator
+from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep
-from gradreg_experiments.runs.trainer import Trainer, learning_rate
+from gradreg_experiments.runs.trainer import Trainer
+from gradreg_experiments.schedule import learning_rate
 from rich.console import Console
 from torch.nn import functional as F
 
@@ -117,7 +118,7 @@ def test_weight_decay_is_of_matrices_and_filters_alone():
 
 
 def test_learning_rate_drops_at_a_half_and_three_quarters():
-    rates = [learning_rate(RUN, t) for t in range(20)]
+    rates = [learning_rate(1e-3, t, 20) for t in range(20)]
     assert rates == pytest.approx([1e-3] * 10 + [1e-4] * 5 + [1e-5] * 5)
 
 
@@ -266,6 +267,13 @@ def test_a_checkpoint_without_all_it_needs_is_refused(tmp_path):
         train([RUN], None, tmp_path / "c")
 
 
+def request(store, seeds=None, jobs=1):
+    """The options of ``gradreg train``."""
+    return SimpleNamespace(
+        seeds=seeds, jobs=jobs, stack_seeds=False, out=store.folder, data=store.data
+    )
+
+
 def flipped(path, place):
     """One bit of a file is another."""
     content = bytearray(path.read_bytes())
@@ -393,6 +401,7 @@ import multiprocessing, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from gradreg_experiments.runs import Run
+from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import sweep
 
@@ -608,10 +617,11 @@ def test_a_claim_that_fails_ends_every_process(tmp_path):
         "import sys\n"
         "from pathlib import Path\n"
         "from gradreg_experiments.runs import Run, one\n"
-        "from gradreg_experiments.runs.store import Store\n"
+        "from types import SimpleNamespace\n"
+        "asked = {'seeds': None, 'jobs': 1, 'stack_seeds': False, 'data': None}\n"
         "one.verified_before = lambda device, console: False\n"
         f"run = Run(**{RUN.chosen!r})\n"
-        "status = one.run_all(run, None, Store(Path(sys.argv[1])), 1, False)\n"
+        "status = one.run_all(run, SimpleNamespace(out=Path(sys.argv[1]), **asked))\n"
         "sys.stdout.write(f'status {status}\\n')\n",  # in one piece: two processes write
         encoding="utf-8",
     )
@@ -649,11 +659,11 @@ def test_two_processes_train_the_network_of_one(tmp_path):
 def test_without_validation_images_no_accuracy_on_them_is_printed(kept, monkeypatch, capsys):
     run, store, network = kept
     monkeypatch.setattr(one, "verified_before", lambda device, console: True)
-    assert one.run_all(run, None, store, 1, False) == 0
+    assert one.run_all(run, request(store)) == 0
     assert "%, validation " in capsys.readouterr().out
     without = replace(run, validation=0)
     store.keep(replace(store.find(run), run=without, validation=float("nan")), network)
-    assert one.run_all(without, None, store, 1, False) == 0
+    assert one.run_all(without, request(store)) == 0
     out = capsys.readouterr().out
     assert "seed 1: test " in out
     assert " validation " not in out
@@ -667,22 +677,21 @@ def test_weights_that_are_lost_are_named(kept, monkeypatch, capsys, content):
         store.weights(run).unlink()
     else:
         store.weights(run).write_bytes(content)
-    assert one.run_all(run, None, store, 1, False) == 2
+    assert one.run_all(run, request(store)) == 2
     assert f"expected the weights of a run in {store.weights(run)}" in capsys.readouterr().out
 
 
 def test_a_run_that_diverged_is_named(tmp_path, monkeypatch, capsys):
     run = replace(RUN, learning_rate=1e30, optimiser="nesterov")
     monkeypatch.setattr(one, "verified_before", lambda device, console: True)
-    assert one.run_all(run, None, Store(tmp_path), 1, False) == 2
+    assert one.run_all(run, request(Store(tmp_path))) == 2
     assert "its loss is not finite at step 20" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["seeds", "jobs"])
 def test_a_number_of_seeds_that_fills_the_memory_is_refused(tmp_path, name):
-    asked = {"seeds": 1, "jobs": 1} | {name: 10**12}
     with pytest.raises(ValueError, match=f"expected --{name} of at most 1000, got {10**12}"):
-        one.run_all(RUN, asked["seeds"], Store(tmp_path), asked["jobs"], False)
+        one.run_all(RUN, request(Store(tmp_path), **{name: 10**12}))
 
 
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path):
@@ -765,9 +774,10 @@ def tuned(found, tmp_path, monkeypatch):
     monkeypatch.setattr(tune.Store, "find", find)
     monkeypatch.setattr(tune.Store, "lost", lambda *_: "")
     monkeypatch.setattr(tune, "verified_before", lambda device, console: True)
-    monkeypatch.setattr(tune, "sweep", lambda *_: ["it was killed"])
+    monkeypatch.setattr(tune, "train_missing", lambda *_: ["it was killed"])
     console = Console(width=100, record=True, file=io.StringIO())
-    assert tune.tune(TUNED, (0.0, 1.0), 3, tmp_path, None, 1, "", console) == 2
+    request = SimpleNamespace(seeds=3, out=tmp_path, data=None, jobs=1, recorded="")
+    assert tune.tune(TUNED, (0.0, 1.0), request, console) == 2
     return console.export_text()
 
 

@@ -4,16 +4,19 @@ import io
 import json
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments import files, progress, verification
+from gradreg_experiments import files, terminal, verification
+from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.toy import problem, quickstart, table, training
 from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console
 
 from gradreg_verify import BY_ID, Report, Result
+from gradreg_verify.frameworks.registry import BackendUnavailable
 
 FLOAT64 = {"dtype": torch.float64}
 
@@ -91,14 +94,6 @@ def test_an_epoch_is_two_batches_that_hold_every_point_once():
     assert not torch.equal(epochs[0], epochs[1])
 
 
-@pytest.mark.parametrize(
-    ("step", "rate"),
-    [(0, 1e-2), (4999, 1e-2), (5000, 1e-3), (7499, 1e-3), (7500, 1e-4), (9999, 1e-4)],
-)
-def test_the_learning_rate_drops_at_half_and_three_quarters(step, rate):
-    assert problem.learning_rate(step, 10_000) == pytest.approx(rate, rel=1e-12)
-
-
 def by_hand(penalty, lam, seed, iterations):
     """One network, one penalty, with no code of the product's."""
     net, (x, y) = problem.network(seed), problem.training_data(seed)
@@ -106,7 +101,7 @@ def by_hand(penalty, lam, seed, iterations):
     stream = zip(range(iterations), problem.batches(seed), problem.probes(seed), strict=False)
     for step, batch, r in stream:
         for group in optimiser.param_groups:
-            group["lr"] = problem.learning_rate(step, iterations)
+            group["lr"] = learning_rate(0.01, step, iterations)
         inputs = x[batch].requires_grad_()
         g = net(inputs)
         (slope,) = torch.autograd.grad(g.sum(), inputs, create_graph=True)
@@ -183,18 +178,18 @@ def sweeps():
 
 def test_a_row_has_mean_deviation_and_the_ratio_of_each_seed_to_its_own_baseline():
     none, spectreg, doubleback = table.rows(sweeps())
-    assert [none.penalty, spectreg.penalty, doubleback.penalty] == [
+    assert [none["penalty"], spectreg["penalty"], doubleback["penalty"]] == [
         "none",
         "SpectReg",
         "DoubleBack",
     ]
-    assert (none.mse, none.ratio, none.poster) == (pytest.approx(250), 1, 16.6)
-    assert spectreg.mse == pytest.approx(150)
-    assert spectreg.mse_sd == pytest.approx(5000**0.5)
-    assert spectreg.ratio == pytest.approx((0.25 + 2) / 2)  # not 150 / 250
-    assert (spectreg.better, spectreg.seeds, spectreg.poster) == (1, 2, 2.3)
-    assert doubleback.ratio == pytest.approx((0.25 + 0.5) / 2)
-    assert (doubleback.better, doubleback.poster) == (2, None)
+    assert (none["mse"], none["ratio"], none["poster"]) == (pytest.approx(250), 1, 16.6)
+    assert spectreg["mse"] == pytest.approx(150)
+    assert spectreg["mse_sd"] == pytest.approx(5000**0.5)
+    assert spectreg["ratio"] == pytest.approx((0.25 + 2) / 2)  # not 150 / 250
+    assert (spectreg["better"], spectreg["seeds"], spectreg["poster"]) == (1, 2, 2.3)
+    assert doubleback["ratio"] == pytest.approx((0.25 + 0.5) / 2)
+    assert (doubleback["better"], doubleback["poster"]) == (2, None)
 
 
 def test_the_baseline_must_be_there():
@@ -223,7 +218,7 @@ def test_one_seed_has_no_deviation():
 
 
 def test_the_csv_has_a_line_for_each_network():
-    assert table.to_csv(sweeps()).splitlines() == [
+    assert [",".join(map(str, line)) for line in table.runs(sweeps())] == [
         "penalty,lambda,seed,mse",
         "none,0,1,0.004",
         "none,0,2,0.001",
@@ -254,9 +249,9 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
 
 def test_without_a_terminal_progress_is_plain_lines_with_the_time_left(monkeypatch):
     clock = iter([0.0, 1.0, 20.0, 40.0])
-    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(terminal, "monotonic", lambda: next(clock))
     console = Console(file=io.StringIO(), width=80)
-    with progress.progress(console, "SpectReg", 40) as done:
+    with terminal.progress(console, "SpectReg", 40) as done:
         for step in (1, 20, 40):
             done(step)
     assert console.file.getvalue().splitlines() == [
@@ -282,6 +277,13 @@ def stub(monkeypatch, verdict):
     monkeypatch.setattr(verification, "verify", verify)
 
 
+def request(out, recorded="", device="cpu", seeds=None, iterations=None):
+    """The options of the command."""
+    return SimpleNamespace(
+        out=out, recorded=recorded, device=device, seeds=seeds, iterations=iterations
+    )
+
+
 def never(*_, **__):
     raise AssertionError("this must not run")
 
@@ -289,7 +291,8 @@ def never(*_, **__):
 def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, console):
     stub(monkeypatch, "PASS")
     out = tmp_path / "new" / "folder"
-    assert quickstart.run(out=out, seeds=2, iterations=4, console=console) == 0
+    asked = request(out, recorded="gradreg quickstart --seeds 2", seeds=2, iterations=4)
+    assert quickstart.run(asked, full=False, console=console) == 0
     assert {p.name for p in out.iterdir()} == {
         "toy.csv",
         "toy.json",
@@ -299,7 +302,7 @@ def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, consol
     assert len((out / "toy.csv").read_text().splitlines()) == 1 + 2 * (8 + 7)
     assert (out / "toy.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((out / "toy.json").read_text())
-    assert record["command"] == "gradreg quickstart --device cpu --seeds 2 --iterations 4"
+    assert record["command"] == "gradreg quickstart --seeds 2"
     assert record["seeds"] == [1, 2]
     assert record["verified"]
     assert record["versions"]["torch"] == torch.__version__
@@ -312,7 +315,8 @@ def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, consol
 def test_quickstart_gives_the_same_bytes_again(tmp_path, monkeypatch, console):
     stub(monkeypatch, "PASS")
     for name in "ab":
-        assert quickstart.run(out=tmp_path / name, seeds=1, iterations=4, console=console) == 0
+        asked = request(tmp_path / name, seeds=1, iterations=4)
+        assert quickstart.run(asked, full=False, console=console) == 0
     for file in ("toy.csv", "toy.png", "toy.svg"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
@@ -320,7 +324,7 @@ def test_quickstart_gives_the_same_bytes_again(tmp_path, monkeypatch, console):
 def test_quickstart_does_not_train_where_a_claim_fails(tmp_path, monkeypatch, console):
     stub(monkeypatch, "FAIL")
     monkeypatch.setattr(quickstart, "sweep", never)
-    assert quickstart.run(out=tmp_path, console=console) == 1
+    assert quickstart.run(request(tmp_path), full=False, console=console) == 1
     assert "Not trained: claims failed on cpu, as shown above." in console.file.getvalue()
     assert list(tmp_path.iterdir()) == []
 
@@ -335,7 +339,7 @@ def test_full_is_the_papers_iterations_and_ten_seeds(tmp_path, monkeypatch, cons
 
     monkeypatch.setattr(quickstart, "sweep", stop)
     with pytest.raises(KeyboardInterrupt):
-        quickstart.run(out=tmp_path, full=True, console=console)
+        quickstart.run(request(tmp_path), full=True, console=console)
     assert settings == [problem.Setting(tuple(range(1, 11)), 10_000)]
     assert list(tmp_path.iterdir()) == []
 
@@ -343,21 +347,20 @@ def test_full_is_the_papers_iterations_and_ten_seeds(tmp_path, monkeypatch, cons
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [
-        ({"seeds": 0}, "expected seeds to be a whole number >= 1, got 0"),
-        ({"iterations": -1}, "expected iterations to be a whole number >= 1, got -1"),
+        ({"seeds": 0}, "expected --seeds to be a whole number >= 1, got 0"),
+        ({"iterations": -1}, "expected --iterations to be a whole number >= 1, got -1"),
         ({"device": "abacus"}, "expected a device of backend 'torch' among cpu"),
         ({"out": "file"}, "file"),
         ({"out": "file/below"}, "file"),
     ],
 )
-def test_bad_input_gets_a_sentence_and_status_2(tmp_path, monkeypatch, console, bad, sentence):
+def test_bad_input_gets_a_sentence(tmp_path, monkeypatch, console, bad, sentence):
     monkeypatch.setattr(verification, "verify", never)
     (tmp_path / "file").write_text("not a folder")
-    arguments = bad | {"out": tmp_path / bad.get("out", "")}
-    assert quickstart.run(**arguments, console=console) == 2
-    said = console.file.getvalue().replace("\n", " ")
-    assert said.startswith("Error: ")
-    assert sentence in said
+    asked = request(**bad | {"out": tmp_path / bad.get("out", "")})
+    with pytest.raises((ValueError, OSError, BackendUnavailable), match=sentence):
+        quickstart.run(asked, full=False, console=console)
+    assert console.file.getvalue() == ""
 
 
 def test_the_penalties_of_the_sweeps_are_known():

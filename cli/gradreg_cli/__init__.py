@@ -8,8 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.metadata import entry_points
 
 from gradreg_cli.parser import Parser
 from gradreg_cli.terminal import accept_every_letter, say
@@ -36,37 +35,32 @@ def parser(only: str | None = None) -> Parser:
     )
     commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if only == point.name:
+        if only not in (None, point.name):
+            continue
+        try:
             point.load().add_to(commands)
-        if only is None:
-            added(commands, point)
+        except ImportError as error:  # is no reason not to show the others
+            if only is not None:
+                raise
+            commands.add_parser(point.name, help=f"cannot be loaded: {error}")
     return top
-
-
-def added(commands: Any, point: EntryPoint) -> None:
-    """A command of the overview; one that cannot be loaded is no reason not to show the others."""
-    try:
-        point.load().add_to(commands)
-    except ImportError as error:
-        commands.add_parser(point.name, help=f"cannot be loaded: {error}")
 
 
 def parsed(argv: Sequence[str]) -> Namespace:
     """The arguments of the command named, or the help of all."""
-    names = sorted({point.name for point in entry_points(group=GROUP)})
-    if argv and argv[0] in ("-V", "--version"):
+    words = list(argv) or ["--help"]
+    if words[0] in ("help", "-h", "--help"):
+        words = [*(word for word in words[1:] if not word.startswith("-")), "--help"]
+    if words[0] in ("-V", "--version"):
         parser("").parse_args(["--version"])
-    asks = not argv or argv[0] in ("help", "-h", "--help")
-    words = [word for word in argv[asks:] if not word.startswith("-")]
-    if asks and not words:
-        parser().parse_args(["--help"])
-    name = words[0] if asks else argv[0]
-    if name not in names:
-        try:
-            checks.choice("a command", name, names)
-        except ValueError as error:
-            parser("").error(str(error))
-    return parser(name).parse_args([*words, "--help"] if asks else argv)
+    if words[0] == "--help":
+        parser().parse_args(words)
+    try:
+        names = sorted({point.name for point in entry_points(group=GROUP)})
+        checks.choice("a command", words[0], names)
+    except ValueError as error:
+        parser("").error(str(error))
+    return parser(words[0]).parse_args(words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,11 +1,10 @@
 """``gradreg agree``: one training run by every backend, compared step by step."""
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gradreg_verify.frameworks.registry import BackendUnavailable
+from gradreg_experiments.needs import need
 
 OUT = "folder for the results (default: %(default)s)"
 
@@ -24,11 +23,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0: all runs stay together within rounding; 1: some do not."""
-    for module in ("torch", "jax", "optax", "matplotlib", "rich"):
-        if find_spec(module) is None:
-            raise BackendUnavailable(
-                f"agree needs {module}, which is not installed; pip install 'gradreg-ref[all]'"
-            )
+    need("agree", "torch", "jax", "optax", "matplotlib", "rich", extra="all")
     from gradreg_experiments.agreement.run import run as agree
 
     return agree(arguments.out, arguments.steps)

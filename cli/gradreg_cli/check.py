@@ -1,9 +1,9 @@
 """``gradreg check``: a penalty on your own torch model, before it trains."""
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
+from gradreg_cli.parser import sizes
 from gradreg_cli.terminal import say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -25,33 +25,24 @@ def add_to(commands: Any) -> None:
         "against differences of its value, which examples see each other, what a step costs.",
         epilog=EXAMPLES,
     )
-    command.add_argument(
-        "model", help="file.py:name or package.module:name of a module, or of what builds one"
-    )
-    command.add_argument(
-        "--input", required=True, type=shape, metavar="8x3x32x32", help="shape of a batch"
-    )
-    command.add_argument("--penalty", choices=KINDS, help="default: spectreg")
-    command.add_argument("--mode", default="auto", help="of the penalty (default: auto)")
-    command.add_argument("--device", default="cpu", help="of torch (default: cpu)")
-    command.add_argument("--eval", action="store_true", help="the model in evaluation mode")
-    command.add_argument("--seed", type=int, default=0, help="of inputs and probes (default: 0)")
+    add = command.add_argument
+    add("model", help="file.py:name or package.module:name of a module, or of what builds one")
+    add("--input", required=True, type=sizes, metavar="8x3x32x32", help="shape of a batch")
+    add("--penalty", choices=KINDS, help="default: spectreg")
+    add("--mode", default="auto", help="of the penalty (default: auto)")
+    add("--device", default="cpu", help="of torch (default: cpu)")
+    add("--eval", action="store_true", help="the model in evaluation mode")
+    add("--seed", type=int, default=0, help="of inputs and probes (default: 0)")
     command.set_defaults(run=run)
-
-
-def shape(text: str) -> tuple[int, ...]:
-    """8x3x32x32 as a tuple."""
-    parts = text.lower().split("x")
-    if len(parts) < 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(
-            f"expected whole numbers with x between them, the batch first, got {text!r}; "
-            "for example 8x3x32x32"
-        )
-    return tuple(map(int, parts))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; 1 where something is wrong."""
+    if len(arguments.input) < 2:
+        raise ValueError(
+            "expected --input with the batch and the shape of an example, such as 8x3x32x32, got "
+            f"{arguments.input[0]} alone"
+        )
     from gradreg_verify.frameworks.registry import load
 
     backend = load("torch").capabilities()  # says what to install
@@ -86,23 +77,18 @@ def built(found: Any, name: str) -> Any:
     """The module itself, or what a function or class without arguments makes."""
     from torch import nn
 
-    model = found if isinstance(found, nn.Module) else made_by(found, name)
-    if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"expected {name} to be or to build a torch.nn.Module, got {type(model).__name__}"
-        )
-    return model
-
-
-def made_by(found: Callable[[], Any], name: str) -> Any:
-    """What it returns; an error of its own as a sentence."""
     try:
-        return found()
+        model = found if isinstance(found, nn.Module) else found()
     except Exception as error:
         raise ValueError(
             f"expected {name}() to build a model without arguments, but it raised "
             f"{type(error).__name__}: {error}"
         ) from error
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"expected {name} to be or to build a torch.nn.Module, got {type(model).__name__}"
+        )
+    return model
 
 
 def logits(model: Any, x: Any) -> Any:

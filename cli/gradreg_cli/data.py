@@ -2,12 +2,12 @@
 
 import argparse
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.needs import need
+
 from gradreg_cli.terminal import say
-from gradreg_verify.frameworks.registry import BackendUnavailable
 
 
 def add_to(commands: Any) -> None:
@@ -26,11 +26,7 @@ def add_to(commands: Any) -> None:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """0: what is there can be read; 1: something is broken; 2: nothing known is there."""
-    if find_spec("PIL") is None:
-        raise BackendUnavailable(
-            "data check needs Pillow, which is not installed; "
-            "pip install 'gradreg-ref[experiments]'"
-        )
+    need("data check", "PIL")
     from gradreg_experiments.data import check
 
     if not arguments.folder.is_dir():
@@ -38,9 +34,9 @@ def run_check(arguments: argparse.Namespace) -> int:
     there = broken = 0
     with tempfile.TemporaryDirectory() as temporary:
         for finding in check(arguments.folder, arguments.cache or Path(temporary)):
-            say(finding)
-            there += finding.place is not None
-            broken += bool(finding.problems)
+            say(finding.text)
+            there += finding.there
+            broken += finding.broken
     say(f"data sets there: {there}; broken: {broken}")
     if not there:
         return 2

@@ -1,4 +1,4 @@
-"""The parser of the command line: no abbreviations, and what may have been meant."""
+"""The parser of the command line: no abbreviations, what may have been meant, what was given."""
 
 import argparse
 from collections.abc import Iterator
@@ -13,11 +13,8 @@ class Parser(argparse.ArgumentParser):
     """A parser without abbreviations, which says what may have been meant."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        defaults: dict[str, Any] = {
-            "allow_abbrev": False,
-            "formatter_class": argparse.RawDescriptionHelpFormatter,
-        }
-        super().__init__(*args, **defaults | options)
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **{"allow_abbrev": False} | options)
 
     def all(self) -> Iterator["Parser"]:
         """Yield the parser itself, and the parsers of its commands."""
@@ -47,3 +44,29 @@ class Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         """A message may repeat what was typed, which need not be letters."""
         super()._print_message(printable(message), file)
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Sizes as in 3x8x8."""
+    parts = text.lower().replace("×", "x").split("x")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected sizes as in 3x8x8, got {text!r}")
+    return tuple(map(int, parts))
+
+
+def given(arguments: argparse.Namespace, names: str) -> list[str]:
+    """The options of these names that are not at their defaults, as words of a command.
+
+    A command has its defaults by ``set_defaults(default=command.get_default)``.
+    """
+    words = list[str]()
+    for name in names.split():
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value is True:
+            words += [option]
+        elif value != arguments.default(name):
+            for one in value if isinstance(value, list) else [value]:
+                between = "x" if name == "input" else ","
+                text = between.join(map(str, one)) if isinstance(one, tuple) else str(one)
+                words += [option, text]
+    return words

@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from gradreg_experiments.needs import TRAINING, need
+
 from gradreg_cli.agree import OUT
-from gradreg_cli.reproduce import need
-from gradreg_cli.train import EXAMPLE, add_run, require_file
+from gradreg_cli.train import EXAMPLE, RUN, add_run
+from gradreg_verify.files import read_toml
 
 
 def add_to(commands: Any) -> None:
@@ -15,39 +17,33 @@ def add_to(commands: Any) -> None:
     tune = commands.add_parser(
         "tune", help="find λ with validation images, on a log grid", epilog=EXAMPLE
     )
-    tune.add_argument(
-        "--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)"
-    )
-    tune.add_argument("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
-    tune.add_argument("--points", type=int, default=9, help="number of values of λ (default: 9)")
-    tune.add_argument(
+    add = tune.add_argument
+    add("--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)")
+    add("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
+    add("--points", type=int, default=9, help="number of values of λ (default: 9)")
+    add(
         "--seeds",
         type=int,
         default=3,
         help="number of seeds, from the seed of the file on (default: 3)",
     )
-    tune.add_argument("--out", type=Path, default=Path("results/tune"), help=OUT)
+    add("--out", type=Path, default=Path("results/tune"), help=OUT)
     tune.set_defaults(run=run)
     add_run(tune)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
-    need("tune")
-    require_file(arguments.file)
+    need("tune", *TRAINING)
+    read_toml(arguments.file, RUN)
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.tune import grid, tune
 
     words = ["gradreg", "tune", str(arguments.file)]
     words += ["--from", f"{arguments.low:g}", "--to", f"{arguments.high:g}"]
     words += ["--points", str(arguments.points), "--seeds", str(arguments.seeds)]
-    words += ["--data", str(arguments.data)] if arguments.data else []
-    return tune(
-        from_toml(arguments.file),
-        grid(arguments.low, arguments.high, arguments.points),
-        arguments.seeds,
-        arguments.out,
-        arguments.data,
-        arguments.jobs,
-        shlex.join(words),
+    arguments.recorded = shlex.join(
+        words + (["--data", str(arguments.data)] if arguments.data else [])
     )
+    lams = grid(arguments.low, arguments.high, arguments.points)
+    return tune(from_toml(arguments.file), lams, arguments)

@@ -3,12 +3,12 @@
 import argparse
 import secrets
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from gradreg_cli.parser import given, sizes
 from gradreg_cli.terminal import columns, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -54,7 +54,7 @@ def add_to(commands: Any) -> None:
         default=None,
         help="it is for networks with as many outputs as inputs only",
     )
-    what.add_argument("--input", type=shape, help="it is for such inputs only, as in 3x8x8")
+    what.add_argument("--input", type=sizes, help="it is for such inputs only, as in 3x8x8")
     where = command.add_argument_group("where and how")
     where.add_argument("--framework", default="torch", help="of the function's models")
     where.add_argument("--device", default="cpu", help="one of `gradreg backends`, or auto")
@@ -73,19 +73,12 @@ def add_to(commands: Any) -> None:
     out.add_argument("--waivers", type=Path, help="TOML file of accepted failures with reasons")
     out.add_argument("--evidence", type=Path, help="JSON file that gathers evidence over runs")
     out.add_argument("--self-test", action="store_true", help="run the kit on its own catalogue")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, default=command.get_default)
 
 
-DEFAULTS = {"framework": "torch", "device": "cpu", "profile": "ci", "time_limit": 10.0}
 DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
-
-
-def shape(text: str) -> tuple[int, ...]:
-    """Sizes as in 3x8x8."""
-    try:
-        return tuple(map(int, text.replace("×", "x").split("x")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected sizes as in 3x8x8, got {text!r}") from None
+# What gives the verdicts again; where they are written to does not matter.
+RECORDED = f"kind {' '.join(DECLARED)} framework device profile time_limit waivers dtype"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -104,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.target is None:
         return status
     report = verified(arguments)
-    command = command_line(arguments, report.seed)
+    words = ["gradreg", "verify", arguments.target, "--seed", str(report.seed)]
+    command = shlex.join([*words, *given(arguments, RECORDED)])
     report = replace(report, self_test=tested, command=command)
     show_end(report)
     for path in arguments.report:
@@ -130,59 +124,46 @@ def tested_itself(device: str) -> tuple[str, int]:
     return tested, 0 if all(t.ok for t in (*trials, *models)) else 1
 
 
-def command_line(arguments: argparse.Namespace, seed: int) -> str:
-    """What gives these verdicts again; where they are written to does not matter."""
-    words = ["gradreg", "verify", arguments.target, "--seed", str(seed)]
-    for name in ("kind", *DECLARED, "framework", "device", "profile", "time_limit", "waivers"):
-        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
-        if value is True:
-            words += [option]
-        elif value not in (None, DEFAULTS.get(name)):
-            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
-    words += [word for dtype in arguments.dtype or () for word in ("--dtype", dtype)]
-    return shlex.join(words)
-
-
 def verified(arguments: argparse.Namespace) -> Report:
     """The report on a backend, or on a function in a process of its own."""
     seed = arguments.seed
     if seed is None:
         seed = secrets.randbelow(2**31) if arguments.profile == "long" else 4
     options: dict[str, Any] = {
-        "device": arguments.device,
         "dtypes": tuple(arguments.dtype) if arguments.dtype else None,
         "seed": seed,
-        "profile": arguments.profile,
-        "time_limit": arguments.time_limit,
+        **{name: getattr(arguments, name) for name in ("device", "profile", "time_limit")},
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
     }
-    declared = {name: getattr(arguments, name) for name in DECLARED}
-    given = {name: value for name, value in declared.items() if value is not None}
+    declared = {n: value for n in DECLARED if (value := getattr(arguments, n)) is not None}
     if arguments.target.endswith(".py"):
         raise ValueError(
             f"expected a function of the file, as in {arguments.target}:penalty, got the file alone"
         )
-    if ":" not in arguments.target:
+    whole = ":" not in arguments.target  # a backend
+    if whole:
         known = [*names(), "auto"]
         checks.choice("what to verify (or file.py:penalty)", arguments.target, known)
-        if arguments.kind or given:
+        if arguments.kind or declared:
             raise ValueError("expected --kind and its options with a function, not with a backend")
-        backend, options["device"] = choose(arguments.target, arguments.device)
-        if "auto" in (arguments.target, arguments.device):
-            say(f"auto: {backend.name} on {options['device']}")
-        with shown() as show:
-            report = verify(backend, progress=show, **options)
-        history.remember(report)
-        return report
-    _, options["device"] = choose(arguments.framework, arguments.device)
-    options |= given | {"kind": arguments.kind, "framework": arguments.framework}
-    with shown() as show:
-        return verify_isolated(arguments.target, show, options)
+    framework = arguments.target if whole else arguments.framework
+    backend, options["device"] = choose(framework, arguments.device)
+    if whole and "auto" in (arguments.target, arguments.device):
+        say(f"auto: {backend.name} on {options['device']}")
+    show_status("loading")
+    try:
+        if whole:
+            report = verify(backend, progress=printer(), **options)
+            history.remember(report)
+            return report
+        options |= declared | {"kind": arguments.kind, "framework": framework}
+        return verify_isolated(arguments.target, printer(), options)
+    finally:
+        show_status()
 
 
-@contextmanager
-def shown() -> Iterator[Callable[[Result], None]]:
-    """Give a function that prints a verdict as it comes, and below it how much is left.
+def printer() -> Callable[[Result], None]:
+    """A function that prints a verdict as it comes, and below it how much is left.
 
     Verdicts on claims that do not apply are counted at the end.
     """
@@ -196,11 +177,7 @@ def shown() -> Iterator[Callable[[Result], None]]:
             say(line, word=result.verdict, colour=COLOURS[result.verdict])
         show_status(so_far(results))
 
-    show_status("loading")
-    try:
-        yield show
-    finally:
-        show_status()
+    return show
 
 
 def show_trial(trial: Trial) -> None:

@@ -1,11 +1,14 @@
-"""Folders of results: they can be written to, and one process at a time uses them."""
+"""Folders of results: writable, used by one process at a time; and what made a result."""
 
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from gradreg_verify.files import write_atomically
 
@@ -55,3 +58,12 @@ def held(folder: Path) -> Iterator[None]:
         file.flush()
         yield
         file.truncate(0)
+
+
+def made_here(*packages: str) -> dict[str, Any]:
+    """Versions of Python, of what decides the numbers and of other packages, and the machine."""
+    names = ("gradreg-ref", "torch", "numpy", *packages)
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,26 +1,85 @@
-"""A result in the forms in which it is kept: every run, what made the runs, the figure."""
+"""How figures look, and the files of a result: every run, what made the runs, the figure."""
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
+import matplotlib
 from matplotlib.figure import Figure
 
 from gradreg_experiments.files import ESCAPED
-from gradreg_experiments.style import render
 from gradreg_verify.files import write_atomically
+
+# Okabe and Ito's colours, told apart by the colour-blind, and different in lightness.
+PLAIN, BEST, TOO_LARGE, DOUBLEBACK = "#D55E00", "#0072B2", "#56B4E9", "#CC79A7"
+TRUTH, FAINT = "#222222", "#999999"
+WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
+Table = Iterable[Sequence[Any]]  # for CSV; the head comes first
+LETTERS = 64  # of a title, in a line
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "figure.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 1.4,
+    "svg.hashsalt": "gradreg",
+}
+
+
+@contextmanager
+def drawing(height: float) -> Iterator[Figure]:
+    """Give an empty figure; what is drawn within has the style."""
+    with matplotlib.rc_context(STYLE):
+        yield Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def entitle(fig: Figure, *lines: str) -> None:
+    """Write the title above a figure, in lines that fit the width."""
+    text = "\n".join(fill(line, LETTERS) for line in lines)
+    fig.suptitle(text, x=0.01, ha="left")
+
+
+def render(fig: Figure) -> dict[str, bytes]:
+    """The figure as PNG, sharp at twice its width, and as SVG; the same bytes each time."""
+    out = {}
+    with matplotlib.rc_context(STYLE):
+        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            fig.savefig(buffer := io.BytesIO(), format=suffix, dpi=180, metadata=metadata)
+            out[suffix] = buffer.getvalue()
+    return out
+
+
+def or_null(value: Any, form: str) -> Any:
+    """A float, rounded as the format says; None in place of NaN and infinity, as in JSON."""
+    if not isinstance(value, float):
+        return value
+    return float(format(value, form)) if abs(value) < float("inf") else None
 
 
 def write_result(
-    folder: Path, stem: str, csv: str, record: Mapping[str, Any], figure: Figure | None
+    folder: Path, stem: str, table: Table, record: dict[str, Any], figure: Figure | None
 ) -> list[Path]:
     """Write ``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole, and return the paths.
 
-    Without a figure an earlier figure is removed: it would not show this result.
+    The table begins with its head. Without a figure an earlier figure is removed: it would not
+    show this result.
     """
+    csv.writer(lines := io.StringIO(), lineterminator="\n").writerows(table)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    contents = {"csv": csv.encode(), "json": text.encode(errors=ESCAPED)}
+    contents = {"csv": lines.getvalue().encode(), "json": text.encode(errors=ESCAPED)}
     if figure is None:
         for suffix in ("png", "svg"):
             (folder / f"{stem}.{suffix}").unlink(missing_ok=True)

@@ -1,12 +1,21 @@
-"""The console of the experiments: text is never read as markup or as a control of the terminal."""
+"""The console of the experiments: plain text, what fits, and progress with the time left.
 
-from collections.abc import Iterator, Sequence
+Text is never read as markup or as a control of the terminal. Progress is a bar on a terminal, and
+elsewhere a line now and then.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import Progress
 from rich.segment import Segment
 
 from gradreg_verify.text import printable
+
+LINE_EVERY_S = 15.0
 
 
 def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
@@ -18,6 +27,11 @@ def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> i
             break
         shown += 1
     return shown
+
+
+def or_dash(value: float | None, form: str) -> str:
+    """A number, or – where there is none."""
+    return "–" if value is None or value != value else format(value, form)
 
 
 class Plain(Console):
@@ -32,3 +46,30 @@ class Plain(Console):
         """The segments that are shown for a renderable."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
+
+
+@contextmanager
+def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the number of steps done."""
+    if not console.is_terminal:
+        yield lines(console, name, total)
+        return
+    with Progress(console=console) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
+    """Print a line every 15 seconds, and one at the end."""
+    start = said = monotonic()
+    last = 0
+
+    def say(done: int) -> None:
+        nonlocal said, last
+        now = monotonic()
+        if done == last or (done < total and now - said < LINE_EVERY_S):
+            return
+        said, last, left = now, done, (now - start) * (total - done) / done
+        console.print(f"{name}: {done} of {total}, {now - start:.0f} s, {left:.0f} s left")
+
+    return say

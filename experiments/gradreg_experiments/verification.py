@@ -6,25 +6,20 @@ from rich.text import Text
 from gradreg_verify import Report, Result, verify
 from gradreg_verify.frameworks.registry import load
 from gradreg_verify.report import history
-from gradreg_verify.report.progress import row, so_far
+from gradreg_verify.report.progress import row
 
 COLOURS = {"PASS": "green", "FAIL": "bold red"}
 
 
 def verified(device: str, console: Console) -> Report:
     """Whether every claim holds for the torch backend on that device."""
-    backend = load("torch")
-    results: list[Result] = []
-    with console.status(so_far(results)) as status:
 
-        def show(result: Result) -> None:
-            results.append(result)
-            line = Text(row(result, console.width if console.is_terminal else None))
-            line.highlight_words([result.verdict], COLOURS.get(result.verdict, "yellow"))
-            console.print(line, soft_wrap=True)
-            status.update(so_far(results))
+    def show(result: Result) -> None:
+        line = Text(row(result, console.width if console.is_terminal else None))
+        line.highlight_words([result.verdict], COLOURS.get(result.verdict, "yellow"))
+        console.print(line, soft_wrap=True)
 
-        report = verify(backend, device=device, progress=show)
+    report = verify(load("torch"), device=device, progress=show)
     console.print(report.counts)
     history.remember(report)
     return report

@@ -88,8 +88,14 @@ def test_what_cannot_run_is_a_sentence(check, arguments, message):
     assert message in said
 
 
-@pytest.mark.parametrize("shape", ["6", "6x", "0x4", "axb"])
+@pytest.mark.parametrize("shape", ["6x", "0x4", "axb"])
 def test_a_shape_that_is_none(check, shape, capsys):
     with pytest.raises(SystemExit):
         check("right", "--input", shape)
-    assert "for example 8x3x32x32" in capsys.readouterr().err
+    assert f"expected sizes as in 3x8x8, got '{shape}'" in capsys.readouterr().err
+
+
+def test_a_shape_has_a_batch(check):
+    status, said = check("right", "--input", "6")
+    assert status == 2
+    assert "such as 8x3x32x32, got 6 alone" in said

@@ -22,14 +22,14 @@ OPTIMISERS: dict[str, Any] = {"sgd": optax.sgd, "adam": optax.adam}
 def train(course: Course) -> Trajectory:
     """Train as a user would, in float64."""
     with jax.enable_x64(True):
-        f, params = to_jax(course.network)
+        how, (f, params) = course.penalised, to_jax(course.network)
         optimiser = OPTIMISERS[course.optimiser](course.learning_rate)
 
         def objective(params: Any, batch: Batch) -> tuple[Any, tuple[Any, Any]]:
             x, y, random = batch
-            loss = LOSSES[course.loss](f(params, x), y).mean()
-            penalty = FUNCTIONS[course.penalty](f, params, x, y, **random, **course.options)
-            return loss + course.lam * penalty, (loss, penalty)
+            loss = LOSSES[how.loss](f(params, x), y).mean()
+            penalty = FUNCTIONS[how.penalty](f, params, x, y, **random, **how.options)
+            return loss + how.lam * penalty, (loss, penalty)
 
         @jax.jit
         def step(params: Any, state: Any, batch: Batch) -> tuple[Any, Any, Any]:

@@ -21,7 +21,7 @@ def train(course: Course) -> Trajectory:
 
         def total(network: Network, batch: Batch = batch) -> Array:
             loss, penalty = terms(course, network, batch)
-            return loss + course.lam * penalty
+            return loss + course.penalised.lam * penalty
 
         theta = network.parameters() + step(gradient(total, network))
         network = network.with_parameters(theta)
@@ -31,9 +31,10 @@ def train(course: Course) -> Trajectory:
 
 def terms(course: Course, network: Network, batch: Batch) -> tuple[Any, Any]:
     """Mean loss and mean penalty."""
-    loss, _ = LOSSES[course.loss]
-    options = {**batch.random, **course.options}
-    penalty = evaluate(course.penalty, network, batch.x, batch.y, **options)
+    how = course.penalised
+    loss, _ = LOSSES[how.loss]
+    options = {**batch.random, **how.options}
+    penalty = evaluate(how.penalty, network, batch.x, batch.y, **options)
     return loss(network.forward(batch.x), batch.y).mean(), penalty
 
 

@@ -22,18 +22,18 @@ OPTIMISERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 def train(course: Course, *, nudge: float = 0.0, rng: Rng | None = None) -> Trajectory:
     """Train as a user would. With a `nudge` a step begins at θ (1 + nudge · ξ), ξ in [−1, 1]."""
-    module = to_torch(course.network, dtype=torch.float64)
+    how, module = course.penalised, to_torch(course.network, dtype=torch.float64)
     optimiser = OPTIMISERS[course.optimiser](module.parameters(), lr=course.learning_rate)
     points = []
     for x, y, random in course.batches:
         inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
-        options = {k: torch.from_numpy(r) for k, r in random.items()} | dict(course.options)
+        options = {k: torch.from_numpy(r) for k, r in random.items()} | dict(how.options)
         if rng is not None:
             multiply(module, nudge, rng)
-        loss = LOSSES[course.loss](module(inputs), labels)
-        penalty = FUNCTIONS[course.penalty](module, inputs, labels, **options)
+        loss = LOSSES[how.loss](module(inputs), labels)
+        penalty = FUNCTIONS[how.penalty](module, inputs, labels, **options)
         optimiser.zero_grad()
-        (loss + course.lam * penalty).backward()
+        (loss + how.lam * penalty).backward()
         optimiser.step()
         points.append((loss.item(), penalty.item(), parameters(module)))
     return trajectory(points)

@@ -27,40 +27,6 @@ class Batch(NamedTuple):
     random: dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Course:
-    """Minimise the mean loss + λ · the mean penalty, batch after batch.
-
-    Parameters
-    ----------
-    name, penalty, options, loss, lam
-        A row of `PENALTIES`.
-    optimiser : {"sgd", "adam"}
-        With the usual constants and the learning rate of `OPTIMISERS`.
-    network : Network
-        Initial parameters.
-    batches : list of Batch
-        One batch for each step.
-    """
-
-    name: str
-    penalty: str
-    options: Mapping[str, Any]
-    loss: Loss
-    lam: float
-    optimiser: Optimiser
-    network: Network
-    batches: list[Batch]
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the optimiser."""
-        return OPTIMISERS[self.optimiser]
-
-    def __str__(self) -> str:
-        return f"{self.name}, {self.optimiser}"
-
-
 class Penalised(NamedTuple):
     """A penalty of `gradreg_ref.penalties.PENALTIES`, and how networks are trained with it."""
 
@@ -69,6 +35,33 @@ class Penalised(NamedTuple):
     lam: float
     probed: bool = False
     options: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Course:
+    """Minimise the mean loss + λ · the mean penalty, batch after batch.
+
+    Parameters
+    ----------
+    penalised : Penalised
+        Loss, penalty and λ.
+    optimiser : {"sgd", "adam"}
+        With the usual constants and the learning rate of `OPTIMISERS`.
+    network : Network
+        Initial parameters.
+    batches : list of Batch
+        One batch for each step.
+    """
+
+    penalised: Penalised
+    optimiser: Optimiser
+    network: Network
+    batches: list[Batch]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the optimiser."""
+        return OPTIMISERS[self.optimiser]
 
 
 PENALTIES: dict[str, Penalised] = {
@@ -102,9 +95,7 @@ def course(name: str, optimiser: Optimiser, size: str, steps: int, seed: int = 0
     height = np.sin(5 * x) + 0.1 * rng.standard_normal(x.shape)
     y = height if m == 1 else np.digitize(height[:, 0], [-0.5, 0.5])  # low, middle, high
     batches = [one_batch(x, y, n, m, penalised.probed, rng) for _ in range(steps)]
-    options = dict(penalised.options)
-    loss, lam = penalised.loss, penalised.lam
-    return Course(name, penalised.penalty, options, loss, lam, optimiser, network, batches)
+    return Course(penalised, optimiser, network, batches)
 
 
 def one_batch(x: Array, y: Any, n: int, m: int, probed: bool, rng: Rng) -> Batch:

@@ -2,22 +2,12 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradreg_experiments.agreement.comparison import Comparison
-from gradreg_experiments.style import (
-    BEST,
-    DOUBLEBACK,
-    FAINT,
-    PLAIN,
-    STYLE,
-    TOO_LARGE,
-    WIDTH,
-    entitle,
-)
+from gradreg_experiments.agreement.bound import Comparison
+from gradreg_experiments.result import BEST, DOUBLEBACK, FAINT, PLAIN, TOO_LARGE, drawing, entitle
 
 FLOOR = 2.0**-56  # below half a rounding of a number of size one: drawn as that
 COLOURS = {
@@ -31,8 +21,7 @@ COLOURS = {
 def figure(found: Sequence[Comparison]) -> Figure:
     """A panel for each network; a line for each penalty, optimiser and backend beside torch."""
     networks = list(dict.fromkeys(one.network for one in found))
-    with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(WIDTH, 2.6 * len(networks)), layout="constrained")
+    with drawing(2.6 * len(networks)) as fig:
         panels = fig.subplots(len(networks), 1, squeeze=False)[:, 0]
         for axes, network in zip(panels, networks, strict=True):
             panel(axes, network, [one for one in found if one.network == network])

@@ -1,10 +1,6 @@
 """``gradreg agree``: every course by every backend, and how far the runs come apart."""
 
-import csv
-import io
-import platform
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gradreg_experiments.agreement import by_jax, by_numpy, by_torch
-from gradreg_experiments.agreement.bound import differences, rounding_bound
-from gradreg_experiments.agreement.comparison import Comparison
+from gradreg_experiments.agreement.bound import Comparison, differences, rounding_bound
 from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, course
 from gradreg_experiments.agreement.figure import figure
-from gradreg_experiments.files import require_writable
+from gradreg_experiments.files import made_here, require_writable
 from gradreg_experiments.result import write_result
 from gradreg_experiments.terminal import Plain
 from gradreg_ref import checks
 
-PACKAGES = ("gradreg-ref", "torch", "jax", "optax", "numpy")
 # Complex steps for every parameter: on the small network only.
 OTHERS: dict[str, dict[str, Train]] = {
     "small": {"jax": by_jax.train, "numpy": by_numpy.train},
@@ -79,15 +73,12 @@ def table(found: Sequence[Comparison]) -> Table:
 def write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
     """Write agree.csv, agree.json, agree.png and agree.svg."""
     rows = [one.row for one in found]
-    writer = csv.DictWriter(text := io.StringIO(), rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     record = {
         "command": f"gradreg agree --steps {steps}",
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}",
+        **made_here("jax", "optax"),
         "penalties": {name: p._asdict() for name, p in PENALTIES.items()},
         "learning_rates": OPTIMISERS,
         "largest_share_of_bound": worst(found),
     }
-    return write_result(out, "agree", text.getvalue(), record, figure(found))
+    table = [[*rows[0]], *([*row.values()] for row in rows)]
+    return write_result(out, "agree", table, record, figure(found))

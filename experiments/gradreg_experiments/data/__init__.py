@@ -4,25 +4,11 @@
 `check` says what a folder holds. docs/data.md has formats and sources.
 """
 
-from gradreg_experiments.data.check import Finding, check
-from gradreg_experiments.data.dataset import DataSet, FileRead, Known
+from gradreg_experiments.data.check import check
+from gradreg_experiments.data.dataset import Broken, DataSet
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import load
-from gradreg_experiments.data.problems import Broken
 from gradreg_experiments.data.splits import Split, split
-from gradreg_experiments.data.standardisation import Standardisation, standardise
+from gradreg_experiments.data.standardisation import standardise
 
-__all__ = [
-    "DATA_SETS",
-    "Broken",
-    "DataSet",
-    "FileRead",
-    "Finding",
-    "Known",
-    "Split",
-    "Standardisation",
-    "check",
-    "load",
-    "split",
-    "standardise",
-]
+__all__ = ["DATA_SETS", "Broken", "DataSet", "Split", "check", "load", "split", "standardise"]

@@ -2,55 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels
+from gradreg_experiments.data.dataset import Broken, DataSet, FileRead, Known
 from gradreg_experiments.data.disk import LIMIT, fingerprint, locate
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import find, load
-from gradreg_experiments.data.problems import Broken
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a folder has of one data set.
+class Finding(NamedTuple):
+    """Whether a data set is there, whether it is broken, and what is printed of it."""
 
-    Parameters
-    ----------
-    known : Known
-        The data set.
-    place : Path or None
-        The folder of the data set; None where there is none.
-    whole : bool
-        All published files are there, with all images.
-    missing : tuple of str
-        Published files that are not there.
-    lines : tuple of str
-        Parts and files, as printed.
-    problems : tuple of str
-        What is wrong, a sentence each.
-    """
-
-    known: Known
-    place: Path | None = None
-    whole: bool = True
-    missing: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        if self.place is None:
-            return f"{self.known.name}: not there; {self.known.source}"
-        state = "broken" if self.problems else "found" if self.whole else "partly there"
-        absent = [f"    not there: {', '.join(self.missing)}"] if self.missing else []
-        wrong = [f"    PROBLEM {problem}" for problem in self.problems]
-        obtain = [f"    obtained from {self.known.source}"] if absent or wrong else []
-        return "\n".join(
-            [f"{self.known.name}: {state}, {self.place}", *self.lines, *absent, *wrong, *obtain]
-        )
+    there: bool
+    broken: bool
+    text: str
 
 
 def check(folder: Path, cache: Path) -> Iterator[Finding]:
@@ -72,7 +40,7 @@ def check(folder: Path, cache: Path) -> Iterator[Finding]:
         if known.files:
             place = find(known, folder)
             if place is None or (place == folder and not named_so(known, folder)):
-                yield Finding(known)
+                yield Finding(False, False, f"{known.name}: not there; {known.source}")
             else:
                 yield checked(known, place, cache)
 
@@ -85,15 +53,21 @@ def named_so(known: Known, folder: Path) -> bool:
 
 def checked(known: Known, place: Path, cache: Path) -> Finding:
     """Read the whole data set."""
-    missing = tuple(name for name in known.files if locate(place, name) is None)
+    missing, problems = [n for n in known.files if locate(place, n) is None], tuple[str, ...]()
     try:
         data = load(known.name, place, cache)
     except Broken as error:
-        lines = tuple(file_line(place, file) for file in files_here(known, place))
-        return Finding(known, place, False, missing, lines, error.sentences)
-    counts = len(data.train_labels), len(data.test_labels)
-    whole = not missing and counts == known.counts
-    return Finding(known, place, whole, missing, tuple(described(data, place)))
+        state, problems = "broken", error.sentences
+        lines = [file_line(place, file) for file in files_here(known, place)]
+    else:
+        counts = len(data.train_labels), len(data.test_labels)
+        state = "partly there" if missing or counts != known.counts else "found"
+        lines = [*described(data, place)]
+    lines += [f"    not there: {', '.join(missing)}"] if missing else []
+    lines += [f"    PROBLEM {problem}" for problem in problems]
+    lines += [f"    obtained from {known.source}"] if missing or problems else []
+    text = "\n".join([f"{known.name}: {state}, {place}", *lines])
+    return Finding(True, bool(problems), text)
 
 
 def files_here(known: Known, place: Path) -> Iterator[FileRead]:
@@ -107,24 +81,17 @@ def files_here(known: Known, place: Path) -> Iterator[FileRead]:
 
 
 def described(data: DataSet, place: Path) -> Iterator[str]:
-    """Lines on both parts, the files, and the notes."""
+    """Lines on both parts (how evenly over the classes), the files, and the notes."""
     k = len(data.classes)
-    yield part_line("training", data.train_images, data.train_labels, k)
-    yield part_line("test", data.test_images, data.test_labels, k)
-    for file in data.files:
-        yield file_line(place, file)
-    for note in data.notes:
-        yield f"    note: {note}"
-
-
-def part_line(part: str, images: Images, labels: Labels, classes: int) -> str:
-    """How many images a part has, of which shape, and how evenly over the classes."""
-    each = np.bincount(labels, minlength=classes)
-    shape = " × ".join(map(str, images.shape[1:]))
-    return (
-        f"    {part}: {len(images)} images of {shape}, "
-        f"{classes} classes of {each.min()} to {each.max()} each"
-    )
+    for part, name in (("train", "training"), ("test", "test")):
+        images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
+        each, shape = np.bincount(labels, minlength=k), " × ".join(map(str, images.shape[1:]))
+        yield (
+            f"    {name}: {len(images)} images of {shape}, "
+            f"{k} classes of {each.min()} to {each.max()} each"
+        )
+    yield from (file_line(place, file) for file in data.files)
+    yield from (f"    note: {note}" for note in data.notes)
 
 
 def file_line(place: Path, file: FileRead) -> str:

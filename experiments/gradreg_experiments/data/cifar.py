@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, count_notes
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, gather
 from gradreg_experiments.data.disk import as_labels, fingerprint, locate, require
 from gradreg_experiments.data.pickles import unpickle
-from gradreg_experiments.data.problems import gather
 
 SHAPE = (3, 32, 32)
 Batch = tuple[Images, Labels, FileRead]
@@ -38,19 +37,10 @@ def read(
         )
     )
     images, labels, files = zip(*batches, strict=True)
-    train_labels = np.concatenate(labels[:-1])
-    return DataSet(
-        known.name,
-        # One batch stays a view of the file.
-        images[0] if len(train) == 1 else np.concatenate(images[:-1]),
-        train_labels,
-        images[-1],
-        labels[-1],
-        names,
-        known.source,
-        files=files + meta_files,
-        notes=notes + count_notes(known, train_labels, labels[-1]),
-    )
+    # One batch stays a view of the file.
+    first = images[0] if len(train) == 1 else np.concatenate(images[:-1])
+    parts = first, np.concatenate(labels[:-1]), images[-1], labels[-1]
+    return DataSet(known.name, *parts, names, files=files + meta_files, notes=notes)
 
 
 def batch(known: Known, folder: Path, name: str, key: str, classes: int) -> Batch:

@@ -1,14 +1,19 @@
-"""What a reader gives: a data set, and the files that were read."""
+"""What a reader gives: a data set and the files that were read, or every problem of them.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+Problems are gathered: a user repairs a data set once, not file by file.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+SHOWN = 10  # problems
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,6 @@ class DataSet:
         In [0, len(classes)).
     classes : tuple of str
         Names of the classes.
-    source : str
-        Where the data set is obtained.
     files : tuple of FileRead
         What was read.
     notes : tuple of str
@@ -62,9 +65,8 @@ class DataSet:
     test_images: Images
     test_labels: Labels
     classes: tuple[str, ...]
-    source: str
-    files: tuple[FileRead, ...]
-    notes: tuple[str, ...]
+    files: tuple[FileRead, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,31 +79,52 @@ class Known:
         The name in the program, and the name in sentences.
     source : str
         The official page.
+    read : callable
+        Makes a data set from this entry, the folder of the files, and a folder for a cache or None.
+    counts : tuple of int
+        Published images for training and for testing.
     folders : tuple of str
         Where the files lie in a folder of data, as published or as torchvision keeps them.
     files : mapping
         Name of each published file to its published MD5 sums (compressed and not), where known.
-    counts : tuple of int
-        Published images for training and for testing.
-    read : callable
-        Makes a data set from this entry, the folder of the files, and a folder for a cache or None.
     """
 
     name: str
     title: str
     source: str
-    folders: tuple[str, ...]
-    files: Mapping[str, tuple[str, ...]]
-    counts: tuple[int, int]
     read: Callable[["Known", Path, Path | None], DataSet]
+    counts: tuple[int, int]
+    folders: tuple[str, ...] = ()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def count_notes(known: Known, train: Labels, test: Labels) -> tuple[str, ...]:
-    """A sentence where there are fewer or more images than published."""
-    return tuple(
-        f"{len(labels)} of the {published} published {part} images"
-        for part, labels, published in zip(
-            ("training", "test"), (train, test), known.counts, strict=True
-        )
-        if len(labels) != published
-    )
+class Broken(ValueError):
+    """Everything that is wrong with a data set.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+        One for each problem; it names the file.
+    obtained : str
+        Where the data set is obtained; "" if the reader of the whole set is to add it.
+    """
+
+    def __init__(self, sentences: Iterable[str], obtained: str = "") -> None:
+        self.sentences = tuple(sentences)
+        shown = self.sentences[:SHOWN]
+        more = len(self.sentences) - len(shown)
+        rest = [f"and {more} more; `gradreg data check` lists all"] if more else []
+        super().__init__("\n".join([*shown, *rest, *filter(None, [obtained])]))
+
+
+def gather(readers: Iterable[Callable[[], Any]]) -> list[Any]:
+    """What each reader gives; if any fails, the problems of all of them."""
+    results, sentences = list[Any](), list[str]()
+    for read in readers:
+        try:
+            results.append(read())
+        except (ValueError, OSError) as error:
+            sentences += error.sentences if isinstance(error, Broken) else [str(error)]
+    if sentences:
+        raise Broken(sentences)
+    return results

@@ -1,23 +1,18 @@
 """Scikit-learn's digits: they come with the package, so every experiment runs on a new machine."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from gradreg_experiments.data.dataset import DataSet, Known
-from gradreg_verify.frameworks.registry import BackendUnavailable
+from gradreg_experiments.needs import need
 
 TEST = 500  # images, from the end
 
 
 def read(known: Known, _: Path | None, __: Path | None) -> DataSet:
     """Grey images (1, 8, 8), from 0 to 16."""
-    if find_spec("sklearn") is None:
-        raise BackendUnavailable(
-            "the data set digits needs scikit-learn, which is not installed; "
-            "pip install 'gradreg-ref[experiments]'"
-        )
+    need("the data set digits", "sklearn")
     from sklearn import datasets
 
     found = datasets.load_digits()
@@ -30,7 +25,5 @@ def read(known: Known, _: Path | None, __: Path | None) -> DataSet:
         images[-TEST:],
         labels[-TEST:],
         tuple("0123456789"),
-        known.source,
-        files=(),
         notes=(f"no test images are published: the last {TEST} are taken", "pixels are 0 to 16"),
     )

@@ -60,15 +60,12 @@ def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = 
     unpacked_md5 : str, optional
         Sum of the contents, if the file is compressed and the contents are known.
     """
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            md5.update(chunk)
-            sha256.update(chunk)
+    data = path.read_bytes()
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     published = known.files.get(name, ())
     if not published:
         remark = "no published sum is known"
-    elif md5.hexdigest() in published:
+    elif md5 in published:
         remark = PUBLISHED
     elif unpacked_md5 in published:
         remark = "the published contents, compressed anew"
@@ -76,7 +73,7 @@ def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = 
         remark = "not the published file; its contents were not compared"
     else:
         remark = "not the published file"
-    return FileRead(path, path.stat().st_size, md5.hexdigest(), sha256.hexdigest(), remark)
+    return FileRead(path, len(data), md5, hashlib.sha256(data).hexdigest(), remark)
 
 
 def as_labels(path: Path, labels: NDArray[np.integer], images: int, classes: int) -> Labels:

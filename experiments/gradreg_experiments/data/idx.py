@@ -7,14 +7,13 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradreg_experiments.data.disk import LIMIT, content
+
 UNSIGNED_BYTES = 8
-LIMIT = 1 << 28  # bytes; the largest published file has 47 million
-CHUNK, PACKED_CHUNK = 1 << 20, 1 << 16
 MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
 
 
@@ -43,56 +42,21 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     ValueError
         The file is no IDX file, is cut off, or holds more than the header says.
     """
-    if path.suffix != ".gz":
-        with path.open("rb") as file:
-            shape = read_header(path, file, axes)
-        size, start = math.prod(shape), len(header(shape))
-        if (got := path.stat().st_size - start) != size:
-            raise ValueError(said(path, shape, f"{got} bytes"))
-        return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
-    try:
-        with path.open("rb") as packed:
-            return unpack(path, Member(packed), axes)
-    except (EOFError, zlib.error) as error:
-        raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
+    if path.suffix == ".gz":
+        try:
+            return unpack(path, axes)
+        except (EOFError, zlib.error) as error:
+            raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
+    start = 4 + 4 * axes
+    with path.open("rb") as file:
+        shape = shape_of(path, file.read(start), axes)
+    if (got := path.stat().st_size - start) != math.prod(shape):
+        raise ValueError(said(path, shape, f"{got} bytes"))
+    return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
 
 
-class Readable(Protocol):
-    """A file, or what is in it."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
-
-
-class Member:
-    """What is in a gzip file of one member. Published files have one member, and `gzip` would read
-    millions of empty members, for hours.
-
-    Parameters
-    ----------
-    file : BinaryIO
-        The compressed bytes.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.stream = file, zlib.decompressobj(wbits=31)  # with gzip's header and sum
-
-    def read(self, size: int, /) -> bytes:
-        """So many bytes, or the bytes that are left; at the end the sum is checked."""
-        out = bytearray()
-        while len(out) < size and not self.stream.eof:
-            packed = self.stream.unconsumed_tail or self.file.read(PACKED_CHUNK)
-            if not packed:
-                raise EOFError("a file that ends before its contents do")
-            out += self.stream.decompress(packed, size - len(out))
-        if self.stream.eof and (self.stream.unused_data or self.file.read(1)):
-            raise EOFError("more after its end")
-        return bytes(out)
-
-
-def read_header(path: Path, file: Readable, axes: int) -> tuple[int, ...]:
-    """The lengths of the axes, none of them 0."""
-    start = file.read(4 + 4 * axes)
+def shape_of(path: Path, start: bytes, axes: int) -> tuple[int, ...]:
+    """The lengths of the axes in a header, none of them 0."""
     magic = bytes([0, 0, UNSIGNED_BYTES, axes])
     if start[:4] != magic:
         raise ValueError(
@@ -114,16 +78,27 @@ def read_header(path: Path, file: Readable, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def unpack(path: Path, file: Readable, axes: int) -> NDArray[np.uint8]:
-    """The bytes that the header announces, and at most one byte more."""
-    shape = read_header(path, file, axes)
-    size, packed = math.prod(shape), path.stat().st_size
-    if size > MOST_DEFLATED * packed:
-        raise ValueError(said(path, shape, f"a file of {packed} compressed bytes"))
-    data = bytearray()
-    # One byte beyond, so that a file that goes on is seen, and the checksum at its end is read.
-    while chunk := file.read(min(CHUNK, size + 1 - len(data))):
-        data += chunk
+def unpack(path: Path, axes: int) -> NDArray[np.uint8]:
+    """The bytes that the header announces.
+
+    Published files have one gzip member. `gzip` would read millions of empty members, for hours.
+    """
+    stream = zlib.decompressobj(wbits=31)  # with gzip's header and sum
+
+    def unpacked(packed: bytes, most: int) -> bytes:
+        data = stream.decompress(packed, most)
+        if stream.unused_data:
+            raise EOFError("more after its end")
+        if len(data) < most and not stream.eof:
+            raise EOFError("a file that ends before its contents do")
+        return data
+
+    shape = shape_of(path, unpacked(content(path, LIMIT), 4 + 4 * axes), axes)
+    size, compressed = math.prod(shape), path.stat().st_size
+    if size > MOST_DEFLATED * compressed:
+        raise ValueError(said(path, shape, f"a file of {compressed} compressed bytes"))
+    # One byte beyond, so that a file that goes on is seen, and the sum at its end is read.
+    data = unpacked(stream.unconsumed_tail, size + 1)
     if len(data) != size:
         raise ValueError(said(path, shape, "more" if len(data) > size else f"{len(data)} bytes"))
     return np.frombuffer(data, np.uint8).reshape(shape)

@@ -11,38 +11,27 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
-from gradreg_experiments.data.dataset import FileRead, Images
+from gradreg_experiments.data.dataset import Broken, FileRead, Images
 from gradreg_experiments.data.disk import content
-from gradreg_experiments.data.problems import Broken
+from gradreg_experiments.needs import need
 from gradreg_verify.files import read_json
-from gradreg_verify.frameworks.registry import BackendUnavailable
 
 SHAPE = (3, 64, 64)
 JPEG = bytes([0xFF, 0xD8])  # how every one begins
 LIMIT = 1 << 20  # bytes of one; the published ones have some 2,000
 PARTS = ("train", "val")
-Parts = tuple[Images, Images]
-
-
-@dataclass(frozen=True)
-class Listed:
-    """An image file and the class of the image."""
-
-    path: Path
-    label: int
+Listed = tuple[Path, int]  # an image file, and the class of the image
 
 
 def cached(
     folder: Path, cache: Path, parts: Sequence[list[Listed]]
-) -> tuple[Parts, tuple[FileRead, ...]]:
+) -> tuple[tuple[Images, Images], tuple[FileRead, ...]]:
     """Decoded images of both parts, from the cache or into it.
 
     Parameters
@@ -85,21 +74,16 @@ def digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
     """A digest of the list of images."""
     listing = hashlib.sha256()
     for images in parts:
-        for image in images:
-            status = image.path.stat()
-            name = os.fsencode(image.path.relative_to(folder))
+        for path, label in images:
+            status, name = path.stat(), os.fsencode(path.relative_to(folder))
             listing.update(name + b"\0%d %d " % (status.st_size, status.st_mtime_ns))
-            listing.update(b"%d\n" % image.label)
+            listing.update(b"%d\n" % label)
     return listing.hexdigest()[:16]
 
 
 def make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
     """Decode everything into a folder beside the place, then rename the folder."""
-    if find_spec("PIL") is None:
-        raise BackendUnavailable(
-            f"the JPEG files of {folder} need Pillow, which is not installed; "
-            "pip install 'gradreg-ref[experiments]'"
-        )
+    need(f"the data set in {folder}", "PIL")
     place.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=place.parent))
     try:
@@ -125,13 +109,13 @@ def decode_all(images: list[Listed], out: BinaryIO, problems: list[str]) -> dict
     shape = (len(images), *SHAPE)
     write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
-    for image in images:
+    for path, _ in images:
         try:
-            data = content(image.path, LIMIT)
+            data = content(path, LIMIT)
             pixels = decode(data)
         # Pillow raises many kinds of error where the bytes make no sense.
         except Exception as error:
-            problems.append(f"expected a whole JPEG of 64 × 64 in {image.path}, got: {error}")
+            problems.append(f"expected a whole JPEG of 64 × 64 in {path}, got: {error}")
             continue
         size += len(data)
         md5.update(data)

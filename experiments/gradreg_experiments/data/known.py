@@ -8,8 +8,6 @@ TABLE = (
         name="digits",
         title="scikit-learn's digits",
         source="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html",
-        folders=(),
-        files={},
         counts=(1297, 500),
         read=digits.read,
     ),

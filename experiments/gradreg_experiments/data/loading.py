@@ -1,12 +1,12 @@
 """Load a data set by its name, from wherever the files lie."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from gradreg_experiments.data.dataset import DataSet, Known
+from gradreg_experiments.data.dataset import Broken, DataSet, Known
 from gradreg_experiments.data.disk import PUBLISHED, locate
 from gradreg_experiments.data.known import DATA_SETS
-from gradreg_experiments.data.problems import Broken
 from gradreg_ref import checks
 
 
@@ -71,7 +71,13 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
     except (ValueError, OSError) as error:
         sentences = error.sentences if isinstance(error, Broken) else [str(error)]
         raise Broken(sentences, obtained) from error
-    return data
+    counts = len(data.train_labels), len(data.test_labels)
+    notes = (
+        f"{got} of the {published} published {part} images"
+        for part, got, published in zip(("training", "test"), counts, known.counts, strict=True)
+        if got != published
+    )
+    return replace(data, notes=(*notes, *data.notes))
 
 
 def of_another(known: Known, data: DataSet) -> Iterator[str]:

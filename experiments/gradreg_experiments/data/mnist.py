@@ -4,52 +4,31 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, count_notes
+from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, gather
 from gradreg_experiments.data.disk import as_labels, fingerprint, require
 from gradreg_experiments.data.idx import header, read_idx
-from gradreg_experiments.data.problems import gather
 
 SIDE = 28
-DIGITS = tuple("0123456789")
-CLOTHES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-NAMES = {"mnist": DIGITS, "fashion-mnist": CLOTHES}
+CLOTHES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+NAMES = {"mnist": tuple("0123456789"), "fashion-mnist": tuple(CLOTHES.split(", "))}
 
 
 def read(known: Known, folder: Path, _: Path | None) -> DataSet:
     """Read the four files."""
-    parts = gather(partial(part, known, folder, prefix) for prefix in ("train", "t10k"))
-    (train, train_labels, train_files), (test, test_labels, test_files) = parts
-    return DataSet(
-        known.name,
-        train,
-        train_labels,
-        test,
-        test_labels,
-        NAMES[known.name],
-        known.source,
-        files=train_files + test_files,
-        notes=count_notes(known, train_labels, test_labels),
+    (train, train_files), (test, test_files) = gather(
+        partial(part, known, folder, prefix) for prefix in ("train", "t10k")
     )
+    arrays: tuple[Images, Labels, Images, Labels] = (*train, *test)
+    return DataSet(known.name, *arrays, NAMES[known.name], train_files + test_files)
 
 
 def part(
     known: Known, folder: Path, prefix: str
-) -> tuple[Images, Labels, tuple[FileRead, FileRead]]:
-    """Images (n, 1, 28, 28) and labels (n,) of a part."""
-    names = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+) -> tuple[tuple[Images, Labels], tuple[FileRead, FileRead]]:
+    """Images (n, 1, 28, 28) and labels (n,) of a part, and the files."""
     (images, images_file), (labels, labels_file) = gather(
-        partial(array, known, folder, name, axes) for name, axes in zip(names, (3, 1), strict=True)
+        partial(array, known, folder, f"{prefix}-{name}-ubyte", axes)
+        for name, axes in (("images-idx3", 3), ("labels-idx1", 1))
     )
     if images.shape[1:] != (SIDE, SIDE):
         raise ValueError(
@@ -57,7 +36,7 @@ def part(
             f"got {images.shape[1]} × {images.shape[2]}"
         )
     checked = as_labels(labels_file.path, labels, len(images), len(NAMES[known.name]))
-    return images[:, None], checked, (images_file, labels_file)
+    return (images[:, None], checked), (images_file, labels_file)
 
 
 def array(known: Known, folder: Path, name: str, axes: int) -> tuple[Images, FileRead]:

@@ -81,7 +81,8 @@ def split(
         ("seed", seed, 0),
         ("unlabelled", unlabelled, 0),
     ):
-        require_whole(name, value, least)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
     order = np.random.default_rng(seed).permutation(len(dataset.train_labels))
     labels = dataset.train_labels[order]
     classes = len(dataset.classes)
@@ -115,12 +116,6 @@ def split(
         others,
         dataset.classes,
     )
-
-
-def require_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is no whole number, or a number that is too small."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
 
 
 def require_each(dataset: DataSet, train: int, validation: int) -> None:

@@ -41,13 +41,9 @@ def standardise(parts: Split, standardisation: Standardisation = "channel") -> S
         out /= deviation
         return out
 
-    return replace(
-        parts,
-        train_images=scaled(parts.train_images),
-        validation_images=scaled(parts.validation_images),
-        test_images=scaled(parts.test_images),
-        unlabelled_images=scaled(parts.unlabelled_images),
-    )
+    names = ("train_images", "validation_images", "test_images", "unlabelled_images")
+    images: dict[str, Any] = {name: scaled(getattr(parts, name)) for name in names}
+    return replace(parts, **images)
 
 
 def moments(

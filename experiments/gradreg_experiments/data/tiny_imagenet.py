@@ -3,28 +3,19 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from gradreg_experiments.data.dataset import DataSet, Known, count_notes
-from gradreg_experiments.data.disk import content, fingerprint, require
+from gradreg_experiments.data.dataset import Broken, DataSet, Known, gather
+from gradreg_experiments.data.disk import fingerprint, require
 from gradreg_experiments.data.image_cache import Listed, cached
-from gradreg_experiments.data.problems import Broken, gather
+from gradreg_verify.files import read as read_text
 
 ANNOTATIONS = "val/val_annotations.txt"
+WNID = re.compile(r"n\d{8}", re.ASCII)  # a number of WordNet
 LIMIT = 1 << 24  # bytes of a text file
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Images with labels, of both parts, in a fixed order."""
-
-    classes: tuple[str, ...]
-    train: list[Listed]
-    validation: list[Listed]
 
 
 def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
@@ -33,31 +24,22 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
         raise ValueError(
             f"expected a folder for the decoded images of {folder}, got none; pass cache="
         )
-    listing = listed(folder)
-    (train, validation), files = cached(folder, cache, (listing.train, listing.validation))
-    labels = [np.array([i.label for i in part]) for part in (listing.train, listing.validation)]
+    classes, *parts = listed(folder)
+    (train, test), files = cached(folder, cache, parts)
+    labels = [np.array([label for _, label in part]) for part in parts]
     texts = tuple(fingerprint(known, n, require(folder, n)) for n in ("wnids.txt", ANNOTATIONS))
-    return DataSet(
-        known.name,
-        train,
-        labels[0],
-        validation,
-        labels[1],
-        listing.classes,
-        known.source,
-        files=texts + files,
-        notes=(
-            *count_notes(known, labels[0], labels[1]),
-            "the published validation images are the test images here: the images of test/ have "
-            "no labels",
-        ),
+    note = (
+        "the published validation images are the test images here: the images of test/ have no "
+        "labels"
     )
+    arrays = train, labels[0], test, labels[1]
+    return DataSet(known.name, *arrays, classes, files=texts + files, notes=(note,))
 
 
-def listed(folder: Path) -> Listing:
-    """Everything that the folder holds, or an error that says all that is wrong."""
+def listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
+    """The classes, and the images of both parts in a fixed order, or all that is wrong."""
     wnids = lines(folder, "wnids.txt")
-    if not wnids or len(set(wnids)) < len(wnids) or not all(map(is_wnid, wnids)):
+    if not wnids or len(set(wnids)) < len(wnids) or not all(map(WNID.fullmatch, wnids)):
         raise ValueError(
             f"expected a different class such as n01443537 in each line of {folder / 'wnids.txt'}"
         )
@@ -71,7 +53,7 @@ def listed(folder: Path) -> Listing:
             lambda: annotated(folder, labels),
         )
     )
-    return Listing(tuple(wnids), [image for images in classes for image in images], validation)
+    return tuple(wnids), [image for images in classes for image in images], validation
 
 
 def refuse_unknown(folder: Path, wnids: list[str]) -> None:
@@ -81,18 +63,9 @@ def refuse_unknown(folder: Path, wnids: list[str]) -> None:
         raise Broken(f"expected the classes of wnids.txt in {folder}, got {n}" for n in unknown)
 
 
-def is_wnid(line: str) -> bool:
-    """Whether a text is a number of WordNet."""
-    return re.fullmatch(r"n\d{8}", line, re.ASCII) is not None
-
-
 def lines(folder: Path, name: str) -> list[str]:
     """The lines of a text file."""
-    path = require(folder, name)
-    try:
-        return content(path, LIMIT).decode().splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected text in {path}, got: {error}") from error
+    return read_text(require(folder, name), LIMIT, "text", str.splitlines)
 
 
 def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
@@ -101,7 +74,7 @@ def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
     names = jpegs(images)
     if not names:
         raise ValueError(f"expected JPEG files (*.JPEG) in {images}, got none")
-    return [Listed(images / name, label) for name in names]
+    return [(images / name, label) for name in names]
 
 
 def jpegs(folder: Path) -> list[str]:
@@ -131,7 +104,7 @@ def annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
         problems = [f"expected JPEG files (*.JPEG) in {images}, got none"]
     if problems:
         raise Broken(f"{folder / ANNOTATIONS}: {problem}" for problem in problems)
-    return [Listed(images / name, found[name]) for name in here]
+    return [(images / name, found[name]) for name in here]
 
 
 def missing(names: Iterable[str], what: str) -> list[str]:

@@ -1,5 +1,5 @@
 """The networks of the paper, in torch, initialised from a generator."""
 
-from gradreg_experiments.networks.build import NETWORKS, Architecture, build
+from gradreg_experiments.networks.build import build
 
-__all__ = ["NETWORKS", "Architecture", "build"]
+__all__ = ["build"]

@@ -14,8 +14,7 @@ from scipy import stats
 
 from gradreg_experiments.limits import few
 from gradreg_experiments.reproduce.statistics import LEVEL
-from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.images import images_of
+from gradreg_experiments.runs import Run, images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
 from gradreg_verify.files import read_json, write_atomically
@@ -96,27 +95,26 @@ def fit(
     """What fits into the time of training. Seeds are given up first, down to three; then
     iterations, the same share of every run's.
     """
-    one_seed = {run.id: seconds_per_step(run, folder) * run.iterations for run in runs}
-    fits = budget * jobs / sum(one_seed.values())
-    fewest = min(FEWEST, seeds)
+    runs = list({run.id: run for run in runs}.values())
+    steps = [(run, seconds_per_step(run, folder)) for run in runs]
+
+    def taken(plan: Plan) -> float:
+        one_seed = sum(step * plan.shortened(run).iterations for run, step in steps)
+        return plan.seeds * one_seed / jobs
+
+    fits, fewest = budget / taken(Plan(1, 1.0, "")), min(FEWEST, seeds)
     if fits >= fewest:
         n = min(seeds, int(fits))
         return Plan(n, 1.0, f"{n} seeds fit: {certainty(n)}.")
     plan = Plan(fewest, fits / fewest, "")
-    taken = sum(
-        one_seed[run.id] * plan.shortened(run).iterations / run.iterations
-        for run in {run.id: run for run in runs}.values()
+    share, minutes = taken(plan) / taken(replace(plan, share=1.0)), taken(plan) / 60
+    too_long = f"take {minutes:.2g} min, which is too long (choose --row or --arm)"
+    verdict = "fit" if 60 * minutes < 1.1 * budget else f"are the least, and {too_long}"
+    sentence = (
+        f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
+        f"{certainty(fewest)}, and the networks are trained for a shorter time."
     )
-    share, minutes = taken / sum(one_seed.values()), fewest * taken / jobs / 60
-    too_long = (
-        f"are the least, and take {minutes:.2g} min, which is too long (choose --row or --arm)"
-    )
-    verdict = "fit" if 60 * minutes < 1.1 * budget else too_long
-    return replace(
-        plan,
-        sentence=f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
-        f"{certainty(fewest)}, and the networks are trained for a shorter time.",
-    )
+    return replace(plan, sentence=sentence)
 
 
 def certainty(n: int) -> str:

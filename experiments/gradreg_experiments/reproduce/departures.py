@@ -5,25 +5,29 @@ from pathlib import Path
 
 from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.experiments import Experiment
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run
 from gradreg_experiments.runs.images import read
 
-DIGITS = (
-    "The paper does not have the digits. Their images of 8 × 8 pixels are enlarged to 28 × 28 for "
-    "the LeNet. Settings and λ are the ones that MNIST with 200 images has; a run has 1,000 "
-    "iterations."
+CIFAR = (
+    "CIFAR: validation images are training images. The scripts use the test images for "
+    "validation and for tests."
 )
-CIFAR_100 = (
-    "CIFAR-100: 2,000 training images, as the poster says. The authors' script trains on 20,000."
-)
-TESTED = {
-    "mnist": "MNIST: training images are drawn from all 60,000 training images, and tests use the "
-    "10,000 published test images. The last version of the scripts draws training images from the "
-    "first 50,000, and tests on the other 10,000.",
-    **dict.fromkeys(
-        ("cifar-10", "cifar-100"),
-        "CIFAR: validation images are training images. The scripts use the test images for "
-        "validation and for tests.",
+OF_DATA = {
+    "digits": (
+        "The paper does not have the digits. Their images of 8 × 8 pixels are enlarged to 28 × 28 "
+        "for the LeNet. Settings and λ are the ones that MNIST with 200 images has; a run has "
+        "1,000 iterations.",
+    ),
+    "mnist": (
+        "MNIST: training images are drawn from all 60,000 training images, and tests use the "
+        "10,000 published test images. The last version of the scripts draws training images from "
+        "the first 50,000, and tests on the other 10,000.",
+    ),
+    "cifar-10": (CIFAR,),
+    "cifar-100": (
+        "CIFAR-100: 2,000 training images, as the poster says. The authors' script trains on "
+        "20,000.",
+        CIFAR,
     ),
 }
 STANDARDISED = (
@@ -62,15 +66,10 @@ def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[
 
 def of_data(run: Run, folder: Path | None) -> Iterator[str]:
     """How the data depart from the published data."""
-    if run.data == "digits":
-        yield DIGITS
-    else:
+    if run.data != "digits":
         title = DATA_SETS[run.data].title
         yield from (f"{title}: {note}." for note in read(run.data, folder).notes)
-    if run.data == "cifar-100":
-        yield CIFAR_100
-    if run.data in TESTED:
-        yield TESTED[run.data]
+    yield from OF_DATA.get(run.data, ())
 
 
 def of_changes(published: Run, changed: Run) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """Every experiment as cells. A cell is an arm in a row, a run, and what the poster has there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal
 
-from gradreg_experiments.reproduce.settings import SETTINGS, SIZES, Setting, arm
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.reproduce.settings import ARMS, SETTINGS, SIZES, Setting, arm
+from gradreg_experiments.runs import Run
 
+Lams = Mapping[str, float]  # λ of arms
 Percent = tuple[float, float | None]  # accuracy, standard deviation
 
 
@@ -53,6 +55,7 @@ class Experiment:
     departures: tuple[str, ...] = ()
 
 
+THREE = ("baseline", "SpectReg", "DoubleBack")
 WEIGHT_DECAY = {  # data set, with weight decay: baseline, SpectReg
     ("mnist", False): ((97.25, 0.22), (97.69, 0.11)),
     ("mnist", True): ((97.40, 0.15), (97.73, 0.13)),
@@ -78,6 +81,16 @@ def with_decay(setting: Setting) -> Run:
     return replace(setting.run, weight_decay=setting.weight_decay)
 
 
+def arms(
+    row: str, run: Run, lams: Lams, names: Iterable[str] = ARMS, poster: Iterable[Percent] = ()
+) -> list[Cell]:
+    """The cells of a row: each arm with its λ, and what the poster has of the first arms."""
+    return [
+        Cell(row, name, arm(run, name, lams.get(name, 0)), printed)
+        for name, printed in zip_longest(names, poster)
+    ]
+
+
 def weight_decay(data: str) -> Experiment:
     """Weight decay and gradient regularisation, 2000 training points."""
     setting, cells = SETTINGS[data], list[Cell]()
@@ -85,32 +98,17 @@ def weight_decay(data: str) -> Experiment:
         run = with_decay(setting) if decays else setting.run
         lams = setting.lams if decays else setting.lams | setting.lams_without
         row = f"{setting.title}, weight decay {run.weight_decay:g}"
-        poster = WEIGHT_DECAY.get((data, decays), (None, None))
-        printed: dict[str, Percent | None] = dict(
-            zip(("baseline", "SpectReg"), poster, strict=True)
-        )
-        for name in ("baseline", "SpectReg", "DoubleBack", "CP", "JacReg"):
-            if name == "baseline" or name in lams:
-                cell_run = arm(run, name, lams.get(name, 0))
-                cells.append(Cell(row, name, cell_run, printed.get(name)))
+        names = [name for name in ARMS if name in ("baseline", *lams)]
+        cells += arms(row, run, lams, names, WEIGHT_DECAY.get((data, decays), ()))
     return Experiment("weight-decay", "Weight decay", tuple(cells))
 
 
 def confidence_penalty(data: str) -> Experiment:
     """A comparison with the confidence penalty, with weight decay."""
-    setting, run = SETTINGS[data], with_decay(SETTINGS[data])
-    names = ("baseline", "SpectReg", "DoubleBack", "CP")
-    poster = CONFIDENCE.get(data, (None,) * 4)
-    cells = tuple(
-        Cell(
-            setting.title,
-            name,
-            arm(run, name, setting.lams.get(name, 0)),
-            None if printed is None else (printed, None),
-        )
-        for name, printed in zip(names, poster, strict=True)
-    )
-    return Experiment("confidence-penalty", "Against the confidence penalty", cells)
+    setting, names = SETTINGS[data], (*THREE, "CP")
+    poster = [(mean, None) for mean in CONFIDENCE.get(data, ())]
+    cells = arms(setting.title, with_decay(setting), setting.lams, names, poster)
+    return Experiment("confidence-penalty", "Against the confidence penalty", tuple(cells))
 
 
 def dropout_batchnorm(data: str) -> Experiment:
@@ -120,13 +118,11 @@ def dropout_batchnorm(data: str) -> Experiment:
         norm = row == "batch norm"
         lams = {"SpectReg": 0.001, "DoubleBack": 0.001} if norm else {"SpectReg": 0.01}
         layer = replace(run, dropout=row == "dropout", batch_norm=norm)
-        for name, printed in zip(("baseline", "SpectReg", "DoubleBack"), poster, strict=True):
-            cell_run = arm(layer, name, lams.get(name, 50 if name == "DoubleBack" else 0))
-            theirs = printed if data == "mnist" else None
-            cells.append(Cell(row, name, cell_run, theirs))
-            if norm and name == "SpectReg":
-                shared = replace(cell_run, options={"shared_probe": True})
-                cells.append(Cell(row, f"{name}, shared probe", shared, theirs))
+        made = arms(row, layer, {"DoubleBack": 50} | lams, THREE, poster if data == "mnist" else ())
+        if norm:
+            shared = replace(made[1].run, options={"shared_probe": True})
+            made.insert(2, replace(made[1], arm="SpectReg, shared probe", run=shared))
+        cells += made
     departures = (
         "The table has the λ that a script notes for this table. That script trains a wider LeNet, "
         "of 32 and 64 filters. The poster does not say which LeNet was trained.",
@@ -139,18 +135,15 @@ def dropout_batchnorm(data: str) -> Experiment:
 
 def train_size(data: str) -> Experiment:
     """Accuracy against the number of training images, with weight decay."""
-    run = with_decay(SETTINGS[data])
+    run, cells = with_decay(SETTINGS[data]), list[Cell]()
     sizes = SIZES if data == "mnist" else dict.fromkeys((100, 300, 1000), SIZES[500])
-    cells = tuple(
-        Cell(f"{n} images", name, arm(replace(run, train=n), name, lams.get(name, 0)))
-        for n, lams in sizes.items()
-        for name in ("baseline", "SpectReg", "DoubleBack", "CP", "JacReg")
-    )
+    for n, lams in sizes.items():
+        cells += arms(f"{n} images", replace(run, train=n), lams)
     departures = (
         "The poster shows a curve without numbers.",
         "JacReg has the λ that the scripts list for JacReg. Their command passes SpectReg's λ.",
     )
-    return Experiment("train-size", "Training-set size", cells, departures)
+    return Experiment("train-size", "Training-set size", tuple(cells), departures)
 
 
 def semi_supervised(data: str) -> Experiment:
@@ -171,14 +164,11 @@ def semi_supervised(data: str) -> Experiment:
 
 def initialisation(data: str) -> Experiment:
     """The first weights of the scripts, or He's: what λ means depends on the first weights."""
-    setting, run = SETTINGS[data], with_decay(SETTINGS[data])
+    setting, cells = SETTINGS[data], list[Cell]()
     laws: dict[str, Literal["scripts", "he"]] = {"the scripts'": "scripts", "He's": "he"}
-    cells = tuple(
-        Cell(row, name, arm(replace(run, initialisation=law), name, setting.lams.get(name, 0)))
-        for row, law in laws.items()
-        for name in ("baseline", "SpectReg", "DoubleBack")
-    )
-    return Experiment("initialisation", "Initialisation", cells)
+    for row, law in laws.items():
+        cells += arms(row, replace(with_decay(setting), initialisation=law), setting.lams, THREE)
+    return Experiment("initialisation", "Initialisation", tuple(cells))
 
 
 def probes(data: str) -> Experiment:
@@ -226,7 +216,7 @@ def tinyimagenet(data: str) -> Experiment:
 def local_global(data: str) -> Experiment:
     """The networks of the weight-decay table whose Jacobians are measured."""
     cells = (replace(cell, poster=None) for cell in weight_decay(data).cells)
-    measured = tuple(c for c in cells if c.arm in ("baseline", "SpectReg", "DoubleBack"))
+    measured = tuple(c for c in cells if c.arm in THREE)
     departures = ("The poster shows its claim on the toy problem alone.",)
     return Experiment("local-global", "Local or global control", measured, departures)
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.data import DATA_SETS
-from gradreg_experiments.reproduce.statistics import BASELINE, Row, percent
-from gradreg_experiments.style import FAINT, STYLE, TRUTH, WIDTH, entitle
+from gradreg_experiments.reproduce.statistics import BASELINE, Row
+from gradreg_experiments.result import FAINT, TRUTH, drawing, entitle
 
 COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",
@@ -31,12 +30,20 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
     run = [row for row in rows if row.outcomes]
     if not run:
         return None
-    with matplotlib.rc_context(STYLE):
-        if sizes_of_one_data_set(run):
-            fig = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    curves = sizes_of_one_data_set(run)
+    panels = [
+        [row for row in run if row.cell.run.data == data]
+        for data in dict.fromkeys(row.cell.run.data for row in run)
+    ]
+    lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
+    with drawing(3.3 if curves else LINE * (sum(lines) + 2 * len(panels)) + 0.6) as fig:
+        if curves:
             draw_curves(fig.subplots(), run)
-        else:
-            fig = groups_figure(run)
+        else:  # a panel for each data set: accuracies of two data sets do not compare
+            axes = fig.subplots(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0]
+            for panel, own in zip(axes, panels, strict=True):
+                draw_groups(panel, own)
+            axes[-1].set_xlabel("test accuracy, %")
         entitle(fig, f"{title}: {message(run)}", what(run))
     return fig
 
@@ -76,22 +83,6 @@ def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
     return len(data) == 1 and all(row.cell.row.endswith(" images") for row in rows)
 
 
-def groups_figure(rows: Sequence[Row]) -> Figure:
-    """A panel for each data set: accuracies of two data sets do not compare."""
-    panels = [
-        [row for row in rows if row.cell.run.data == data]
-        for data in dict.fromkeys(row.cell.run.data for row in rows)
-    ]
-    lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
-    size = (WIDTH, LINE * (sum(lines) + 2 * len(panels)) + 0.6)
-    fig = Figure(figsize=size, layout="constrained")
-    axes = fig.subplots(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0]
-    for panel, own in zip(axes, panels, strict=True):
-        draw_groups(panel, own)
-    axes[-1].set_xlabel("test accuracy, %")
-    return fig
-
-
 def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
     """A line for each arm under the name of the row; a dotted line is the mean of the baseline."""
     y, labels = 0, list[tuple[int, str]]()
@@ -112,7 +103,7 @@ def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
 
 def draw_line(axes: Axes, row: Row, y: int) -> None:
     """The seeds, their mean, and the mean on the poster."""
-    colour, values = colour_of(row.cell.arm), percent(row.cell, row.outcomes)
+    colour, values = colour_of(row.cell.arm), row.percent()
     axes.plot(values, np.full(len(values), y), "o", ms=4, mew=0, color=colour, alpha=0.5)
     axes.plot([values.mean()], [y], "|", ms=11, mew=2.5, color=colour)
     if row.cell.poster:
@@ -126,7 +117,7 @@ def draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
         sizes, colour = [row.cell.run.train for row in own], colour_of(arm)
         axes.plot(sizes, [100 - row.mean for row in own], "-", color=colour, label=arm)
         for size, row in zip(sizes, own, strict=True):
-            errors = 100 - percent(row.cell, row.outcomes)
+            errors = 100 - row.percent()
             beside = np.full(len(errors), size * 1.03**place)  # or the arms' dots hide each other
             axes.plot(beside, errors, "o", ms=3, mew=0, color=colour, alpha=0.5)
     show_sizes(axes, sorted({row.cell.run.train for row in rows}))

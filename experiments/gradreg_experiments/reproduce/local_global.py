@@ -5,12 +5,10 @@ only there. The poster claims that the norm is controlled everywhere. The networ
 the weight-decay table; nothing else is trained.
 """
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 from gradreg_torch import frobreg
@@ -24,12 +22,10 @@ from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.figure import colour_of
 from gradreg_experiments.reproduce.record import Result
 from gradreg_experiments.reproduce.statistics import BASELINE
-from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.images import images_of
-from gradreg_experiments.runs.randomness import generator
-from gradreg_experiments.runs.store import Store, damaged
-from gradreg_experiments.runs.trainer import architecture_of
-from gradreg_experiments.style import STYLE, WIDTH, entitle
+from gradreg_experiments.result import drawing, entitle
+from gradreg_experiments.runs import Run, Store, images_of
+from gradreg_experiments.runs.draws import generator
+from gradreg_experiments.runs.store import damaged
 from gradreg_experiments.threads import one_thread
 
 IMAGES, AT_ONCE = 500, 250
@@ -81,8 +77,7 @@ def mean_norm(network: nn.Module, x: Tensor) -> Tensor:
 
 def trained(run: Run, store: Store, parts: Split) -> nn.Module:
     """The network of a run, with the weights that were kept."""
-    architecture = architecture_of(run, parts, run.batch)
-    network = build(run.network, architecture, generator(run.seed, "initialisation"))
+    network = build(run, parts, run.batch, generator(run.seed, "initialisation"))
     try:
         network.load_state_dict(store.state(run))
     except (RuntimeError, TypeError) as error:  # of other names or shapes
@@ -108,16 +103,13 @@ def head_and_rows(found: Sequence[Norms]) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def to_csv(found: Sequence[Norms]) -> str:
-    """A line for each network and place."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "arm", "seed", "place", "norm"])
+def places(found: Sequence[Norms]) -> Iterator[list[Any]]:
+    """A head, and a line for each network and place."""
+    yield ["row", "arm", "seed", "place", "norm"]
     for n in found:
         for seed, along in zip(n.seeds, n.along, strict=True):
             for place, value in zip(PLACES, along, strict=True):
-                writer.writerow([n.cell.row, n.cell.arm, seed, f"{place:.1f}", f"{value:.6g}"])
-    return text.getvalue()
+                yield [n.cell.row, n.cell.arm, seed, f"{place:.1f}", f"{value:.6g}"]
 
 
 def figure(found: Sequence[Norms]) -> Figure | None:
@@ -126,8 +118,7 @@ def figure(found: Sequence[Norms]) -> Figure | None:
     groups = list(dict.fromkeys(n.cell.row for n in run))
     if not run:
         return None
-    with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+    with drawing(2.9) as fig:
         panels = fig.subplots(1, len(groups), sharey=True, squeeze=False)[0]
         for axes, group in zip(panels, groups, strict=True):
             for n in (n for n in run if n.cell.row == group):
@@ -165,4 +156,4 @@ def result(experiment: Experiment, found: Sequence[Norms]) -> Result:
         }
         for n in found
     ]
-    return Result(experiment, head, texts, rows, to_csv(found), figure(found), CAPTION)
+    return Result(experiment, head, texts, rows, [*places(found)], figure(found), CAPTION)

@@ -1,7 +1,6 @@
 """What an experiment leaves behind: CSV, JSON, PNG and SVG."""
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,13 +10,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from gradreg_experiments.files import made_here
 from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.figure import figure
 from gradreg_experiments.reproduce.statistics import Row
-from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, to_csv
-from gradreg_experiments.result import write_result
-from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.store import Store, versions
+from gradreg_experiments.reproduce.table import CAPTION, HEAD, cells, runs
+from gradreg_experiments.result import or_null, write_result
+from gradreg_experiments.runs import Run, Store
 from gradreg_verify.files import read_json
 
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
@@ -35,8 +34,8 @@ class Result:
         The table.
     rows : sequence of mapping
         Settings and figures of every row of the table, for JSON.
-    csv : str
-        Every run.
+    runs : sequence of sequence
+        Every run, for CSV; the head comes first.
     figure : Figure or None
         The figure of the table; None if nothing of the table was run.
     caption : str
@@ -47,7 +46,7 @@ class Result:
     head: Sequence[str]
     texts: Sequence[Sequence[str]]
     rows: Sequence[Mapping[str, Any]]
-    csv: str
+    runs: Sequence[Sequence[Any]]
     figure: Figure | None
     caption: str
 
@@ -59,34 +58,27 @@ def accuracies(experiment: Experiment, found: Sequence[Row]) -> Result:
         HEAD,
         [cells(row) for row in found],
         [for_json(row) for row in found],
-        to_csv(found),
+        [*runs(found)],
         figure(experiment.title, found),
         CAPTION,
     )
 
 
-def write(
-    out: Path,
-    result: Result,
-    command: str,
-    remarks: Sequence[str],
-    made_with: Sequence[Mapping[str, Any]],
-) -> list[Path]:
-    """Write every file whole, and return the paths; `made_with` is what `made_with` gives."""
+def write(out: Path, result: Result, command: str, made: list[dict[str, Any]]) -> list[Path]:
+    """Write every file whole, and return the paths; `made` is what `made_with` gives."""
     experiment = result.experiment
     record = {
         "experiment": experiment.name,
         "title": experiment.title,
         "command": command,
-        "versions": versions(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "departures": [result.caption, *experiment.departures, *remarks],
-        "runs": list(made_with),
+        **made_here(),
+        "departures": [result.caption, *experiment.departures],
+        "runs": made,
         "source": SOURCE,
         "table": {"head": result.head, "rows": result.texts},
         "rows": result.rows,
     }
-    return write_result(out, experiment.name, result.csv, record, result.figure)
+    return write_result(out, experiment.name, result.runs, record, result.figure)
 
 
 def replaced(out: Path, result: Result) -> str | None:
@@ -107,18 +99,19 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Versions, machine and verification of the runs that are there, and how many runs have each.
     Runs may be older than the table.
     """
-    texts = Counter[str]()
-    for run in {run.id: run for run in runs if store.find(run) is not None}.values():
-        texts[json.dumps(store.read(run, maker), sort_keys=True)] += 1
+    found = {run.id: run for run in runs if store.find(run) is not None}.values()
+    texts = Counter(json.dumps(store.read(run, maker), sort_keys=True) for run in found)
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]
 
 
 def maker(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was made with."""
-    kept = {name: record[name] for name in ("versions", "machine")}
-    kept["processes"] = record.get("processes", 1)  # earlier records do not say
-    kept["verified"] = str(record["verified"]).split(": ", 1)[-1]  # the outcome, undated
-    return kept
+    return {
+        "versions": record["versions"],
+        "machine": record["machine"],
+        "processes": record.get("processes", 1),  # earlier records do not say
+        "verified": str(record["verified"]).split(": ", 1)[-1],  # the outcome, undated
+    }
 
 
 def for_json(row: Row) -> dict[str, Any]:
@@ -133,16 +126,11 @@ def for_json(row: Row) -> dict[str, Any]:
         "setting": setting,
         "seeds": sorted(row.outcomes),
         "seconds": round(sum(outcome.seconds for outcome in row.outcomes.values())),
-        "mean": rounded(row.mean),
-        "sd": rounded(row.sd),
+        "mean": or_null(row.mean, ".6g"),
+        "sd": or_null(row.sd, ".6g"),
         "poster": poster[0],
         "poster_sd": poster[1],
-        "difference": None if d is None else {k: rounded(v) for k, v in asdict(d).items()},
-        "poster_difference": rounded(row.poster_difference),
+        "difference": None if d is None else {k: or_null(v, ".6g") for k, v in asdict(d).items()},
+        "poster_difference": or_null(row.poster_difference, ".6g"),
         "diverged": [seed for seed, o in row.outcomes.items() if o.diverged is not None],
     }
-
-
-def rounded(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return None if value is None or value != value else float(f"{value:.6g}")

@@ -1,9 +1,9 @@
 """The settings of the paper, from the authors' scripts, and settings of the embedded data set."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradreg_experiments.runs.description import Run
+from gradreg_experiments.runs import Run
 from gradreg_ref.conventions import equal_lam
 
 TEMPLATE = 0  # the seed of a run whose seed is yet to be set
@@ -31,16 +31,11 @@ class Setting:
     run: Run
     weight_decay: float
     lams: dict[str, float]
-    lams_without: dict[str, float]
+    lams_without: dict[str, float] = field(default_factory=dict)
 
 
 LENET = Run(
-    data="mnist",
-    train=2000,
-    validation=10_000,
-    network="lenet",
-    dropout=True,
-    seed=TEMPLATE,
+    data="mnist", train=2000, validation=10_000, network="lenet", dropout=True, seed=TEMPLATE
 )
 RESIDUAL = Run(
     data="cifar-10",
@@ -54,19 +49,9 @@ RESIDUAL = Run(
     iterations=50_000,
     seed=TEMPLATE,
 )
+LAMS: dict[str, float] = {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 1}
 SETTINGS = {
-    "mnist": Setting(
-        "MNIST",
-        LENET,
-        5e-4,
-        {
-            "SpectReg": 0.03,
-            "DoubleBack": 50,
-            "CP": 0.01,
-            "JacReg": 1,
-        },
-        {},
-    ),
+    "mnist": Setting("MNIST", LENET, 5e-4, LAMS),
     "cifar-10": Setting(
         "CIFAR-10",
         RESIDUAL,
@@ -86,16 +71,15 @@ SETTINGS = {
         "digits",
         replace(LENET, data="digits", train=200, validation=200, iterations=1000),
         5e-4,
-        {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 1},
-        {},
+        LAMS,
     ),
 }
 # Training-set size (MNIST): n, and λ of each arm.
 SIZES: dict[int, dict[str, float]] = {
-    500: {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 0.3},
-    1000: {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 0.03},
-    2000: {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 1},
-    3000: {"SpectReg": 0.03, "DoubleBack": 20, "CP": 0.01, "JacReg": 1},
+    500: LAMS | {"JacReg": 0.3},
+    1000: LAMS | {"JacReg": 0.03},
+    2000: LAMS,
+    3000: LAMS | {"DoubleBack": 20},
     5000: {"SpectReg": 0.003, "DoubleBack": 20, "CP": 0.1, "JacReg": 1},
     10_000: {"SpectReg": 0.01, "DoubleBack": 5, "CP": 0.1, "JacReg": 1},
     15_000: {"SpectReg": 0.01, "DoubleBack": 2, "CP": 0.01, "JacReg": 1},

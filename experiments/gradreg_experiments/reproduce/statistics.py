@@ -1,6 +1,6 @@
 """What the seeds of a cell say, and the paired difference to the baseline of the row."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
-from gradreg_experiments.runs.training import Outcome
+from gradreg_experiments.runs import Outcome
 
 LEVEL = 0.95
 BASELINE = "baseline"
@@ -36,68 +36,67 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """A cell with its result: accuracies in per cent; sd has n − 1; nan stands for no number."""
+    """A cell with its result, in per cent; nan stands for no number.
+
+    Parameters
+    ----------
+    cell : Cell
+        The place in the table.
+    outcomes : mapping
+        The outcome of every seed that was run.
+    baseline : Row, optional
+        What the cell is compared with.
+    """
 
     cell: Cell
     outcomes: Mapping[int, Outcome]
-    mean: float
-    sd: float
-    difference: Difference | None
-    poster_difference: float | None
+    baseline: "Row | None" = None
+
+    def percent(self, seeds: Iterable[int] | None = None) -> NDArray[np.float64]:
+        """The figure of the cell, in the order of the seeds."""
+        chosen = sorted(self.outcomes if seeds is None else seeds)
+        return np.array([100 * getattr(self.outcomes[seed], self.cell.figure) for seed in chosen])
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return float(self.percent().mean()) if self.outcomes else float("nan")
+
+    @property
+    def sd(self) -> float:
+        """With n − 1."""
+        return float(self.percent().std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
+
+    @property
+    def difference(self) -> Difference | None:
+        """The paired difference to the baseline; None where no seed has both."""
+        if self.baseline is None or not (both := self.outcomes.keys() & self.baseline.outcomes):
+            return None
+        # Rounded: accuracies are whole numbers of images, and equal differences are to be equal.
+        d = np.round(self.percent(both) - self.baseline.percent(both), 9)
+        mean, n = float(d.mean()), len(d)
+        if n < 2 or not np.ptp(d):
+            return Difference(n, mean, float("nan"), float("nan"), float("nan"))
+        test = stats.ttest_1samp(d, 0)
+        low, high = test.confidence_interval(LEVEL)
+        return Difference(n, mean, float(low), float(high), float(test.pvalue))
+
+    @property
+    def poster_difference(self) -> float | None:
+        """The difference on the poster."""
+        own, other = self.cell.poster, self.baseline and self.baseline.cell.poster
+        return own[0] - other[0] if own and other else None
 
 
 def rows(
-    experiment: Experiment, seeds: tuple[int, ...], find: Callable[[Cell, int], Outcome | None]
+    experiment: Experiment, seeds: Iterable[int], find: Callable[[Cell, int], Outcome | None]
 ) -> list[Row]:
     """A row for each cell, whether or not it was run."""
-    found = {
-        (cell.row, cell.arm, cell.figure): {
-            seed: outcome for seed in seeds if (outcome := find(cell, seed)) is not None
-        }
-        for cell in experiment.cells
-    }
-    posters = {(cell.row, cell.arm, cell.figure): cell.poster for cell in experiment.cells}
-    out = []
+    out, baselines = [], dict[tuple[str, str], Row]()
     for cell in experiment.cells:
-        outcomes = found[cell.row, cell.arm, cell.figure]
-        base = (cell.row, BASELINE, cell.figure)
-        values = percent(cell, outcomes)
-        mean = float(values.mean()) if len(values) else float("nan")
-        sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-        other = posters.get(base)
-        printed = cell.poster[0] - other[0] if cell.poster and other else None
-        compared = cell.arm != BASELINE and base in found
-        out.append(
-            Row(
-                cell,
-                outcomes,
-                mean,
-                sd,
-                difference(cell, outcomes, found[base]) if compared else None,
-                printed if compared else None,
-            )
-        )
+        found = {seed: outcome for seed in seeds if (outcome := find(cell, seed)) is not None}
+        place = cell.row, cell.figure
+        out.append(Row(cell, found, baselines.get(place)))
+        if cell.arm == BASELINE:
+            baselines[place] = out[-1]
     return out
-
-
-def percent(cell: Cell, outcomes: Mapping[int, Outcome]) -> NDArray[np.float64]:
-    """The figure of the cell in per cent, in the order of the seeds."""
-    return np.array([100 * getattr(outcomes[seed], cell.figure) for seed in sorted(outcomes)])
-
-
-def difference(
-    cell: Cell, outcomes: Mapping[int, Outcome], baseline: Mapping[int, Outcome]
-) -> Difference | None:
-    """The paired difference; None where no seed has both."""
-    both = sorted(set(outcomes) & set(baseline))
-    if not both:
-        return None
-    ours, theirs = ({seed: of[seed] for seed in both} for of in (outcomes, baseline))
-    # Rounded: accuracies are whole numbers of images, and equal differences are to be equal.
-    d = np.round(percent(cell, ours) - percent(cell, theirs), 9)
-    mean, n = float(d.mean()), len(d)
-    if n < 2 or not np.ptp(d):
-        return Difference(n, mean, float("nan"), float("nan"), float("nan"))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * stats.sem(d))
-    p = float(stats.ttest_1samp(d, 0).pvalue)
-    return Difference(n, mean, mean - half, mean + half, p)

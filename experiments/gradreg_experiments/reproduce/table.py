@@ -1,16 +1,14 @@
 """The table beside the poster's table, in a terminal; a line for each run in CSV."""
 
-import csv
-import io
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from gradreg_experiments.reproduce.statistics import Difference, Row
-from gradreg_experiments.terminal import fitting
+from gradreg_experiments.terminal import fitting, or_dash
 
 NOT_RUN = "NOT RUN"
 CAPTION = (
@@ -21,21 +19,7 @@ CAPTION = (
     "interval without 0. Each p is for one difference alone, however many differences there are."
 )
 HEAD = ("", "arm", "λ or β", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
-FIELDS = (
-    "row",
-    "arm",
-    "figure",
-    "seed",
-    "test",
-    "top5",
-    "validation",
-    "train",
-    "loss",
-    "seconds",
-    "stacked",
-    "diverged",
-    "id",
-)
+FIGURES = ("test", "top5", "validation", "train", "loss", "seconds", "stacked", "diverged")
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
@@ -68,7 +52,7 @@ def cells(row: Row) -> list[str]:
         with_sd(row.mean, row.sd) + diverged(row) if row.outcomes else NOT_RUN,
         with_sd(*poster) if poster else "–",
         *differences(row.difference, len(row.outcomes)),
-        number(row.poster_difference, "+.2f"),
+        or_dash(row.poster_difference, "+.2f"),
     ]
 
 
@@ -94,23 +78,11 @@ def differences(d: Difference | None, n: int) -> tuple[str, str]:
     return f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f}{of}{star}", f"{d.p:.2g}"
 
 
-def number(value: float | None, form: str = ".2f") -> str:
-    """A number as text, or – where there is none."""
-    return "–" if value is None or value != value else format(value, form)
-
-
-def to_csv(rows: Sequence[Row]) -> str:
-    """Every run of every row."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
+def runs(rows: Sequence[Row]) -> Iterator[list[Any]]:
+    """A head, and a line for each run of each row."""
+    yield ["row", "arm", "figure", "seed", *FIGURES, "id"]
     for row in rows:
-        place = {"row": row.cell.row, "arm": row.cell.arm, "figure": row.cell.figure}
         for seed, outcome in sorted(row.outcomes.items()):
-            figures = {
-                name: round(value, 6) if isinstance(value, float) else value
-                for name in FIELDS[4:-1]
-                if (value := getattr(outcome, name)) is not None
-            }
-            writer.writerow(place | {"seed": seed, **figures, "id": outcome.run.id})
-    return text.getvalue()
+            values = [getattr(outcome, name) for name in FIGURES]
+            figures = [round(value, 6) if isinstance(value, float) else value for value in values]
+            yield [row.cell.row, row.cell.arm, row.cell.figure, seed, *figures, outcome.run.id]

@@ -49,24 +49,21 @@ class Checkpoint:
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
+        digest, payload = content[:SUM], content[SUM:]
         try:
-            return self.checked(content[:SUM], content[SUM:], device)
+            if hashlib.sha256(payload).digest() != digest:
+                raise ValueError("a damaged one, or one of an earlier version of this package")
+            buffer = io.BytesIO(payload)
+            state: dict[str, Any] = torch.load(buffer, map_location=device, weights_only=True)
+            other = [name for name, value in self.key.items() if state["key"].get(name) != value]
+            if other:
+                raise ValueError(f"one of another {' and another '.join(other)}")
+            if missing := FIELDS - state.keys():
+                raise ValueError(f"one without {', '.join(sorted(missing))}")
         except Exception as error:  # whatever torch's reader makes of a file that is not ours
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
                 f"expected a checkpoint of this run in {self.path}, got {problem}; "
                 "delete it to begin anew"
             ) from error
-
-    def checked(self, digest: bytes, payload: bytes, device: str) -> dict[str, Any]:
-        """The state, if nothing is wrong with it."""
-        if hashlib.sha256(payload).digest() != digest:
-            raise ValueError("a damaged one, or one of an earlier version of this package")
-        buffer = io.BytesIO(payload)
-        state: dict[str, Any] = torch.load(buffer, map_location=device, weights_only=True)
-        other = [name for name, value in self.key.items() if state["key"].get(name) != value]
-        if other:
-            raise ValueError(f"one of another {' and another '.join(other)}")
-        if missing := FIELDS - state.keys():
-            raise ValueError(f"one without {', '.join(sorted(missing))}")
         return state

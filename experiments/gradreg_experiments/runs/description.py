@@ -13,17 +13,12 @@ import torch
 from gradreg_torch.probes import LAWS
 
 from gradreg_experiments.data import DATA_SETS
-from gradreg_experiments.networks import NETWORKS
 from gradreg_ref import checks
 from gradreg_verify.files import read_toml
 
-PENALTIES: dict[str, type[gt.Penalty]] = {
-    "spectreg": gt.SpectReg,
-    "doubleback": gt.DoubleBack,
-    "jacreg": gt.JacReg,
-    "frobreg": gt.FrobReg,
-    "onehot": gt.Onehot,
-}
+KINDS: tuple[type[gt.Penalty], ...]
+KINDS = gt.SpectReg, gt.DoubleBack, gt.JacReg, gt.FrobReg, gt.Onehot
+PENALTIES = {kind.__name__.lower(): kind for kind in KINDS}
 # What the run itself decides, or no file can hold.
 OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
 NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
@@ -83,7 +78,7 @@ class Run:
 
     data: str
     train: int
-    network: str
+    network: Literal["lenet", "residual"]
     seed: int
     validation: int = 0
     balanced: bool = False
@@ -115,7 +110,6 @@ class Run:
             if hint is float:  # 1 and 1.0 are the same run
                 object.__setattr__(self, name, float(value))
         checks.choice("data", self.data, DATA_SETS)
-        checks.choice("network", self.network, NETWORKS)
         for name in ("train", "batch", "iterations", "width", "blocks"):
             checks.count(name, getattr(self, name))
         for name in ("validation", "unlabelled", "seed", "lam", "confidence", "weight_decay"):

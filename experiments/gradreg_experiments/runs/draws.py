@@ -1,20 +1,51 @@
 """What runs draw in a step: images, dropout masks, probes.
 
+Every draw is a function of seed, purpose and step, so a checkpoint saves no generator.
 Each has a stream of its own. So the arms of a seed share the draws, and stacked, resumed and shared
 runs have the draws of a run by itself.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from gradreg_torch import draw_probes
 from torch import Tensor
 
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks.layers import KEEP
-from gradreg_experiments.runs import parallel, randomness
+from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
+
+Purpose = Literal["initialisation", "batches", "unlabelled", "dropout", "probes", "fraction"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+
+def number(seed: int, purpose: Purpose, step: int = 0) -> int:
+    """64 bits, different for every seed, purpose and step."""
+    sequence = np.random.SeedSequence((seed, PURPOSES.index(purpose), step))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def generator(seed: int, purpose: Purpose, step: int = 0) -> torch.Generator:
+    """A generator on the CPU, so that a run has the same draws on every device."""
+    return torch.Generator().manual_seed(number(seed, purpose, step))
+
+
+class Batches:
+    """Rows of one batch after the other. An epoch is a permutation, without an incomplete batch."""
+
+    def __init__(self, seed: int, purpose: Purpose, n: int, batch: int) -> None:
+        self.seed, self.purpose, self.n, self.batch = seed, purpose, n, batch
+        self.epoch, self.order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, step: int) -> torch.Tensor:
+        epoch, place = divmod(step, self.n // self.batch)
+        if epoch != self.epoch:
+            g = generator(self.seed, self.purpose, epoch)
+            self.epoch, self.order = epoch, torch.randperm(self.n, generator=g)
+        return self.order[place * self.batch : (place + 1) * self.batch]
 
 
 class Draws:
@@ -39,15 +70,9 @@ class Draws:
         self.x = [self.on_device(p.train_images) for p in parts]
         self.y = [self.on_device(p.train_labels) for p in parts]
         self.u = [self.on_device(p.unlabelled_images) for p in parts]
-        self.batches = [
-            randomness.Batches(seed, "batches", self.run.train, self.run.batch)
-            for seed in self.seeds
-        ]
-        if self.run.unlabelled:
-            self.unlabelled = [
-                randomness.Batches(seed, "unlabelled", self.run.unlabelled, self.run.batch)
-                for seed in self.seeds
-            ]
+        train, unlabelled, batch = self.run.train, self.run.unlabelled, self.run.batch
+        self.batches = [Batches(seed, "batches", train, batch) for seed in self.seeds]
+        self.unlabelled = [Batches(seed, "unlabelled", unlabelled, batch) for seed in self.seeds]
 
     def on_device(self, array: Any) -> Tensor:
         """Images with channels last, or labels."""
@@ -69,7 +94,7 @@ class Draws:
         """The masks of dropout, (R, rows, width)."""
 
         def drawn(seed: int) -> Tensor:
-            g = randomness.generator(seed, "dropout", t)
+            g = generator(seed, "dropout", t)
             return self.own_rows(torch.rand(self.all_rows, width, generator=g) < KEEP).float()
 
         return torch.stack([drawn(seed) for seed in self.seeds])
@@ -99,7 +124,7 @@ class Draws:
             )
 
         def drawn(seed: int) -> Tensor:
-            g = randomness.generator(seed, "probes", t)
+            g = generator(seed, "probes", t)
             r = draw_probes(law, n, k, q, generator=g)
             return self.own_rows(r.expand(self.all_rows, -1, -1))
 

@@ -1,5 +1,6 @@
 """``gradreg train``: the run of a file, for one seed or several."""
 
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -8,37 +9,35 @@ from rich.console import Console
 
 from gradreg_experiments.files import held, require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.progress import progress
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import Group, diverged, missing, one, sweep
-from gradreg_experiments.terminal import Plain
+from gradreg_experiments.runs.sweep import Group, missing, one, sweep, wrong
+from gradreg_experiments.terminal import Plain, progress
 from gradreg_experiments.verification import verified_before
 
 
-def run_all(run: Run, seeds: int | None, store: Store, jobs: int, stack: bool) -> int:
+def run_all(run: Run, request: Namespace) -> int:
     """Train the runs that have no result yet, and print all results.
 
-    The status is 1 if a claim fails, and nothing is trained; 2 if something could not be run.
+    The request has seeds, stack_seeds, jobs, out and data. The status is 1 if a claim fails, and
+    nothing is trained; 2 if something could not be run.
     """
-    console = Plain()
-    few("--jobs", jobs)
-    runs = [run]
-    if seeds is not None:
-        runs = [replace(run, seed=run.seed + s) for s in range(few("--seeds", seeds))]
+    console, store = Plain(), Store(request.out, request.data)
+    jobs = few("--jobs", request.jobs)
+    seeds = 1 if request.seeds is None else few("--seeds", request.seeds)
+    runs = [replace(run, seed=run.seed + s) for s in range(seeds)]
     require_writable(store.folder)
     with parallel.processes(run.device):
         holds = not parallel.first() or verified_before(run.device, console)
         if not parallel.agreed(holds, run.device):
             return 1
         with held(store.folder) if parallel.first() else nullcontext():
-            groups = missing([tuple(runs)] if stack else [(r,) for r in runs], store)
+            groups = missing([tuple(runs)] if request.stack_seeds else [(r,) for r in runs], store)
             failures = trained(groups, store, jobs, console)
         if parallel.first():
             printed(console, runs, store)
-            failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
-            failures += diverged(runs, store)
+            failures += wrong(runs, store)
     for sentence in failures:
         console.print(sentence, soft_wrap=True)
     return 2 if failures else 0

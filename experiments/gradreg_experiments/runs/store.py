@@ -3,16 +3,15 @@
 import hashlib
 import io
 import json
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from gradreg_experiments.files import made_here
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint
@@ -21,7 +20,6 @@ from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report import history
 
 T = TypeVar("T")
-PACKAGES = ("gradreg-ref", "torch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -52,27 +50,20 @@ class Store:
         ValueError
             The file is not one of ours.
         """
-        path = self.result(run)
-        if not path.exists():
+        if not self.result(run).exists():
             return None
         images = fingerprint(run.data, self.data)
-
-        def outcome(record: dict[str, Any]) -> Outcome | None:
-            return from_record(record["outcome"], run) if record["images"] == images else None
-
-        return self.read(run, outcome)
+        return self.read(
+            run,
+            lambda kept: from_record(kept["outcome"], run) if kept["images"] == images else None,
+        )
 
     def read(self, run: Run, make: Callable[[dict[str, Any]], T]) -> T:
         """What `make` makes of the record of a run."""
-
-        def of(record: Any) -> T:
-            require_sum(record)
-            return make(record)
-
         return read_json(
             self.result(run),
             "the result of a run",
-            of,
+            lambda record: make(require_sum(record)),
             remedy="delete it to run it again",
             finite=False,  # the loss of a run that diverged
         )
@@ -93,25 +84,22 @@ class Store:
         ValueError
             The weights are not the weights that were kept.
         """
-        path = self.weights(run)
-        content = path.read_bytes()
-        kept = self.read(run, lambda record: record.get("weights"))
+        path, kept = self.weights(run), self.read(run, lambda record: record.get("weights"))
         try:
+            content = path.read_bytes()
             if kept != digest(content):
                 raise ValueError(f"weights that do not belong to {self.result(run).name}")
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
         except Exception as error:  # torch's reader may raise anything on a damaged file
-            raise ValueError(damaged(path, error)) from error
+            raise ValueError(damaged(path, getattr(error, "strerror", None) or error)) from error
         return state
 
     def lost(self, run: Run) -> str:
         """What is wrong with the weights of a run that `find` gives; "" if nothing is wrong."""
         try:
             self.state(run)
-        except FileNotFoundError as error:
-            return damaged(self.weights(run), error.strerror or error)
         except ValueError as error:
             return str(error)
         return ""
@@ -122,22 +110,18 @@ class Store:
         torch.save(network.state_dict(), buffer := io.BytesIO())
         weights = buffer.getvalue()
         write_atomically(self.weights(outcome.run), weights)
+        made = made_here()
         record = {
             "outcome": {name: null(value) for name, value in asdict(outcome).items()},
             "images": fingerprint(outcome.run.data, self.data),
             "weights": digest(weights),
             "processes": parallel.size(),
-            "versions": versions(),
+            "versions": made["versions"],
             "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
-            "machine": f"{platform.system()} {platform.machine()}",
+            "machine": made["machine"],
         }
         text = json.dumps(record | {"sum": sum_of(record)}, indent=1) + "\n"
         write_atomically(self.result(outcome.run), text.encode())
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def null(value: Any) -> Any:
@@ -156,12 +140,13 @@ def sum_of(record: dict[str, Any]) -> str:
     return digest(json.dumps(said, sort_keys=True).encode())
 
 
-def require_sum(record: dict[str, Any]) -> None:
-    """Refuse a record that was changed after it was written: a changed digit would be believed."""
+def require_sum(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, if it is as it was written: a changed digit would be believed."""
     if "sum" not in record:
         raise ValueError("one of an earlier version, without a sum")
     if record["sum"] != sum_of(record):
         raise ValueError("one that was changed after it was written (the sum does not fit)")
+    return record
 
 
 def damaged(path: Path, error: object) -> str:
@@ -183,8 +168,7 @@ def from_record(record: dict[str, Any], run: Run) -> Outcome:
     recorded = Run(**record["run"])
     if recorded.id != run.id:
         raise ValueError(f"the result of another run, {recorded.chosen}")
-    nan = ("train", "validation", "test", "top5", "loss")
     read: dict[str, Any] = {
-        n: float("nan") if v is None and n in nan else v for n, v in record.items()
+        n: float("nan") if v is None and n != "diverged" else v for n, v in record.items()
     }
     return Outcome(**(read | {"run": run}))

@@ -5,17 +5,20 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from time import sleep
 from typing import Any
 
+from rich.console import Console
+
+from gradreg_experiments.files import held
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.ending import GRACE_S, end, of_processes
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.training import train
+from gradreg_experiments.runs.training import Outcome, train
+from gradreg_experiments.terminal import progress
 
 Group = tuple[Run, ...]
 REPORT_EVERY = 50  # steps
@@ -28,16 +31,32 @@ def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> lis
     """
     seen, out = set[str](), []
     for group in groups:
-        left = tuple(r for r in group if r.id not in seen and not there(r, store, weights))
+        left = tuple(
+            run
+            for run in group
+            if run.id not in seen
+            and (store.find(run) is None or (weights and not store.weights(run).exists()))
+        )
         seen |= {run.id for run in left}
         if left:
             out.append(left)
     return out
 
 
-def there(run: Run, store: Store, weights: bool) -> bool:
-    """Whether a run has its result, and its weights if they are needed."""
-    return store.find(run) is not None and (not weights or store.weights(run).exists())
+def train_missing(
+    groups: Sequence[Group],
+    store: Store,
+    jobs: int,
+    console: Console,
+    title: str = "",
+    weights: bool = False,
+) -> list[str]:
+    """Run what has no result yet, in a folder that no other process has; see `sweep`."""
+    with held(store.folder):
+        left = missing(groups, store, weights)
+        steps = sum(group[0].iterations for group in left) or 1
+        with progress(console, f"{title}{len(left)} runs", steps) as done:
+            return sweep(left, store, jobs, done)
 
 
 def sweep(
@@ -78,16 +97,17 @@ def sweep(
             left = set(futures)
             while left and not stopping.asked.is_set():
                 ended, left = wait(left, timeout=0.5)
-                for key, steps in drained(queue):
+                while not queue.empty():
+                    key, steps = queue.get()
                     done[key] = steps
                 progress(sum(done.values()))
                 failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            end(set(multiprocessing.active_children()) - others)
+            stopping.end(set(multiprocessing.active_children()) - others)
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
-    why = of_processes(workers)
+    why = stopping.of_processes(workers)
     return failed + [f"{name(group)}: {why}" for f, group in futures.items() if is_broken(f)]
 
 
@@ -105,7 +125,7 @@ def end_with_parent() -> None:
         multiprocessing.connection.wait([parent.sentinel])
         if stopping.listening.is_set():
             stopping.asked.set()
-            sleep(GRACE_S)  # it exits by itself, after its step
+            sleep(stopping.GRACE_S)  # it exits by itself, after its step
         os._exit(1)
 
 
@@ -134,15 +154,14 @@ def in_worker(group: Group, store: Store) -> None:
             os._exit(0)  # nobody waits for what would come
 
 
-def drained(queue: Any) -> Iterator[tuple[str, int]]:
-    """All reports of steps in the queue."""
-    while not queue.empty():
-        yield queue.get()
-
-
-def diverged(runs: Iterable[Run], store: Store) -> list[str]:
-    """A sentence for every run whose loss did not stay finite: the figures are of no use."""
+def wrong(runs: Sequence[Run], store: Store) -> list[str]:
+    """A sentence for every result without its weights, and for every run that diverged."""
     found = [outcome for run in runs if (outcome := store.find(run)) is not None]
+    return [said for o in found if (said := store.lost(o.run))] + diverged(found)
+
+
+def diverged(found: Iterable[Outcome]) -> list[str]:
+    """A sentence for every loss that did not stay finite: the figures are of no use."""
     return [
         f"{name((o.run,))}: its loss is not finite at step {o.diverged}"
         for o in found

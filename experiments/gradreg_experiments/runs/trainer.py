@@ -1,7 +1,7 @@
 """The training step: loss and penalty from one pass, for one run or for many stacked."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.networks import Architecture, build
-from gradreg_experiments.runs import parallel, randomness
+from gradreg_experiments.networks import build
+from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import PENALTIES, Run
-from gradreg_experiments.runs.draws import Draws
+from gradreg_experiments.runs.draws import Draws, generator, number
+from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.stack import Stack
 
 MOMENTUM = 0.9
+STATE = ("model", "optimiser", "scaler")  # what a step changes
 
 
 class Trainer:
@@ -36,9 +38,8 @@ class Trainer:
         run = self.run
         self.device = parallel.device_of(run.device)
         self.draws = Draws(runs, parts, self.device)
-        architecture = architecture_of(run, parts[0], self.draws.rows)
         networks = [
-            build(run.network, architecture, randomness.generator(seed, "initialisation"))
+            build(run, parts[0], self.draws.rows, generator(seed, "initialisation"))
             for seed in self.draws.seeds
         ]
         self.model: nn.Module = networks[0] if len(networks) == 1 else Stack(networks)
@@ -52,9 +53,9 @@ class Trainer:
     @property
     def masks(self) -> list[Tensor]:
         """The masks of dropout: (rows, width), stacked (R, rows, width)."""
-        if isinstance(self.model, Stack):
-            return [b for name, b in self.model.state().items() if name.endswith("mask")]
-        return [b for name, b in self.model.named_buffers() if name.endswith("mask")]
+        model = self.model
+        state = model.state() if isinstance(model, Stack) else dict(model.named_buffers())
+        return [buffer for name, buffer in state.items() if name.endswith("mask")]
 
     def make_penalty(self) -> Any:
         """The penalty of the run, or None. Stacked runs need the penalty example by example."""
@@ -73,14 +74,14 @@ class Trainer:
     def step(self, t: int) -> Tensor:
         """Step t, from 0; the sum over runs of what is minimised."""
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.run, t)
+            group["lr"] = learning_rate(self.run.learning_rate, t, self.run.iterations)
         x, y = self.draws.batch(t)
         for mask in self.masks:
             mask.copy_(self.draws.mask(t, mask.shape[-1]).reshape(mask.shape))
         if self.penalty is not None:
             self.penalty.step = t  # which steps have a penalty, by `every`
             if self.penalty.generator is not None:
-                self.penalty.generator.manual_seed(randomness.number(self.run.seed, "fraction", t))
+                self.penalty.generator.manual_seed(number(self.run.seed, "fraction", t))
         self.optimiser.zero_grad()
         total = self.total(x, y, self.draws.probes(t))
         # The gradient of the parameters alone. The gradient in x, which the penalty's leaf would
@@ -101,7 +102,8 @@ class Trainer:
         def loss(z: Tensor, y: Tensor) -> Tensor:
             return R * F.cross_entropy(labelled(z), y.flatten())
 
-        with self.autocast():
+        kind, amp = torch.device(self.device).type, run.amp
+        with torch.autocast(kind, getattr(torch, amp or "bfloat16"), enabled=bool(amp)):
             if self.penalty is None:
                 z = self.model(x)
                 total = loss(z, y)
@@ -123,13 +125,6 @@ class Trainer:
             total = total + run.confidence * R * entropy
         return total
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Autocast of the forward pass."""
-        if not self.run.amp:
-            return nullcontext()
-        kind = torch.device(self.device).type
-        return torch.autocast(kind, getattr(torch, self.run.amp))
-
     def lost(self) -> list[int]:
         """Where the total is not finite: the runs whose weights are not finite, or all runs."""
         finite = torch.ones(len(self.runs), dtype=torch.bool, device=self.device)
@@ -139,17 +134,12 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All state that a step changes."""
-        return {
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
+        return {name: getattr(self, name).state_dict() for name in STATE}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name in STATE:
+            getattr(self, name).load_state_dict(state[name])
 
     def network(self, r: int) -> nn.Module:
         """The network of run r."""
@@ -159,6 +149,12 @@ class Trainer:
 def require_together(runs: Sequence[Run]) -> None:
     """Refuse what stacked seeds, or the processes of torchrun, cannot be trained with."""
     run, size = runs[0], parallel.size()
+    alike = {replace(run, seed=0).id for run in runs}
+    if len(alike) != 1 or len({run.seed for run in runs}) != len(runs):
+        raise ValueError(
+            "expected runs that differ in their seeds and in nothing else, got "
+            f"{len(runs)} runs of {len(alike)} settings with seeds {[run.seed for run in runs]}"
+        )
     if len(runs) > 1 and size > 1:
         raise ValueError("expected one run under torchrun, got stacked seeds")
     if run.batch % size:
@@ -180,21 +176,6 @@ def require_together(runs: Sequence[Run]) -> None:
             )
 
 
-def architecture_of(run: Run, parts: Split, rows: int) -> Architecture:
-    """What the network of a run is built from."""
-    return Architecture(
-        shape=cast(tuple[int, int, int], parts.train_images.shape[1:]),
-        classes=len(parts.classes),
-        rows=rows,
-        dropout=run.dropout,
-        batch_norm=run.batch_norm,
-        width=run.width,
-        blocks=run.blocks,
-        halved=run.halved,
-        initialisation=run.initialisation,
-    )
-
-
 def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
     """½ · weight_decay · ‖W‖² of every matrix and filter, through its gradient weight_decay · W."""
     stacked = isinstance(model, Stack)
@@ -210,9 +191,3 @@ def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         settings, lr=run.learning_rate, momentum=MOMENTUM, nesterov=True, fused=True
     )
-
-
-def learning_rate(run: Run, t: int) -> float:
-    """The rate at step t: a tenth from half of the run on, a hundredth from three quarters."""
-    drops = (2 * t >= run.iterations) + (4 * t >= 3 * run.iterations)
-    return float(run.learning_rate * 0.1**drops)

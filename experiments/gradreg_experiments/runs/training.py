@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -87,7 +87,6 @@ def train(
     ValueError
         The runs cannot be stacked, the checkpoint belongs to others, or there are too few images.
     """
-    require_stackable(runs)
     parts = [images_of(run, folder) for run in runs]
     file = Checkpoint(checkpoint, checkpoint_key(runs, folder)) if checkpoint else None
     with one_thread():
@@ -99,16 +98,6 @@ def train(
             for r, (run, network, part) in enumerate(zip(runs, networks, parts, strict=True))
         ]
     return outcomes, networks
-
-
-def require_stackable(runs: Sequence[Run]) -> None:
-    """Refuse runs that differ in more than their seeds, or have a seed twice."""
-    alike = {replace(run, seed=0).id for run in runs}
-    if len(alike) != 1 or len({run.seed for run in runs}) != len(runs):
-        raise ValueError(
-            "expected runs that differ in their seeds and in nothing else, got "
-            f"{len(runs)} runs of {len(alike)} settings with seeds {[run.seed for run in runs]}"
-        )
 
 
 def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:

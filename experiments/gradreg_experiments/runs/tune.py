@@ -1,29 +1,26 @@
 """``gradreg tune``: λ on a logarithmic grid, chosen by images outside the training set."""
 
-import csv
-import io
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gradreg_experiments.files import held, require_writable
+from gradreg_experiments.files import made_here, require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.progress import progress
-from gradreg_experiments.result import write_result
+from gradreg_experiments.result import BEST, FAINT, PLAIN, drawing, entitle, write_result
 from gradreg_experiments.runs.description import Run
-from gradreg_experiments.runs.store import Store, versions
-from gradreg_experiments.runs.sweep import diverged, missing, sweep
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.sweep import train_missing, wrong
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.style import BEST, FAINT, PLAIN, STYLE, WIDTH, entitle
 from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
@@ -39,18 +36,17 @@ class Point:
     lam: float
     outcomes: tuple[Outcome, ...]
 
-    def of(self, seeds: set[int]) -> "Point":
-        """The point of these seeds alone."""
-        return Point(self.lam, tuple(o for o in self.outcomes if o.run.seed in seeds))
+    def values(self, part: str) -> NDArray[np.float64]:
+        """Accuracy on that part, seed by seed."""
+        return np.array([100 * getattr(o, part) for o in self.outcomes])
 
     def mean(self, part: str) -> float:
-        """Mean accuracy on that part."""
-        return float(np.mean([100 * getattr(o, part) for o in self.outcomes]))
+        """Over seeds."""
+        return float(self.values(part).mean())
 
     def sd(self, part: str) -> float:
-        """Deviation of the accuracy over seeds; nan for one seed."""
-        values = [100 * getattr(o, part) for o in self.outcomes]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        """Over seeds; nan for one seed."""
+        return float(self.values(part).std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
 
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -64,30 +60,23 @@ def grid(low: float, high: float, points: int) -> tuple[float, ...]:
 
 
 def tune(
-    run: Run,
-    lams: Sequence[float],
-    seeds: int,
-    out: Path,
-    folder: Path | None,
-    jobs: int,
-    command: str,
-    console: Console | None = None,
+    run: Run, lams: Sequence[float], request: Namespace, console: Console | None = None
 ) -> int:
     """Train, print the curve, write tune.csv, .json, .png and .svg.
 
-    The status is 1 if a claim fails, and nothing is trained; 2 if a run could not be made.
+    The request has seeds, out, data and jobs, and the command that is recorded. The status is 1 if
+    a claim fails, and nothing is trained; 2 if a run could not be made.
     """
     console = console or Plain()
     if not run.validation:
         raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
     if run.penalty == "none":
         raise ValueError("expected a penalty in the run to tune the λ of, got 'none'")
-    few("--jobs", jobs)
-    few("--seeds", seeds)
-    require_writable(out / "runs")
+    jobs, seeds = few("--jobs", request.jobs), few("--seeds", request.seeds)
+    require_writable(request.out / "runs")
     if not verified_before(run.device, console):
         return 1
-    store = Store(out / "runs", folder)
+    store = Store(request.out / "runs", request.data)
 
     def at(lam: float, s: int) -> Run:
         seeded = replace(run, lam=lam, seed=run.seed + s)
@@ -95,39 +84,30 @@ def tune(
         return seeded if lam else replace(seeded, penalty="none", options={}, unlabelled=0)
 
     groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
-    with held(store.folder):
-        left = missing(groups, store)
-        steps = sum(group[0].iterations for group in left)
-        with progress(console, f"{len(left)} runs", max(steps, 1)) as done:
-            failures = [f"Not run: {said}" for said in sweep(left, store, jobs, done)]
-    runs = [run for group in groups for run in group]
-    failures += [said for run in runs if store.find(run) and (said := store.lost(run))]
-    failures += diverged(runs, store)
-    points = []
-    for lam in lams:
-        found = [store.find(at(lam, s)) for s in range(seeds)]
-        if outcomes := tuple(o for o in found if o is not None):
-            points.append(Point(lam, outcomes))
-    everywhere = common(points)
-    if any(len(p.outcomes) > len(everywhere) for p in points):
-        shown = ", ".join(map(str, sorted(everywhere))) or "none"
+    failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
+    failures += wrong([run for (run,) in groups], store)
+    found = {lam: [store.find(at(lam, s)) for s in range(seeds)] for lam in lams}
+    points = compared([Point(lam, tuple(filter(None, each))) for lam, each in found.items()])
+    if any(len(point.outcomes) < sum(map(bool, found[point.lam])) for point in points):
+        shown = ", ".join(str(o.run.seed) for o in points[0].outcomes) or "none"
         console.print(f"Compared by the seeds that every λ has: {shown}.")
-    if everywhere:
-        points = [p.of(everywhere) for p in points]
+    if points and points[0].outcomes:
         console.print(table(run, points))
         if said := at_an_end(points):
             console.print(said)
-        write(out, run, points, command)
-        console.print(f"Written: {out / 'tune'}.csv, .json, .png, .svg.")
+        write(request.out, run, points, request.recorded)
+        console.print(f"Written: {request.out / 'tune'}.csv, .json, .png, .svg.")
     for sentence in failures:
         console.print(sentence)
     return 2 if failures else 0
 
 
-def common(points: Sequence[Point]) -> set[int]:
-    """The seeds of which no run failed: a mean over other seeds would be of other images."""
-    seeds = [{o.run.seed for o in p.outcomes} for p in points]
-    return set.intersection(*seeds) if seeds else set()
+def compared(points: Sequence[Point]) -> list[Point]:
+    """The λ that were run, by the seeds that all of them have: others would be other images."""
+    run = [point for point in points if point.outcomes]
+    seeds = [{o.run.seed for o in point.outcomes} for point in run]
+    both = set.intersection(*seeds) if seeds else set[int]()
+    return [Point(p.lam, tuple(o for o in p.outcomes if o.run.seed in both)) for p in run]
 
 
 def best(points: Sequence[Point]) -> Point:
@@ -168,22 +148,20 @@ def table(run: Run, points: Sequence[Point]) -> Table:
 
 def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
     """Write every run, the choice, and the curve."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["lambda", "seed", "validation", "test", "train", "seconds"])
+    runs = [["lambda", "seed", "validation", "test", "train", "seconds"]]
     for p in points:
         for o in p.outcomes:
             figures = [f"{value:.6g}" for value in (o.validation, o.test, o.train, o.seconds)]
-            writer.writerow([p.lam, o.run.seed, *figures])
+            runs.append([str(p.lam), str(o.run.seed), *figures])
     record: dict[str, Any] = {
         "command": command,
-        "versions": versions(),
+        "versions": made_here()["versions"],
         "run": {k: v for k, v in run.chosen.items() if k not in ("lam", "seed")},
         "seeds": [o.run.seed for o in points[0].outcomes],
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
     }
-    write_result(out, "tune", text.getvalue(), record, figure(run, points))
+    write_result(out, "tune", runs, record, figure(run, points))
 
 
 def figure(run: Run, points: Sequence[Point]) -> Figure:
@@ -193,8 +171,7 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
     zero = min(p.lam for p in some) / 4  # where 0 stands on a logarithmic axis
     place = {p.lam: p.lam or zero for p in points}
     lams = [place[p.lam] for p in points]
-    with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    with drawing(3.2) as fig:
         axes = fig.subplots()
         axes.plot(lams, [p.mean("test") for p in points], "--", color=FAINT, lw=0.9, label="test")
         mean = np.array([p.mean("validation") for p in points])
@@ -203,8 +180,8 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
             axes.fill_between(lams, mean - sd, mean + sd, color=BEST, alpha=0.12, lw=0)
         axes.plot(lams, mean, color=BEST, label="validation")
         for p in points:
-            values = [100 * o.validation for o in p.outcomes]
-            axes.plot([place[p.lam]] * seeds, values, "o", ms=3.5, mew=0, color=BEST, alpha=0.5)
+            at_lam = [place[p.lam]] * seeds
+            axes.plot(at_lam, p.values("validation"), "o", ms=3.5, mew=0, color=BEST, alpha=0.5)
         at = place[chosen.lam], chosen.mean("validation")
         axes.axvline(at[0], ls=":", lw=0.9, color=PLAIN)
         axes.plot(*at, "o", ms=9, mfc="none", mew=1.8, color=PLAIN, label="chosen")

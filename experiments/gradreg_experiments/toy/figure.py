@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import torch
 from gradreg_torch import frobreg
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradreg_experiments.style import BEST, DOUBLEBACK, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, WIDTH
+from gradreg_experiments.result import BEST, DOUBLEBACK, FAINT, PLAIN, TOO_LARGE, TRUTH, drawing
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.table import POSTER, UNIT
 from gradreg_experiments.toy.training import Sweep
@@ -30,14 +29,13 @@ def figure(sweeps: Sequence[Sweep]) -> Figure:
     """
     first = sweeps[0]
     best = 1 + int(first.mse[:, 1:].mean(axis=0).argmin())
-    with matplotlib.rc_context(STYLE):
-        if first.setting.task.dimension == 1:
-            fig = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    line = first.setting.task.dimension == 1
+    with drawing(5.2 if line else 2.9) as fig:
+        if line:
             panels = fig.subplot_mosaic([["a", "b"], ["c", "c"]])
             draw_functions(panels["a"], panels["b"], first, best)
             errors, letter = panels["c"], "(c) "
         else:
-            fig = Figure(figsize=(WIDTH, 2.9), layout="constrained")
             errors, letter = fig.subplots(), ""
         draw_errors(errors, sweeps)
         n, lam = len(first.setting.seeds), f"λ = {first.lams[best]:g}"

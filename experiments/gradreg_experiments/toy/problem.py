@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, isqrt
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ NOISE, LEARNING_RATE = 0.1, 0.01
 HIDDEN = (64, 64, 64, 64, 64)
 
 Purpose = Literal["data", "initialisation", "batches", "probes"]
-PURPOSES: tuple[Purpose, ...] = ("data", "initialisation", "batches", "probes")
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 # In words, coordinates of x, and the function of x (n, coordinates).
 PROBLEMS: dict[str, tuple[str, int, Callable[[Tensor], Tensor]]] = {
@@ -145,9 +145,3 @@ def probes(seed: int) -> Iterator[Tensor]:
     g = generator(seed, "probes")
     while True:
         yield torch.randn(1, generator=g, dtype=torch.float64)
-
-
-def learning_rate(step: int, iterations: int) -> float:
-    """The rate is 0.01, from half of the run on 0.001, and from three quarters on 0.0001."""
-    drops = (2 * step >= iterations) + (4 * step >= 3 * iterations)
-    return float(LEARNING_RATE * 0.1**drops)

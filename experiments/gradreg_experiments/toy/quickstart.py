@@ -1,21 +1,21 @@
 """The main job: verify the estimators on this machine, then train the paper's toy problem."""
 
-from pathlib import Path
+from argparse import Namespace
 from time import monotonic
 
 from rich.console import Console
 
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.limits import few
-from gradreg_experiments.progress import progress
-from gradreg_experiments.terminal import Plain
+from gradreg_experiments.result import write_result
+from gradreg_experiments.terminal import Plain, progress
+from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.problem import PAPER, Setting, Task
-from gradreg_experiments.toy.record import write
-from gradreg_experiments.toy.table import rows, table
+from gradreg_experiments.toy.table import record, rows, runs, table
 from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified, verified_before
 from gradreg_ref import checks
-from gradreg_verify.frameworks.registry import BackendUnavailable, load, require_device
+from gradreg_verify.frameworks.registry import load, require_device
 
 # SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
 # residual, about 0.1² once it is fitted, so its λ are larger; at the largest it learns a constant.
@@ -27,16 +27,12 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 }
 PAPER_ITERATIONS = 10_000
 QUICK, FULL = (5, 4_000), (10, PAPER_ITERATIONS)  # seeds, iterations
-REFUSED, BAD_INPUT = 1, 2
 
 
 def run(
+    request: Namespace,
     *,
-    out: Path,
-    full: bool = False,
-    device: str = "cpu",
-    seeds: int | None = None,
-    iterations: int | None = None,
+    full: bool,
     task: Task = PAPER,
     again: bool = True,
     console: Console | None = None,
@@ -45,14 +41,10 @@ def run(
 
     Parameters
     ----------
-    out : Path
-        Folder for toy.csv, toy.json, toy.png and toy.svg; made if need be.
+    request : Namespace
+        The options out, device, seeds and iterations, and the command that is recorded.
     full : bool
         Whether to take the paper's 10,000 iterations and 10 seeds, in place of 4,000 and 5.
-    device : str
-        A device of the torch backend.
-    seeds, iterations : int, optional
-        Other numbers of seeds and iterations.
     task : Task
         Another task than the paper's task.
     again : bool
@@ -63,79 +55,44 @@ def run(
     Returns
     -------
     int
-        0; 1 if a claim fails, and nothing is trained; 2 for an input that cannot be used.
+        0; 1 if a claim fails, and nothing is trained.
     """
-    console = console or Plain()
-    line = command(full, device, seeds, iterations, task)
-    defaults = FULL if full else QUICK
-    seeds, iterations = (
-        default if given is None else given
-        for given, default in zip((seeds, iterations), defaults, strict=True)
-    )
-    try:
-        for name, value in (("seeds", seeds), ("iterations", iterations)):
-            checks.count(name, value)
-        few("--seeds", seeds)
-        require_device(load("torch"), device)
-        require_writable(out)
-    except (ValueError, BackendUnavailable, OSError) as error:
-        say(console, f"Error: {error}")
-        return BAD_INPUT
+    console, device, out = console or Plain(), request.device, request.out
+    seeds, iterations = FULL if full else QUICK
+    seeds = few("--seeds", seeds if request.seeds is None else request.seeds)
+    if request.iterations is not None:
+        iterations = checks.count("--iterations", request.iterations)
+    require_device(load("torch"), device)
+    require_writable(out)
     start = monotonic()
-    if not claims_hold(device, again, console):
-        say(console, f"Not trained: claims failed on {device}, as shown above.")
-        return REFUSED
+    if again:
+        console.print(f"1. Checking every claim for the torch backend on {device}: up to a minute.")
+    if not (verified(device, console).ok if again else verified_before(device, console)):
+        console.print(f"Not trained: claims failed on {device}, as shown above.")
+        return 1
     checked = monotonic()
     setting = Setting(tuple(range(1, seeds + 1)), iterations, device=device, task=task)
     sweeps = trained(setting, console)
     seconds = {"verification": checked - start, "training": monotonic() - checked}
-    say(console, "3. What came, beside the poster.")
+    console.print("3. What came, beside the poster.")
     console.print(table(rows(sweeps), console.width))
-    try:
-        paths = write(out, sweeps, line, seconds)
-    except OSError as error:
-        say(console, f"Error: {error}")
-        return BAD_INPUT
+    made = record(sweeps, request.recorded, seconds)
+    paths = write_result(out, made["experiment"], runs(sweeps), made, figure(sweeps))
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    say(console, f"Written: {', '.join(map(str, paths))}. Time: {spent}.")
+    console.print(f"Written: {', '.join(map(str, paths))}. Time: {spent}.")
     return 0
-
-
-def claims_hold(device: str, again: bool, console: Console) -> bool:
-    """Whether the claims hold; they are checked now if that is asked for."""
-    if not again:
-        return verified_before(device, console)
-    say(console, f"1. Checking every claim for the torch backend on {device}: up to a minute.")
-    return verified(device, console).ok
-
-
-def command(full: bool, device: str, seeds: int | None, iterations: int | None, task: Task) -> str:
-    """The command line that gives these results."""
-    options = {"--seeds": seeds, "--iterations": iterations}
-    given = [f" {name} {value}" for name, value in options.items() if value is not None]
-    if task != PAPER:
-        given.append(f" --problem {task.problem} --noise {task.noise:g}")
-    start = "gradreg reproduce toy" if full else "gradreg quickstart"
-    return "".join([start, f" --device {device}", *given])
-
-
-def say(console: Console, sentence: str) -> None:
-    """Print a paragraph of plain text, in which brackets and numbers stay as they are."""
-    console.print(sentence)
 
 
 def trained(setting: Setting, console: Console) -> list[Sweep]:
     """The sweep of every penalty."""
     fewer = setting.iterations < PAPER_ITERATIONS
-    say(
-        console,
+    console.print(
         f"2. Training {setting.task} on {setting.device}: seeds 1 to {len(setting.seeds)}, "
         f"{setting.iterations} iterations"
         + (f" (the paper's scripts take {PAPER_ITERATIONS}; --full does)." if fewer else "."),
     )
     sweeps = []
     for penalty, lams in SWEEPS.items() if setting.task == PAPER else [("SpectReg", ROW)]:
-        name = f"{penalty}, {len(lams)} λ"
-        with progress(console, name, setting.iterations) as done:
+        with progress(console, f"{penalty}, {len(lams)} λ", setting.iterations) as done:
             sweeps.append(sweep(penalty, lams, setting, done))
     return sweeps

@@ -1,19 +1,23 @@
-"""The results of a sweep, beside the poster's row."""
+"""The results of a sweep: a table beside the poster's row, and the record that is kept."""
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gradreg_experiments.terminal import fitting
+from gradreg_experiments.files import made_here
+from gradreg_experiments.result import or_null
+from gradreg_experiments.terminal import fitting, or_dash
+from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import Sweep
+from gradreg_verify.report import history
 
 UNIT = 1e-5
+Row = dict[str, Any]  # one λ of one penalty
 # λ: MSE in UNIT. SpectReg, as printed.
 POSTER = {0: 16.6, 0.001: 24.5, 0.003: 2.5, 0.01: 2.3, 0.03: 1.6, 0.1: 3.4, 0.3: 74.9, 1: 497.7}
 SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936, toy problem"
@@ -24,21 +28,6 @@ NOTE = (
     f"Poster: {SOURCE}, SpectReg. Compare shapes and ratios with it, not values: in which setting "
     "it was made is not known."
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One λ of one penalty; MSE is in `UNIT`, sd has n − 1 and is nan for one seed."""
-
-    penalty: str
-    lam: float
-    mse: float
-    mse_sd: float
-    ratio: float
-    ratio_sd: float
-    better: int
-    seeds: int
-    poster: float | None
 
 
 def rows(sweeps: Sequence[Sweep]) -> list[Row]:
@@ -54,20 +43,20 @@ def rows(sweeps: Sequence[Sweep]) -> list[Row]:
 
 
 def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np.float64]) -> Row:
-    """Statistics over the seeds (s,)."""
+    """Statistics over the seeds (s,): MSE in `UNIT`, sd with n − 1, nan for one seed."""
     ratio, n = mse / baseline, len(mse)
     sds = [float(a.std(ddof=1)) if n > 1 else float("nan") for a in (mse / UNIT, ratio)]
-    return Row(
-        penalty=penalty if lam else "none",
-        lam=lam,
-        mse=float(mse.mean() / UNIT),
-        mse_sd=sds[0],
-        ratio=float(ratio.mean()),
-        ratio_sd=sds[1],
-        better=int((mse < baseline).sum()),
-        seeds=n,
-        poster=POSTER.get(lam) if penalty == "SpectReg" else None,
-    )
+    return {
+        "penalty": penalty if lam else "none",
+        "lam": lam,
+        "mse": float(mse.mean() / UNIT),
+        "mse_sd": sds[0],
+        "ratio": float(ratio.mean()),
+        "ratio_sd": sds[1],
+        "better": int((mse < baseline).sum()),
+        "seeds": n,
+        "poster": POSTER.get(lam) if penalty == "SpectReg" else None,
+    }
 
 
 HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio")
@@ -81,7 +70,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
     for name in HEAD[:shown]:
         out.add_column(name, justify="left" if name == "penalty" else "right", no_wrap=True)
     for r, following in zip(rows, [*rows[1:], None], strict=True):
-        last = following is not None and following.penalty != r.penalty
+        last = following is not None and following["penalty"] != r["penalty"]
         out.add_row(*cells(r)[:shown], end_section=last)
     return out
 
@@ -89,30 +78,61 @@ def table(rows: Sequence[Row], width: int) -> Table:
 def cells(r: Row) -> list[str]:
     """The texts under `HEAD`."""
     return [
-        r.penalty,
-        f"{r.lam:g}",
-        f"{r.mse:.1f}",
-        or_dash(r.mse_sd, ".1f"),
-        f"{r.ratio:.2f}",
-        or_dash(r.ratio_sd, ".2f"),
-        f"{r.better}/{r.seeds}" if r.lam else "–",
-        or_dash(r.poster, ".1f"),
-        or_dash(r.poster and r.poster / POSTER[0], ".2f"),
+        r["penalty"],
+        f"{r['lam']:g}",
+        f"{r['mse']:.1f}",
+        or_dash(r["mse_sd"], ".1f"),
+        f"{r['ratio']:.2f}",
+        or_dash(r["ratio_sd"], ".2f"),
+        f"{r['better']}/{r['seeds']}" if r["lam"] else "–",
+        or_dash(r["poster"], ".1f"),
+        or_dash(r["poster"] and r["poster"] / POSTER[0], ".2f"),
     ]
 
 
-def or_dash(value: float | None, form: str) -> str:
-    """A number, or – where there is none."""
-    return "–" if value is None or np.isnan(value) else format(value, form)
-
-
-def to_csv(sweeps: Sequence[Sweep]) -> str:
-    """One line for each network: penalty,lambda,seed,mse (not in `UNIT`)."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["penalty", "lambda", "seed", "mse"])
+def runs(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
+    """A head, and a line for each network; MSE is not in `UNIT`."""
+    yield "penalty", "lambda", "seed", "mse"
     for s in sweeps:
         for l, lam in enumerate(s.lams):
             for seed, mse in zip(s.setting.seeds, s.mse[:, l], strict=True):
-                writer.writerow([s.penalty if lam else "none", lam, seed, f"{mse:.6g}"])
-    return text.getvalue()
+                yield s.penalty if lam else "none", lam, seed, f"{mse:.6g}"
+
+
+def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """All that is needed to repeat the run, and the results."""
+    setting, task = sweeps[0].setting, sweeps[0].setting.task
+    found = rows(sweeps)
+    return {
+        "experiment": "toy" if task == problem.PAPER else f"toy-{task.problem}-{task.noise:g}",
+        "title": f"Toy problem: {task}",
+        "departures": NOTE.splitlines(),
+        "source": SOURCE,
+        "command": command,
+        **made_here("matplotlib", "rich"),
+        "device": setting.device,
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "seeds": list(setting.seeds),
+        "iterations": setting.iterations,
+        "settings": {
+            "target": problem.PROBLEMS[task.problem][0],
+            "inputs": f"uniform on [-1, 1]^{task.dimension}",
+            "points": problem.POINTS,
+            "noise": task.noise,
+            "test_points": problem.TEST_POINTS,
+            "widths": (task.dimension, *problem.HIDDEN, 1),
+            "initialisation": "He, normal; biases 0",
+            "optimiser": "Adam",
+            "learning_rate": f"{problem.LEARNING_RATE}, x0.1 at 1/2, x0.01 at 3/4 of the run",
+            "batch": problem.BATCH,
+            "objective": "sum over the batch of (g - y)^2 / 2 + lambda * batch mean of the penalty",
+            "probes": "gaussian, one a step, shared by the batch",
+            "lambda": {s.penalty: s.lams for s in sweeps},
+        },
+        "verified": history.last("torch", setting.device, f"torch {torch.__version__}"),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "mse_unit": UNIT,
+        "table": {"head": HEAD, "rows": [cells(r) for r in found]},
+        "rows": [{name: or_null(v, ".4f") for name, v in r.items()} for r in found],
+        "poster": {"source": SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
+    }

@@ -9,6 +9,7 @@ from gradreg_torch import DoubleBack, Penalty, SpectReg, objective
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.stack import Stack
 from gradreg_experiments.threads import one_thread
 from gradreg_experiments.toy import problem
@@ -86,7 +87,7 @@ def sweep(
     with one_thread():
         for step, (x, y, r) in zip(range(setting.iterations), steps(setting, L), strict=False):
             for group in optimiser.param_groups:
-                group["lr"] = problem.learning_rate(step, setting.iterations)
+                group["lr"] = learning_rate(problem.LEARNING_RATE, step, setting.iterations)
             loss, values, _ = objective(model, x, y, PENALTIES[penalty](r), loss=summed_loss)
             total = loss + lam @ values.reshape(model.size, -1).mean(dim=1)
             optimiser.zero_grad()
