@@ -1,5 +1,7 @@
 """What is declared, at an observation: value and slope."""
 
+from typing import Any
+
 import numpy as np
 
 from gradreg_ref.complex_step import directional_derivative
@@ -12,15 +14,18 @@ from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.interception import realise
 
 
+def options(o: Observed, d: Declaration) -> dict[str, Any]:
+    """Those of the reference at an observation."""
+    given: dict[str, Any] = {"side": "input"} if d.side == "input" else {}
+    if d.probe is not None and o.probes is not None:
+        given["probes"] = realise(d.probe, o.probes)
+    return d.loss_option | given
+
+
 def declared_value(o: Observed, d: Declaration, network: Network) -> Array:
     """What the function is declared to return at these probes, for a network like that of `o`."""
-    options = dict(d.loss_option)
-    if d.probe is not None and o.probes is not None:
-        options["probes"] = realise(d.probe, o.probes)
-    if d.side == "input":
-        options["side"] = "input"
     reduction = "sum" if d.reduction == "none" else d.reduction
-    value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options)
+    value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options(o, d))
     return d.scale * np.asarray(value)
 
 

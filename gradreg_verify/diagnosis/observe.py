@@ -197,7 +197,7 @@ def observe(one: DeclaredPenalty, e: Example, given: Array | None = None) -> Obs
     seeded = one.probes.of_seed(SEED, network, x)
     supply = seeded if given is None else one.probes.supply(given, len(x))
     value = one.harness.value(network, x, y, supply, device=one.device)
-    case = Case(network, network.forward(x), network.jacobian(x), y)
+    case = Case.at(network, x, y)
     return Observed(one, e, case, supply, float(value.sum()), given)
 
 

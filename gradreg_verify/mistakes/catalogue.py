@@ -15,8 +15,8 @@ import numpy as np
 from gradreg_ref.contraction import reduce
 from gradreg_ref.penalties import PENALTIES, Case, Formula
 from gradreg_ref.typing import Array
-from gradreg_verify.diagnosis.forms import NUMBERS, OTHERS, Form, square
-from gradreg_verify.diagnosis.variants import VECTORS, Vector, per_probe, projected
+from gradreg_verify.diagnosis.forms import FORMS, OTHERS, Form, square
+from gradreg_verify.diagnosis.variants import VECTORS, Vector, per_probe
 from gradreg_verify.frameworks.loopback import LoopbackBackend
 
 
@@ -52,8 +52,8 @@ class Wrong:
 
 CLAIM = {name: f"{name.replace('_', '-')}-formula" for name in PENALTIES}
 CLAIM["spectreg"] = "spectreg-quadratic-form"
-FORM = {form.text: form for form in NUMBERS}
-VECTOR = {known.name: known.vector for known in VECTORS}
+FORM = {form.text: form for form in FORMS}
+VECTOR = {vector.name: vector for vector in VECTORS}
 
 
 def instead(penalty: str, vector: Vector, form: Form = FORM["‖{}‖²"]) -> Formula:
@@ -67,7 +67,7 @@ def instead(penalty: str, vector: Vector, form: Form = FORM["‖{}‖²"]) -> Fo
         if seeded or other_form or needs_probes != bool(given):
             return right  # not what is wrong
         r = np.broadcast_to(probes, (*c.z.shape, probes.shape[2])) if given else np.zeros(0)
-        values = form.of(vector(c, r))
+        values = form.of(vector.at(c, r))
         return reduce(values * np.ones(len(c.z)) / (len(c.z) if form.whole else 1), reduction)
 
     return formula
@@ -93,7 +93,9 @@ def number(penalty: str, text: str, name: str, claim: str) -> Wrong:
 
 def probe(name: str, claim: str, R: Callable[[Array], Array], form: Form = FORM["‖{}‖²"]) -> Wrong:
     """SpectReg with R(probes) in place of r/√q."""
-    return Wrong(name, "spectreg", claim, instead("spectreg", projected(lambda _, r: R(r)), form))
+    return Wrong(
+        name, "spectreg", claim, instead("spectreg", Vector(name, lambda _, r: R(r)), form)
+    )
 
 
 def other(penalty: str, name: str) -> Wrong:
@@ -102,7 +104,7 @@ def other(penalty: str, name: str) -> Wrong:
 
     def formula(c: Case, *, reduction: Any = "mean", **o: Any) -> Array:
         PENALTIES[penalty].formula(c, **o)  # refuses what must be refused
-        return found.of(c) if found.whole else reduce(found.of(c), reduction)
+        return found.of(c, None) if found.whole else reduce(found.of(c, None), reduction)
 
     return Wrong(name, penalty, CLAIM[penalty], formula)
 
@@ -198,7 +200,7 @@ WRONG: tuple[Wrong, ...] = (
         "label 0 for all",
         "onehot",
         CLAIM["onehot"],
-        instead("onehot", projected(lambda c, _: np.eye(c.z.shape[1])[0 * c.y][:, :, None])),
+        instead("onehot", Vector("Jᵀe_0", lambda c, _: np.eye(c.z.shape[1])[0 * c.y])),
     ),
     other("confidence_penalty", "Σ p log p with p detached"),
     times(
