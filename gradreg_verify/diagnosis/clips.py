@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 
 from gradreg_ref.penalties import PENALTIES, evaluate
-from gradreg_ref.typing import Array, Reduction
+from gradreg_ref.typing import Array
 from gradreg_verify.diagnosis.expected import declared_value, near, options
 from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.diagnosis.variants import VECTORS
@@ -81,8 +81,8 @@ def like(d: Declaration) -> Iterator[Declaration]:
     """What is declared, then with a factor and a reduction that are often taken for it."""
     yield d
     for scale in (d.scale, 1.0, 0.5):
-        for reduction in get_args(Reduction)[:2]:
-            yield replace(d, scale=scale, reduction=reduction)
+        yield replace(d, scale=scale, reduction="mean")
+        yield replace(d, scale=scale, reduction="sum")
 
 
 def level(off: list[Observed], seen: list[Observed], cut: Cut, d: Declaration) -> float | None:

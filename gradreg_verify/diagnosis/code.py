@@ -1,47 +1,34 @@
 """A network and data as Python, to paste."""
 
+import re
+from dataclasses import is_dataclass
+from typing import Any
+
 import numpy as np
 
-from gradreg_ref.networks import Layer, Residual
-from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example
 
 
 def code(e: Example) -> str:
     """The network and the data as Python."""
-    layers = ",\n    ".join(of_layer(layer) for layer in e.network.layers)
+    layers = ",\n    ".join(map(as_code, e.network.layers))
+    names = sorted({"Network", *re.findall(r"([A-Z]\w+)\(", layers)})
     return (
         "import numpy as np\n"
-        f"from gradreg_ref.networks import {', '.join(sorted(names(e.network.layers)))}\n\n"
+        f"from gradreg_ref.networks import {', '.join(names)}\n\n"
         f"network = Network((\n    {layers},\n))\n"
-        f"x = {of_array(e.x)}\n"
-        f"y = {of_array(e.y)}"
+        f"x = {as_code(e.x)}\n"
+        f"y = {as_code(e.y)}"
     )
 
 
-def names(layers: tuple[Layer, ...]) -> set[str]:
-    """What the code must import."""
-    found = {"Network"}
-    for layer in layers:
-        found.add(type(layer).__name__)
-        if isinstance(layer, Residual):
-            found |= names(layer.body)
-    return found
-
-
-def of_layer(layer: Layer) -> str:
-    """A layer as its constructor's call."""
-    fields = []
-    for name, value in vars(layer).items():
-        if isinstance(value, tuple):
-            body = ", ".join(of_layer(inner) for inner in value)
-            fields.append(f"{name}=({body},)")
-        else:
-            shown = of_array(value) if isinstance(value, np.ndarray) else repr(value)
-            fields.append(f"{name}={shown}")
-    return f"{type(layer).__name__}({', '.join(fields)})"
-
-
-def of_array(a: Array) -> str:
-    """An array as code, every digit kept."""
-    return f"np.array({a.tolist()!r})"
+def as_code(value: Any) -> str:
+    """A layer as its constructor's call, an array with every digit."""
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()!r})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(as_code, value))},)"
+    if is_dataclass(value):
+        fields = ", ".join(f"{name}={as_code(field)}" for name, field in vars(value).items())
+        return f"{type(value).__name__}({fields})"
+    return repr(value)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
-from gradreg_verify.diagnosis.observe import SEED, observe, value_at
+from gradreg_verify.diagnosis.observe import SEED, observe
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -24,7 +24,7 @@ def in_words(d: Declaration, claim: Claim, own: str, check: str) -> str:
 
 
 class Own(NamedTuple):
-    """What is not as declared, "value", "gradient" or "chance"; how, and at which probes."""
+    """What is not as declared, "value", "gradient" or "chance"; how; and the probes compared at."""
 
     what: str = ""
     text: str = ""
@@ -33,35 +33,35 @@ class Own(NamedTuple):
 
 def own_numbers(one: DeclaredPenalty, e: Example) -> Own:
     """What the function returns, where that is not what it is declared to return."""
+    probes = None
     try:
-        return compared(one, e)
-    except Hung:
-        raise
+        for variant in one.variants(e):
+            probes = variant.options.get("probes")
+            return compared(one, e, probes)
     except (Broken, NotTestable):
-        return Own()
+        pass
+    return Own(probes=probes)
 
 
-def compared(one: DeclaredPenalty, e: Example) -> Own:
-    """Value and slope at the first variant of an example, against those declared."""
-    variant = next(one.variants(e), None)
-    if variant is None:
-        return Own()
+def compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> Own:
+    """Value and slope at the probes of an example's first variant, against those declared."""
     d = one.declaration
     # Probes that were read out hold for a penalty that is right; those drawn are facts.
     seeded = one.probes.tier == "seeded"
-    o = observe(one, e, None if seeded else variant.options.get("probes"))
+    o = observe(one, e, None if seeded else probes)
     if seeded and (d.probe != "gaussian" or not known(o, d)):
-        return Own()
-    returns, expected = f"The function returns {o.value:.10g}", declared_value(o, d, e.network)
-    declared = f"the {d}{' at the numbers drawn' * seeded} is {float(expected):.10g}"
-    other = value_at(one, e, SEED + 1) if d.probe is None else o.value
+        return Own(probes=probes)
+    expected = float(declared_value(o, d, e.network))
+    returns = f"The function returns {o.value:.10g}"
+    declared = f"the {d}{' at the numbers drawn' * seeded} is {expected:.10g}"
+    other = observe(one, e, seed=SEED + 1).value if d.probe is None else o.value
     if other != o.value:
         return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
-    if not near(o.value, float(expected)):
+    if not near(o.value, expected):
         return Own("value", f"{returns}; {declared}.", o.probes)
     slope = declared_slope(o, d)
     if o.slope.raised or near(o.slope.value, slope, o.slope.size):
-        return Own()
+        return Own(probes=probes)
     return Own(
         "gradient",
         f"{returns}, as declared. Along a direction of the parameters its gradient is "

@@ -11,11 +11,11 @@ from gradreg_ref.networks import Activation, Flatten, Linear
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.target import Target
-from gradreg_verify.diagnosis.code import code, of_array
+from gradreg_verify.diagnosis.code import as_code, code
 from gradreg_verify.diagnosis.shown import in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
 from gradreg_verify.examples import Example, classes, example, quarters
-from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.suited import fits, suited
 
 TRIES = 300  # examples that are tried to simplify one
@@ -45,7 +45,7 @@ class Counterexample:
     @property
     def code(self) -> str:
         """Network, data and probes as Python."""
-        given = "" if self.probes is None else f"\nprobes = {of_array(self.probes)}  # r[n, k, q]"
+        given = "" if self.probes is None else f"\nprobes = {as_code(self.probes)}  # r[n, k, q]"
         return code(self.e) + given
 
     def __str__(self) -> str:
@@ -98,8 +98,7 @@ def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample |
     own = own_numbers(one, e)
     message = in_words(one.declaration, claim, own.text, check)
     kind = check.partition(":")[0], own.what
-    probes = own.probes if own.what else probes_at(target, e)
-    return Counterexample(e, message, probes, kind)
+    return Counterexample(e, message, own.probes, kind)
 
 
 def small() -> Iterator[Example]:
@@ -161,23 +160,11 @@ def with_zero(a: Array, k: int) -> Array:
     return copy
 
 
-def probes_at(target: Target, e: Example) -> Array | None:
-    """The probes at which it was compared."""
-    try:
-        return next((v.options.get("probes") for v in target.variants(e)), None)
-    except Hung:
-        raise
-    except (Broken, NotTestable):
-        return None
-
-
 def broken(target: Target, claim: Claim, e: Example) -> str:
     """How a claim fails at an example; "" where it does not."""
     for check in claim.checks:
         try:
             check(target, e)
-        except Hung:
-            raise
         except NotTestable:
             continue
         except Broken as how:

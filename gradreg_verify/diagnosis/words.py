@@ -66,7 +66,7 @@ def about_the_gradient(seen: list[Observed], expected: Array) -> str:
 def about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
     """What the slopes are in one mode; "" where they are those expected."""
     raised = [s for s in slopes if s.raised]
-    if raised and all(s.no_graph for s in slopes):
+    if raised and all(s.raised.startswith("the value has no graph") for s in slopes):
         return f", and carries no graph{mode}: a constant to the optimiser"
     if raised:
         share = f"on {len(raised)} of {len(slopes)} networks"
