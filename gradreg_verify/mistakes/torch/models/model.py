@@ -74,6 +74,18 @@ class Of(nn.Module):
         return self.f(x)
 
 
+class Net(nn.ModuleDict):
+    """Layers by name, and the logits that a function makes with them."""
+
+    def __init__(self, of: Callable[[Any, Any], Any], /, **layers: nn.Module) -> None:
+        super().__init__(layers)
+        self.of = of
+
+    def forward(self, x: Any) -> Any:
+        """The logits."""
+        return self.of(self, x)
+
+
 def mlp(middle: Callable[[Any], Any]) -> nn.Sequential:
     """Two layers, and something between them."""
     one = middle if isinstance(middle, nn.Module) else Of(middle)
