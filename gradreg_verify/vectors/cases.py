@@ -13,17 +13,7 @@ from gradreg_ref.typing import Array
 from gradreg_verify.vectors.numbers import decode, encode
 
 MOST = 300  # numbers in a layer, and parameters: Jacobians are written out in full
-LAYERS = (
-    "Activation",
-    "AvgPool2d",
-    "BatchNorm",
-    "Conv2d",
-    "Dropout",
-    "Flatten",
-    "Linear",
-    "MaxPool2d",
-    "Residual",
-)
+LAYERS = sorted({*networks.__all__} - {"Layer", "Network"})
 
 
 def write_layer(layer: Layer) -> dict[str, Any]:
