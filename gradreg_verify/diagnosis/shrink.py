@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from time import perf_counter
 
 import numpy as np
 
-from gradreg_ref.networks import Activation, Flatten, Linear
+from gradreg_ref.networks import Flatten, Linear
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.code import as_code, code
 from gradreg_verify.diagnosis.shown import in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.examples import Example, classes, example, quarters
+from gradreg_verify.examples import Example, classes, dense, example, quarters
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.suited import fits, suited
 
@@ -105,11 +106,6 @@ def small() -> Iterator[Example]:
     """Networks of a few parameters, linear ones first."""
     rng = np.random.default_rng(0)
     draw = quarters(rng)
-
-    def layers(i: int, hidden: int, m: int) -> tuple[Linear, Activation, Linear]:
-        first = Linear(draw((hidden, i)), draw((hidden,)))
-        return first, Activation("square"), Linear(draw((m, hidden)), draw((m,)))
-
     for n, shape, hidden, m in (
         (1, (2,), 0, 1),
         (1, (2,), 0, 2),
@@ -118,26 +114,23 @@ def small() -> Iterator[Example]:
         (2, (1,), 1, 2),
         (1, (1, 1, 2), 0, 2),
     ):
-        i = int(np.prod(shape))
+        i = prod(shape)
         linear = (Linear(draw((m, i)), draw((m,))),)
-        flat = (Flatten(),) if len(shape) > 1 else ()
-        body = layers(i, hidden, m) if hidden else linear
-        yield example(draw, classes(rng), (*flat, *body), draw((n, *shape)), True)
+        body = dense(draw, "square", i, hidden, m) if hidden else linear
+        layers = body if len(shape) == 1 else (Flatten(), *body)
+        yield example(draw, classes(rng), layers, draw((n, *shape)), True)
 
 
 def simplified(target: Target, claim: Claim, found: Counterexample, end: float) -> Counterexample:
     """With fewer rows and more zeros, as long as the same comparison fails."""
-    tries, again = 0, True
-    while again:
-        again = False
-        for e in simpler_than(found.e):
-            tries += 1
-            if tries > TRIES or perf_counter() > end:
-                return found
-            simpler = counterexample(target, claim, e)
-            if simpler is not None and simpler.kind == found.kind:
-                found, again = simpler, True
-                break
+    ways = simpler_than(found.e)
+    for _ in range(TRIES):
+        e = next(ways, None)
+        if e is None or perf_counter() > end:
+            break
+        simpler = counterexample(target, claim, e)
+        if simpler is not None and simpler.kind == found.kind:
+            found, ways = simpler, simpler_than(e)
     return found
 
 

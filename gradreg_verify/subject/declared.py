@@ -52,8 +52,7 @@ class DeclaredPenalty:
         d, n = self.declaration, len(x)
         reduction = options.get("reduction", "mean")
         if reduction == "none" and d.reduction != "none" and n > 1:
-            rows = self.rows("value", penalty, network, x, y, options)
-            return np.concatenate(list(rows))
+            return np.concatenate(list(self.rows(penalty, network, x, y, options)))
         got = self.call("value", penalty, network, x, y, **options)
         expected = (n,) if d.reduction == "none" else ()
         if got.shape != expected:
@@ -71,28 +70,25 @@ class DeclaredPenalty:
         return got * self.factor(options.get("reduction", "mean"), len(x))
 
     def factor(self, reduction: str, n: int) -> float:
-        """From the declared reduction to the one asked for."""
-        if (
-            reduction == self.declaration.reduction
-            or PENALTIES[self.declaration.kind].of == "weights"
-        ):
+        """From the declared reduction to the one asked for; a penalty of weights has none."""
+        if PENALTIES[self.declaration.kind].of == "weights":
             return 1.0
-        return (n if self.declaration.reduction == "mean" else 1) / (
-            n if reduction == "mean" else 1
-        )
+        parts = {"mean": n}
+        return parts.get(self.declaration.reduction, 1) / parts.get(reduction, 1)
 
     def rows(
-        self, what: str, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
+        self, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
     ) -> Iterator[Array]:
-        """Every example in a batch of its own."""
+        """The value of every example in a batch of its own."""
         if "seed" in options:
             raise NotTestable("the probes of one example of a batch cannot be drawn alone")
         for b in range(len(x)):
             row = slice(b, b + 1)
             probes = options.get("probes")
             own = {} if probes is None or len(probes) == 1 else {"probes": probes[row]}
-            y_row = None if y is None else y[row]
-            yield getattr(self, what)(penalty, network, x[row], y_row, **(options | own))
+            yield self.value(
+                penalty, network, x[row], None if y is None else y[row], **(options | own)
+            )
 
     def call(
         self,
