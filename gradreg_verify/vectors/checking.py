@@ -51,11 +51,6 @@ class Checked:
     gradients: int = 0
     not_compared: list[str] = field(default_factory=list)
 
-    @property
-    def compared(self) -> int:
-        """Numbers of results compared."""
-        return self.values + self.gradients
-
 
 def check(folder: Path) -> Checked:
     """Hold a folder's vectors against the reference, and results beside them against the vectors.
