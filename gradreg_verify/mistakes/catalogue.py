@@ -52,6 +52,7 @@ class Wrong:
 
 CLAIM = {name: f"{name.replace('_', '-')}-formula" for name in PENALTIES}
 CLAIM["spectreg"] = "spectreg-quadratic-form"
+PER_EXAMPLE = "values-per-example"
 FORM = {form.text: form for form in FORMS}
 VECTOR = {vector.name: vector for vector in VECTORS}
 
@@ -109,16 +110,15 @@ def other(penalty: str, name: str) -> Wrong:
     return Wrong(name, penalty, CLAIM[penalty], formula)
 
 
-def times(factor: Callable[[Case], float], penalty: str, name: str, claim: str) -> Wrong:
-    """The right number times a factor."""
+def after(penalty: str, name: str, claim: str, change: Callable[[Any, Case], Any]) -> Wrong:
+    """The right number, changed."""
     right = PENALTIES[penalty].formula
-    return Wrong(name, penalty, claim, lambda c, **o: right(c, **o) * factor(c))
+    return Wrong(name, penalty, claim, lambda c, **o: change(right(c, **o), c))
 
 
 def without_graph(penalty: str) -> Wrong:
     """A constant to the optimiser."""
-    right = PENALTIES[penalty].formula
-    return Wrong("no graph", penalty, "training-gradient", lambda c, **o: right(c, **o).real)
+    return after(penalty, "no graph", "training-gradient", lambda v, _: v.real)
 
 
 def reduced(penalty: str, name: str, reduction: str, becomes: Callable[[Array], Array]) -> Wrong:
@@ -130,7 +130,7 @@ def reduced(penalty: str, name: str, reduction: str, becomes: Callable[[Array], 
             return right(c, **o)
         return becomes(right(c, **(o | {"reduction": "none"})))
 
-    return Wrong(name, penalty, "values-per-example", formula)
+    return Wrong(name, penalty, PER_EXAMPLE, formula)
 
 
 def R_detached(c: Case, R: Any, **o: Any) -> Array:
@@ -140,7 +140,7 @@ def R_detached(c: Case, R: Any, **o: Any) -> Array:
 
 WRONG: tuple[Wrong, ...] = (
     *(
-        times(lambda _: 0.5, penalty, "half of it", claim)
+        after(penalty, "half of it", claim, lambda v, _: v / 2)
         for penalty, claim in (CLAIM | {"spectreg": "spectreg-unbiased"}).items()
     ),
     *squares("frobreg", "Jᵀ1 (the gradient of the sum of the logits)", "J without its last class"),
@@ -154,13 +154,13 @@ WRONG: tuple[Wrong, ...] = (
         "spectreg",
         "‖Σ_b {}‖², summed over the batch before it is squared",
         "Jᵀr",
-        "values-per-example",
+        PER_EXAMPLE,
     ),
     probe("probes summed, not averaged", "probes-averaged", lambda r: r),
     probe("the first probe for all", "probes-averaged", lambda r: r[:, :, :1]),
     probe(
         "one probe for the whole batch",
-        "values-per-example",
+        PER_EXAMPLE,
         lambda r: per_probe(np.broadcast_to(r[:1], r.shape)),
     ),
     probe(
@@ -169,7 +169,7 @@ WRONG: tuple[Wrong, ...] = (
         per_probe,
         Form("‖{0}‖² + Σ {0}", lambda v: square(v) + v.sum(axis=(1, 2))),
     ),
-    times(lambda c: 1 / c.J.shape[2], "spectreg", "mean over inputs", CLAIM["spectreg"]),
+    after("spectreg", "mean over inputs", CLAIM["spectreg"], lambda v, c: v / c.J.shape[2]),
     without_graph("spectreg"),
     reduced("spectreg", "1/B² for 1/B", "mean", lambda v: v.mean() / len(v)),
     reduced("spectreg", "mean for sum", "sum", lambda v: v.mean()),
@@ -180,9 +180,7 @@ WRONG: tuple[Wrong, ...] = (
         "Jᵀp",
         "Jᵀ(p − y) with y counted from 1",
     ),
-    times(
-        lambda c: 1 / len(c.z) ** 2, "doubleback", "loss of the batch mean", "values-per-example"
-    ),
+    after("doubleback", "loss of the batch mean", PER_EXAMPLE, lambda v, c: v / len(c.z) ** 2),
     without_graph("doubleback"),
     Wrong("half of it with probes of the inputs", "spectreg", "input-side-probes", half_mirrored),
     *squares(
@@ -195,7 +193,7 @@ WRONG: tuple[Wrong, ...] = (
         "(diag p + ppᵀ) J",
     ),
     *squares("onehot", "Jᵀe_c, c the predicted class", "∂p_y/∂x"),
-    times(lambda c: c.z.shape[1] + 1, "onehot", "times m + 1", CLAIM["onehot"]),
+    after("onehot", "times m + 1", CLAIM["onehot"], lambda v, c: v * (c.z.shape[1] + 1)),
     Wrong(
         "label 0 for all",
         "onehot",
@@ -203,11 +201,11 @@ WRONG: tuple[Wrong, ...] = (
         instead("onehot", Vector("Jᵀe_0", lambda c, _: np.eye(c.z.shape[1])[0 * c.y])),
     ),
     other("confidence_penalty", "Σ p log p with p detached"),
-    times(
-        lambda _: -1,
+    after(
         "confidence_penalty",
         "the entropy, not its negative",
         CLAIM["confidence_penalty"],
+        lambda v, _: -v,
     ),
     reduced("confidence_penalty", "sum over the batch", "mean", lambda v: v.sum()),
     other("weight_decay", "Σ‖θ‖², biases included"),

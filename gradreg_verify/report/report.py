@@ -99,12 +99,8 @@ class Report:
     @property
     def tested(self) -> bool:
         """Whether a claim on what is computed was checked at all."""
-        asked = {
-            r.verdict
-            for r in self.results
-            if r.claim.states_formula and r.verdict != "NOT-APPLICABLE"
-        }
-        return asked != {"NOT-TESTED"}
+        verdicts = {r.verdict for r in self.results if r.claim.states_formula}
+        return verdicts - {"NOT-APPLICABLE"} != {"NOT-TESTED"}
 
     @property
     def status(self) -> int:

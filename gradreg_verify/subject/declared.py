@@ -53,7 +53,7 @@ class DeclaredPenalty:
         reduction = options.get("reduction", "mean")
         if reduction == "none" and d.reduction != "none" and n > 1:
             return np.concatenate(list(self.rows(penalty, network, x, y, options)))
-        got = self.call("value", penalty, network, x, y, **options)
+        got = self.call("value", penalty, network, x, y, options)
         expected = (n,) if d.reduction == "none" else ()
         if got.shape != expected:
             raise Broken(f"expected a value of shape {expected}, got {got.shape}")
@@ -66,7 +66,7 @@ class DeclaredPenalty:
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """The gradient of the sum of `value`."""
-        got = self.call("gradient", penalty, network, x, y, **options)
+        got = self.call("gradient", penalty, network, x, y, options)
         return got * self.factor(options.get("reduction", "mean"), len(x))
 
     def factor(self, reduction: str, n: int) -> float:
@@ -86,33 +86,20 @@ class DeclaredPenalty:
             row = slice(b, b + 1)
             probes = options.get("probes")
             own = {} if probes is None or len(probes) == 1 else {"probes": probes[row]}
-            yield self.value(
-                penalty, network, x[row], None if y is None else y[row], **(options | own)
-            )
+            y_row = None if y is None else y[row]
+            yield self.value(penalty, network, x[row], y_row, **(options | own))
 
     def call(
-        self,
-        what: str,
-        penalty: str,
-        network: Network,
-        x: Array,
-        y: Any,
-        *,
-        reduction: str = "mean",
-        probes: Array | None = None,
-        seed: int = 0,
-        **options: Any,
+        self, what: str, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
     ) -> Array:
-        """What the function gives at these probes, without its scale."""
-        del reduction  # the caller's: the function has its own
+        """What the function gives at these probes, in its own reduction and without its scale."""
         settings = self.require(penalty, options)
         if self.probes.tier == "seeded" and settings.get("dtype", "float64") != "float64":
             raise NotTestable("a seed draws other probes in another dtype")
-        supply = (
-            self.probes.of_seed(seed, network, x)
-            if probes is None
-            else self.probes.supply(probes, len(x))
-        )
+        if options.get("probes") is None:
+            supply = self.probes.of_seed(options.get("seed", 0), network, x)
+        else:
+            supply = self.probes.supply(options["probes"], len(x))
         function = getattr(self.harness, what)
         return np.asarray(function(network, x, y, supply, **settings)) / self.declaration.scale
 
@@ -121,20 +108,12 @@ class DeclaredPenalty:
         d = self.declaration
         if penalty != d.kind:
             raise NotAsked(f"only {d.kind} is under test")
-        settings = {k: v for k, v in options.items() if k in SETTINGS}
         if d.loss_option and options.get("loss", "cross_entropy") != d.loss:
             raise NotTestable(f"its loss is {d.loss}")
-        declared = {
-            "loss": d.loss,
-            "probe": d.probe,
-            "num_probes": d.num_probes,
-            "shared_probe": d.shared_probe,
-            "side": d.side,
-        }
-        for name in options.keys() - settings.keys():
-            if options[name] != declared.get(name):
+        for name in options.keys() - {*SETTINGS, "reduction", "probes", "seed"}:
+            if options[name] != getattr(d, name, None):
                 raise NotTestable(f"{name}={options[name]!r} is not what is declared")
-        return settings
+        return {k: v for k, v in options.items() if k in SETTINGS}
 
     def draw(
         self, probe: str, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
@@ -156,14 +135,17 @@ class DeclaredPenalty:
         if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)
         for variant in all_variants(e):
-            declared_loss = variant.options.get("loss", "cross_entropy") == d.loss
-            if variant.penalty != d.kind or not declared_loss:
+            loss = variant.options.get("loss", "cross_entropy")
+            if (variant.penalty, loss) != (d.kind, d.loss):
                 continue
-            if (d.probe is None) == ("probes" not in variant.options):
-                if d.probe is None:
-                    yield variant
-                elif self.probes.tier == "argument" or m > d.num_probes:
-                    yield from self.at_probes(e, variant.exact)
+            if d.probe is None and "probes" not in variant.options:
+                yield variant
+            elif d.probe is not None and "probes" in variant.options and self.can_probe(m):
+                yield from self.at_probes(e, variant.exact)
+
+    def can_probe(self, m: int) -> bool:
+        """Whether probes can be told apart or given at m logits."""
+        return self.probes.tier == "argument" or m > self.declaration.num_probes
 
     def at_probes(self, e: Example, exact: bool) -> Iterator[Variant]:
         """The variant at probes that the function can have."""
