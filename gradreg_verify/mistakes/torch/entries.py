@@ -68,23 +68,22 @@ def wrong(
 ) -> Callable[[Function], Function]:
     """Enter a wrong implementation; a wrong value breaks the claim on the formula."""
     claim = claim or USUAL.get(mistake) or CLAIM[kind]
-
-    def enter(function: Function) -> Function:
-        declaration = Declaration(kind, **declared)
-        WRONG.append(Entry(function, declaration, formula, claim, mistake, seen))
-        return function
-
-    return enter
+    return enter(WRONG, Declaration(kind, **declared), formula, claim, mistake, seen)
 
 
 def right(formula: str, kind: str, **declared: Any) -> Callable[[Function], Function]:
     """Enter a right implementation that is written in an unusual way."""
+    return enter(RIGHT, Declaration(kind, **declared), formula)
 
-    def enter(function: Function) -> Function:
-        RIGHT.append(Entry(function, Declaration(kind, **declared), formula))
+
+def enter(catalogue: list[Entry], *about: Any) -> Callable[[Function], Function]:
+    """The decorator."""
+
+    def entered(function: Function) -> Function:
+        catalogue.append(Entry(function, *about))
         return function
 
-    return enter
+    return entered
 
 
 def own(x: Tensor) -> Tensor:
