@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from gradreg_ref.complex_step import directional_derivative
 from gradreg_ref.networks import Network
 from gradreg_ref.penalties import evaluate
 from gradreg_ref.typing import Array
-from gradreg_verify.claims.comparison import FLOOR, LIMIT, direction_for
+from gradreg_verify.claims.comparison import FLOOR, LIMIT
 from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.interception import realise
@@ -31,9 +30,7 @@ def declared_value(o: Observed, d: Declaration, network: Network) -> Array:
 
 def declared_slope(o: Observed, d: Declaration) -> float:
     """The slope of what is declared."""
-    return float(
-        directional_derivative(lambda n: declared_value(o, d, n), o.e.network, direction_for(o.e))
-    )
+    return o.along(lambda network: declared_value(o, d, network))
 
 
 def known(o: Observed, d: Declaration) -> bool:

@@ -1,13 +1,14 @@
 """What a function gives on the networks of the kit: value, slope, and what it drew."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 
-from gradreg_ref.networks import Linear
+from gradreg_ref.complex_step import directional_derivative
+from gradreg_ref.networks import Linear, Network
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import FLOOR, direction_for
@@ -97,6 +98,10 @@ class Observed:
     def probes(self) -> Array | None:
         """r[n, k, q], as far as they are known."""
         return drawn(self) if self.given is None else self.given
+
+    def along(self, f: Callable[[Network], Array]) -> float:
+        """The slope of a function of networks like this one, by complex step."""
+        return float(directional_derivative(f, self.e.network, direction_for(self.e)))
 
     @property
     def shared(self) -> bool:

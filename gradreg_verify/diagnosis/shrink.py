@@ -16,7 +16,7 @@ from gradreg_verify.diagnosis.code import as_code, code
 from gradreg_verify.diagnosis.shown import in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
 from gradreg_verify.examples import Example, classes, dense, example, quarters
-from gradreg_verify.outcomes import Broken
+from gradreg_verify.outcomes import Broken, raised
 from gradreg_verify.subject.suited import fits, suited
 
 TRIES = 300  # examples that are tried to simplify one
@@ -160,5 +160,5 @@ def broken(target: Target, claim: Claim, e: Example) -> str:
     except Broken as how:
         return str(how)
     except Exception as error:  # whatever a function under test leaves to the check
-        return f"raised {type(error).__name__}: {in_a_line(error)}"
+        return f"raised {in_a_line(raised(error))}"
     return ""

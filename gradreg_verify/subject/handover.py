@@ -1,7 +1,7 @@
 """How a function comes to have chosen probes: given, fed, or drawn from a seed and read out."""
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Handover:
 
     def __init__(self, harness: Harness, declaration: Declaration, device: str) -> None:
         self.harness, self.declaration, self.device = harness, declaration, device
-        self.layouts: dict[tuple[int, ...], interception.Layout | None] = {}
+        self.layout = cache(self.find_layout)
         self.seeds: dict[bytes, int] = {}
 
     @cached_property
@@ -45,14 +45,11 @@ class Handover:
             return "seeded"
         return "argument" if "probes" in self.harness.arguments else "intercepted"
 
-    def layout(self, n: int, length: int) -> interception.Layout | None:
-        """How probes (n, length, q) are handed over; None where no way was found."""
-        if (n, length) not in self.layouts:
-            self.layouts[n, length] = self.find_layout(n, length)
-        return self.layouts[n, length]
-
     def find_layout(self, n: int, length: int) -> interception.Layout | None:
-        """The first layout with which the probes wanted are the probes read out."""
+        """How probes (n, length, q) are handed over; None where no way was found.
+
+        The first layout with which the probes wanted are the probes read out.
+        """
         d = self.declaration
         m = length - n if d.side == "input" else length  # the part of a probe that is read out
         if m < 1:
