@@ -1,8 +1,9 @@
 """A small network that shows a failure: the first of a few that fails, then simplified."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import prod
 from time import perf_counter
 
@@ -54,7 +55,9 @@ class Counterexample:
 
 
 def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counterexample | None:
-    """The first example that breaks the claim, the small ones before the bundled ones, simplified.
+    """The first example with another number than is declared, or that breaks the claim, simplified.
+
+    Small ones come before the bundled ones.
 
     Parameters
     ----------
@@ -68,25 +71,18 @@ def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counter
     """
     d = target.function().declaration
     # A law of probes fails on any network, and the simplest one has J = 0.
-    if claim.id == "probe-law":
-        return first(target, claim, suited(d), end)
-    found = first(target, claim, (*filter(partial(fits, d), small()), *suited(d)), end)
-    return None if found is None else simplified(target, claim, found, end)
-
-
-def first(
-    target: Target, claim: Claim, examples: Iterable[Example], end: float
-) -> Counterexample | None:
-    """The first with another number than is declared; else the first that breaks the claim."""
+    law = claim.id == "probe-law"
+    networks = suited(d) if law else chain(filter(partial(fits, d), small()), suited(d))
     found = None
-    for e in filter(claim.applies, examples):
+    for e in networks:
         shown = counterexample(target, claim, e)
-        if shown is not None and shown.kind[1]:
-            return shown
         found = found or shown
-        if perf_counter() > end or (found is not None and claim.id == "probe-law"):
+        if shown is not None and shown.kind[1]:  # another number than is declared
+            found = shown
             break
-    return found
+        if perf_counter() > end or (law and found is not None):
+            break
+    return found if law or found is None else simplified(target, claim, found, end)
 
 
 def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample | None:

@@ -79,24 +79,20 @@ def half_mirrored(c: Case, *, side: Any = "output", **o: Any) -> Array:
     return PENALTIES["spectreg"].formula(c, side=side, **o) * (0.5 if side == "input" else 1)
 
 
-def squares(penalty: str, *names: str) -> list[Wrong]:
-    """The squares of vectors that are taken for that of the penalty."""
-    return [
-        Wrong(f"‖{name}‖²", penalty, CLAIM[penalty], instead(penalty, VECTOR[name]))
-        for name in names
-    ]
-
-
 def number(penalty: str, text: str, name: str, claim: str) -> Wrong:
     """What else is made of a vector."""
     return Wrong(text.format(name), penalty, claim, instead(penalty, VECTOR[name], FORM[text]))
 
 
+def squares(penalty: str, *names: str) -> list[Wrong]:
+    """The squares of vectors that are taken for that of the penalty."""
+    return [number(penalty, "‖{}‖²", name, CLAIM[penalty]) for name in names]
+
+
 def probe(name: str, claim: str, R: Callable[[Array], Array], form: Form = FORM["‖{}‖²"]) -> Wrong:
     """SpectReg with R(probes) in place of r/√q."""
-    return Wrong(
-        name, "spectreg", claim, instead("spectreg", Vector(name, lambda _, r: R(r)), form)
-    )
+    vector = Vector("", lambda _, r: R(r))
+    return Wrong(name, "spectreg", claim, instead("spectreg", vector, form))
 
 
 def other(penalty: str, name: str) -> Wrong:
@@ -131,11 +127,6 @@ def reduced(penalty: str, name: str, reduction: str, becomes: Callable[[Array], 
         return becomes(right(c, **(o | {"reduction": "none"})))
 
     return Wrong(name, penalty, PER_EXAMPLE, formula)
-
-
-def R_detached(c: Case, R: Any, **o: Any) -> Array:
-    """Contract with an R of the real parts: the right value, a part of the gradient."""
-    return PENALTIES["contract"].formula(c, R(c.z.real, c.y), **o)
 
 
 WRONG: tuple[Wrong, ...] = (
@@ -209,5 +200,10 @@ WRONG: tuple[Wrong, ...] = (
     ),
     reduced("confidence_penalty", "sum over the batch", "mean", lambda v: v.sum()),
     other("weight_decay", "Σ‖θ‖², biases included"),
-    Wrong("R detached", "contract", CLAIM["contract"], R_detached),
+    Wrong(
+        "R detached",
+        "contract",
+        CLAIM["contract"],
+        lambda c, R, **o: PENALTIES["contract"].formula(c, R(c.z.real, c.y), **o),
+    ),
 )
