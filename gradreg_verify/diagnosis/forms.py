@@ -90,7 +90,11 @@ class Variant:
     name: str
     of: Callable[[Case, Any], Array]
     whole: bool = False
-    random: bool = False
+
+    @property
+    def random(self) -> bool:
+        """Whether it has probes, as its name says."""
+        return "ᵀr" in self.name
 
 
 def sum_of_squares(arrays: list[Array]) -> Array:
@@ -122,7 +126,7 @@ def made_of(form: Form, vector: Vector) -> Variant:
     """The number that a form makes of a vector; the square of one may be a penalty."""
     title = f"{vector.penalty}, " if form.of is square and vector.penalty else ""
     name = title + form.text.format(vector.name)
-    return Variant(name, lambda c, r: form.of(vector.at(c, r)), form.whole, vector.random)
+    return Variant(name, lambda c, r: form.of(vector.at(c, r)), form.whole)
 
 
 VARIANTS = (*(made_of(form, vector) for form, vector in product(FORMS, VECTORS)), *OTHERS)

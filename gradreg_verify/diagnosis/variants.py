@@ -34,11 +34,6 @@ class Vector:
     M: Callable[[Case, Any], Array]
     penalty: str = ""
 
-    @property
-    def random(self) -> bool:
-        """Whether it has probes."""
-        return "ᵀr" in self.name
-
     def at(self, c: Case, r: Array | None) -> Array:
         """v[n, i, q]."""
         M = self.M(c, r)
