@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradreg_verify.mistakes.torch.models.model import Model, Net, Of, mlp
+from gradreg_verify.mistakes.torch.models.model import Model, Net, mlp, of
 
 
 def residual(m: Any, x: Tensor) -> Any:
@@ -58,7 +58,7 @@ def zero_at_first() -> nn.Sequential:
 
 def last_of(layer: type[nn.Module]) -> nn.Sequential:
     """A recurrent layer, batch first, and its last output."""
-    return nn.Sequential(layer(4, 5, batch_first=True), Of(lambda h: h[0][:, -1, :3]))
+    return nn.Sequential(layer(4, 5, batch_first=True), of(lambda h: h[0][:, -1, :3]))
 
 
 RIGHT = (

@@ -8,7 +8,7 @@ import torch
 from gradreg_torch import FrobReg, JacReg, SpectReg
 from torch import Tensor, nn
 
-from gradreg_verify.mistakes.torch.models.model import Model, Net, Of, mlp
+from gradreg_verify.mistakes.torch.models.model import Model, Net, mlp, of
 
 
 class Intermediate(torch.autograd.Function):
@@ -149,6 +149,6 @@ WRONG = (
           line="jacobian", says="not that of the logits"),
     Model("a branch of x that is detached", lambda: Net(branched, logits=mlp(torch.tanh)),
           line="jacobian", says="not that of the logits"),
-    Model("x detached", lambda: nn.Sequential(Of(Tensor.detach), nn.Linear(4, 3)), line="penalty",
+    Model("x detached", lambda: nn.Sequential(of(Tensor.detach), nn.Linear(4, 3)), line="penalty",
           says="expected input 0 to reach the logits"),
 )  # fmt: skip
