@@ -1,6 +1,10 @@
-"""The numbers that a counterexample shows: those that the function itself returns."""
+"""What a counterexample shows: what the function itself returns, and network and data as code."""
 
-from typing import NamedTuple
+import re
+from dataclasses import is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
@@ -68,3 +72,28 @@ def compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> Own:
         f"{o.slope.value:.10g}; that of the {d} is {slope:.10g}.",
         o.probes,
     )
+
+
+def code(e: Example) -> str:
+    """The network and the data as Python."""
+    layers = ",\n    ".join(map(as_code, e.network.layers))
+    names = sorted({"Network", *re.findall(r"([A-Z]\w+)\(", layers)})
+    return (
+        "import numpy as np\n"
+        f"from gradreg_ref.networks import {', '.join(names)}\n\n"
+        f"network = Network((\n    {layers},\n))\n"
+        f"x = {as_code(e.x)}\n"
+        f"y = {as_code(e.y)}"
+    )
+
+
+def as_code(value: Any) -> str:
+    """A layer as its constructor's call, an array with every digit."""
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()!r})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(as_code, value))},)"
+    if is_dataclass(value):
+        fields = ", ".join(f"{name}={as_code(field)}" for name, field in vars(value).items())
+        return f"{type(value).__name__}({fields})"
+    return repr(value)

@@ -13,8 +13,7 @@ from gradreg_ref.networks import Flatten, Linear
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.target import Target
-from gradreg_verify.diagnosis.code import as_code, code
-from gradreg_verify.diagnosis.shown import in_words, own_numbers
+from gradreg_verify.diagnosis.shown import as_code, code, in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
 from gradreg_verify.examples import Example, classes, dense, example, quarters
 from gradreg_verify.outcomes import Broken, raised
