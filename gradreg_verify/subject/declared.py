@@ -135,17 +135,13 @@ class DeclaredPenalty:
         if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)
         for variant in all_variants(e):
-            loss = variant.options.get("loss", "cross_entropy")
-            if (variant.penalty, loss) != (d.kind, d.loss):
+            loss, probed = variant.options.get("loss", "cross_entropy"), "probes" in variant.options
+            if (variant.penalty, loss, probed) != (d.kind, d.loss, d.probe is not None):
                 continue
-            if d.probe is None and "probes" not in variant.options:
+            if not probed:
                 yield variant
-            elif d.probe is not None and "probes" in variant.options and self.can_probe(m):
+            elif self.probes.tier == "argument" or m > d.num_probes:
                 yield from self.at_probes(e, variant.exact)
-
-    def can_probe(self, m: int) -> bool:
-        """Whether probes can be told apart or given at m logits."""
-        return self.probes.tier == "argument" or m > self.declaration.num_probes
 
     def at_probes(self, e: Example, exact: bool) -> Iterator[Variant]:
         """The variant at probes that the function can have."""
