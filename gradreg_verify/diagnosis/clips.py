@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 
 from gradreg_ref.penalties import PENALTIES, evaluate
 from gradreg_ref.typing import Array
@@ -86,8 +87,6 @@ def like(d: Declaration) -> Iterator[Declaration]:
 
 def level(off: list[Observed], seen: list[Observed], cut: Cut, d: Declaration) -> float | None:
     """The c that explains all values; None where there is none."""
-    from scipy.optimize import brentq  # here, for it takes long to import, and few values are cut
-
     part, got = cut.part(off[0], d), off[0].value / cut.factor(off[0], d)
 
     def excess(exponent: float) -> float:
