@@ -62,13 +62,13 @@ def read_json(
     return read(path, MOST_JSON, what, lambda text: make(shallow(parse(text))), remedy)
 
 
-def read_toml(path: Path, what: str, *, remedy: str = "") -> dict[str, Any]:
+def read_toml(path: Path, what: str) -> dict[str, Any]:
     """The table of a TOML file; refused as by `read_json`."""
 
     def parse(text: str) -> dict[str, Any]:
         return shallow(tomllib.loads(text, parse_float=finite_number))
 
-    return read(path, MOST_TOML, what, parse, remedy)
+    return read(path, MOST_TOML, what, parse)
 
 
 def finite_number(text: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from gradreg_ref import checks
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.comparison import LIMIT
-from gradreg_verify.claims.draws import ALPHA, Evidence, evidence
+from gradreg_verify.claims.draws import Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
 from gradreg_verify.claims.target import Target
@@ -86,19 +86,18 @@ def verify(
     results = tuple(run_all(target, examples, waivers or {}, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
     one, answered = target.declared, not any(r.hung for r in results)
-    ask = broken and one is not None and answered
+    tier = "argument" if one is None or not answered else one.probes.tier
     return Report(
         target=target.backend.name,
         declared="all penalties" if one is None else str(one.declaration),
-        tier=tier_of(target) if answered else "not known: a call did not return",
+        tier=TIERS[tier] if answered else "not known: a call did not return",
         framework=target.backend.capabilities().framework,
         device=device,
         dtypes=target.dtypes,
         seed=seed,
         results=results,
-        diagnosis=diagnose(target, broken[0].claim) if ask else None,
+        diagnosis=diagnose(target, broken[0].claim) if broken and one and answered else None,
         provenance=provenance(target),
-        alpha=ALPHA,
         evidence=evidence_of(target, examples, results) if answered else None,
     )
 
@@ -121,18 +120,11 @@ def evidence_of(
     return evidence(target, filter(BY_ID["probe-law"].applies, examples)) if passed else None
 
 
-def tier_of(target: Target) -> str:
-    """How far it could be asked, in words."""
-    one = target.declared
-    return TIERS["argument"] if one is None else TIERS[one.probes.tier]
-
-
 def dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
     """The lower precisions to check."""
     here = [d for d in target.backend.capabilities().dtypes if d != "float64"]
-    if asked is None:
-        return tuple(d for d in ("float32",) if d in here)
-    return tuple(checks.choice("dtypes", d, here) for d in asked)
+    usual = ("float32",) if "float32" in here else ()
+    return usual if asked is None else tuple(checks.choice("dtypes", d, here) for d in asked)
 
 
 def run_all(
@@ -224,11 +216,9 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
             left_out.append(f"{check.__name__.replace('_', ' ')}{where} ({reason})")
     if not shown_on:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
-    if claim.id in ("rounding-bounded", "finite-differences"):  # limits of their own
-        share, what = largest, f"{largest:.0%} of the bound"
-    else:
-        share, what = largest / LIMIT, f"{largest:.1e} of {LIMIT:g}"
+    own_limit = claim.id in ("rounding-bounded", "finite-differences")
+    what = f"{largest:.0%} of the bound" if own_limit else f"{largest:.1e} of {LIMIT:g}"
     figure = f"{what} on {shown_on} examples"
     if claim.id == "probe-law" and (tested := evidence(target, filter(claim.applies, examples))):
         figure += f"; {tested}"
-    return Result(claim, "PASS", figure, share, tuple(left_out))
+    return Result(claim, "PASS", figure, tuple(left_out))

@@ -6,6 +6,7 @@ all telling networks to 1e-8, in value and in slope, with one factor a, is what 
 """
 
 from collections.abc import Callable
+from itertools import compress
 
 import numpy as np
 
@@ -87,7 +88,8 @@ def about_values(seen: Seen, d: Declaration) -> str:
     if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
         return named(seen) or UNKNOWN
     expected = [float(declared_value(o, d, o.e.network)) for o in observed]
-    off = [o for o, value in zip(observed, expected, strict=True) if not near(o.value, value)]
+    wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
+    off = list(compress(observed, wrong))
     if not off:
         return as_declared(seen, d)
     said = named(seen) if any(o.telling for o in off) else ""
@@ -95,7 +97,7 @@ def about_values(seen: Seen, d: Declaration) -> str:
     if not said and len(off) < len(observed):
         right = f"{len(observed) - len(off)} of {len(observed)} networks"
         said = f"Its value is the declared one on {right}, and another one on the rest"
-        said += f"{where(off, observed, expected)}."
+        said += f"{where(wrong, observed, expected)}."
     said = said or of_degree(observed, d) or UNKNOWN
     one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
     return said + (ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")

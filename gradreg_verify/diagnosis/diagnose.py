@@ -9,7 +9,7 @@ from gradreg_verify.diagnosis.computes import computed
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.diagnosis.shrink import Counterexample, smallest
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.outcomes import Hung
+from gradreg_verify.outcomes import Hung, raised
 
 SECONDS = 30.0  # half of them to find and simplify an example, the rest to name what is computed
 NOT_OF_A_FORMULA = ("rounding-bounded", "repeatable", "bad-input-refused")
@@ -52,5 +52,5 @@ def diagnose(target: Target, claim: Claim) -> Diagnosis:
     except Hung as hung:
         sentences.append(f"The diagnosis ended early: the function {hung}.")
     except Exception as error:  # a function may do anything; the report is not lost by it
-        sentences.append(f"The diagnosis itself raised {type(error).__name__}: {in_a_line(error)}")
+        sentences.append(f"The diagnosis itself raised {in_a_line(raised(error))}")
     return Diagnosis(claim.id, " ".join(filter(None, sentences)), shown)

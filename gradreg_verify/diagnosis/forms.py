@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 from gradreg_ref.losses import log_softmax, softmax
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
+from gradreg_verify.diagnosis.variants import VECTORS, Vector
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,6 @@ def norm(v: Array) -> Array:
     return np.sqrt(square(v))
 
 
-def batch_sum(v: Array) -> Array:
-    """‖Σ_b v_b‖²."""
-    total = v.sum(axis=0)
-    return np.einsum("iq,iq->", total, total)
-
-
 def batch_norm(v: Array) -> Array:
     """(Σ_b ‖v_b‖²)^½."""
     return np.sqrt(square(v).sum())
@@ -62,13 +59,17 @@ def singular(v: Array) -> Array:
     return np.einsum("ni,niq,nq->n", left[:, :, 0], v, right[:, 0])
 
 
-NUMBERS = (
+FORMS = (
     Form("‖{}‖²", square),
     Form("‖{}‖² with one factor detached", lambda v: np.einsum("niq,niq->n", v, v.real)),
     Form("‖{}‖, the norm and not its square", norm),
     Form("(‖{}‖ − 1)²", lambda v: (norm(v) - 1) ** 2),
     Form("‖{}‖⁴, squared twice", lambda v: square(v) ** 2),
-    Form("‖Σ_b {}‖², summed over the batch before it is squared", batch_sum, whole=True),
+    Form(
+        "‖Σ_b {}‖², summed over the batch before it is squared",
+        lambda v: square(v.sum(axis=0, keepdims=True)),
+        whole=True,
+    ),
     Form("(Σ_b ‖{}‖²)^½, a norm over the whole batch", batch_norm, whole=True),
     Form(
         "((Σ_b ‖{}‖²)^½ − 1)², with the norm over the whole batch",
@@ -83,30 +84,49 @@ NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Other:
-    """A penalty that is no contraction of J."""
+class Variant:
+    """A name and a number (case, probes), of every example or of the whole batch."""
 
     name: str
-    of: Callable[[Case], Array]
+    of: Callable[[Case, Any], Array]
     whole: bool = False
 
-
-OTHERS = (
-    Other("Σ p log p", lambda c: (softmax(c.z) * log_softmax(c.z)).sum(axis=1)),
-    Other(
-        "Σ p log p with p detached",
-        lambda c: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1),
-    ),
-    Other("Σ‖W‖²_F", lambda c: sum_of_squares(c.network.weights()), whole=True),
-    Other("Σ‖θ‖², biases included", lambda c: sum_of_squares([c.network.parameters()]), whole=True),
-    Other(
-        "Σ‖W‖²_F of matrices, filters left out",
-        lambda c: sum_of_squares([W for W in c.network.weights() if W.ndim == 2]),
-        whole=True,
-    ),
-)
+    @property
+    def random(self) -> bool:
+        """Whether it has probes, as its name says."""
+        return "ᵀr" in self.name
 
 
 def sum_of_squares(arrays: list[Array]) -> Array:
     """Σ over arrays and entries."""
     return np.asarray(sum((a * a).sum() for a in arrays))
+
+
+OTHERS = (
+    Variant("Σ p log p", lambda c, _: (softmax(c.z) * log_softmax(c.z)).sum(axis=1)),
+    Variant(
+        "Σ p log p with p detached",
+        lambda c, _: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1),
+    ),
+    Variant("Σ‖W‖²_F", lambda c, _: sum_of_squares(c.network.weights()), whole=True),
+    Variant(
+        "Σ‖θ‖², biases included",
+        lambda c, _: sum_of_squares([c.network.parameters()]),
+        whole=True,
+    ),
+    Variant(
+        "Σ‖W‖²_F of matrices, filters left out",
+        lambda c, _: sum_of_squares([W for W in c.network.weights() if W.ndim == 2]),
+        whole=True,
+    ),
+)
+
+
+def made_of(form: Form, vector: Vector) -> Variant:
+    """The number that a form makes of a vector; the square of one may be a penalty."""
+    title = f"{vector.penalty}, " if form.of is square and vector.penalty else ""
+    name = title + form.text.format(vector.name)
+    return Variant(name, lambda c, r: form.of(vector.at(c, r)), form.whole)
+
+
+VARIANTS = (*(made_of(form, vector) for form, vector in product(FORMS, VECTORS)), *OTHERS)

@@ -1,13 +1,14 @@
 """What a function gives on the networks of the kit: value, slope, and what it drew."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
 
 import numpy as np
 
-from gradreg_ref.networks import Linear
+from gradreg_ref.complex_step import directional_derivative
+from gradreg_ref.networks import Linear, Network
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import FLOOR, direction_for
@@ -15,7 +16,7 @@ from gradreg_verify.claims.target import arguments
 from gradreg_verify.diagnosis.factors import Sizes
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
-from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 from gradreg_verify.subject.suited import suited
@@ -41,11 +42,6 @@ class Slope:
     size: float = 0.0
     raised: str = ""
 
-    @property
-    def no_graph(self) -> bool:
-        """Whether the value has no graph at all."""
-        return self.raised.startswith("the value has no graph")
-
 
 @dataclass(frozen=True)
 class Observed:
@@ -55,7 +51,7 @@ class Observed:
     ----------
     one : DeclaredPenalty
         The function.
-    e, case : Example, Case
+    e : Example
         Where.
     supply : Supply
         Its probes, or their seed.
@@ -71,12 +67,16 @@ class Observed:
 
     one: DeclaredPenalty
     e: Example
-    case: Case
     supply: Supply
     value: float
     given: Array | None = None
     telling: bool = False
     factor: float = 1.0
+
+    @cached_property
+    def case(self) -> Case:
+        """Network, logits, Jacobian, and the labels or targets that the function takes."""
+        return Case.at(*arguments(self.e, self.one.declaration.loss_option))
 
     @property
     def sizes(self) -> Sizes:
@@ -98,6 +98,10 @@ class Observed:
     def probes(self) -> Array | None:
         """r[n, k, q], as far as they are known."""
         return drawn(self) if self.given is None else self.given
+
+    def along(self, f: Callable[[Network], Array]) -> float:
+        """The slope of a function of networks like this one, by complex step."""
+        return float(directional_derivative(f, self.e.network, direction_for(self.e)))
 
     @property
     def shared(self) -> bool:
@@ -151,10 +155,8 @@ def observations(
         try:
             o = replace(observe(one, e), telling=telling, factor=factor)
             if telling:
-                repeated = repeated and value_at(one, e, SEED) == o.value
-                reseeded += value_at(one, e, SEED + 1) != o.value
-        except Hung:
-            raise
+                repeated = repeated and observe(one, e).value == o.value
+                reseeded += observe(one, e, seed=SEED + 1).value != o.value
         except (Broken, NotTestable) as why:
             refused.append((e, str(why)))
             continue
@@ -185,7 +187,9 @@ def scaled_outputs(e: Example, factor: float) -> Example:
     return e.with_network((*rest, Linear(factor * last.weight, bias)))
 
 
-def observe(one: DeclaredPenalty, e: Example, given: Array | None = None) -> Observed:
+def observe(
+    one: DeclaredPenalty, e: Example, given: Array | None = None, seed: int = SEED
+) -> Observed:
     """The function at an example, at the probes given or at those of a seed.
 
     Raises
@@ -193,30 +197,19 @@ def observe(one: DeclaredPenalty, e: Example, given: Array | None = None) -> Obs
     Broken, NotTestable
         It gives no value.
     """
-    network, x, y = arguments(e, {"loss": one.declaration.loss})
-    seeded = one.probes.of_seed(SEED, network, x)
+    network, x, y = arguments(e, one.declaration.loss_option)
+    seeded = one.probes.of_seed(seed, network, x)
     supply = seeded if given is None else one.probes.supply(given, len(x))
     value = one.harness.value(network, x, y, supply, device=one.device)
-    case = Case(network, network.forward(x), network.jacobian(x), y)
-    return Observed(one, e, case, supply, float(value.sum()), given)
-
-
-def value_at(one: DeclaredPenalty, e: Example, seed: int) -> float:
-    """The value of a seed."""
-    network, x, y = arguments(e, {"loss": one.declaration.loss})
-    supply = one.probes.of_seed(seed, network, x)
-    return float(one.harness.value(network, x, y, supply, device=one.device).sum())
+    return Observed(one, e, supply, float(value.sum()), given)
 
 
 def slope_of(o: Observed, *, training: bool) -> Slope:
     """The slope in a mode of the model."""
-    x, y, device = o.e.x, o.case.y, o.one.device
     try:
         gradient = o.one.harness.gradient(
-            o.e.network, x, y, o.supply, device=device, training=training
+            o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device, training=training
         )
-    except Hung:
-        raise
     except Broken as why:
         return Slope(raised=str(why))
     except Exception as error:  # whatever the derivative of a function under test raises
@@ -241,8 +234,7 @@ def drawn(o: Observed) -> Array | None:
     sizes = {draw.values.size for draw in draws}
     if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:
         return None
-    columns = [draw.values.reshape(-1, m) for draw in draws]
-    r = np.stack(columns, axis=2)
+    r = np.stack([draw.values.reshape(-1, m) for draw in draws], axis=2)
     if kinds == {"integer"} and d.probe == "rademacher":
         r = 2 * r - 1
     return np.broadcast_to(r, (n, m, len(draws)))

@@ -1,13 +1,17 @@
-"""The numbers that a counterexample shows: those that the function itself returns."""
+"""What a counterexample shows: what the function itself returns, and network and data as code."""
 
-from typing import NamedTuple
+import re
+from dataclasses import is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
-from gradreg_verify.diagnosis.observe import SEED, observe, value_at
+from gradreg_verify.diagnosis.observe import SEED, observe
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, Hung, NotTestable
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -24,7 +28,7 @@ def in_words(d: Declaration, claim: Claim, own: str, check: str) -> str:
 
 
 class Own(NamedTuple):
-    """What is not as declared, "value", "gradient" or "chance"; how, and at which probes."""
+    """What is not as declared, "value", "gradient" or "chance"; how; and the probes compared at."""
 
     what: str = ""
     text: str = ""
@@ -33,38 +37,63 @@ class Own(NamedTuple):
 
 def own_numbers(one: DeclaredPenalty, e: Example) -> Own:
     """What the function returns, where that is not what it is declared to return."""
+    probes = None
     try:
-        return compared(one, e)
-    except Hung:
-        raise
+        for variant in one.variants(e):
+            probes = variant.options.get("probes")
+            return compared(one, e, probes)
     except (Broken, NotTestable):
-        return Own()
+        pass
+    return Own(probes=probes)
 
 
-def compared(one: DeclaredPenalty, e: Example) -> Own:
-    """Value and slope at the first variant of an example, against those declared."""
-    variant = next(one.variants(e), None)
-    if variant is None:
-        return Own()
+def compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> Own:
+    """Value and slope at the probes of an example's first variant, against those declared."""
     d = one.declaration
     # Probes that were read out hold for a penalty that is right; those drawn are facts.
     seeded = one.probes.tier == "seeded"
-    o = observe(one, e, None if seeded else variant.options.get("probes"))
+    o = observe(one, e, None if seeded else probes)
     if seeded and (d.probe != "gaussian" or not known(o, d)):
-        return Own()
-    returns, expected = f"The function returns {o.value:.10g}", declared_value(o, d, e.network)
-    declared = f"the {d}{' at the numbers drawn' * seeded} is {float(expected):.10g}"
-    other = value_at(one, e, SEED + 1) if d.probe is None else o.value
+        return Own(probes=probes)
+    expected = float(declared_value(o, d, e.network))
+    returns = f"The function returns {o.value:.10g}"
+    declared = f"the {d}{' at the numbers drawn' * seeded} is {expected:.10g}"
+    other = observe(one, e, seed=SEED + 1).value if d.probe is None else o.value
     if other != o.value:
         return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
-    if not near(o.value, float(expected)):
+    if not near(o.value, expected):
         return Own("value", f"{returns}; {declared}.", o.probes)
     slope = declared_slope(o, d)
     if o.slope.raised or near(o.slope.value, slope, o.slope.size):
-        return Own()
+        return Own(probes=probes)
     return Own(
         "gradient",
         f"{returns}, as declared. Along a direction of the parameters its gradient is "
         f"{o.slope.value:.10g}; that of the {d} is {slope:.10g}.",
         o.probes,
     )
+
+
+def code(e: Example) -> str:
+    """The network and the data as Python."""
+    layers = ",\n    ".join(map(as_code, e.network.layers))
+    names = sorted({"Network", *re.findall(r"([A-Z]\w+)\(", layers)})
+    return (
+        "import numpy as np\n"
+        f"from gradreg_ref.networks import {', '.join(names)}\n\n"
+        f"network = Network((\n    {layers},\n))\n"
+        f"x = {as_code(e.x)}\n"
+        f"y = {as_code(e.y)}"
+    )
+
+
+def as_code(value: Any) -> str:
+    """A layer as its constructor's call, an array with every digit."""
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()!r})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(as_code, value))},)"
+    if is_dataclass(value):
+        fields = ", ".join(f"{name}={as_code(field)}" for name, field in vars(value).items())
+        return f"{type(value).__name__}({fields})"
+    return repr(value)

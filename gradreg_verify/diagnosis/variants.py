@@ -1,12 +1,13 @@
 """What people compute instead: the vectors, for `diagnosis` to try.
 
-A penalty of this field is a number made of a vector: Jᵀr, Jᵀ(p − y), a row of J … `VECTORS` has
-those that are taken for one another, `forms.NUMBERS` what is made of them. Gradients are complex
-steps, so *detached* is: the real part alone.
+A penalty of this field is a number made of a vector JᵀM: Jᵀr, Jᵀ(p − y), a row of J … `VECTORS`
+has those that are taken for one another, `forms.VARIANTS` what is made of them. Gradients are
+complex steps, so *detached* is: the real part alone.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,30 +15,29 @@ from gradreg_ref.losses import softmax, softmax_jacobian, target_probabilities
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 
-Vector = Callable[[Case, Array], Array]
-
 
 @dataclass(frozen=True)
-class Known:
-    """What a variant is made of: a name, and v[n, i, q] from a case and probes r[n, k, q].
+class Vector:
+    """JᵀM, a vector v[n, i, q].
 
-    `penalty` is what its square is called.
+    Parameters
+    ----------
+    name : str
+        With its probes as r.
+    M : callable
+        M[n, k, q], or one column M[n, k], from a case and probes r[n, k, q].
+    penalty : str
+        What the square of the vector is called.
     """
 
     name: str
-    vector: Vector
-    random: bool = False
+    M: Callable[[Case, Any], Array]
     penalty: str = ""
 
-
-def rows_of(S: Callable[[Case], Array]) -> Vector:
-    """(S J)ᵀ, all rows."""
-    return lambda c, _: np.einsum("nlk,nki->nil", S(c), c.J)
-
-
-def projected(R: Callable[[Case, Array], Array]) -> Vector:
-    """JᵀR."""
-    return lambda c, r: np.einsum("nki,nkq->niq", c.J, R(c, r))
+    def at(self, c: Case, r: Array | None) -> Array:
+        """v[n, i, q]."""
+        M = self.M(c, r)
+        return np.einsum("nki,nkq->niq", c.J, M if M.ndim == 3 else M[:, :, None])
 
 
 def identity(c: Case) -> Array:
@@ -45,9 +45,9 @@ def identity(c: Case) -> Array:
     return np.broadcast_to(np.eye(c.z.shape[1]), (*c.z.shape, c.z.shape[1]))
 
 
-def without_last(c: Case) -> Array:
-    """I without its last row."""
-    return identity(c)[:, : max(1, c.z.shape[1] - 1)]
+def without_last(M: Array) -> Array:
+    """M without its last column."""
+    return M[:, :, : max(1, M.shape[2] - 1)]
 
 
 def e_y(c: Case) -> Array:
@@ -57,91 +57,17 @@ def e_y(c: Case) -> Array:
 
 def diag_p(c: Case) -> Array:
     """diag(p)."""
-    return softmax(c.z)[:, :, None] * np.eye(c.z.shape[1])
+    return softmax(c.z)[:, :, None] * identity(c)
 
 
 def log_jacobian(c: Case) -> Array:
-    """∂ log p/∂z = I − 1pᵀ."""
-    return np.eye(c.z.shape[1]) - softmax(c.z)[:, None, :]
+    """(∂ log p/∂z)ᵀ = I − p1ᵀ."""
+    return identity(c) - softmax(c.z)[:, :, None]
 
 
-def unit(r: Array) -> Array:
-    """r/‖r‖."""
-    return r / np.sqrt((r * r).sum(axis=1, keepdims=True))
-
-
-VECTORS = (
-    Known("J", rows_of(identity), penalty="FrobReg"),
-    Known("Jᵀr", projected(lambda _, r: per_probe(r)), True, "SpectReg"),
-    Known(
-        "Jᵀr, r on the sphere of radius √m",
-        projected(lambda _, r: np.sqrt(r.shape[1]) * per_probe(unit(r))),
-        True,
-        "SpectReg",
-    ),
-    Known(
-        "Jᵀ(p − y)",
-        projected(lambda c, _: (softmax(c.z) - e_y(c))[:, :, None]),
-        penalty="DoubleBack",
-    ),
-    Known(
-        "Jᵀ(p − y), p constant",
-        projected(lambda c, _: (softmax(c.z).real - e_y(c))[:, :, None]),
-        penalty="DoubleBack with p detached",
-    ),
-    Known("∂p/∂x", rows_of(lambda c: softmax_jacobian(c.z)), penalty="JacReg"),
-    Known(
-        "∂p/∂x, p constant in diag p − ppᵀ",
-        rows_of(lambda c: softmax_jacobian(c.z).real),
-        penalty="JacReg with p detached",
-    ),
-    Known("Jᵀe_y", projected(lambda c, _: e_y(c)[:, :, None]), penalty="Onehot"),
-    Known("Jᵀ1 (the gradient of the sum of the logits)", projected(lambda c, _: ones(c))),
-    Known("J without its last class", rows_of(without_last)),
-    Known(
-        "∂p/∂x without its last class",
-        rows_of(lambda c: without_last(c) @ softmax_jacobian(c.z)),
-    ),
-    Known("∂ log p/∂x", rows_of(log_jacobian)),
-    Known("diag(p) J", rows_of(diag_p)),
-    Known("(diag p + ppᵀ) J", rows_of(lambda c: 2 * diag_p(c) - softmax_jacobian(c.z))),
-    Known("Jᵀ(p + y)", projected(lambda c, _: (softmax(c.z) + e_y(c))[:, :, None])),
-    Known("Jᵀp", projected(lambda c, _: softmax(c.z)[:, :, None])),
-    Known(
-        "Jᵀ(p − y) with y counted from 1",
-        projected(lambda c, _: (softmax(c.z) - np.roll(e_y(c), 1, axis=1))[:, :, None]),
-    ),
-    Known(
-        "Jᵀe_c, c the predicted class",
-        projected(lambda c, _: np.eye(c.z.shape[1])[c.z.real.argmax(1)][:, :, None]),
-    ),
-    Known(
-        "∂p_y/∂x",
-        projected(lambda c, _: np.einsum("nkl,nl->nk", softmax_jacobian(c.z), e_y(c))[:, :, None]),
-    ),
-    Known(
-        "2Jᵀ(z − y)/m",
-        projected(lambda c, _: mse(c)),
-        penalty="DoubleBack of the mean squared error",
-    ),
-    Known(
-        "(∂p/∂x)ᵀr",
-        projected(lambda c, r: softmax_jacobian(c.z) @ per_probe(r)),
-        True,
-        "projected JacReg",
-    ),
-    Known(
-        "(∂p/∂x)ᵀr, p constant in diag p − ppᵀ",
-        projected(lambda c, r: softmax_jacobian(c.z).real @ per_probe(r)),
-        True,
-        "projected JacReg with p detached",
-    ),
-    Known(
-        "(∂ log p/∂x)ᵀr",
-        projected(lambda c, r: log_jacobian(c).transpose(0, 2, 1) @ per_probe(r)),
-        True,
-    ),
-)
+def sphere(r: Array) -> Array:
+    """√m r/‖r‖."""
+    return np.sqrt(r.shape[1]) * r / np.sqrt((r * r).sum(axis=1, keepdims=True))
 
 
 def per_probe(r: Array) -> Array:
@@ -149,13 +75,51 @@ def per_probe(r: Array) -> Array:
     return r / np.sqrt(r.shape[2])
 
 
-def ones(c: Case) -> Array:
-    """One column of ones."""
-    return np.ones((*c.z.shape, 1))
-
-
 def mse(c: Case) -> Array:
     """∂/∂z of the mean squared error; labels are no targets for it."""
     if np.shape(c.y) != c.z.shape:
         raise ValueError("labels")
-    return 2 * (c.z - c.y)[:, :, None] / c.z.shape[1]
+    return 2 * (c.z - c.y) / c.z.shape[1]
+
+
+VECTORS = (
+    Vector("J", lambda c, _: identity(c), "FrobReg"),
+    Vector("Jᵀr", lambda _, r: per_probe(r), "SpectReg"),
+    Vector("Jᵀr, r on the sphere of radius √m", lambda _, r: per_probe(sphere(r)), "SpectReg"),
+    Vector("Jᵀ(p − y)", lambda c, _: softmax(c.z) - e_y(c), "DoubleBack"),
+    Vector(
+        "Jᵀ(p − y), p constant",
+        lambda c, _: softmax(c.z).real - e_y(c),
+        "DoubleBack with p detached",
+    ),
+    Vector("∂p/∂x", lambda c, _: softmax_jacobian(c.z), "JacReg"),
+    Vector(
+        "∂p/∂x, p constant in diag p − ppᵀ",
+        lambda c, _: softmax_jacobian(c.z).real,
+        "JacReg with p detached",
+    ),
+    Vector("Jᵀe_y", lambda c, _: e_y(c), "Onehot"),
+    Vector("Jᵀ1 (the gradient of the sum of the logits)", lambda c, _: np.ones(c.z.shape)),
+    Vector("J without its last class", lambda c, _: without_last(identity(c))),
+    Vector("∂p/∂x without its last class", lambda c, _: without_last(softmax_jacobian(c.z))),
+    Vector("∂ log p/∂x", lambda c, _: log_jacobian(c)),
+    Vector("diag(p) J", lambda c, _: diag_p(c)),
+    Vector("(diag p + ppᵀ) J", lambda c, _: 2 * diag_p(c) - softmax_jacobian(c.z)),
+    Vector("Jᵀ(p + y)", lambda c, _: softmax(c.z) + e_y(c)),
+    Vector("Jᵀp", lambda c, _: softmax(c.z)),
+    Vector(
+        "Jᵀ(p − y) with y counted from 1", lambda c, _: softmax(c.z) - np.roll(e_y(c), 1, axis=1)
+    ),
+    Vector(
+        "Jᵀe_c, c the predicted class", lambda c, _: np.eye(c.z.shape[1])[c.z.real.argmax(axis=1)]
+    ),
+    Vector("∂p_y/∂x", lambda c, _: np.einsum("nkl,nl->nk", softmax_jacobian(c.z), e_y(c))),
+    Vector("2Jᵀ(z − y)/m", lambda c, _: mse(c), "DoubleBack of the mean squared error"),
+    Vector("(∂p/∂x)ᵀr", lambda c, r: softmax_jacobian(c.z) @ per_probe(r), "projected JacReg"),
+    Vector(
+        "(∂p/∂x)ᵀr, p constant in diag p − ppᵀ",
+        lambda c, r: softmax_jacobian(c.z).real @ per_probe(r),
+        "projected JacReg with p detached",
+    ),
+    Vector("(∂ log p/∂x)ᵀr", lambda c, r: log_jacobian(c) @ per_probe(r)),
+)

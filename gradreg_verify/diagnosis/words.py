@@ -10,12 +10,9 @@ from gradreg_verify.diagnosis.factors import SAME, number
 from gradreg_verify.diagnosis.observe import Observed, Slope
 
 
-def in_a_line(text: object) -> str:
-    """What a function under test said, short; also where it cannot be printed."""
-    try:
-        return f"{' '.join(str(text).split()):.200}"
-    except Exception:  # a __str__ that raises
-        return "what cannot be printed"
+def in_a_line(text: str) -> str:
+    """What a function under test said, short."""
+    return f"{' '.join(text.split()):.200}"
 
 
 def has(layer: str) -> Callable[[Observed], bool]:
@@ -37,17 +34,16 @@ FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
 )
 
 
-def where(off: list[Observed], seen: list[Observed], expected: list[float]) -> str:
+def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str:
     """What the networks where something fails have in common, and no other: in words, or ""."""
-    marked = [any(o is other for other in off) for o in seen]
     for words, feature in FEATURES:
-        if [feature(o) for o in seen] == marked:
+        if [feature(o) for o in seen] == wrong:
             return f", those {words}"
-    failing = [v for v, m in zip(expected, marked, strict=True) if m]
-    holding = [v for v, m in zip(expected, marked, strict=True) if not m]
-    if failing and holding and min(failing) > max(holding):
+    failing = [v for v, fails in zip(expected, wrong, strict=True) if fails]
+    holding = [v for v, fails in zip(expected, wrong, strict=True) if not fails]
+    if min(failing) > max(holding):
         return f", those where {min(failing):.4g} or more is expected"
-    if failing and holding and max(failing) < min(holding):
+    if max(failing) < min(holding):
         return f", those where {max(failing):.4g} or less is expected"
     return ""
 
@@ -66,7 +62,7 @@ def about_the_gradient(seen: list[Observed], expected: Array) -> str:
 def about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
     """What the slopes are in one mode; "" where they are those expected."""
     raised = [s for s in slopes if s.raised]
-    if raised and all(s.no_graph for s in slopes):
+    if raised and all(s.raised.startswith("the value has no graph") for s in slopes):
         return f", and carries no graph{mode}: a constant to the optimiser"
     if raised:
         share = f"on {len(raised)} of {len(slopes)} networks"

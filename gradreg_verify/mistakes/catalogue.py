@@ -15,8 +15,8 @@ import numpy as np
 from gradreg_ref.contraction import reduce
 from gradreg_ref.penalties import PENALTIES, Case, Formula
 from gradreg_ref.typing import Array
-from gradreg_verify.diagnosis.forms import NUMBERS, OTHERS, Form, square
-from gradreg_verify.diagnosis.variants import VECTORS, Vector, per_probe, projected
+from gradreg_verify.diagnosis.forms import FORMS, OTHERS, Form, square
+from gradreg_verify.diagnosis.variants import VECTORS, Vector, per_probe
 from gradreg_verify.frameworks.loopback import LoopbackBackend
 
 
@@ -52,8 +52,9 @@ class Wrong:
 
 CLAIM = {name: f"{name.replace('_', '-')}-formula" for name in PENALTIES}
 CLAIM["spectreg"] = "spectreg-quadratic-form"
-FORM = {form.text: form for form in NUMBERS}
-VECTOR = {known.name: known.vector for known in VECTORS}
+PER_EXAMPLE = "values-per-example"
+FORM = {form.text: form for form in FORMS}
+VECTOR = {vector.name: vector for vector in VECTORS}
 
 
 def instead(penalty: str, vector: Vector, form: Form = FORM["‖{}‖²"]) -> Formula:
@@ -67,7 +68,7 @@ def instead(penalty: str, vector: Vector, form: Form = FORM["‖{}‖²"]) -> Fo
         if seeded or other_form or needs_probes != bool(given):
             return right  # not what is wrong
         r = np.broadcast_to(probes, (*c.z.shape, probes.shape[2])) if given else np.zeros(0)
-        values = form.of(vector(c, r))
+        values = form.of(vector.at(c, r))
         return reduce(values * np.ones(len(c.z)) / (len(c.z) if form.whole else 1), reduction)
 
     return formula
@@ -78,22 +79,20 @@ def half_mirrored(c: Case, *, side: Any = "output", **o: Any) -> Array:
     return PENALTIES["spectreg"].formula(c, side=side, **o) * (0.5 if side == "input" else 1)
 
 
-def squares(penalty: str, *names: str) -> list[Wrong]:
-    """The squares of vectors that are taken for that of the penalty."""
-    return [
-        Wrong(f"‖{name}‖²", penalty, CLAIM[penalty], instead(penalty, VECTOR[name]))
-        for name in names
-    ]
-
-
 def number(penalty: str, text: str, name: str, claim: str) -> Wrong:
     """What else is made of a vector."""
     return Wrong(text.format(name), penalty, claim, instead(penalty, VECTOR[name], FORM[text]))
 
 
+def squares(penalty: str, *names: str) -> list[Wrong]:
+    """The squares of vectors that are taken for that of the penalty."""
+    return [number(penalty, "‖{}‖²", name, CLAIM[penalty]) for name in names]
+
+
 def probe(name: str, claim: str, R: Callable[[Array], Array], form: Form = FORM["‖{}‖²"]) -> Wrong:
     """SpectReg with R(probes) in place of r/√q."""
-    return Wrong(name, "spectreg", claim, instead("spectreg", projected(lambda _, r: R(r)), form))
+    vector = Vector("", lambda _, r: R(r))
+    return Wrong(name, "spectreg", claim, instead("spectreg", vector, form))
 
 
 def other(penalty: str, name: str) -> Wrong:
@@ -102,21 +101,20 @@ def other(penalty: str, name: str) -> Wrong:
 
     def formula(c: Case, *, reduction: Any = "mean", **o: Any) -> Array:
         PENALTIES[penalty].formula(c, **o)  # refuses what must be refused
-        return found.of(c) if found.whole else reduce(found.of(c), reduction)
+        return found.of(c, None) if found.whole else reduce(found.of(c, None), reduction)
 
     return Wrong(name, penalty, CLAIM[penalty], formula)
 
 
-def times(factor: Callable[[Case], float], penalty: str, name: str, claim: str) -> Wrong:
-    """The right number times a factor."""
+def after(penalty: str, name: str, claim: str, change: Callable[[Any, Case], Any]) -> Wrong:
+    """The right number, changed."""
     right = PENALTIES[penalty].formula
-    return Wrong(name, penalty, claim, lambda c, **o: right(c, **o) * factor(c))
+    return Wrong(name, penalty, claim, lambda c, **o: change(right(c, **o), c))
 
 
 def without_graph(penalty: str) -> Wrong:
     """A constant to the optimiser."""
-    right = PENALTIES[penalty].formula
-    return Wrong("no graph", penalty, "training-gradient", lambda c, **o: right(c, **o).real)
+    return after(penalty, "no graph", "training-gradient", lambda v, _: v.real)
 
 
 def reduced(penalty: str, name: str, reduction: str, becomes: Callable[[Array], Array]) -> Wrong:
@@ -128,17 +126,12 @@ def reduced(penalty: str, name: str, reduction: str, becomes: Callable[[Array], 
             return right(c, **o)
         return becomes(right(c, **(o | {"reduction": "none"})))
 
-    return Wrong(name, penalty, "values-per-example", formula)
-
-
-def R_detached(c: Case, R: Any, **o: Any) -> Array:
-    """Contract with an R of the real parts: the right value, a part of the gradient."""
-    return PENALTIES["contract"].formula(c, R(c.z.real, c.y), **o)
+    return Wrong(name, penalty, PER_EXAMPLE, formula)
 
 
 WRONG: tuple[Wrong, ...] = (
     *(
-        times(lambda _: 0.5, penalty, "half of it", claim)
+        after(penalty, "half of it", claim, lambda v, _: v / 2)
         for penalty, claim in (CLAIM | {"spectreg": "spectreg-unbiased"}).items()
     ),
     *squares("frobreg", "Jᵀ1 (the gradient of the sum of the logits)", "J without its last class"),
@@ -152,13 +145,13 @@ WRONG: tuple[Wrong, ...] = (
         "spectreg",
         "‖Σ_b {}‖², summed over the batch before it is squared",
         "Jᵀr",
-        "values-per-example",
+        PER_EXAMPLE,
     ),
     probe("probes summed, not averaged", "probes-averaged", lambda r: r),
     probe("the first probe for all", "probes-averaged", lambda r: r[:, :, :1]),
     probe(
         "one probe for the whole batch",
-        "values-per-example",
+        PER_EXAMPLE,
         lambda r: per_probe(np.broadcast_to(r[:1], r.shape)),
     ),
     probe(
@@ -167,7 +160,7 @@ WRONG: tuple[Wrong, ...] = (
         per_probe,
         Form("‖{0}‖² + Σ {0}", lambda v: square(v) + v.sum(axis=(1, 2))),
     ),
-    times(lambda c: 1 / c.J.shape[2], "spectreg", "mean over inputs", CLAIM["spectreg"]),
+    after("spectreg", "mean over inputs", CLAIM["spectreg"], lambda v, c: v / c.J.shape[2]),
     without_graph("spectreg"),
     reduced("spectreg", "1/B² for 1/B", "mean", lambda v: v.mean() / len(v)),
     reduced("spectreg", "mean for sum", "sum", lambda v: v.mean()),
@@ -178,9 +171,7 @@ WRONG: tuple[Wrong, ...] = (
         "Jᵀp",
         "Jᵀ(p − y) with y counted from 1",
     ),
-    times(
-        lambda c: 1 / len(c.z) ** 2, "doubleback", "loss of the batch mean", "values-per-example"
-    ),
+    after("doubleback", "loss of the batch mean", PER_EXAMPLE, lambda v, c: v / len(c.z) ** 2),
     without_graph("doubleback"),
     Wrong("half of it with probes of the inputs", "spectreg", "input-side-probes", half_mirrored),
     *squares(
@@ -193,21 +184,26 @@ WRONG: tuple[Wrong, ...] = (
         "(diag p + ppᵀ) J",
     ),
     *squares("onehot", "Jᵀe_c, c the predicted class", "∂p_y/∂x"),
-    times(lambda c: c.z.shape[1] + 1, "onehot", "times m + 1", CLAIM["onehot"]),
+    after("onehot", "times m + 1", CLAIM["onehot"], lambda v, c: v * (c.z.shape[1] + 1)),
     Wrong(
         "label 0 for all",
         "onehot",
         CLAIM["onehot"],
-        instead("onehot", projected(lambda c, _: np.eye(c.z.shape[1])[0 * c.y][:, :, None])),
+        instead("onehot", Vector("Jᵀe_0", lambda c, _: np.eye(c.z.shape[1])[0 * c.y])),
     ),
     other("confidence_penalty", "Σ p log p with p detached"),
-    times(
-        lambda _: -1,
+    after(
         "confidence_penalty",
         "the entropy, not its negative",
         CLAIM["confidence_penalty"],
+        lambda v, _: -v,
     ),
     reduced("confidence_penalty", "sum over the batch", "mean", lambda v: v.sum()),
     other("weight_decay", "Σ‖θ‖², biases included"),
-    Wrong("R detached", "contract", CLAIM["contract"], R_detached),
+    Wrong(
+        "R detached",
+        "contract",
+        CLAIM["contract"],
+        lambda c, R, **o: PENALTIES["contract"].formula(c, R(c.z.real, c.y), **o),
+    ),
 )

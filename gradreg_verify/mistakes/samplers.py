@@ -42,13 +42,12 @@ class Sampled(LoopbackBackend):
         self, c: Case, *, rng: Any = None, probe: Any = "gaussian", num_probes: Any = 1, **o: Any
     ) -> Array:
         """The formula at probes of the wrong law."""
-        if rng is None or probe != self.wrong.probe or num_probes not in range(1, c.z.shape[1]):
-            return PENALTIES["spectreg"].formula(
-                c, rng=rng, probe=probe, num_probes=num_probes, **o
-            )
-        n = 1 if o.get("shared_probe") else len(c.z)
-        r = self.wrong.sampler(rng, n, c.z.shape[1], num_probes)
-        return PENALTIES["spectreg"].formula(c, probes=r, **o)
+        n, m = c.z.shape
+        if rng is None or probe != self.wrong.probe or num_probes not in range(1, m):
+            o |= {"rng": rng, "probe": probe, "num_probes": num_probes}
+        else:
+            o["probes"] = self.wrong.sampler(rng, 1 if o.get("shared_probe") else n, m, num_probes)
+        return PENALTIES["spectreg"].formula(c, **o)
 
     def draw(self, probe: Any, n: int, m: int, num_probes: int, *, seed: int, **_: Any) -> Array:
         """Probes of the wrong law."""
@@ -56,14 +55,14 @@ class Sampled(LoopbackBackend):
         return law(np.random.default_rng(seed), n, m, num_probes)
 
 
-def uniform(rng: Rng, n: int, m: int, q: int) -> Array:
-    """Uniform on [−√3, √3]: mean 0 and variance 1, but not gaussian."""
-    return rng.uniform(-np.sqrt(3), np.sqrt(3), (n, m, q))
+def over_root_m(law: Sampler) -> Sampler:
+    """A law without its factor √m."""
+    return lambda rng, n, m, q: law(rng, n, m, q) / np.sqrt(m)
 
 
-def shared(rng: Rng, n: int, m: int, q: int) -> Array:
+def one_for_all(law: Sampler) -> Sampler:
     """One probe for every example."""
-    return np.broadcast_to(rng.standard_normal((1, m, q)), (n, m, q))
+    return lambda rng, n, m, q: law(rng, 1, m, q).repeat(n, axis=0)
 
 
 def autoregressive(rng: Rng, n: int, m: int, q: int) -> Array:
@@ -93,11 +92,6 @@ def paired_signs(rng: Rng, n: int, m: int, q: int) -> Array:
     return r
 
 
-def sometimes_zero(rng: Rng, n: int, m: int, q: int) -> Array:
-    """One probe in a thousand is zero, which no test of a distribution shows."""
-    return rng.standard_normal((n, m, q)) * (rng.random((n, 1, q)) > 1e-3)
-
-
 def repeated_half(rng: Rng, n: int, m: int, q: int) -> Array:
     """The second half of a batch has the probes of the first."""
     half = rng.standard_normal(((n + 1) // 2, m, q))
@@ -105,14 +99,18 @@ def repeated_half(rng: Rng, n: int, m: int, q: int) -> Array:
 
 
 WRONG_SAMPLERS = (
-    WrongSampler("uniform", "gaussian", uniform),
+    WrongSampler("uniform", "gaussian", lambda g, *a: g.uniform(-np.sqrt(3), np.sqrt(3), a)),
     WrongSampler("scale off by 5 %", "gaussian", lambda *a: 1.05 * probes.gaussian(*a)),
-    WrongSampler("one probe for every example", "gaussian", shared),
+    WrongSampler("one probe for every example", "gaussian", one_for_all(probes.gaussian)),
     WrongSampler("correlated examples", "gaussian", autoregressive),
     WrongSampler("mean 0.1", "gaussian", lambda *a: probes.gaussian(*a) + 0.1),
     WrongSampler("two coordinates of one sign", "gaussian", paired_signs),
     WrongSampler("half a batch repeated", "gaussian", repeated_half),
-    WrongSampler("one in a thousand is zero", "gaussian", sometimes_zero),
+    WrongSampler(
+        "one in a thousand is zero",  # which no test of a distribution shows
+        "gaussian",
+        lambda g, n, m, q: probes.gaussian(g, n, m, q) * (g.random((n, 1, q)) > 1e-3),
+    ),
     WrongSampler(
         "one probe, q times",
         "gaussian",
@@ -126,16 +124,10 @@ WRONG_SAMPLERS = (
         "biased signs", "rademacher", lambda g, *a: np.where(g.random(a) < 0.6, 1.0, -1.0)
     ),
     WrongSampler("gaussian", "rademacher", probes.gaussian),
-    WrongSampler("radius 1", "sphere", lambda g, n, m, q: probes.sphere(g, n, m, q) / np.sqrt(m)),
+    WrongSampler("radius 1", "sphere", over_root_m(probes.sphere)),
     WrongSampler("normalised over the batch", "sphere", batch_normalised),
-    WrongSampler(
-        "one probe for every example",
-        "sphere",
-        lambda g, n, m, q: probes.sphere(g, 1, m, q).repeat(n, 0),
-    ),
-    WrongSampler(
-        "radius 1", "orthogonal", lambda g, n, m, q: probes.orthogonal(g, n, m, q) / np.sqrt(m)
-    ),
-    WrongSampler("without √m", "onehot", lambda g, n, m, q: probes.onehot(g, n, m, q) / np.sqrt(m)),
+    WrongSampler("one probe for every example", "sphere", one_for_all(probes.sphere)),
+    WrongSampler("radius 1", "orthogonal", over_root_m(probes.orthogonal)),
+    WrongSampler("without √m", "onehot", over_root_m(probes.onehot)),
     WrongSampler("the last class never drawn", "onehot", never_last),
 )

@@ -30,7 +30,7 @@ def remember(report: Report) -> None:
         "outcome": report.counts
         + (f" (fail: {', '.join(report.failed)})" if report.failed else ""),
     }
-    record = {**known(), key(report.target, report.device): outcome}
+    record = {**known(), f"{report.target} on {report.device}": outcome}
     with suppress(OSError):  # a home that cannot be written to
         path().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path(), (json.dumps(record, indent=1) + "\n").encode())
@@ -38,17 +38,12 @@ def remember(report: Report) -> None:
 
 def last(backend: str, device: str, framework: str) -> str:
     """In words; the outcome of another version of the framework says so."""
-    found = known().get(key(backend, device))
+    found = known().get(f"{backend} on {device}")
     if not isinstance(found, Mapping):
         return f"never (gradreg verify {backend} --device {device})"
     said = f"{found.get('date')}: {found.get('outcome')}"
     other = found.get("framework")
     return said if other == framework else f"{said}, with {other}: verify again"
-
-
-def key(backend: str, device: str) -> str:
-    """Of one outcome."""
-    return f"{backend} on {device}"
 
 
 def known() -> dict[str, Any]:

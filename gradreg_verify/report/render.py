@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.html import in_words, to_html
 from gradreg_verify.report.report import Report, counted
@@ -31,7 +32,7 @@ def facts(report: Report) -> dict[str, Any]:
         "device": report.device,
         "dtypes": ["float64", *report.dtypes],
         "seed": report.seed,
-        "alpha": report.alpha,
+        "alpha": ALPHA,
         "samplers": asdict(report.evidence) if report.evidence else None,
         "self_test": report.self_test,
         "command": report.command,
@@ -126,7 +127,7 @@ def about(report: Report) -> list[tuple[str, str]]:
         ("formulas checked in", "float64"),
         ("rounding checked in", ", ".join(report.dtypes)),
         ("seed", str(report.seed)),
-        ("chance of a false alarm of a sampler", f"at most {report.alpha:g} a law and length"),
+        ("chance of a false alarm of a sampler", f"at most {ALPHA:g} a law and length"),
         ("samplers", tested),
         ("self-test of the kit", report.self_test),
         *([("repeated by", report.command)] if report.command else []),

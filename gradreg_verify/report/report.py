@@ -25,8 +25,6 @@ class Result:
         could be made, which says nothing.
     figure : str
         Largest error and number of examples; for a failure where, expected and obtained.
-    error : float, optional
-        The largest error, as a share of its limit.
     left_out : tuple of str
         Checks of a claim that could not be made, and why.
     seconds : float
@@ -38,7 +36,6 @@ class Result:
     claim: Claim
     verdict: Verdict
     figure: str
-    error: float | None = None
     left_out: tuple[str, ...] = ()
     seconds: float = 0.0
     hung: bool = False
@@ -70,8 +67,6 @@ class Report:
         Where a claim fails: the smallest network that shows it, and what is computed instead.
     provenance : mapping
         File, source hash, versions.
-    alpha : float
-        Chance that a right sampler fails: the total over all tests.
     evidence : Evidence, optional
         What the tests of samplers came to.
     self_test : str
@@ -90,7 +85,6 @@ class Report:
     results: tuple[Result, ...]
     diagnosis: Diagnosis | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
-    alpha: float = 0.0
     evidence: Evidence | None = None
     self_test: str = "not run"
     command: str = ""
@@ -105,12 +99,8 @@ class Report:
     @property
     def tested(self) -> bool:
         """Whether a claim on what is computed was checked at all."""
-        asked = {
-            r.verdict
-            for r in self.results
-            if r.claim.states_formula and r.verdict != "NOT-APPLICABLE"
-        }
-        return asked != {"NOT-TESTED"}
+        verdicts = {r.verdict for r in self.results if r.claim.states_formula}
+        return verdicts - {"NOT-APPLICABLE"} != {"NOT-TESTED"}
 
     @property
     def status(self) -> int:

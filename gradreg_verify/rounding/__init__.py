@@ -1,11 +1,11 @@
 """How far a computation in low precision may be off: derived from the formulas, never chosen.
 
-`value_bound` runs the reference on numbers that carry an error bound, `gradient_bound` (along one
-direction `slope_bound`) on numbers with random rounding errors. The formulas are the same ones.
+`value_bound` runs the reference on numbers that carry an error bound, `slope_bound` on numbers with
+random rounding errors. The formulas are the same ones.
 """
 
 from gradreg_verify.rounding.bounded import Bounded, Undecided
-from gradreg_verify.rounding.bounds import UNIT_ROUNDOFF, gradient_bound, slope_bound, value_bound
+from gradreg_verify.rounding.bounds import UNIT_ROUNDOFF, slope_bound, value_bound
 from gradreg_verify.rounding.perturbed import Perturbed
 from gradreg_verify.rounding.rules import TRANSCENDENTAL
 
@@ -15,7 +15,6 @@ __all__ = [
     "Bounded",
     "Perturbed",
     "Undecided",
-    "gradient_bound",
     "slope_bound",
     "value_bound",
 ]

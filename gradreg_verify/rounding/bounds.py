@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from gradreg_ref import checks
 from gradreg_ref.complex_step import directional_derivative
 from gradreg_ref.networks import Layer, Network, Residual
 from gradreg_ref.typing import Array, Rng
@@ -69,21 +68,18 @@ def value_bound(f: Formula, network: Network, x: Array, u: float) -> tuple[Array
     return result.value, result.radius
 
 
-def gradient_bound(
-    f: Formula,
-    network: Network,
-    x: Array,
-    u: float,
-    rng: Rng,
-    *,
-    directions: Array | None = None,
-    evaluations: int = 8,
-    factor: float = 6.0,
-) -> tuple[Array, float]:
-    """∇_θ f(network, x), and a tolerance for ‖fl(∇f) − ∇f‖₂ by Monte-Carlo arithmetic.
+EVALUATIONS = 8  # perturbed ones
+FACTOR = 6.0  # from the largest deviation among them to the tolerance
 
-    The tolerance is `factor` times the largest deviation of perturbed evaluations: an estimate, not
-    a proof, in proportion to u and to the conditioning of this gradient at this place.
+
+def slope_bound(
+    f: Formula, network: Network, x: Array, direction: Array, u: float, rng: Rng
+) -> tuple[float, float]:
+    """∇_θ f(network, x) · direction, and a tolerance for it by Monte-Carlo arithmetic.
+
+    The tolerance is `FACTOR` times the largest deviation of perturbed evaluations: an estimate, not
+    a proof, in proportion to u and to the conditioning of this gradient at this place. One random
+    direction checks a whole gradient, almost surely.
 
     Parameters
     ----------
@@ -91,23 +87,19 @@ def gradient_bound(
         Of a network and inputs, to a scalar; made of the operations of this package.
     network, x
         Where.
+    direction : array (p,)
+        In the order of ``network.parameters()``.
     u : float
         Unit roundoff of the computation judged, as in `UNIT_ROUNDOFF`.
     rng : numpy.random.Generator
         Of the perturbations.
-    directions : array (d, p), optional
-        Derivatives along these instead of the p parameters: one costs 1/p of the whole gradient.
-    evaluations : int
-        Perturbed evaluations.
-    factor : float
-        From the largest deviation among them to the tolerance.
 
     Returns
     -------
-    gradient : array (p,) or (d,)
-        By complex step, in the order of ``network.parameters()`` or of the directions.
+    slope : float
+        By complex step.
     tolerance : float
-        In the 2-norm, over all components together.
+        Of the slope.
 
     Examples
     --------
@@ -116,41 +108,24 @@ def gradient_bound(
     >>> from gradreg_ref.networks import Linear
     >>> third = Network((Linear(np.array([[1 / 3]])),))
     >>> rng = np.random.default_rng(0)
-    >>> gradient, tolerance = gradient_bound(
-    ...     lambda g, x: frobreg(g.jacobian(x)), third, np.ones((1, 1)), 2**-24, rng
+    >>> slope, tolerance = slope_bound(
+    ...     lambda g, x: frobreg(g.jacobian(x)), third, np.ones((1, 1)), np.ones(1), 2**-24, rng
     ... )
-    >>> gradient.round(6), bool(tolerance < 20 * 2**-24)
-    (array([0.666667]), True)
+    >>> round(slope, 6), bool(tolerance < 20 * 2**-24)
+    (0.666667, True)
     """
-    d = np.eye(network.parameters().size) if directions is None else directions
-
-    def slopes(g: Callable[[Network], Array]) -> Array:
-        return np.array([directional_derivative(g, network, along) for along in d])
 
     def deviation(seed: int) -> float:
+        errors = np.random.default_rng(seed)
+
         def perturbed(theta: Network) -> Array:
-            # The same rounding errors for every direction: one gradient of one computation.
-            errors = np.random.default_rng(seed)
             result: Any = evaluated(f, theta, x, lambda a: Perturbed(a, u, errors))
             return result.value
 
-        return float(np.linalg.norm(slopes(perturbed) - gradient))
+        return abs(float(directional_derivative(perturbed, network, direction)) - slope)
 
-    gradient = slopes(lambda theta: f(theta, x))
-    seeds = rng.integers(2**63, size=checks.count("evaluations", evaluations))
-    return gradient, factor * max(deviation(seed) for seed in seeds)
-
-
-def slope_bound(
-    f: Formula, network: Network, x: Array, direction: Array, u: float, rng: Rng, **options: Any
-) -> tuple[float, float]:
-    """∇_θ f · direction, and its tolerance: `gradient_bound` along one direction.
-
-    One random direction checks a whole gradient, almost surely; `options` are `evaluations` and
-    `factor`.
-    """
-    slopes, tolerance = gradient_bound(f, network, x, u, rng, directions=direction[None], **options)
-    return float(slopes[0]), tolerance
+    slope = float(directional_derivative(lambda theta: f(theta, x), network, direction))
+    return slope, FACTOR * max(map(deviation, rng.integers(2**63, size=EVALUATIONS)))
 
 
 def evaluated(f: Formula, network: Network, x: Array, convert: Callable[[Array], Any]) -> Any:

@@ -52,9 +52,8 @@ class DeclaredPenalty:
         d, n = self.declaration, len(x)
         reduction = options.get("reduction", "mean")
         if reduction == "none" and d.reduction != "none" and n > 1:
-            rows = self.rows("value", penalty, network, x, y, options)
-            return np.concatenate(list(rows))
-        got = self.call("value", penalty, network, x, y, **options)
+            return np.concatenate(list(self.rows(penalty, network, x, y, options)))
+        got = self.call("value", penalty, network, x, y, options)
         expected = (n,) if d.reduction == "none" else ()
         if got.shape != expected:
             raise Broken(f"expected a value of shape {expected}, got {got.shape}")
@@ -67,24 +66,20 @@ class DeclaredPenalty:
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """The gradient of the sum of `value`."""
-        got = self.call("gradient", penalty, network, x, y, **options)
+        got = self.call("gradient", penalty, network, x, y, options)
         return got * self.factor(options.get("reduction", "mean"), len(x))
 
     def factor(self, reduction: str, n: int) -> float:
-        """From the declared reduction to the one asked for."""
-        if (
-            reduction == self.declaration.reduction
-            or PENALTIES[self.declaration.kind].of == "weights"
-        ):
+        """From the declared reduction to the one asked for; a penalty of weights has none."""
+        if PENALTIES[self.declaration.kind].of == "weights":
             return 1.0
-        return (n if self.declaration.reduction == "mean" else 1) / (
-            n if reduction == "mean" else 1
-        )
+        parts = {"mean": n}
+        return parts.get(self.declaration.reduction, 1) / parts.get(reduction, 1)
 
     def rows(
-        self, what: str, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
+        self, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
     ) -> Iterator[Array]:
-        """Every example in a batch of its own."""
+        """The value of every example in a batch of its own."""
         if "seed" in options:
             raise NotTestable("the probes of one example of a batch cannot be drawn alone")
         for b in range(len(x)):
@@ -92,31 +87,19 @@ class DeclaredPenalty:
             probes = options.get("probes")
             own = {} if probes is None or len(probes) == 1 else {"probes": probes[row]}
             y_row = None if y is None else y[row]
-            yield getattr(self, what)(penalty, network, x[row], y_row, **(options | own))
+            yield self.value(penalty, network, x[row], y_row, **(options | own))
 
     def call(
-        self,
-        what: str,
-        penalty: str,
-        network: Network,
-        x: Array,
-        y: Any,
-        *,
-        reduction: str = "mean",
-        probes: Array | None = None,
-        seed: int = 0,
-        **options: Any,
+        self, what: str, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
     ) -> Array:
-        """What the function gives at these probes, without its scale."""
-        del reduction  # the caller's: the function has its own
+        """What the function gives at these probes, in its own reduction and without its scale."""
         settings = self.require(penalty, options)
         if self.probes.tier == "seeded" and settings.get("dtype", "float64") != "float64":
             raise NotTestable("a seed draws other probes in another dtype")
-        supply = (
-            self.probes.of_seed(seed, network, x)
-            if probes is None
-            else self.probes.supply(probes, len(x))
-        )
+        if options.get("probes") is None:
+            supply = self.probes.of_seed(options.get("seed", 0), network, x)
+        else:
+            supply = self.probes.supply(options["probes"], len(x))
         function = getattr(self.harness, what)
         return np.asarray(function(network, x, y, supply, **settings)) / self.declaration.scale
 
@@ -125,20 +108,12 @@ class DeclaredPenalty:
         d = self.declaration
         if penalty != d.kind:
             raise NotAsked(f"only {d.kind} is under test")
-        settings = {k: v for k, v in options.items() if k in SETTINGS}
         if d.loss_option and options.get("loss", "cross_entropy") != d.loss:
             raise NotTestable(f"its loss is {d.loss}")
-        declared = {
-            "loss": d.loss,
-            "probe": d.probe,
-            "num_probes": d.num_probes,
-            "shared_probe": d.shared_probe,
-            "side": d.side,
-        }
-        for name in options.keys() - settings.keys():
-            if options[name] != declared.get(name):
+        for name in options.keys() - {*SETTINGS, "reduction", "probes", "seed"}:
+            if options[name] != getattr(d, name, None):
                 raise NotTestable(f"{name}={options[name]!r} is not what is declared")
-        return settings
+        return {k: v for k, v in options.items() if k in SETTINGS}
 
     def draw(
         self, probe: str, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
@@ -160,14 +135,13 @@ class DeclaredPenalty:
         if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)
         for variant in all_variants(e):
-            declared_loss = variant.options.get("loss", "cross_entropy") == d.loss
-            if variant.penalty != d.kind or not declared_loss:
+            loss, probed = variant.options.get("loss", "cross_entropy"), "probes" in variant.options
+            if (variant.penalty, loss, probed) != (d.kind, d.loss, d.probe is not None):
                 continue
-            if (d.probe is None) == ("probes" not in variant.options):
-                if d.probe is None:
-                    yield variant
-                elif self.probes.tier == "argument" or m > d.num_probes:
-                    yield from self.at_probes(e, variant.exact)
+            if not probed:
+                yield variant
+            elif self.probes.tier == "argument" or m > d.num_probes:
+                yield from self.at_probes(e, variant.exact)
 
     def at_probes(self, e: Example, exact: bool) -> Iterator[Variant]:
         """The variant at probes that the function can have."""

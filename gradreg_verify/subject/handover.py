@@ -1,7 +1,7 @@
 """How a function comes to have chosen probes: given, fed, or drawn from a seed and read out."""
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Handover:
 
     def __init__(self, harness: Harness, declaration: Declaration, device: str) -> None:
         self.harness, self.declaration, self.device = harness, declaration, device
-        self.layouts: dict[tuple[int, ...], interception.Layout | None] = {}
+        self.layout = cache(self.find_layout)
         self.seeds: dict[bytes, int] = {}
 
     @cached_property
@@ -45,23 +45,19 @@ class Handover:
             return "seeded"
         return "argument" if "probes" in self.harness.arguments else "intercepted"
 
-    def layout(self, n: int, length: int) -> interception.Layout | None:
-        """How probes (n, length, q) are handed over; None where no way was found."""
-        if (n, length) not in self.layouts:
-            self.layouts[n, length] = self.find_layout(n, length)
-        return self.layouts[n, length]
-
     def find_layout(self, n: int, length: int) -> interception.Layout | None:
-        """The first layout with which the probes wanted are the probes read out."""
+        """How probes (n, length, q) are handed over; None where no way was found.
+
+        The first layout with which the probes wanted are the probes read out.
+        """
         d = self.declaration
         m = length - n if d.side == "input" else length  # the part of a probe that is read out
-        shape = (1 if d.shared_probe else n, length, d.num_probes)
         if m < 1:
             return None
-        r = self.telling_probes(shape, m)
+        r = self.telling_probes(n, length, m)
         expected = np.broadcast_to(moments(d.kind, r[:, :m]), (n, m, m))
         try:
-            candidates = list(self.candidates(n, m, shape))
+            candidates = list(self.candidates(n, m, r.shape))
         except Broken:
             return None
         for layout in candidates:
@@ -70,19 +66,23 @@ class Handover:
             except Exception:  # a layout that does not fit may raise anything
                 continue
             scale = float((found * expected).sum() / max((expected**2).sum(), 1e-300))
-            if (
-                scale > 0
-                and np.abs(found - scale * expected).max() <= readout.LIMIT * scale * length
-            ):
+            off = np.abs(found - scale * expected).max()
+            if scale > 0 and off <= readout.LIMIT * scale * length:
                 return layout
         return None
 
-    def telling_probes(self, shape: tuple[int, ...], m: int) -> Array:
+    def realised(self, seed: int, n: int, length: int) -> Array:
+        """Probes of the declared law and shape."""
+        d = self.declaration
+        shape = (1 if d.shared_probe else n, length, d.num_probes)
+        normal = np.random.default_rng(seed).standard_normal(shape)
+        return interception.realise(str(d.probe), normal)
+
+    def telling_probes(self, n: int, length: int, m: int) -> Array:
         """Probes that can be told apart from their read-out (JacReg does not see equal signs)."""
-        d, rng = self.declaration, np.random.default_rng(6)
-        for _ in range(100):
-            r = interception.realise(str(d.probe), rng.standard_normal(shape))
-            if moments(d.kind, r[:, :m]).any():
+        for seed in range(6, 106):
+            r = self.realised(seed, n, length)
+            if moments(self.declaration.kind, r[:, :m]).any():
                 break
         return r
 
@@ -107,9 +107,7 @@ class Handover:
         if d.probe is None or self.harness.draws_probes:
             return Supply(seed)
         length = x[0].size if d.side == "input" else network.forward(x).shape[1]
-        shape = (1 if d.shared_probe else len(x), length, d.num_probes)
-        r = np.random.default_rng(seed).standard_normal(shape)
-        return self.supply(interception.realise(d.probe, r), len(x))
+        return self.supply(self.realised(seed, len(x), length), len(x))
 
     def supply(self, probes: Array, n: int) -> Supply:
         """How the function comes to have these probes in a batch of n."""

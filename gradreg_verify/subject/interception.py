@@ -74,30 +74,15 @@ def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[L
     sizes = [draw.values.size for draw in draws]
     for order in permutations(range(3)):
         first = raw.shape[order[0]]
-        if sizes == [raw.size]:
-            yield one_call(probe, draws, order)
-        elif sizes == [raw.size // first] * first:
-            yield call_each(probe, draws, order)
+        if sizes in ([raw.size], [raw.size // first] * first):
+            yield partial(fed, probe, draws, order)
 
 
-def one_call(probe: str, draws: list[Draw], order: tuple[int, ...]) -> Layout:
-    """All probes in one call, their axes in that order."""
-
-    def feed(r: Array) -> tuple[Array, ...]:
-        raw = raw_numbers(probe, draws[0].kind, r)
-        return (np.asarray(raw).transpose(order).reshape(draws[0].shape),)
-
-    return feed
-
-
-def call_each(probe: str, draws: list[Draw], order: tuple[int, ...]) -> Layout:
-    """A call for every entry of the first axis of that order."""
-
-    def feed(r: Array) -> tuple[Array, ...]:
-        raw = np.asarray(raw_numbers(probe, draws[0].kind, r)).transpose(order)
-        return tuple(part.reshape(draw.shape) for part, draw in zip(raw, draws, strict=True))
-
-    return feed
+def fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+    """All probes in one call, their axes in that order; or a call for each entry of the first."""
+    raw = np.asarray(raw_numbers(probe, draws[0].kind, r)).transpose(order)
+    parts = [raw] if len(draws) == 1 else raw
+    return tuple(part.reshape(draw.shape) for part, draw in zip(parts, draws, strict=True))
 
 
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:

@@ -17,6 +17,8 @@ WORDS = {
     "generator": ("generator",),
     "key": ("key",),
 }
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 KEYWORDS = ("probes", "generator", "key")
 
 
@@ -28,26 +30,28 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     ValueError
         A required parameter that says nothing.
     """
-    bound = function.keywords if isinstance(function, partial) else {}
     found = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in free(function):
         role = next((r for r, words in WORDS.items() if parameter.name.lower() in words), None)
-        positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         by_keyword = role in KEYWORDS and parameter.kind != parameter.POSITIONAL_ONLY
-        if role is not None and parameter.name not in bound and (positional or by_keyword):
+        if role is not None and (parameter.kind in POSITIONAL or by_keyword):
             found.append(role)
-        elif parameter.default is parameter.empty and parameter.name not in bound:
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                continue
+        elif parameter.default is parameter.empty and parameter.kind not in ANY:
             raise ValueError(how_to_say(function))
     if not {"model", "logits", "params"} & set(found):
         raise ValueError(how_to_say(function))
     return tuple(found)
 
 
+def free(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that no `partial` binds."""
+    bound = function.keywords if isinstance(function, partial) else {}
+    return [p for p in inspect.signature(function).parameters.values() if p.name not in bound]
+
+
 def how_to_say(function: Callable[..., Any]) -> str:
     """That the names of the parameters say too little, and what each choice would mean."""
-    names = positional(function)
+    names = [p.name for p in free(function) if p.default is p.empty and p.kind in POSITIONAL]
     said = [
         f"  --arguments {','.join(roles)}: "
         + ", ".join(f"{name} is {MEANING[role]}" for name, role in zip(names, roles, strict=True))
@@ -67,18 +71,6 @@ def how_to_say(function: Callable[..., Any]) -> str:
 def agreeing(names: list[str], roles: tuple[str, ...]) -> int:
     """How many of the names say these roles."""
     return sum(name.lower() in WORDS[role] for name, role in zip(names, roles, strict=True))
-
-
-def positional(function: Callable[..., Any]) -> list[str]:
-    """The names of the parameters that must be given."""
-    bound = function.keywords if isinstance(function, partial) else {}
-    return [
-        p.name
-        for p in inspect.signature(function).parameters.values()
-        if p.default is p.empty
-        and p.name not in bound
-        and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
 
 
 # What so many parameters may be, the likeliest first.

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from time import monotonic, thread_time
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 from gradreg_verify.outcomes import Hung
@@ -14,13 +14,9 @@ BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting
 AGAIN = 1.0  # seconds until a function that swallowed the exception gets it anew
 
 
-class Deadline:
-    """When the call in progress must have ended, by the clock; 0 between calls."""
-
-    value: float = 0.0
-
-
-deadline: Any = Deadline()  # `isolation` puts a number here that its parent process can read
+# When the call in progress must have ended, by the clock; 0 between calls. `isolation` puts a
+# number here that its parent process can read.
+deadline: Any = SimpleNamespace(value=0.0)
 
 
 def by_the_clock(seconds: float) -> float:

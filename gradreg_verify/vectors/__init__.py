@@ -6,6 +6,6 @@ A published file never changes; new cases come in a new file. docs/vectors.md ha
 from gradreg_verify.vectors.cases import MOST
 from gradreg_verify.vectors.checking import Checked, check
 from gradreg_verify.vectors.comparing import LIMIT
-from gradreg_verify.vectors.frozen import PUBLISHED, export, new_cases, published
+from gradreg_verify.vectors.frozen import PUBLISHED, export, published
 
-__all__ = ["LIMIT", "MOST", "PUBLISHED", "Checked", "check", "export", "new_cases", "published"]
+__all__ = ["LIMIT", "MOST", "PUBLISHED", "Checked", "check", "export", "published"]

@@ -1,6 +1,5 @@
 """A case: a network, inputs, a penalty with its options, and its value and gradient."""
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,33 +9,10 @@ from gradreg_ref.complex_step import gradient
 from gradreg_ref.networks import Layer, Network
 from gradreg_ref.penalties import PENALTIES, Case, Formula
 from gradreg_ref.typing import Array
-from gradreg_verify.vectors.numbers import decode, encode
+from gradreg_verify.vectors.numbers import decode
 
 MOST = 300  # numbers in a layer, and parameters: Jacobians are written out in full
-LAYERS = (
-    "Activation",
-    "AvgPool2d",
-    "BatchNorm",
-    "Conv2d",
-    "Dropout",
-    "Flatten",
-    "Linear",
-    "MaxPool2d",
-    "Residual",
-)
-
-
-def write_layer(layer: Layer) -> dict[str, Any]:
-    """A layer by its type and fields."""
-    data: dict[str, Any] = {"type": type(layer).__name__}
-    for field in fields(layer):  # type: ignore[arg-type]  # every layer is a dataclass
-        value = getattr(layer, field.name)
-        if isinstance(value, np.ndarray):
-            value = encode(value)
-        elif isinstance(value, tuple):
-            value = [write_layer(inner) for inner in value]
-        data[field.name] = value
-    return data
+LAYERS = sorted({*networks.__all__} - {"Layer", "Network"})
 
 
 def read_layer(data: Any) -> Layer:

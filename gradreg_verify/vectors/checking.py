@@ -4,7 +4,8 @@ Nothing passes unseen: a case without a result, a result without a case, a name 
 is not known are all wrong, and the numbers compared are counted.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,11 +51,6 @@ class Checked:
     gradients: int = 0
     not_compared: list[str] = field(default_factory=list)
 
-    @property
-    def compared(self) -> int:
-        """Numbers of results compared."""
-        return self.values + self.gradients
-
 
 def check(folder: Path) -> Checked:
     """Hold a folder's vectors against the reference, and results beside them against the vectors.
@@ -99,11 +95,11 @@ def recomputed(found: Checked, data: Any) -> Entries:
         raise ValueError(f"format {data['format']!r}, where this version reads format 1")
     cases = by_name("cases", data)
     for name, case in cases.items():
-        with_name(name, partial(require_keys, "a case", case, NEEDED, {"probes"}))
-        got = with_name(name, partial(compute, case))
-        for what, numbers in zip(NUMBERS, got, strict=True):
-            found.wrong += with_name(name, partial(differs, case, what, numbers))
-            found.recomputed += numbers.size
+        with named(name):
+            require_keys("a case", case, NEEDED, {"probes"})
+            for what, numbers in zip(NUMBERS, compute(case), strict=True):
+                found.wrong += differs(case, what, numbers)
+                found.recomputed += numbers.size
     found.cases += len(cases)
     found.exact += sum(case["exact"] for case in cases.values())
     return cases
@@ -120,15 +116,14 @@ def held_against(cases: Entries, found: Checked, data: Any) -> tuple[list[str], 
     with_gradient = any("gradient" in result for result in results.values())
     needed = {"name", *(NUMBERS if with_gradient else NUMBERS[:1])}
     for name in results.keys() & asked:
-        with_name(name, partial(require_keys, "a result", results[name], needed, set()))
-        for what in sorted(needed - {"name"}, reverse=True):
-            numbers = with_name(name, partial(decode, results[name][what]))
-            said = with_name(name, partial(differs, cases[name], what, numbers))
-            wrong += [f"{one}{known_mistake(cases[name], what, numbers)}" for one in said]
-            if what == "value":
-                found.values += numbers.size
-            else:
-                found.gradients += numbers.size
+        with named(name):
+            require_keys("a result", results[name], needed, set())
+            for what in needed - {"name"}:
+                numbers = decode(results[name][what])
+                for said in differs(cases[name], what, numbers):
+                    wrong.append(said + known_mistake(cases[name], what, numbers))
+                found.values += numbers.size if what == "value" else 0
+                found.gradients += numbers.size if what == "gradient" else 0
     return sorted(wrong), left_out(cases, penalties, with_gradient)
 
 
@@ -178,9 +173,10 @@ def require_keys(what: str, data: Any, needed: set[str], allowed: set[str]) -> N
         raise ValueError(f"{what} with the key {min(unknown)!r}, where it may have {known}")
 
 
-def with_name(name: str, make: Callable[[], Any]) -> Any:
-    """What is made; the name of the case goes before what is wrong with it."""
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """The name of the case goes before what is wrong with it."""
     try:
-        return make()
+        yield
     except WRONG as error:
         raise ValueError(f"{name}: {in_words(error)}") from error

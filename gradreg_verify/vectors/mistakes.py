@@ -11,7 +11,7 @@ from typing import Any
 
 from gradreg_verify.claims.ledger import BY_ID
 from gradreg_verify.files import read_json, write_atomically
-from gradreg_verify.mistakes.catalogue import WRONG, Wrong
+from gradreg_verify.mistakes.catalogue import WRONG
 from gradreg_verify.vectors.comparing import NUMBERS, shown_by
 from gradreg_verify.vectors.frozen import PUBLISHED, mistakes_of
 
@@ -22,36 +22,23 @@ ABOUT = (
 )
 
 
-def caught(case: dict[str, Any]) -> dict[str, Any]:
-    """Names of the mistakes that change a vector's value, and those that change the gradient."""
-    shown = [(wrong.name, shown_by(case, wrong)) for wrong in WRONG]
-    return {"name": case["name"]} | {
-        what: [name for name, changed in shown if what in changed] for what in NUMBERS
-    }
-
-
-def described(wrong: Wrong) -> dict[str, str]:
-    """A mistake, the claim that it breaks, and what that claim says."""
-    claim = BY_ID[wrong.claim]
-    return {
-        "penalty": wrong.penalty,
-        "name": wrong.name,
-        "claim": claim.id,
-        "why": claim.sentence,
-    }
-
-
 def text(name: str) -> str:
     """The file of mistakes for a published file of vectors, made anew."""
     cases: list[dict[str, Any]] = read_json(FOLDER / name, "vectors")["cases"]
-    vectors = [caught(case) for case in cases]
-    named = {
-        (case["penalty"], mistake)
-        for case, vector in zip(cases, vectors, strict=True)
-        for what in NUMBERS
-        for mistake in vector[what]
-    }
-    mistakes = [described(wrong) for wrong in WRONG if (wrong.penalty, wrong.name) in named]
+    shown = [[shown_by(case, wrong) for wrong in WRONG] for case in cases]
+    vectors = [
+        {"name": case["name"]}
+        | {
+            what: [w.name for w, changed in zip(WRONG, row, strict=True) if what in changed]
+            for what in NUMBERS
+        }
+        for case, row in zip(cases, shown, strict=True)
+    ]
+    mistakes = [
+        {"penalty": w.penalty, "name": w.name, "claim": w.claim, "why": BY_ID[w.claim].sentence}
+        for w, changes in zip(WRONG, zip(*shown, strict=True), strict=True)
+        if any(changes)
+    ]
     head = {"format": 1, "about": ABOUT, "of": name}
     lists = [one_a_line("mistakes", mistakes), one_a_line("vectors", vectors)]
     opening = "".join(f"{in_json(key)}: {in_json(value)},\n" for key, value in head.items())

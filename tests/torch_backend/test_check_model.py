@@ -147,7 +147,7 @@ def test_the_table_fits_a_terminal():
     model, x = made("residual net with batch norm")
     lines = str(gt.check_model(model, x, Y)).splitlines()
     assert max(map(len, lines)) <= 82
-    assert lines[0] == "SpectReg on Residual, x (6, 1, 6, 6) float32 on cpu"
+    assert lines[0] == "SpectReg on Net, x (6, 1, 6, 6) float32 on cpu"
 
 
 @pytest.mark.parametrize(

@@ -11,149 +11,139 @@ from torch import Tensor, nn
 from gradreg_verify.mistakes.torch.entries import (
     e_y,
     exact,
+    gradient,
     own,
     projected,
     rows,
+    softmax,
     squares,
-    vjp,
     wrong,
 )
 
-frobreg = partial(wrong, kind="frobreg")
-spectreg = partial(wrong, kind="spectreg")
-doubleback = partial(wrong, kind="doubleback")
-onehot = partial(wrong, kind="onehot")
-
+frobreg = partial(wrong, "frobreg", "conduct")
 
 KEPT: list[Any] = []
 
 
-@frobreg("values-per-example", "conduct", "NaN", "0/0 from a normalisation")
+@frobreg("NaN", "0/0 from a normalisation", "values-per-example")
 def not_a_number(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).mean() * float("nan")
 
 
-@frobreg("values-per-example", "conduct", "never returns", "a loop that waits for convergence")
+@frobreg("never returns", "a loop that waits for convergence", "values-per-example")
 def an_endless_loop(model: nn.Module, x: Tensor) -> Tensor:
     while True:
         model(x)
 
 
-@frobreg(
-    "values-per-example", "conduct", "leaves the process", "a script that was never a function"
-)
+@frobreg("leaves the process", "a script that was never a function", "values-per-example")
 def sys_exit(model: nn.Module, x: Tensor) -> Tensor:
     raise SystemExit(1)
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and .grad filled", "loss.backward() to get x.grad")
+@frobreg("‖J‖²_F, and .grad filled", "loss.backward() to get x.grad")
 def backward_inside(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    model(x).sum().backward()
-    return squares(rows(model(x), x)).mean()
+    model(own(x)).sum().backward()
+    return exact(model, x).mean()
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and .grad cleared", "zero_grad() inside the penalty")
+@frobreg("‖J‖²_F, and .grad cleared", "zero_grad() inside the penalty")
 def gradients_cleared(model: nn.Module, x: Tensor) -> Tensor:
     model.zero_grad()
     return exact(model, x).mean()
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, in eval mode ever after", "model.eval() left")
+@frobreg("‖J‖²_F, in eval mode ever after", "model.eval() left")
 def model_left_in_eval_mode(model: nn.Module, x: Tensor) -> Tensor:
     model.eval()
     return exact(model, x).mean()
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and x changed", "x normalised in place")
+@frobreg("‖J‖²_F, and x changed", "x normalised in place")
 def x_changed_in_place(model: nn.Module, x: Tensor) -> Tensor:
-    value = own(x)
-    value = squares(rows(model(value), value)).mean()
+    value = exact(model, x).mean()
     x.data.add_(0.5)
     return value
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and a seed set", "manual_seed for reproducibility")
+@frobreg("‖J‖²_F, and a seed set", "manual_seed for reproducibility")
 def a_global_seed_set(model: nn.Module, x: Tensor) -> Tensor:
     torch.manual_seed(0)
     random.seed(0)
     return exact(model, x).mean()
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F + noise", "a state that no seed controls")
+@frobreg("‖J‖²_F + noise", "a state that no seed controls")
 def another_number_every_time(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).mean() * (1 + 1e-12 * os.urandom(1)[0])
 
 
-@frobreg("bad-input-refused", "conduct", "0 under no_grad", "validation loops (Lightning#201)")
+@frobreg("0 under no_grad", "validation loops (Lightning#201)", "bad-input-refused")
 def zero_under_no_grad(model: nn.Module, x: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return x.new_zeros(())
     return exact(model, x).mean()
 
 
-@frobreg("training-gradient", "conduct", "0 where x requires grad", "x.grad by hooks")
+@frobreg("0 where x requires grad", "x.grad by hooks", "training-gradient")
 def none_where_x_requires_grad(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).mean() * (0 if x.requires_grad else 1)
 
 
-@frobreg("training-gradient", "conduct", "twice the value in training", "a warm-up")
+@frobreg("twice the value in training", "a warm-up", "training-gradient")
 def another_value_in_training_mode(model: nn.Module, x: Tensor) -> Tensor:
     value = exact(model, x).mean()
     return value + value.detach() if model.training else value
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and z changed", "z −= max for stability")
+@frobreg("‖J‖²_F, and z changed", "z −= max for stability")
 def logits_changed_in_place(logits: Tensor, x: Tensor) -> Tensor:
     value = squares(rows(logits, x)).mean()
     logits.data -= logits.data.amax(1, keepdim=True)
     return value
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and a hook", "features by a hook")
+@frobreg("‖J‖²_F, and a hook", "features by a hook")
 def a_hook_left_behind(model: nn.Module, x: Tensor) -> Tensor:
     model.register_forward_pre_hook(lambda *_: None)
     return exact(model, x).mean()
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and a model in float32", "model.float()")
+@frobreg("‖J‖²_F, and a model in float32", "model.float()")
 def the_model_made_single(model: nn.Module, x: Tensor) -> Tensor:
     value = exact(model, x).mean()
     model.float()
     return value
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and x.requires_grad", "requires_grad_ on x")
+@frobreg("‖J‖²_F, and x.requires_grad", "requires_grad_ on x")
 def requires_grad_left_on(model: nn.Module, x: Tensor) -> Tensor:
     x.requires_grad_()
     return squares(rows(model(x), x)).mean()
 
 
-@frobreg("repeatable", "conduct", "‖J‖²_F, and every graph kept", "history.append(reg)")
+@frobreg("‖J‖²_F, and every graph kept", "history.append(reg)")
 def graphs_kept_in_a_list(model: nn.Module, x: Tensor) -> Tensor:
     value = exact(model, x).mean()
     KEPT.append(value)
     return value
 
 
-@spectreg("repeatable", "conduct", "other probes each time", "a generator of its own")
+@wrong("spectreg", "conduct", "other probes each time", "a generator of its own")
 def a_generator_of_its_own(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
     g = torch.Generator()
     g.seed()
-    return squares(vjp(z, x, torch.randn(z.shape, generator=g, dtype=z.dtype))).mean()
+    return projected(model, x, lambda z: torch.randn(z.shape, generator=g, dtype=z.dtype)).mean()
 
 
-@doubleback("bad-input-refused", "conduct", "label m taken for m − 1", "y.clamp(max=m − 1)")
+@wrong("doubleback", "conduct", "label m taken for m − 1", "y.clamp(max=m − 1)",
+       "bad-input-refused")  # fmt: skip
 def labels_clamped(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, lambda z: z.softmax(1) - e_y(y.clamp(max=z.shape[1] - 1), z)).mean()
+    return projected(model, x, lambda z: softmax(z) - e_y(y.clamp(max=z.shape[1] - 1), z)).mean()
 
 
-@onehot("repeatable", "conduct", "‖Jᵀe_y‖², and y changed", "y −= 1 for a shift")
+@wrong("onehot", "conduct", "‖Jᵀe_y‖², and y changed", "y −= 1 for a shift")
 def labels_changed_in_place(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    x = own(x)
-    z_y = model(x).gather(1, y[:, None]).sum()
-    value = squares(torch.autograd.grad(z_y, x, create_graph=True)[0]).mean()
+    value = squares(gradient(model, x, lambda z: z.gather(1, y[:, None]).sum())).mean()
     y.zero_()
     return value

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from gradreg_verify.mistakes.catalogue import CLAIM
 from gradreg_verify.subject.declaration import Declaration
 
 Mistake = Literal["value", "gradient", "sampler", "batch", "shape", "dtype", "conduct"]
 Function = Callable[..., Any]
+Of = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,27 +52,38 @@ WRONG: list[Entry] = []
 RIGHT: list[Entry] = []
 
 
+# The claim that a mistake breaks where its entry names no other.
+USUAL = {
+    "gradient": "training-gradient",
+    "sampler": "probe-law",
+    "batch": "values-per-example",
+    "shape": "values-per-example",
+    "dtype": "rounding-bounded",
+    "conduct": "repeatable",
+}
+
+
 def wrong(
-    claim: str, mistake: Mistake, formula: str, seen: str, *, kind: str, **declared: Any
+    kind: str, mistake: Mistake, formula: str, seen: str, claim: str = "", **declared: Any
 ) -> Callable[[Function], Function]:
-    """Enter a wrong implementation."""
-
-    def enter(function: Function) -> Function:
-        declaration = Declaration(kind, **declared)
-        WRONG.append(Entry(function, declaration, formula, claim, mistake, seen))
-        return function
-
-    return enter
+    """Enter a wrong implementation; a wrong value breaks the claim on the formula."""
+    claim = claim or USUAL.get(mistake) or CLAIM[kind]
+    return enter(WRONG, Declaration(kind, **declared), formula, claim, mistake, seen)
 
 
 def right(formula: str, kind: str, **declared: Any) -> Callable[[Function], Function]:
     """Enter a right implementation that is written in an unusual way."""
+    return enter(RIGHT, Declaration(kind, **declared), formula)
 
-    def enter(function: Function) -> Function:
-        RIGHT.append(Entry(function, Declaration(kind, **declared), formula))
+
+def enter(catalogue: list[Entry], *about: Any) -> Callable[[Function], Function]:
+    """The decorator."""
+
+    def entered(function: Function) -> Function:
+        catalogue.append(Entry(function, *about))
         return function
 
-    return enter
+    return entered
 
 
 def own(x: Tensor) -> Tensor:
@@ -101,19 +114,46 @@ def squares(J: Tensor) -> Tensor:
     return J.flatten(1).square().sum(1)
 
 
-def jacobian(model: nn.Module, x: Tensor) -> Tensor:
-    """J[n, k, i] of a model."""
+def same(z: Tensor) -> Tensor:
+    """Logits as they are, for `of` below."""
+    return z
+
+
+def softmax(z: Tensor) -> Tensor:
+    """Their probabilities."""
+    return z.softmax(1)
+
+
+def half_softmax(z: Tensor) -> Tensor:
+    """Their probabilities, of float32 computed in float16."""
+    return softmax(z.half()).to(z.dtype) if z.dtype == torch.float32 else softmax(z)
+
+
+def jacobian(model: nn.Module, x: Tensor, of: Of = same, create_graph: bool = True) -> Tensor:
+    """J[n, k, i] of `of` the logits."""
     x = own(x)
-    return rows(model(x), x)
+    return rows(of(model(x)), x, create_graph)
 
 
-def exact(model: nn.Module, x: Tensor) -> Tensor:
+def exact(model: nn.Module, x: Tensor, of: Of = same) -> Tensor:
     """‖J‖²_F of every example."""
-    return squares(jacobian(model, x))
+    return squares(jacobian(model, x, of))
 
 
-def projected(model: nn.Module, x: Tensor, r: Callable[[Tensor], Tensor]) -> Tensor:
-    """‖Jᵀr(z)‖² of every example."""
+def along(model: nn.Module, x: Tensor, r: Of, of: Of = same, create_graph: bool = True) -> Tensor:
+    """Jᵀr(z) of every example."""
     x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, r(z)))
+    z = of(model(x))
+    return vjp(z, x, r(z), create_graph)
+
+
+def projected(model: nn.Module, x: Tensor, r: Of, of: Of = same) -> Tensor:
+    """‖Jᵀr(z)‖² of every example."""
+    return squares(along(model, x, r, of))
+
+
+def gradient(model: nn.Module, x: Tensor, loss: Of, create_graph: bool = True) -> Tensor:
+    """∂loss(z)/∂x of a loss of the whole batch, as x is."""
+    x = own(x)
+    (g,) = torch.autograd.grad(loss(model(x)), x, create_graph=create_graph)
+    return g

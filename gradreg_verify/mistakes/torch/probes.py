@@ -5,143 +5,120 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
-from gradreg_verify.mistakes.torch.entries import own, projected, rows, squares, vjp, wrong
+from gradreg_verify.mistakes.torch.entries import exact, own, projected, squares, vjp, wrong
 
-spectreg = partial(wrong, kind="spectreg")
+spectreg = partial(wrong, "spectreg")
+rademacher = partial(spectreg, "sampler", probe="rademacher")
+sphere = partial(spectreg, "sampler", probe="sphere")
 
 
-def direction(z: Tensor) -> Tensor:
+def direction(z: Tensor, dim: int = 1) -> Tensor:
     """A gaussian divided by its norm."""
     r = torch.randn_like(z)
-    return r / r.norm(dim=1, keepdim=True)
+    return r / r.norm(dim=dim, keepdim=True)
 
 
-@spectreg("probe-law", "dtype", "r rounded to halves", "coarse uniforms")
+@spectreg("dtype", "r rounded to halves", "coarse uniforms", "probe-law")
 def coarse_gaussians(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: (2 * torch.randn_like(z)).round() / 2).mean()
 
 
-@spectreg("probe-law", "sampler", "‖Jᵀ1‖²", "the probe forgotten")
+@spectreg("sampler", "‖Jᵀ1‖²", "the probe forgotten")
 def without_a_probe(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: 1 + 0 * torch.randn_like(z)).mean()
 
 
-@spectreg(
-    "spectreg-unbiased", "sampler", "‖Jᵀu‖², ‖u‖ = 1", "a sphere without its m", probe="sphere"
-)
+@sphere("‖Jᵀu‖², ‖u‖ = 1", "a sphere without its m", "spectreg-unbiased")
 def sphere_of_radius_one(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, direction).mean()
 
 
-@spectreg("spectreg-unbiased", "sampler", "√m ‖Jᵀu‖²", "√m outside of the square", probe="sphere")
+@sphere("√m ‖Jᵀu‖²", "√m outside of the square", "spectreg-unbiased")
 def sphere_scaled_by_root_m(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, direction(z))).mean() * sqrt(z.shape[1])
+    return projected(model, x, direction).mean() * sqrt(model(x).shape[1])
 
 
-@spectreg("gaussian-variance", "sampler", "0.81 ‖Jᵀr‖²", "gaussians of standard deviation 0.9")
+@spectreg("sampler", "0.81 ‖Jᵀr‖²", "gaussians of standard deviation 0.9", "gaussian-variance")
 def gaussians_too_narrow(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: 0.9 * torch.randn_like(z)).mean()
 
 
-@spectreg(
-    "rademacher-variance",
-    "sampler",
-    "signs ±½",
-    "randint(0, 2) − ½ for its double",
-    probe="rademacher",
-)
+@rademacher("signs ±½", "randint(0, 2) − ½ for its double", "rademacher-variance")
 def half_signs(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.randint_like(z, 0, 2) - 0.5).mean()
 
 
-@spectreg(
-    "sphere-variance", "sampler", "(m/2)‖Jᵀu‖²", "½ of the definition, undeclared", probe="sphere"
-)
+@sphere("(m/2)‖Jᵀu‖²", "½ of the definition, undeclared", "sphere-variance")
 def half_on_the_sphere(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return squares(vjp(z, x, direction(z))).mean() * z.shape[1] / 2
+    return projected(model, x, lambda z: sqrt(z.shape[1]) * direction(z)).mean() / 2
 
 
-@spectreg(
-    "spectreg-quadratic-form", "sampler", "½(‖Jᵀr‖² + ‖J‖²_F)", "a control variate, half subtracted"
-)
+@spectreg("sampler", "½(‖Jᵀr‖² + ‖J‖²_F)", "a control variate, half subtracted",
+          "spectreg-quadratic-form")  # fmt: skip
 def half_exact(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return (squares(vjp(z, x, torch.randn_like(z))) + squares(rows(z, x))).mean() / 2
+    return (projected(model, x, torch.randn_like) + exact(model, x)).mean() / 2
 
 
-@spectreg("probes-averaged", "sampler", "Σ_j ‖Jᵀr_j‖²", "the division by q forgotten", num_probes=2)
+@spectreg("sampler", "Σ_j ‖Jᵀr_j‖²", "the division by q forgotten", "probes-averaged", num_probes=2)
 def probes_summed(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return sum((squares(vjp(z, x, torch.randn_like(z))) for _ in range(2)), z.new_zeros(())).mean()
+    first, second = (projected(model, x, torch.randn_like) for _ in range(2))
+    return (first + second).mean()
 
 
-@spectreg("probe-law", "sampler", "‖Jᵀr₁‖²", "drawn once, before the loop", num_probes=2)
+@spectreg("sampler", "‖Jᵀr₁‖²", "drawn once, before the loop", num_probes=2)
 def one_probe_used_twice(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    r = torch.randn_like(z)
-    return torch.stack([squares(vjp(z, x, r)) for _ in range(2)]).mean()
+    values = projected(model, x, torch.randn_like)
+    return torch.stack([values, values]).mean()
 
 
-@spectreg("probe-law", "sampler", "r uniform on [−√3, √3]", "rand for randn")
+@spectreg("sampler", "r uniform on [−√3, √3]", "rand for randn")
 def uniform_probes(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: sqrt(12) * (torch.rand_like(z) - 0.5)).mean()
 
 
-@spectreg("probe-law", "sampler", "r in {0, 1}", "bits for signs", probe="rademacher")
+@rademacher("r in {0, 1}", "bits for signs")
 def bits_for_signs(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.randint_like(z, 0, 2)).mean()
 
 
-@spectreg("probe-law", "sampler", "signs, + with chance 0.6", "a threshold off", probe="rademacher")
+@rademacher("signs, + with chance 0.6", "a threshold off")
 def biased_signs(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: (torch.rand_like(z) - 0.4).sign()).mean()
 
 
-@spectreg("probe-law", "sampler", "gaussian r", "declared rademacher", probe="rademacher")
+@rademacher("gaussian r", "declared rademacher")
 def gaussian_for_signs(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, torch.randn_like).mean()
 
 
-@spectreg("probe-law", "sampler", "r normalised over the batch", "dim=0 for dim=1", probe="sphere")
+@sphere("r normalised over the batch", "dim=0 for dim=1")
 def normalised_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    r = torch.randn_like(z)
-    return squares(vjp(z, x, sqrt(len(z)) * r / r.norm(dim=0, keepdim=True))).mean()
+    return projected(model, x, lambda z: sqrt(len(z)) * direction(z, dim=0)).mean()
 
 
-@spectreg("probe-law", "sampler", "one r for the batch", "randn(m), not declared shared")
+@spectreg("sampler", "one r for the batch", "randn(m), not declared shared")
 def one_probe_for_the_batch(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.randn_like(z[:1])).mean()
 
 
-@spectreg("probe-law", "sampler", "the same r in every call", "a seed set in every step")
+@spectreg("sampler", "the same r in every call", "a seed set in every step")
 def seeded_in_every_call(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    g = torch.Generator(z.device).manual_seed(0)
-    r = torch.empty_like(z).normal_(generator=g)
-    return squares(vjp(z, x, r)).mean()
+    g = torch.Generator(x.device).manual_seed(0)
+    return projected(model, x, lambda z: torch.empty_like(z).normal_(generator=g)).mean()
 
 
-@spectreg("probe-law", "sampler", "√m e_c, c < m − 1", "the authors' scripts", probe="onehot")
+@spectreg("sampler", "√m e_c, c < m − 1", "the authors' scripts", probe="onehot")
 def the_last_class_never_drawn(model: nn.Module, x: Tensor) -> Tensor:
     x = own(x)
     z = model(x)
     m = z.shape[1]
     c = torch.randint(0, max(1, m - 1), (len(z),), device=z.device)
-    return squares(vjp(z, x, sqrt(m) * nn.functional.one_hot(c, m))).mean()
+    return squares(vjp(z, x, sqrt(m) * one_hot(c, m))).mean()
 
 
-@spectreg("probe-law", "sampler", "the last row at 0.7 r", "a padded batch")
+@spectreg("sampler", "the last row at 0.7 r", "a padded batch")
 def the_last_row_narrower(model: nn.Module, x: Tensor) -> Tensor:
     def probes(z: Tensor) -> Tensor:
         r = torch.randn_like(z)
@@ -150,7 +127,7 @@ def the_last_row_narrower(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, probes).mean()
 
 
-@spectreg("probe-law", "sampler", "signs in a batch of one", "a branch for B = 1")
+@spectreg("sampler", "signs in a batch of one", "a branch for B = 1")
 def signs_in_a_batch_of_one(model: nn.Module, x: Tensor) -> Tensor:
     def probes(z: Tensor) -> Tensor:
         r = torch.randn_like(z)
@@ -159,11 +136,11 @@ def signs_in_a_batch_of_one(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, probes).mean()
 
 
-@spectreg("probe-law", "sampler", "+ with chance 0.53", "a coin off", probe="rademacher")
+@rademacher("+ with chance 0.53", "a coin off")
 def bits_of_a_biased_coin(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: 2 * torch.empty_like(z).bernoulli_(0.53) - 1).mean()
 
 
-@spectreg("probe-law", "sampler", "+ with chance 0.52", "a threshold off", probe="rademacher")
+@rademacher("+ with chance 0.52", "a threshold off")
 def a_threshold_off(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: (torch.rand_like(z) - 0.48).sign()).mean()

@@ -10,11 +10,13 @@ from torch.func import functional_call, jacrev, jvp, vmap
 
 from gradreg_verify.mistakes.torch.entries import (
     exact,
+    gradient,
     jacobian,
     own,
     projected,
     right,
     rows,
+    softmax,
     squares,
     vjp,
 )
@@ -50,14 +52,13 @@ def a_root_squared(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("‖J‖²_F, classes backwards", "frobreg", scale=3.0)
 def classes_backwards_and_scaled(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    return 3 * squares(rows(model(x).flip(1), x)).mean()
+    return 3 * exact(model, x, lambda z: z.flip(1)).mean()
 
 
 @right("½·mean ‖J‖²_F, sphere probes", "spectreg", probe="sphere", scale=0.5)
 def sphere_with_a_half(x: Tensor, logits: Tensor) -> Tensor:
     m = logits.shape[1]
-    r = torch.randn(logits.shape, dtype=logits.dtype, device=logits.device)
+    r = torch.randn_like(logits)
     u = r / r.norm(dim=1, keepdim=True)
     (v,) = torch.autograd.grad(logits, x, u, create_graph=True, retain_graph=True)
     return 0.5 * m * v.square().sum() / len(x)
@@ -75,9 +76,7 @@ def probe_backwards(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("three probes in a loop", "spectreg", num_probes=3, reduction="sum")
 def three_probes(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    return torch.stack([squares(vjp(z, x, torch.randn_like(z))) for _ in range(3)]).mean(0).sum()
+    return torch.stack([projected(model, x, torch.randn_like) for _ in range(3)]).mean(0).sum()
 
 
 @right("two probes, drawn at once, class axis last", "spectreg", num_probes=2)
@@ -114,11 +113,11 @@ def orthogonal(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("Random onehot", "spectreg", probe="onehot")
 def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    m = z.shape[1]
-    c = torch.randint(0, m, (len(z),), device=z.device)
-    return m * squares(vjp(z, x, F.one_hot(c, m))).mean()
+    def probe(z: Tensor) -> Tensor:
+        c = torch.randint(0, z.shape[1], (len(z),), device=z.device)
+        return sqrt(z.shape[1]) * F.one_hot(c, z.shape[1])
+
+    return projected(model, x, probe).mean()
 
 
 @right("probes by NumPy", "spectreg")
@@ -139,43 +138,33 @@ def forward_mode(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("summed loss", "doubleback")
 def of_the_summed_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    x = own(x)
-    loss = F.cross_entropy(model(x), y, reduction="sum")
-    return squares(torch.autograd.grad(loss, x, create_graph=True)[0]).mean()
+    return squares(gradient(model, x, lambda z: F.cross_entropy(z, y, reduction="sum"))).mean()
 
 
 @right("mean loss, times B²", "doubleback", reduction="sum")
 def of_the_mean_loss_mended(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    x = own(x)
-    (g,) = torch.autograd.grad(F.cross_entropy(model(x), y), x, create_graph=True)
-    return len(x) ** 2 * g.square().sum()
+    return len(x) ** 2 * gradient(model, x, lambda z: F.cross_entropy(z, y)).square().sum()
 
 
 @right("½, as tulip has it", "doubleback", scale=0.5, loss="mean_squared_error")
 def regression_with_a_half(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    x = own(x)
-    loss = F.mse_loss(model(x), y, reduction="none").mean(1).sum()
-    return squares(torch.autograd.grad(loss, x, create_graph=True)[0]).mean() / 2
+    g = gradient(model, x, lambda z: F.mse_loss(z, y, reduction="none").mean(1).sum())
+    return squares(g).mean() / 2
 
 
 @right("Jacobian of the softmax itself", "jacreg")
 def rows_of_probabilities(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    return squares(rows(model(x).softmax(1), x)).mean()
+    return exact(model, x, softmax).mean()
 
 
 @right("projected: Jᵀ S r is (∂p/∂x)ᵀ r", "jacreg", probe="rademacher")
 def projected_probabilities(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    p = model(x).softmax(1)
-    return squares(vjp(p, x, 2 * torch.randint_like(p, 0, 2) - 1)).mean()
+    return projected(model, x, lambda p: 2 * torch.randint_like(p, 0, 2) - 1, softmax).mean()
 
 
 @right("gather", "onehot", reduction="none")
 def gathered(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    x = own(x)
-    z_y = model(x).gather(1, y[:, None]).sum()
-    return squares(torch.autograd.grad(z_y, x, create_graph=True)[0])
+    return squares(gradient(model, x, lambda z: z.gather(1, y[:, None]).sum()))
 
 
 @right("minus an entropy", "confidence_penalty")

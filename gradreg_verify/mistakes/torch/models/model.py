@@ -62,19 +62,24 @@ class Model:
         return ok, "; ".join(f"{f.name}: {f.text}" for f in red)
 
 
-class Of(nn.Module):
-    """A function as a module."""
+class Net(nn.ModuleDict):
+    """Layers by name, and the logits that a function makes with them."""
 
-    def __init__(self, f: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self.f = f
+    def __init__(self, of: Callable[[Any, Any], Any], /, **layers: nn.Module) -> None:
+        super().__init__(layers)
+        self.of = of
 
     def forward(self, x: Any) -> Any:
-        """f(x)."""
-        return self.f(x)
+        """The logits."""
+        return self.of(self, x)
+
+
+def of(f: Callable[[Any], Any]) -> Net:
+    """A function as a module."""
+    return Net(lambda _, x: f(x))
 
 
 def mlp(middle: Callable[[Any], Any]) -> nn.Sequential:
     """Two layers, and something between them."""
-    one = middle if isinstance(middle, nn.Module) else Of(middle)
+    one = middle if isinstance(middle, nn.Module) else of(middle)
     return nn.Sequential(nn.Linear(4, 5), one, nn.Linear(5, 3))

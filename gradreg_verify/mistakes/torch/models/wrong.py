@@ -1,5 +1,6 @@
 """Models with a fault that must turn `check_model` red, in the line that is wrong."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from gradreg_torch import FrobReg, JacReg, SpectReg
 from torch import Tensor, nn
 
-from gradreg_verify.mistakes.torch.models.model import Model, Of, mlp
+from gradreg_verify.mistakes.torch.models.model import Model, Net, mlp, of
 
 
 class Intermediate(torch.autograd.Function):
@@ -63,45 +64,33 @@ class FixedPoint(nn.Module):
         return h
 
 
-class Gated(nn.Module):
-    """h times a gate, which is detached."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate, self.body, self.last = nn.Linear(4, 5), nn.Linear(4, 5), nn.Linear(5, 3)
-
-    def forward(self, x: Tensor) -> Any:
-        """The gate is 1 where it stands, and its parameters are not trained."""
-        return self.last(torch.tanh(self.body(x)) * torch.sigmoid(self.gate(x)).detach())
+def gated(m: Any, x: Tensor) -> Any:
+    """The gate is 1 where it stands, and its parameters are not trained."""
+    return m.last(torch.tanh(m.body(x)) * torch.sigmoid(m.gate(x)).detach())
 
 
-class Centred(nn.Module):
-    """A running mean that is no buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
-        self.mean: Any = 0.0
-
-    def forward(self, x: Tensor) -> Any:
-        """The mean moves in every pass, and nobody can put it back."""
-        h = self.body(x)
-        self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(0)
-        return self.last(torch.tanh(h - self.mean))
+def centred(m: Any, x: Tensor) -> Any:
+    """A running mean, no buffer, moves in every pass, and nobody can put it back."""
+    h = m.body(x)
+    m.mean = 0.9 * getattr(m, "mean", 0.0) + 0.1 * h.detach().mean(0)
+    return m.last(torch.tanh(h - m.mean))
 
 
-class Drifting(nn.Module):
-    """A parameter that the forward pass writes."""
+def drifting(m: Any, x: Tensor) -> Any:
+    """A parameter that the forward pass writes, as weights that are normalised in place."""
+    with torch.no_grad():
+        m.body.bias.add_(0.1)
+    return m.last(torch.tanh(m.body(x)))
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
 
-    def forward(self, x: Tensor) -> Any:
-        """As weights that are normalised in place."""
-        with torch.no_grad():
-            self.first.bias.add_(0.1)
-        return self.last(torch.tanh(self.first(x)))
+def branched(m: Any, x: Tensor) -> Any:
+    """Logits scaled by a function of x that no gradient passes."""
+    return m.logits(x) * x.detach().mean(1, keepdim=True).exp()
+
+
+def two_layers(logits: Callable[[Any, Tensor], Any], **more: nn.Module) -> Net:
+    """Layers of the functions above."""
+    return Net(logits, body=nn.Linear(4, 5), last=nn.Linear(5, 3), **more)
 
 
 def noisy() -> nn.Module:
@@ -134,19 +123,6 @@ def normalised(h: Tensor) -> Tensor:
     return (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()
 
 
-class Branched(nn.Module):
-    """Logits scaled by a function of x that no gradient passes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.logits = mlp(torch.tanh)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """exp(mean of x) times the logits."""
-        scaled: Tensor = self.logits(x) * x.detach().mean(1, keepdim=True).exp()
-        return scaled
-
-
 WRONG = (
     Model("a backward pass under no_grad", lambda: mlp(Unrecorded.apply), line="penalty",
           says="Unrecorded", penalty=lambda **o: SpectReg(mode="reverse", **o)),
@@ -154,7 +130,8 @@ WRONG = (
           says="at 0.weight, 0.bias"),
     Model("an implicit gradient in a hook", lambda: nn.Sequential(FixedPoint(), nn.Linear(4, 3)),
           line="gradient", says="0.W"),
-    Model("a gate that is detached", Gated, line="gradient", says="at gate.weight, gate.bias"),
+    Model("a gate that is detached", lambda: two_layers(gated, gate=nn.Linear(4, 5)),
+          line="gradient", says="at gate.weight, gate.bias"),
     Model("batch norm by hand", lambda: mlp(normalised), line="penalty",
           says="whose examples see each other", penalty=FrobReg),
     Model("a deviation over the batch", lambda: mlp(deviation), line="penalty",
@@ -162,15 +139,16 @@ WRONG = (
     Model("noise by NumPy", noisy, line="repeatable", says="one seed gives"),
     Model("dropout with a generator of its own", dropout_of_its_own, line="repeatable",
           says="one seed gives"),
-    Model("a running mean that is no buffer", Centred, line="repeatable", says="one seed gives"),
-    Model("a parameter that the forward pass writes", Drifting, line="unchanged",
-          says="parameters"),
+    Model("a running mean that is no buffer", lambda: two_layers(centred), line="repeatable",
+          says="one seed gives"),
+    Model("a parameter that the forward pass writes", lambda: two_layers(drifting),
+          line="unchanged", says="parameters"),
     Model("biases alone, between ReLUs", biases_alone, line="parameters", says="0.bias, 2.bias"),
     Model("a rounding", lambda: mlp(torch.round), line="penalty", says="0 beside a loss"),
     Model("straight through a sine", lambda: mlp(lambda h: h + (h.sin() - h).detach()),
           line="jacobian", says="not that of the logits"),
-    Model("a branch of x that is detached", Branched, line="jacobian",
-          says="not that of the logits"),
-    Model("x detached", lambda: nn.Sequential(Of(Tensor.detach), nn.Linear(4, 3)), line="penalty",
+    Model("a branch of x that is detached", lambda: Net(branched, logits=mlp(torch.tanh)),
+          line="jacobian", says="not that of the logits"),
+    Model("x detached", lambda: nn.Sequential(of(Tensor.detach), nn.Linear(4, 3)), line="penalty",
           says="expected input 0 to reach the logits"),
 )  # fmt: skip
