@@ -4,6 +4,7 @@ import os
 import resource
 import sys
 import time
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -13,6 +14,13 @@ from gradreg_verify import Target
 from gradreg_verify.frameworks.registry import BackendUnavailable, load, names
 
 START, USED = pytest.StashKey(), pytest.StashKey()
+
+# XLA's optimisations take longer than any program of a test. XLA ends a process for a flag that it
+# does not know, so the last two are for versions that were tried.
+QUICKLY = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+if find_spec("jaxlib") and version("jaxlib").startswith(("0.9.", "0.10.")):
+    QUICKLY += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
+os.environ.setdefault("XLA_FLAGS", " ".join(QUICKLY))  # read by the first import of jax
 
 collect_ignore = (
     []

@@ -415,7 +415,8 @@ class Off:
     ],
 )
 def test_an_error_beyond_rounding_is_seen(dtype, off, message):
-    e = next(bundled())
+    asked = (e for e in bundled() if len(e.x) == 5 and not e.exact)  # for gradients
+    e = next(asked if off.errors[1] else bundled())
     within_rounding(Target(Off(), dtype=dtype), "frobreg", e)
     with pytest.raises(Broken, match=message):
         within_rounding(Target(off, dtype=dtype), "frobreg", e)

@@ -187,7 +187,7 @@ train([from_toml(Path(sys.argv[1]))], None, Path(sys.argv[2]))
 @pytest.mark.parametrize("kind", [{"dropout": True}, {"options": {"every": 2, "fraction": 0.5}}])
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, kind):
     kind = {"options": {"every": 2}} | kind
-    run = replace(RUN, penalty="spectreg", lam=0.1, weight_decay=1e-3, iterations=150, **kind)
+    run = replace(RUN, penalty="spectreg", lam=0.1, weight_decay=1e-3, iterations=60, **kind)
     file, checkpoint = tmp_path / "run.toml", tmp_path / "run.checkpoint"
     options = run.chosen.pop("options")
     lines = [f"{k} = {json.dumps(v)}" for k, v in run.chosen.items() if k != "options"]
@@ -461,7 +461,7 @@ sys.exit(main())
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, how):
     """At once: the minute of `CHECKPOINT_EVERY_S` is not waited for."""
-    run = replace(RUN, iterations=200, penalty="spectreg", lam=0.1)
+    run = replace(RUN, iterations=60, penalty="spectreg", lam=0.1)
     file, out = tmp_path / "run.toml", tmp_path / "out"
     file.write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in run.chosen.items()))
     command = [sys.executable, "-c", STOPPED, "train", str(file), "--out", str(out)]
@@ -474,7 +474,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, how):
         _, said = child.communicate(timeout=60)
     assert child.returncode == 2
     assert re.fullmatch(
-        r"gradreg train: stopped after step \d+ of 200, with a checkpoint; to go on: "
+        r"gradreg train: stopped after step \d+ of 60, with a checkpoint; to go on: "
         rf"gradreg train {file} --out {out}\n",
         said,
     )

@@ -12,13 +12,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-# Read by the first import of jax; nothing here runs long enough to be worth optimising.
-os.environ["XLA_FLAGS"] = " ".join(
-    [
-        "--xla_force_host_platform_device_count=4",
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-    ]
+# Read by the first import of jax.
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
 )
 
 import gradreg_jax as gj

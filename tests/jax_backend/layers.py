@@ -26,9 +26,6 @@ GRADIENT = 1e-6  # the differences that judge are good to about 1e-9
 SINGLE = {"`dot_product_attention`": (2.0**-20, 1e-3)}
 N, K = 3, 3
 
-# Little runs, much is compiled.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 rng = np.random.default_rng(0)
 
 
@@ -195,7 +192,7 @@ def jacobian(name):
     def full(derivative):
         # Examples do not mix: the derivative of their sum holds all of them.
         of_sum = derivative(lambda x: f(params, x).sum(axis=0))
-        J = jax.jit(of_sum, compiler_options=QUICK)(x)
+        J = jax.jit(of_sum)(x)
         return np.moveaxis(np.asarray(J).reshape(K, N, -1), 1, 0)
 
     try:
@@ -219,7 +216,7 @@ def outcome(name, mode):
         direction = {k: d / size for k, d in direction.items()}
         value = penalties(f, mode, x, r)
 
-        program = jax.jit(lambda p: (value(p), jax.jacrev(value)(p)), compiler_options=QUICK)
+        program = jax.jit(lambda p: (value(p), jax.jacrev(value)(p)))
         try:
             values, gradients = program(params)
         except (ValueError, TypeError) as refusal:

@@ -18,6 +18,7 @@ from gradreg_verify import assert_conforms, verify
 from gradreg_verify.diagnosis.computes import AS_DECLARED, computed
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
+from gradreg_verify.frameworks.torch.randomness import generators_of
 from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.torch import conduct, labelled, probes, right
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
@@ -421,8 +422,14 @@ def kept_generators():
 
 
 @pytest.mark.parametrize(("where", "penalty", "g"), list(kept_generators()))
-def test_a_generator_that_the_function_keeps_is_seeded_and_restored(where, penalty, g):
+def test_a_generator_that_the_function_keeps_is_found(where, penalty, g):
+    (found,) = generators_of(penalty)
+    assert found is g
+
+
+def test_a_generator_that_the_function_keeps_is_seeded_and_restored():
     """README's first penalty keeps one."""
+    _, penalty, g = next(kept_generators())
     before = g.get_state()
     report = verify(penalty, "spectreg")
     assert report.ok, str(report)
