@@ -30,7 +30,7 @@ def verified_before(device: str, console: Console) -> bool:
     framework = load("torch").capabilities().framework
     said = history.last("torch", device, framework)
     if any(word in said for word in ("never", "verify again", "fail")):
-        console.print("Checking every claim for the torch backend: up to a minute.")
+        console.print("Checking every claim for the torch backend: about ten seconds.")
         return verified(device, console).ok
     console.print(f"torch on {device}: verified {said}", markup=False, highlight=False)
     return True
