@@ -66,7 +66,7 @@ def run(
     require_writable(out)
     start = monotonic()
     if again:
-        console.print(f"1. Checking every claim for the torch backend on {device}: about ten seconds.")
+        console.print(f"1. Checking every claim for torch on {device}: about ten seconds.")
     if not (verified(device, console).ok if again else verified_before(device, console)):
         console.print(f"Not trained: claims failed on {device}, as shown above.")
         return 1
