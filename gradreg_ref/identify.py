@@ -13,8 +13,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array
 
-__all__ = ["QuadraticForm", "identify"]
-
 
 @dataclass(frozen=True)
 class QuadraticForm:

@@ -21,18 +21,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Rng
 
-__all__ = [
-    "LAWS",
-    "columns",
-    "draw",
-    "frames",
-    "gaussian",
-    "onehot",
-    "orthogonal",
-    "rademacher",
-    "sphere",
-]
-
 
 def gaussian(rng: Rng, n: int, m: int, q: int) -> Array:
     """N(0, I): independent standard normal entries."""
