@@ -23,7 +23,7 @@ from gradreg_verify.frameworks.jax.devices import (
     to_numpy,
 )
 from gradreg_verify.frameworks.jax.harness import JaxHarness
-from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, Structure, compiled, programs
+from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, programs
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
@@ -96,7 +96,7 @@ class JaxBackend:
             random = {} if seed is None else {"key": jax.random.key(seed)}
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
-            program = programs(Problem(penalty, Structure(network), options))[which]
+            program = programs(penalty, Problem(network, **options))[which]
             whole = ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
                 return program(params, inputs, labels, random)

@@ -21,7 +21,7 @@ from gradreg_verify.frameworks.jax.devices import (
     placed,
     to_numpy,
 )
-from gradreg_verify.frameworks.jax.programs import Structure, compiled
+from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
@@ -146,7 +146,7 @@ class JaxHarness:
             key = jax.random.key(supply.seed) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
             feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
-            *programs, patience = self.compiled(Structure(network), feed is not None)
+            *programs, patience = self.compiled(Problem(network, fed=feed is not None))
             try:
                 with patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())):
                     got = programs[which](params, inputs, labels, key, probes, feed)
@@ -159,10 +159,9 @@ class JaxHarness:
             raise Broken(f"expected a finite value, got {got!r:.60}")
         return got
 
-    def compile(self, structure: Structure, fed: bool) -> tuple[Any, ...]:
+    def compile(self, problem: Problem) -> tuple[Any, ...]:
         """Value, gradient and draws, compiled once for a network's structure; their time limit."""
-        del fed  # a part of the key: what is fed is an argument
-        f, _ = to_jax(structure.network)
+        f, _ = to_jax(problem.network)
 
         def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
             if feed is None:

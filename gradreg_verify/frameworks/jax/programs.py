@@ -6,7 +6,7 @@ most of what a verification costs, so a program is compiled without XLA's optimi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from functools import cache, lru_cache
 from typing import Any
 
@@ -22,38 +22,18 @@ from gradreg_verify.frameworks.jax.convert import to_jax
 FUNCTIONS = functions_of(gradreg_jax, lambda f, params, x: f(params, x), lambda _, params: params)
 
 
-@dataclass(frozen=True)
-class Structure:
-    """A network without its parameters: equal to another if their programs are."""
-
-    network: Network = field(compare=False)
-    content: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "content", str(structure(self.network.layers)))
-
-
-@dataclass(frozen=True)
 class Problem:
-    """A penalty at all that is constant in its program.
+    """A network and options without arrays: equal to another if their programs are."""
 
-    Parameters
-    ----------
-    penalty : str
-        A name of `FUNCTIONS`.
-    structure : Structure
-        Of the network.
-    options : dict
-        Without arrays.
-    """
+    def __init__(self, network: Network, **options: Any) -> None:
+        self.network, self.options = network, options
+        self.content = str((structure(network.layers), sorted(options.items())))
 
-    penalty: str
-    structure: Structure
-    options: dict[str, Any] = field(compare=False)
-    content: str = field(init=False)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self.content == other.content
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "content", str(sorted(self.options.items())))
+    def __hash__(self) -> int:
+        return hash(self.content)
 
 
 def structure(layers: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -81,16 +61,15 @@ def constant(a: Any) -> Any:
 
 # Every program takes some 20 memory maps, and Linux gives a process 65,530.
 @lru_cache(maxsize=512)
-def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def programs(penalty: str, problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled.
 
     Values of every example, which most claims ask for, and their gradient are one program.
     """
-    f, _ = to_jax(problem.structure.network)
+    f, _ = to_jax(problem.network)
 
     def value(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
-        function = FUNCTIONS[problem.penalty]
-        return function(f, params, x, y, **random, **problem.options)
+        return FUNCTIONS[penalty](f, params, x, y, **random, **problem.options)
 
     def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> tuple[Any, Any]:
         values = value(params, x, y, random)
