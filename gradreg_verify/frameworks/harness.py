@@ -3,12 +3,16 @@
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.registry import Capabilities
+from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
+from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,56 @@ def unfed(shape: tuple[int, ...]) -> str:
         f"it draws numbers of shape {shape} here, which are not those it makes its probes of in "
         "the read-out: what it draws depends on more than batch and logits"
     )
+
+
+class Called:
+    """What every harness knows of its function.
+
+    Parameters
+    ----------
+    function : callable
+        Takes what `arguments` says, in order; "probes" and "generator" or "key" by keyword.
+    arguments : tuple of str
+        Those of `Declaration`; read off the signature where empty.
+    seconds : float
+        Of computing, in one call.
+    random : bool
+        Whether it is declared to draw probes: only then is it given probes or randomness.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[str, ...] = (),
+        seconds: float = 10.0,
+        random: bool = True,
+    ) -> None:
+        self.function, self.seconds = function, seconds
+        shown = self.shown(function)
+        asked = arguments or arguments_of(shown)
+        given = ("probes", "generator", "key")
+        self.arguments = tuple(a for a in asked if random or a not in given)
+        self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
+        self.name = name_of(function)
+
+    def shown(self, function: Any) -> Any:
+        """What has the signature."""
+        return function
+
+    def provenance(self) -> dict[str, str]:
+        """File and hash of the function's source."""
+        return source_of(self.function)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Around a call of the function: whatever it raises becomes `Broken`."""
+    try:
+        yield
+    except (Broken, NotTestable, Hung, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Broken(f"raised {raised(error)}") from error
 
 
 class Harness(Protocol):

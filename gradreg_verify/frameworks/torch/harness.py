@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw, Supply
+from gradreg_verify.frameworks.harness import Called, Draw, Supply, answering
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.precisions import (
@@ -29,48 +29,24 @@ from gradreg_verify.frameworks.torch.randomness import (
     states_of,
 )
 from gradreg_verify.frameworks.torch.state import Graph, State
-from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
-from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
+from gradreg_verify.outcomes import Broken
 from gradreg_verify.subject.watch import Patience
 
 
-class TorchHarness:
-    """A penalty of torch models, as anyone writes it.
+class TorchHarness(Called):
+    """A penalty of torch models, as anyone writes it."""
 
-    Parameters
-    ----------
-    function : callable
-        Takes what `arguments` says, and "probes" and "generator" by keyword.
-    arguments : tuple of str
-        Of "model", "x", "y", "logits"; read off the signature where empty.
-    seconds : float
-        Of computing, in one call.
-    random : bool
-        Whether it is declared to draw probes: only then is it given "probes" or "generator".
-    """
+    def __init__(self, function: Callable[..., Any], *asked: Any, **options: Any) -> None:
+        super().__init__(function, *asked, **options)
+        self.patience, self.generators = Patience(self.seconds), generators_of(function)
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[str, ...] = (),
-        seconds: float = 10.0,
-        random: bool = True,
-    ) -> None:
-        self.function, self.patience = function, Patience(seconds)
-        target = function.forward if isinstance(function, nn.Module) else function
-        asked = arguments or arguments_of(target)
-        self.arguments = tuple(a for a in asked if random or a not in ("probes", "generator"))
-        self.draws_probes = "generator" in asked or not required(target, "probes")
-        self.name = name_of(function)
-        self.generators = generators_of(function)
+    def shown(self, function: Any) -> Any:
+        """The `forward` of a module."""
+        return function.forward if isinstance(function, nn.Module) else function
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
         return capabilities()
-
-    def provenance(self) -> dict[str, str]:
-        """File and hash of the function's source."""
-        return source_of(self.function)
 
     def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
         """What the function returns."""
@@ -207,20 +183,16 @@ class TorchHarness:
             keywords["generator"] = generator or new
         fed = nullcontext() if supply.feed is None else Randomness(supply.feed)
         grad = torch.no_grad() if no_grad else nullcontext()
-        try:
-            with (
-                warnings.catch_warnings(),
-                default_dtype(DTYPES[dtype]),
-                self.patience.limit(x.shape, dtype, module.training, no_grad, supply.feed is None),
-                grad,
-                fed,
-            ):
-                warnings.simplefilter("ignore")
-                got = self.positional(module, x, y)(**keywords)
-        except (Broken, NotTestable, Hung, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise Broken(f"raised {raised(error)}") from error
+        with (
+            answering(),
+            warnings.catch_warnings(),
+            default_dtype(DTYPES[dtype]),
+            self.patience.limit(x.shape, dtype, module.training, no_grad, supply.feed is None),
+            grad,
+            fed,
+        ):
+            warnings.simplefilter("ignore")
+            got = self.positional(module, x, y)(**keywords)
         return require_tensor(got)
 
     def positional(self, module: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Any]:
