@@ -72,8 +72,8 @@ def difference(
         expected_value(penalty, e, **options),
     )
     direction = direction_for(e)
-    gradient = target.gradient(penalty, e, mode=mode, **options)
+    slope, scale = target.slope(penalty, e, direction, mode=mode, **options)
     expected = expected_slope(penalty, e, direction, **options)
-    scale = max(np.abs(gradient * direction).max(), FLOOR * np.abs(direction).sum(), abs(expected))
-    what, bound = f"{penalty}, parameter gradient, {mode}", scale * DIFFERENCES[mode]
-    return max(value / LIMIT, near(what, gradient @ direction, expected, bound))
+    bound = DIFFERENCES[mode] * max(scale, FLOOR * np.abs(direction).sum(), abs(expected))
+    what = f"{penalty}, parameter gradient, {mode}"
+    return max(value / LIMIT, near(what, slope, expected, bound))

@@ -28,7 +28,7 @@ from gradreg_verify.frameworks.torch.randomness import (
     seeded,
     states_of,
 )
-from gradreg_verify.frameworks.torch.state import Graph, State
+from gradreg_verify.frameworks.torch.state import Graph, changed, state
 from gradreg_verify.outcomes import Broken
 from gradreg_verify.subject.watch import Patience
 
@@ -110,13 +110,13 @@ class TorchHarness(Called):
             for parameter in module.parameters():
                 parameter.grad = torch.ones_like(parameter)
             with seeded(20261123, self.generators):  # not a seed that a function would set
-                before = State.of(module, inputs, labels)
-                graph, changed = self.watched(module, inputs, labels, supply, **settings)
-                changed += before.differences(State.of(module, inputs, labels), random=random)
-                if not changed:  # and whether another call lets go of what the first one made
+                before = state(module, inputs, labels)
+                graph, names = self.watched(module, inputs, labels, supply, **settings)
+                names += changed(before, state(module, inputs, labels), random=random)
+                if not names:  # and whether another call lets go of what the first one made
                     self.call(module, inputs, labels, supply, **settings)
-                    changed = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
-            found += changed
+                    names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
+            found += names
         return list(dict.fromkeys(found))
 
     def watched(
