@@ -192,7 +192,7 @@ def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
     found: list[Array] = []
     for seed in range(2 * target.draws // BATCH):
         supply, zeros = Supply(seed), np.zeros(BATCH, int)
-        drawn = one.harness.draws(network, x, zeros, supply, device=one.device)
+        drawn, _ = one.harness.draws(network, x, zeros, supply, device=one.device)
         found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
     bits = np.concatenate([*found, np.zeros(0)])
     if bits.size and np.isin(bits, (0, 1)).all():
@@ -209,7 +209,8 @@ def threshold(target: Target, e: Example) -> float:
     if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
         raise NotHere("no numbers can be fed to it")
     network, x, y = arguments(e, {"loss": one.declaration.loss})
-    kinds = {d.kind for d in one.harness.draws(network, x, y, Supply(), device=one.device)}
+    drawn, _ = one.harness.draws(network, x, y, Supply(), device=one.device)
+    kinds = {draw.kind for draw in drawn}
     if kinds == {"integer"}:
         raise NotAsked("it draws bits")
     r = np.random.default_rng(9).choice(

@@ -25,10 +25,8 @@ from gradreg_verify.outcomes import NotHere, NotTestable, largest
 DEGREE_3 = {
     "gaussian": cubature.gaussian_axes,
     "rademacher": cubature.all_signs,
-    "sphere": cubature.sphere_axes,
-    "orthogonal": cubature.sphere_axes,
-    "frames": cubature.sphere_axes,
     "onehot": cubature.onehot_classes,
+    **dict.fromkeys(("sphere", "orthogonal", "frames"), cubature.sphere_axes),
 }
 MOST_SIGNS, MOST_LENGTH = 6, 10
 

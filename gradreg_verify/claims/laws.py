@@ -34,12 +34,15 @@ def each_alone(target: Target, e: Example) -> float:
         raise NotTestable("it gives no value an example")
     if not target.every_way(e):
         raise NotHere("a backend's examples alone show on some networks, bit for bit")
-    errors = []
-    for variant in target.variants(e):
-        penalty, options, _ = variant
-        each = target.value(penalty, e, reduction="none", **options)
-        expected, limit = alone(target, e, variant), in_any_order(e, variant)
-        errors.append(same(f"{penalty} of each example alone", each, expected, exact=limit))
+    errors = [
+        same(
+            f"{v.penalty} of each example alone",
+            target.value(v.penalty, e, reduction="none", **v.options),
+            alone(target, e, v),
+            exact=in_any_order(e, v),
+        )
+        for v in target.variants(e)
+    ]
     return largest(errors)
 
 
@@ -50,8 +53,6 @@ def sum_and_mean(target: Target, e: Example) -> float:
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant
-        if PENALTIES[penalty].of == "weights":
-            raise NotHere("no batch")
         limit = in_any_order(e, variant)
         total, n = alone(target, e, variant).sum(), len(e.x)
         for reduction, expected in (("sum", total), ("mean", total / n)):

@@ -224,7 +224,6 @@ CLAIMS = (
     ),
 )
 BY_ID = {claim.id: claim for claim in CLAIMS}
-_BY_ALIAS = {claim.alias: claim for claim in CLAIMS}
 
 
 def claim_of(name: str) -> Claim:
@@ -235,9 +234,8 @@ def claim_of(name: str) -> Claim:
     ValueError
         There is none.
     """
-    if name in _BY_ALIAS:
-        return _BY_ALIAS[name]
-    return BY_ID[checks.choice("a claim", name, BY_ID)]
+    ids = {claim.alias: claim.id for claim in CLAIMS}
+    return BY_ID[checks.choice("a claim", ids.get(name, name), BY_ID)]
 
 
 # Reports travel between processes, and checks do not: a claim goes by its id.

@@ -1,7 +1,6 @@
 """Other ways to the same number: probes of the inputs, finite differences."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from gradreg_verify.claims.comparison import (
     same,
 )
 from gradreg_verify.claims.target import Target
-from gradreg_verify.examples import Example
+from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
 
 # Of a gradient by differences of ordinary gradients, relative: h² with h = ∛ε is 4e-11, and so are
@@ -53,19 +52,17 @@ def differences(target: Target, e: Example) -> float:
         raise NotTestable("it has no finite differences")
     return largest(
         [
-            difference(target, penalty, e, mode, options)
-            for penalty, options, _ in target.variants(e)
+            difference(target, e, v, mode)
+            for v in target.variants(e)
             for mode in modes
-            if PENALTIES[penalty].of == "jacobian"
+            if PENALTIES[v.penalty].of == "jacobian"
         ]
     )
 
 
-def difference(
-    target: Target, penalty: str, e: Example, mode: str, options: dict[str, Any]
-) -> float:
+def difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
     """One penalty's value and slope in one mode, as a share of their limits."""
-    options = {"reduction": "sum"} | options
+    penalty, options = variant.penalty, {"reduction": "sum"} | variant.options
     value = same(
         f"{penalty}, value, {mode}",
         target.value(penalty, e, mode=mode, **options),

@@ -143,14 +143,8 @@ class Harness(Protocol):
 
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> list[Draw]:
-        """The calls of random functions in one call."""
-        ...
-
-    def consumed(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Kinds and shapes of what one call draws, and the state in which generators are left."""
+    ) -> tuple[list[Draw], tuple[Any, ...]]:
+        """The calls of random functions in one call, and the state that generators are left in."""
         ...
 
     def side_effects(

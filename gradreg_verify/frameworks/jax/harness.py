@@ -1,5 +1,6 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -64,8 +65,8 @@ class JaxHarness(Called):
 
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> list[Draw]:
-        """The calls of random functions in one call.
+    ) -> tuple[list[Draw], tuple[Any, ...]]:
+        """The calls of random functions in one call; keys have no state.
 
         A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the
         function's own. Where it shows none, the call is made op by op, without `jit`.
@@ -75,17 +76,10 @@ class JaxHarness(Called):
         except (Broken, NotTestable):
             found = []
         if found:
-            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()]
+            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()], ()
         with Randomness() as watched, jax.disable_jit():
             self.run(0, network, x, y, supply, **settings)
-        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)]
-
-    def consumed(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Kinds and shapes of the draws; keys have no state."""
-        drawn = self.draws(network, x, y, supply, **settings)
-        return tuple((draw.kind, draw.shape) for draw in drawn)
+        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)], ()
 
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
@@ -136,9 +130,7 @@ class JaxHarness(Called):
         f, _ = to_jax(problem.network)
 
         def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
-            if feed is None:
-                return self.call(f, params, x, y, key, probes)
-            with Randomness(feed):
+            with nullcontext() if feed is None else Randomness(feed):
                 return self.call(f, params, x, y, key, probes)
 
         def total(params: Any, *rest: Any) -> Any:

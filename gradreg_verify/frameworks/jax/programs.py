@@ -36,26 +36,21 @@ class Problem:
         return hash(self.content)
 
 
-def structure(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+def structure(layers: tuple[Any, ...]) -> list[Any]:
     """What a network is beside its parameters."""
-    return tuple(
+    return [
         structure(layer.body)
         if isinstance(layer, Residual)
-        else (
-            type(layer).__name__,
-            *(
-                getattr(layer, f.name) is None
-                if f.name in layer.parameter_names
-                else constant(getattr(layer, f.name))
-                for f in fields(layer)
-            ),
-        )
+        else (type(layer).__name__, *(constant(layer, f.name) for f in fields(layer)))
         for layer in layers
-    )
+    ]
 
 
-def constant(a: Any) -> Any:
-    """An array by all its bytes; numbers and names as they are."""
+def constant(layer: Any, name: str) -> Any:
+    """Of a parameter whether there is none; an array by all its bytes; numbers as they are."""
+    a = getattr(layer, name)
+    if name in layer.parameter_names:
+        return a is None
     return (a.shape, a.dtype.str, a.tobytes()) if isinstance(a, np.ndarray) else a
 
 

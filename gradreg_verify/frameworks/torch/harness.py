@@ -75,23 +75,13 @@ class TorchHarness(Called):
 
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> list[Draw]:
-        """The calls of random functions in one call."""
-        prepared = self.prepare(network, x, y, **settings)
-        with seeded(supply.seed, self.generators), Randomness() as watched:
-            self.call(*prepared, supply, **settings)
-        return watched.draws
-
-    def consumed(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Kinds and shapes of the draws, and the state in which they leave the generators."""
+    ) -> tuple[list[Draw], tuple[Any, ...]]:
+        """The calls of random functions in one call, and the state that generators are left in."""
         prepared = self.prepare(network, x, y, **settings)
         given = torch.Generator(prepared[1].device).manual_seed(supply.seed)
         with seeded(supply.seed, self.generators), Randomness() as watched:
             self.call(*prepared, supply, generator=given, **settings)
-            states = states_of([*self.generators, given])
-        return (*((draw.kind, draw.shape) for draw in watched.draws), *states)
+            return watched.draws, states_of([*self.generators, given])
 
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str

@@ -17,21 +17,13 @@ from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Draw, unfed
 from gradreg_verify.outcomes import NotTestable
 
-KINDS: dict[Callable[..., Any], str] = {
-    torch.randn: "normal",
-    torch.randn_like: "normal",
-    torch.normal: "normal",
-    Tensor.normal_: "normal",
-    torch.rand: "uniform",
-    torch.rand_like: "uniform",
-    Tensor.uniform_: "uniform",
-    torch.randint: "integer",
-    torch.randint_like: "integer",
-    Tensor.random_: "integer",
-    torch.bernoulli: "integer",
-    Tensor.bernoulli: "integer",
-    Tensor.bernoulli_: "integer",
+BITS = (torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_)
+RANDOM: dict[str, tuple[Callable[..., Any], ...]] = {
+    "normal": (torch.randn, torch.randn_like, torch.normal, Tensor.normal_),
+    "uniform": (torch.rand, torch.rand_like, Tensor.uniform_),
+    "integer": (torch.randint, torch.randint_like, Tensor.random_, *BITS),
 }
+KINDS = {function: kind for kind, functions in RANDOM.items() for function in functions}
 
 
 class Randomness(TorchFunctionMode):
