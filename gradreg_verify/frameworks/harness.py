@@ -3,10 +3,14 @@
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
+
+import numpy as np
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
@@ -47,12 +51,14 @@ class Draw:
         return self.values.shape
 
 
-def unfed(shape: tuple[int, ...]) -> str:
-    """Why no probes can be handed over where other numbers are drawn than in the read-out."""
-    return (
-        f"it draws numbers of shape {shape} here, which are not those it makes its probes of in "
-        "the read-out: what it draws depends on more than batch and logits"
-    )
+def next_fed(left: deque[Any], shape: tuple[int, ...]) -> Any:
+    """The numbers fed to a call that draws this shape; NotTestable where none are of its size."""
+    if not left or np.size(left[0]) != prod(shape):
+        raise NotTestable(
+            f"it draws numbers of shape {shape} here, which are not those it makes its probes of "
+            "in the read-out: what it draws depends on more than batch and logits"
+        )
+    return left.popleft().reshape(shape)
 
 
 class Called:
