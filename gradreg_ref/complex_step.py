@@ -13,8 +13,6 @@ import numpy as np
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 
-__all__ = ["STEP", "directional_derivative", "gradient"]
-
 STEP = 2.0**-200
 
 

@@ -18,8 +18,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Reduction
 
-__all__ = ["contract", "reduce"]
-
 
 def contract(J: Array, R: Array) -> Array:
     """Compute ‖JᵀR‖²_F per example: Σ_iq (Σ_k J[n, k, i] R[n, k, q])².

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from gradreg_ref import checks
 
-__all__ = ["CONVENTIONS", "Convention", "equal_lam"]
-
 
 @dataclass(frozen=True)
 class Convention:

@@ -18,19 +18,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law
 
-__all__ = [
-    "Rule",
-    "all_signs",
-    "expectation",
-    "gaussian_axes",
-    "mean_and_variance",
-    "moments_of",
-    "onehot_classes",
-    "sphere_axes",
-    "sphere_degree_5",
-    "stroud_5_2",
-]
-
 
 @dataclass(frozen=True)
 class Rule:

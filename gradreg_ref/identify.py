@@ -13,8 +13,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array
 
-__all__ = ["QuadraticForm", "identify"]
-
 
 @dataclass(frozen=True)
 class QuadraticForm:
@@ -60,12 +58,7 @@ def identify(f: Callable[[Array], Array], m: int) -> QuadraticForm:
     e = np.eye(checks.count("m", m))
     i, j = np.tril_indices(m, -1)
     values = np.asarray(f(np.concatenate([np.zeros((1, m)), e, -e, e[i] + e[j]])))
-    c, plus, minus, both = (
-        values[0],
-        values[1 : m + 1],
-        values[m + 1 : 2 * m + 1],
-        values[2 * m + 1 :],
-    )
+    (c,), plus, minus, both = np.split(values, [1, m + 1, 2 * m + 1])
     A = np.zeros((m, m, *c.shape), dtype=values.dtype)
     A[np.diag_indices(m)] = (plus + minus) / 2 - c
     A[i, j] = A[j, i] = (both - plus[i] - plus[j] + c) / 2

@@ -10,19 +10,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Loss
 
-__all__ = [
-    "LOSSES",
-    "cross_entropy",
-    "cross_entropy_gradient",
-    "log_softmax",
-    "loss_gradient",
-    "mean_squared_error",
-    "mean_squared_error_gradient",
-    "softmax",
-    "softmax_jacobian",
-    "target_probabilities",
-]
-
 
 def softmax(z: Array) -> Array:
     """p_k = exp(z_k) / Σ_l exp(z_l), shifted by max_k z_k so that nothing overflows."""

@@ -27,15 +27,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Side
 
-__all__ = [
-    "batch_mean_variance",
-    "fraction_variance",
-    "gram",
-    "group_variance",
-    "mean",
-    "variance",
-]
-
 
 def gram(J: Array, side: Side = "output") -> Array:
     """Compute A per example: J Jᵀ, or JᵀJ for probes of the inputs.

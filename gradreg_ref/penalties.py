@@ -19,8 +19,6 @@ from gradreg_ref.spectreg import spectreg
 from gradreg_ref.typing import Array
 from gradreg_ref.weight_decay import weight_decay
 
-__all__ = ["PENALTIES", "Case", "Formula", "Penalty", "evaluate"]
-
 
 @dataclass(frozen=True)
 class Case:

@@ -21,18 +21,6 @@ import numpy as np
 from gradreg_ref import checks
 from gradreg_ref.typing import Array, Law, Rng
 
-__all__ = [
-    "LAWS",
-    "columns",
-    "draw",
-    "frames",
-    "gaussian",
-    "onehot",
-    "orthogonal",
-    "rademacher",
-    "sphere",
-]
-
 
 def gaussian(rng: Rng, n: int, m: int, q: int) -> Array:
     """N(0, I): independent standard normal entries."""
@@ -65,9 +53,7 @@ def frames(rng: Rng, n: int, m: int, q: int) -> Array:
     All probes of these examples are orthogonal, within an example and across. Each probe alone is
     uniform on the sphere, so means are those of `sphere`; docs/frames.md has the variance.
     """
-    if q > m:
-        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    group = min(n, m // q)
+    group = max(1, min(n, m // q))
     Q = orthogonal(rng, -(-n // group), m, group * q)
     dealt = Q.reshape(len(Q), m, group, q).transpose(0, 2, 1, 3)
     return dealt.reshape(-1, m, q)[:n]

@@ -139,8 +139,7 @@ def test_expectation_of_arrays_and_numbers():
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_is_for_others_and_none_has_no_points(name):
-    assert name in cubature.__all__
+def test_every_rule_has_points(name):
     with pytest.raises(ValueError, match="expected m to be a whole number >= 1, got 0"):
         RULES[name](0)
 

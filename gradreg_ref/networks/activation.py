@@ -13,8 +13,6 @@ from scipy.special import erf
 from gradreg_ref.networks.linear import diagonal
 from gradreg_ref.typing import Array
 
-__all__ = ["TABLE", "Activation"]
-
 
 def _sigmoid(z: Array) -> Array:
     """1 / (1 + exp(−z))."""
@@ -67,4 +65,4 @@ class Activation:
 
     def derivative(self, x: Array) -> Array:
         """D = diag(φ′(x))."""
-        return diagonal(TABLE[self.name][1](x.reshape(x.shape[0], -1)))
+        return diagonal(TABLE[self.name][1](x), x)

@@ -101,18 +101,16 @@ class BatchNorm:
     def forward(self, x: Array) -> Array:
         """Value, of the shape of x (n, c, …)."""
         _expect("BatchNorm", self.weight.shape[0], x)
-        scale, c = self.scale(), (slice(None),) + (None,) * (x.ndim - 2)
-        return scale[c] * (x - self.mean[c]) + self.bias[c]
+        mean, bias = per_channel(self.mean, x), per_channel(self.bias, x)
+        return self.scale(x) * (x - mean) + bias
 
     def derivative(self, x: Array) -> Array:
         """D = diag(scale of the coordinate's channel)."""
-        spatial = prod(x.shape[2:])
-        scale = self.scale()[:, None] * np.ones(spatial)
-        return diagonal(np.broadcast_to(scale.reshape(1, -1), (x.shape[0], prod(scale.shape))))
+        return diagonal(self.scale(x), x)
 
-    def scale(self) -> Array:
-        """Weight / √(var + eps), (c,)."""
-        return self.weight / np.sqrt(self.var + self.eps)
+    def scale(self, x: Array) -> Array:
+        """Weight / √(var + eps), along the channels of x."""
+        return per_channel(self.weight / np.sqrt(self.var + self.eps), x)
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,7 @@ class Dropout:
 
     def derivative(self, x: Array) -> Array:
         """D = diag(mask / keep)."""
-        flat = (self.mask / self.keep).reshape(1, -1)
-        return diagonal(np.broadcast_to(flat, (x.shape[0], flat.shape[1])))
+        return diagonal(self.mask / self.keep, x)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class Flatten:
 
     def derivative(self, x: Array) -> Array:
         """D = I."""
-        return diagonal(np.ones((x.shape[0], prod(x.shape[1:]))))
+        return diagonal(np.ones(1), x)
 
 
 def _expect(layer: str, channels: int, x: Array) -> None:
@@ -166,9 +163,15 @@ def placement(length: int, size: int, stride: int, padding: int) -> Array:
     return (u == stride * s + a - padding).astype(float)
 
 
-def diagonal(d: Array) -> Array:
-    """Build diag(d) per example: (n, i) to (n, i, i)."""
-    return d[:, :, None] * np.eye(d.shape[1])
+def per_channel(a: Array, x: Array) -> Array:
+    """Give one number a channel (c,) the axes of an example (c, …)."""
+    return a[(slice(None),) + (None,) * (x.ndim - 2)]
+
+
+def diagonal(d: Array, x: Array) -> Array:
+    """Build diag(d) for every example of x, d one number or one for each coordinate."""
+    flat = np.broadcast_to(d, x.shape).reshape(len(x), -1)
+    return flat[:, :, None] * np.eye(flat.shape[1])
 
 
 def _repeat_flat(T: Array, n: int) -> Array:

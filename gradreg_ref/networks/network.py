@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -28,9 +29,16 @@ class Layer(Protocol):
         ...
 
 
+def _value(layers: tuple[Layer, ...], x: Array) -> Array:
+    """Compute the value of a sequence of layers."""
+    for layer in layers:
+        x = layer.forward(x)
+    return x
+
+
 def _chain(layers: tuple[Layer, ...], x: Array) -> tuple[Array, Array]:
     """Compute value and Jacobian of a sequence of layers: J ← D J, from J = I."""
-    J = diagonal(np.ones((x.shape[0], x.reshape(x.shape[0], -1).shape[1])))
+    J = diagonal(np.ones(1), x)
     for layer in layers:
         D = layer.derivative(x)
         J = np.einsum("nok,nki->noi", D, J)
@@ -47,9 +55,7 @@ class Residual:
 
     def forward(self, x: Array) -> Array:
         """Value, of the shape of x."""
-        y = x
-        for layer in self.body:
-            y = layer.forward(y)
+        y = _value(self.body, x)
         if y.shape != x.shape:
             raise ValueError(f"expected the body to keep the shape {x.shape}, got {y.shape}")
         return x + y
@@ -77,10 +83,8 @@ class Network:
 
     def forward(self, x: Array) -> Array:
         """Logits (n, k)."""
-        x = _batch(x)
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x.reshape(x.shape[0], -1)
+        z = _value(self.layers, _batch(x))
+        return z.reshape(len(z), -1)
 
     def jacobian(self, x: Array) -> Array:
         """J[n, k, i] = ∂z[n, k]/∂x[n, i], inputs flattened."""
@@ -93,17 +97,11 @@ class Network:
 
     def with_parameters(self, theta: Array) -> "Network":
         """Return the same network with parameters θ, which may be complex."""
-        expected = self.parameters().shape
-        if theta.shape != expected:
-            raise ValueError(f"expected theta with shape {expected}, got {theta.shape}")
-        start = 0
-
-        def take(a: Array) -> Array:
-            nonlocal start
-            start += a.size
-            return theta[start - a.size : start].reshape(a.shape)
-
-        return Network(_map_parameters(self.layers, take))
+        ends = np.cumsum([0, *(a.size for a in trained(self.layers))])
+        if theta.shape != (ends[-1],):
+            raise ValueError(f"expected theta with shape ({ends[-1]},), got {theta.shape}")
+        parts = (theta[start:end] for start, end in pairwise(ends))
+        return Network(_map_parameters(self.layers, lambda a: next(parts).reshape(a.shape)))
 
     def weights(self) -> list[Array]:
         """Return the arrays of weight decay: weight matrices and filters; no biases, no scales."""
@@ -122,13 +120,12 @@ def _check_arrays(layers: tuple[Layer, ...]) -> None:
 def trained(layers: tuple[Layer, ...]) -> list[Array]:
     """Return every trained array, in order."""
     found: list[Array] = []
-
-    def keep(a: Array) -> Array:
-        found.append(a)
-        return a
-
-    _map_parameters(layers, keep)
-    return found
+    for layer in layers:
+        if isinstance(layer, Residual):
+            found += trained(layer.body)
+        else:
+            found += [getattr(layer, name) for name in layer.parameter_names]
+    return [a for a in found if a is not None]
 
 
 def _map_parameters(layers: tuple[Layer, ...], f: Callable[[Array], Array]) -> tuple[Layer, ...]:

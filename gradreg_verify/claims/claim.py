@@ -12,36 +12,8 @@ from gradreg_verify.subject.declaration import Declaration
 Check = Callable[[Target, Example], float]
 
 
-def always(e: Example) -> bool:
-    """Applies to every example."""
-    del e
-    return True
-
-
-def classes(e: Example) -> bool:
-    """Needs a softmax over more than one class."""
-    return e.probes.shape[1] > 1
-
-
-def many_classes(e: Example) -> bool:
-    """Needs room for more than one probe below m."""
-    return e.probes.shape[1] > 2
-
-
-def every_kind(d: Declaration) -> bool:
-    """Is about every penalty."""
-    del d
-    return True
-
-
-def no_function(d: Declaration) -> bool:
-    """Is about backends only: a function is declared with its side, and has its own way."""
-    del d
-    return False
-
-
 def on(*kinds: str, law: Law | None = None) -> Callable[[Declaration], bool]:
-    """Is about penalties of these kinds, of a law with probes of that law."""
+    """Is about functions of these kinds, of a law with probes of that law; of none: backends."""
     return lambda d: d.kind in kinds and law in (None, d.probe)
 
 
@@ -57,24 +29,28 @@ class Claim:
         Its number in proofs and in reports of earlier versions.
     sentence, formula : str
         What is claimed, in words and in signs.
-    page : str
-        Of the documentation, where it is proved.
     checks : tuple of callables
         (target, example) ↦ largest relative error; they raise `Broken`, or `NotTestable`.
+    page : str
+        Of the documentation, where it is proved.
     about : callable
         Whether it says something about a declared penalty. Of a backend it always does.
-    applies : callable
-        Whether an example can show it.
+    logits : int
+        The fewest with which an example can show it.
     """
 
     id: str
     alias: str
     sentence: str
     formula: str
-    page: str
     checks: tuple[Check, ...]
-    about: Callable[[Declaration], bool] = every_kind
-    applies: Callable[[Example], bool] = always
+    page: str = "notation"
+    about: Callable[[Declaration], bool] = lambda _: True
+    logits: int = 1
+
+    def applies(self, e: Example) -> bool:
+        """Whether an example can show it."""
+        return e.probes.shape[1] >= self.logits
 
     @property
     def states_formula(self) -> bool:

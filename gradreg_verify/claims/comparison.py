@@ -11,7 +11,6 @@ from gradreg_verify.claims import orders
 from gradreg_verify.claims.target import Target, arguments
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken
-from gradreg_verify.subject.declared import SETTINGS
 
 # float64 formulas differ from the reference by at most 1e-14 (seen), and the smallest effect of a
 # planted mistake is 2.6e-7: any limit between separates them.
@@ -23,24 +22,17 @@ FLOOR = 1e-6
 FEW_ROUNDINGS = 2.0**-50
 
 
-def mathematical(options: dict[str, Any]) -> dict[str, Any]:
-    """The options without what says how to call."""
-    return {name: option for name, option in options.items() if name not in SETTINGS}
-
-
 def expected_value(penalty: str, e: Example, **options: Any) -> Array:
     """What the reference says the penalty is."""
-    given = mathematical(options)
-    return np.asarray(evaluate(penalty, *arguments(e, options), **given))
+    return np.asarray(evaluate(penalty, *arguments(e, options), **options))
 
 
 def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
     """The reference's derivative along a direction of parameters, by complex step."""
     _, x, y = arguments(e, options)
-    given = mathematical(options)
 
     def f(network: Any) -> Array:
-        return np.asarray(evaluate(penalty, network, x, y, **given)).sum()
+        return np.asarray(evaluate(penalty, network, x, y, **options)).sum()
 
     return directional_derivative(f, e.network, direction)
 
@@ -52,7 +44,9 @@ def direction_for(e: Example) -> Array:
     return rng.integers(1, 32, size) * rng.choice([-0.25, 0.25], size)
 
 
-def same(what: str, got: Any, expected: Any, *, exact: float | bool, scale: float = 0.0) -> float:
+def same(
+    what: str, got: Any, expected: Any, *, exact: float | bool = False, scale: float = 0.0
+) -> float:
     """The largest difference, relative to the largest number expected; Broken where too large.
 
     Parameters
@@ -81,7 +75,7 @@ def same(what: str, got: Any, expected: Any, *, exact: float | bool, scale: floa
 def in_any_order(e: Example, variant: Variant) -> float | bool:
     """Of a variant where it is exact: the difference that another order of its sums may make."""
     penalty, options, exact = variant
-    return exact and orders.of_value(penalty, e, mathematical(options))
+    return exact and orders.of_value(penalty, e, options)
 
 
 def brief(a: Array) -> str:
@@ -90,28 +84,36 @@ def brief(a: Array) -> str:
     return " ".join(text.split())
 
 
-def agree(target: Target, penalty: str, e: Example, *, exact: bool, **options: Any) -> float:
+def near(what: str, got: Any, expected: Any, bound: Any) -> float:
+    """The difference as a share of the bound; Broken where it is more."""
+    difference = abs(float(got) - float(expected))
+    if not difference <= float(bound):
+        raise Broken(f"{what}: expected {float(expected)} ± {float(bound):.1e}, got {float(got)}")
+    return difference / float(bound) if bound else 0.0
+
+
+def agree(target: Target, e: Example, variant: Variant, **settings: Any) -> float:
     """Value and parameter gradient are those of the reference."""
-    options = {"reduction": target.reduction} | options
-    value = same(
-        f"{penalty}, value",
-        target.value(penalty, e, **options),
-        expected_value(penalty, e, **options),
-        exact=exact and orders.of_value(penalty, e, mathematical(options)),
+    penalty, options = variant.penalty, {"reduction": target.reduction} | variant.options
+    got = target.value(penalty, e, **options, **settings)
+    expected = expected_value(penalty, e, **options)
+    return max(
+        same(f"{penalty}, value", got, expected, exact=in_any_order(e, variant)),
+        same_gradient(target, e, variant, target.reduction, **settings),
     )
-    return max(value, same_gradient(target, penalty, e, exact=exact, **options))
 
 
 def same_gradient(
-    target: Target, penalty: str, e: Example, *, exact: bool, **options: Any
+    target: Target, e: Example, variant: Variant, reduction: str, **settings: Any
 ) -> float:
     """The parameter gradient along a direction: one direction checks all of it, almost surely."""
+    penalty, options = variant.penalty, {"reduction": reduction} | variant.options
     direction = direction_for(e)
-    slope, scale = target.slope(penalty, e, direction, **options)
+    slope, scale = target.slope(penalty, e, direction, **options, **settings)
     return same(
         f"{penalty}, parameter gradient",
         slope,
         expected_slope(penalty, e, direction, **options),
-        exact=exact and orders.of_slope(penalty, e, mathematical(options), direction),
+        exact=variant.exact and orders.of_slope(penalty, e, options, direction),
         scale=max(scale, FLOOR * np.abs(direction).sum()),
     )

@@ -82,15 +82,13 @@ def at_drawn_probes(
     drawn = {"probe": probe, "num_probes": q, "seed": 3, "shared_probe": shared}
     what = f"{penalty} of a seed, {probe}"
     expected = expected_value(penalty, e, **given)
-    error = same(what, target.value(penalty, e, **drawn), expected, exact=False)
+    error = same(what, target.value(penalty, e, **drawn), expected)
     if probe != target.laws()[0]:  # one law shows whether drawn probes keep the graph
         return error
     direction = direction_for(e)
     slope, _ = target.slope(penalty, e, direction, **drawn)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
-    return max(
-        error, same(f"gradient of {what}", slope, expected, exact=False, scale=FLOOR * scale)
-    )
+    return max(error, same(f"gradient of {what}", slope, expected, scale=FLOOR * scale))
 
 
 def law(target: Target, e: Example) -> float:
@@ -194,7 +192,7 @@ def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
     found: list[Array] = []
     for seed in range(2 * target.draws // BATCH):
         supply, zeros = Supply(seed), np.zeros(BATCH, int)
-        drawn = one.harness.draws(network, x, zeros, supply, device=one.device)
+        drawn, _ = one.harness.draws(network, x, zeros, supply, device=one.device)
         found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
     bits = np.concatenate([*found, np.zeros(0)])
     if bits.size and np.isin(bits, (0, 1)).all():
@@ -211,7 +209,8 @@ def threshold(target: Target, e: Example) -> float:
     if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
         raise NotHere("no numbers can be fed to it")
     network, x, y = arguments(e, {"loss": one.declaration.loss})
-    kinds = {d.kind for d in one.harness.draws(network, x, y, Supply(), device=one.device)}
+    drawn, _ = one.harness.draws(network, x, y, Supply(), device=one.device)
+    kinds = {draw.kind for draw in drawn}
     if kinds == {"integer"}:
         raise NotAsked("it draws bits")
     r = np.random.default_rng(9).choice(
@@ -224,7 +223,7 @@ def threshold(target: Target, e: Example) -> float:
         one.harness.value(network, x, y, supply, device=one.device)
         for supply in (Supply(feed=fed), near)
     )
-    return same("rademacher, of numbers near the middle: a biased coin", got, far, exact=False)
+    return same("rademacher, of numbers near the middle: a biased coin", got, far)
 
 
 NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 become the middle ± 2⁻⁷

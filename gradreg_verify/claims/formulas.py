@@ -25,12 +25,7 @@ def formula_of(penalty: str) -> Any:
     """The check that every variant of a penalty agrees with the reference."""
 
     def check(target: Target, e: Example) -> float:
-        errors = [
-            agree(target, penalty, e, exact=variant.exact, **variant.options)
-            for variant in target.variants(e)
-            if variant.penalty == penalty
-        ]
-        return largest(errors)
+        return largest([agree(target, e, v) for v in target.variants(e) if v.penalty == penalty])
 
     check.__name__, check.__doc__ = f"formula of {penalty}", f"Value and gradient of {penalty}."
     return check
@@ -41,7 +36,7 @@ def unit_probes(target: Target, e: Example) -> float:
     m = e.probes.shape[1]
     units = np.broadcast_to(np.eye(m), (len(e.x), m, m))
     rows = target.value("spectreg", e, probes=units, reduction="none") * m
-    return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"), exact=False)
+    return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"))
 
 
 def quadratic_form(target: Target, e: Example) -> float:
@@ -64,7 +59,7 @@ def quadratic_form(target: Target, e: Example) -> float:
 def training_gradient(target: Target, e: Example) -> float:
     """∇_θ of every penalty along a direction, by complex step on the explicit formula."""
     errors = [
-        same_gradient(target, v.penalty, e, exact=v.exact, reduction=reduction, **v.options)
+        same_gradient(target, e, v, reduction)
         for v in target.variants(e)
         for reduction in (("sum", "mean", "none") if target.every_way(e) else (target.reduction,))
     ]
@@ -76,21 +71,13 @@ def in_training_mode(target: Target, e: Example) -> float:
     target.function()
     if e.batch_norm:
         raise NotHere("batch norm in training mode is another function")
-    errors = [
-        agree(target, v.penalty, e, exact=v.exact, training=True, **v.options)
-        for v in target.variants(e)
-    ]
-    return largest(errors)
+    return largest([agree(target, e, v, training=True) for v in target.variants(e)])
 
 
 def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
     """The same value and gradient where x requires a gradient already."""
     target.function()
-    errors = [
-        agree(target, v.penalty, e, exact=v.exact, requires_grad=True, **v.options)
-        for v in target.variants(e)
-    ]
-    return largest(errors)
+    return largest([agree(target, e, v, requires_grad=True) for v in target.variants(e)])
 
 
 def unusual_shapes(target: Target, e: Example) -> float:
@@ -99,12 +86,7 @@ def unusual_shapes(target: Target, e: Example) -> float:
         raise NotHere("its networks are of a shape declared")
     if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
         raise NotHere("asked once")
-    errors = [
-        agree(target, v.penalty, other, exact=False, **v.options)
-        for other in unusual()
-        for v in target.variants(other)
-    ]
-    return largest(errors)
+    return largest([agree(target, other, v) for other in unusual() for v in target.variants(other)])
 
 
 def all_classes(target: Target, e: Example) -> float:
@@ -113,25 +95,26 @@ def all_classes(target: Target, e: Example) -> float:
     if m == 1:
         raise NotHere("one class")
     p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
-    by_class = np.stack([per_class(target, e, k) for k in range(m)], axis=1)
+    by_class = np.stack(
+        [
+            target.value("doubleback", replace(e, y=np.full(len(e.x), k)), reduction="none")
+            for k in range(m)
+        ],
+        axis=1,
+    )
     bound = 2 * np.linalg.eigvalsh(A)[:, -1]
     if (by_class > bound[:, None] * (1 + 1e-9) + 1e-9).any():
         raise Broken(f"doubleback: expected at most 2 λ_max(A) = {bound}, got {by_class}")
     mean, trace = (p * by_class).sum(axis=1), np.einsum("nkl,nlk->n", A, S)
     cancelling = FLOOR * float(np.einsum("nkl,nlk->n", np.abs(A), np.abs(S)).max())
-    return same("Σ_k p_k DB(k)", mean, trace, exact=False, scale=cancelling)
-
-
-def per_class(target: Target, e: Example, k: int) -> Any:
-    """DoubleBack of every example as if its label were k."""
-    return target.value("doubleback", replace(e, y=np.full(len(e.x), k)), reduction="none")
+    return same("Σ_k p_k DB(k)", mean, trace, scale=cancelling)
 
 
 def class_probabilities(target: Target, e: Example) -> float:
     """Labels may be probabilities (n, k)."""
     if target.declared is not None or e.probes.shape[1] == 1:
         raise NotAsked("asked of backends")
-    return agree(target, "doubleback", replace(e, y=softmax(e.targets)), exact=False)
+    return agree(target, replace(e, y=softmax(e.targets)), Variant("doubleback", {}, False))
 
 
 def quarter(target: Target, e: Example) -> float:
@@ -147,4 +130,4 @@ def quarter(target: Target, e: Example) -> float:
 
 def weight_decay(target: Target, e: Example) -> float:
     """Σ ‖W‖²_F, value and gradient."""
-    return agree(target, "weight_decay", e, exact=e.exact, reduction="sum")
+    return agree(target, e, Variant("weight_decay", {}, e.exact))

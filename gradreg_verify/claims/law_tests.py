@@ -25,9 +25,9 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     total = np.einsum("nqq->n", gram)
     yield from independent_columns(gram, probe, m)
     if probe != "gaussian":
-        same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m), exact=False)
+        same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m))
     if probe in ("orthogonal", "frames"):
-        same(f"{probe}: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape), exact=False)
+        same(f"{probe}: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape))
     R_Rt = np.einsum("nkq,nlq->nkl", r, r)
     if probe == "onehot":
         counts = np.rint(np.einsum("nkk->k", R_Rt) / m)
@@ -74,9 +74,9 @@ def exact_structure(r: Array, probe: Law, batch: int) -> None:
     check(zeros == 0, f"{probe}: {zeros} of {n * q} probes are zero")  # chance 0 under every law
     if probe == "gaussian":
         return
-    same(f"{probe}: ‖r‖²", (r * r).sum(axis=1), np.full((n, q), m), exact=False)
+    same(f"{probe}: ‖r‖²", (r * r).sum(axis=1), np.full((n, q), m))
     if probe == "rademacher":
-        same("rademacher: |r_k|", np.abs(r), np.ones(r.shape), exact=False)
+        same("rademacher: |r_k|", np.abs(r), np.ones(r.shape))
     if probe == "onehot":
         largest = np.sort(np.abs(r), axis=1)[:, :-1]
         check(bool((largest < 1e-6).all()), "onehot: expected one non-zero entry a probe")
@@ -84,7 +84,7 @@ def exact_structure(r: Array, probe: Law, batch: int) -> None:
         _orthogonal_neighbours(r, batch)
     if probe in ("orthogonal", "frames") and q > 1:
         inner = np.einsum("nk,nk->n", r[:, :, 0], r[:, :, 1])
-        same(f"{probe}: r₁·r₂", 1 + inner / m, np.ones(n), exact=False)
+        same(f"{probe}: r₁·r₂", 1 + inner / m, np.ones(n))
 
 
 def _orthogonal_neighbours(r: Array, batch: int) -> None:
@@ -93,7 +93,7 @@ def _orthogonal_neighbours(r: Array, batch: int) -> None:
     position = np.arange(len(r) - 1) % batch
     together = ((position + 1) % (m // q) != 0) & (position + 1 < batch)
     inner = np.einsum("nkq,nkp->nqp", r[:-1], r[1:])[together]
-    same("frames: probes of neighbours", 1 + inner / m, np.ones(inner.shape), exact=False)
+    same("frames: probes of neighbours", 1 + inner / m, np.ones(inner.shape))
 
 
 def marginal_law(r: Array, probe: Law) -> Iterator[Test]:

@@ -10,7 +10,7 @@ from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import in_any_order, same
 from gradreg_verify.claims.target import Target
-from gradreg_verify.examples import Example
+from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
 
 
@@ -34,14 +34,15 @@ def each_alone(target: Target, e: Example) -> float:
         raise NotTestable("it gives no value an example")
     if not target.every_way(e):
         raise NotHere("a backend's examples alone show on some networks, bit for bit")
-    errors = []
-    for variant in target.variants(e):
-        penalty, options, _ = variant
-        each = target.value(penalty, e, reduction="none", **options)
-        alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
-        together = np.concatenate(alone)
-        limit = in_any_order(e, variant)
-        errors.append(same(f"{penalty} of each example alone", each, together, exact=limit))
+    errors = [
+        same(
+            f"{v.penalty} of each example alone",
+            target.value(v.penalty, e, reduction="none", **v.options),
+            alone(target, e, v),
+            exact=in_any_order(e, v),
+        )
+        for v in target.variants(e)
+    ]
     return largest(errors)
 
 
@@ -52,23 +53,24 @@ def sum_and_mean(target: Target, e: Example) -> float:
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant
-        if PENALTIES[penalty].of == "weights":
-            raise NotHere("no batch")
         limit = in_any_order(e, variant)
-        alone = [single(target, penalty, e, b, **options) for b in range(len(e.x))]
-        total, n = np.concatenate(alone).sum(), len(e.x)
+        total, n = alone(target, e, variant).sum(), len(e.x)
         for reduction, expected in (("sum", total), ("mean", total / n)):
             got = target.value(penalty, e, reduction=reduction, **options)
             errors.append(same(f"{penalty}, {reduction}", got, expected, exact=limit))
     return largest(errors)
 
 
-def single(target: Target, penalty: str, e: Example, b: int, **options: Any) -> Array:
-    """The value of example b in a batch of its own."""
-    row = slice(b, b + 1)
-    if len(options.get("probes", ())) > 1:
-        options["probes"] = options["probes"][row]
-    return target.value(penalty, e.rows(row), reduction="none", **options)
+def alone(target: Target, e: Example, variant: Variant) -> Array:
+    """The values of all examples, each in a batch of its own."""
+    penalty, options, _ = variant
+    values = []
+    for b in range(len(e.x)):
+        row, own = slice(b, b + 1), dict(options)
+        if len(options.get("probes", ())) > 1:
+            own["probes"] = options["probes"][row]
+        values.append(target.value(penalty, e.rows(row), reduction="none", **own))
+    return np.concatenate(values)
 
 
 def scaled_outputs(target: Target, e: Example) -> float:
@@ -95,19 +97,31 @@ HOMOGENEOUS = tuple(
 
 def times_four(target: Target, e: Example, doubled: Example) -> float:
     """Penalties of a doubled Jacobian."""
+    kept = [(v, v) for v in target.variants(e) if v.penalty in HOMOGENEOUS]
+    if not kept:
+        raise NotAsked(f"a law of {', '.join(HOMOGENEOUS)}")
+    return related(target, "of 2J", e, doubled, kept, factor=4)
+
+
+def related(
+    target: Target,
+    what: str,
+    e: Example,
+    other: Example,
+    variants: list[tuple[Variant, Variant]],
+    factor: int = 1,
+) -> float:
+    """A variant at another example is `factor` times a variant at e."""
     errors = [
         same(
-            f"{v.penalty} of 2J",
-            target.value(v.penalty, doubled, reduction=target.reduction, **v.options),
-            4 * target.value(v.penalty, e, reduction=target.reduction, **v.options),
-            exact=in_any_order(doubled, v),
+            f"{new.penalty} {what}",
+            target.value(new.penalty, other, reduction=target.reduction, **new.options),
+            factor * target.value(old.penalty, e, reduction=target.reduction, **old.options),
+            exact=in_any_order(other, new),
         )
-        for v in target.variants(e)
-        if v.penalty in HOMOGENEOUS
+        for old, new in variants
     ]
-    if not errors:
-        raise NotAsked(f"a law of {', '.join(HOMOGENEOUS)}")
-    return max(errors)
+    return largest(errors)
 
 
 def permuted_batch(target: Target, e: Example) -> float:
@@ -139,17 +153,14 @@ def permuted_classes(target: Target, e: Example) -> float:
         targets=e.targets[:, order],
         probes=e.probes[:, order],
     )
-    errors = []
-    for penalty, options, _ in target.variants(e):
-        if PENALTIES[penalty].given_R:  # an R of the user's own need not be symmetric
-            continue
-        new = dict(options)
-        if "probes" in options and options.get("side") != "input":
-            new["probes"] = options["probes"][:, order]
-        there = target.value(penalty, e, reduction=target.reduction, **options)
-        got = target.value(penalty, moved, reduction=target.reduction, **new)
-        errors.append(same(f"{penalty} of permuted classes", got, there, exact=False))
-    return largest(errors)
+    variants = []
+    for v in target.variants(e):
+        new = {}
+        if "probes" in v.options and v.options.get("side") != "input":
+            new["probes"] = v.options["probes"][:, order]
+        if not PENALTIES[v.penalty].given_R:  # an R of the user's own need not be symmetric
+            variants.append((v, v._replace(options=v.options | new)))
+    return related(target, "of permuted classes", e, moved, variants)
 
 
 def shifted(target: Target, e: Example) -> float:
@@ -158,19 +169,12 @@ def shifted(target: Target, e: Example) -> float:
     if not isinstance(last, Linear) or last.bias is None:
         raise NotHere("the last layer has no bias")
     moved = e.with_network((*rest, Linear(last.weight, last.bias + 2.0)))
-    errors = [
-        same(
-            f"{penalty} at z + 2",
-            target.value(penalty, moved, reduction=target.reduction, **options),
-            target.value(penalty, e, reduction=target.reduction, **options),
-            exact=False,
-        )
-        for penalty, options, _ in target.variants(e)
-        if options.get("loss") != "mean_squared_error"
-        and PENALTIES[penalty].of != "weights"
-        and not PENALTIES[penalty].given_R
+    kept = [
+        (v, v)
+        for v in target.variants(e)
+        if v.options.get("loss") != "mean_squared_error" and not PENALTIES[v.penalty].given_R
     ]
-    return largest(errors)
+    return related(target, "at z + 2", e, moved, kept)
 
 
 def linear_model(target: Target, e: Example) -> float:
@@ -181,4 +185,4 @@ def linear_model(target: Target, e: Example) -> float:
     weight: Array = last.weight  # type: ignore[attr-defined]
     x = np.resize(e.x, (len(e.x), weight.shape[1]))
     got = target.value("frobreg", replace(e, network=Network((last,)), x=x), reduction="mean")
-    return same("FrobReg of a linear model", got, (weight * weight).sum(), exact=False)
+    return same("FrobReg of a linear model", got, (weight * weight).sum())

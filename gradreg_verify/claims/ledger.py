@@ -4,7 +4,6 @@ docs/claims.md says the same in prose and proves them; a test holds the two list
 """
 
 import copyreg
-from typing import Any
 
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -19,25 +18,26 @@ from gradreg_verify.claims import (
     precision,
     refusals,
 )
-from gradreg_verify.claims.claim import Check, Claim, classes, many_classes, no_function, on
+from gradreg_verify.claims.claim import Check, Claim, on
 
 PER_EXAMPLE = tuple(row.name for row in PENALTIES.values() if row.of != "weights")
 
 
 def states(
-    kind: str, alias: str, sentence: str, formula: str, *more: Check, **applies: Any
+    kind: str, alias: str, sentence: str, formula: str, *more: Check, logits: int = 1
 ) -> Claim:
     """The claim that a penalty is its formula."""
     name = f"{kind.replace('_', '-')}-formula"
-    all_checks = (formulas.formula_of(kind), *more)
-    return Claim(name, alias, sentence, formula, kind, all_checks, on(kind), **applies)
+    made = (formulas.formula_of(kind), *more)
+    return Claim(name, alias, sentence, formula, made, kind, on(kind), logits)
 
 
 def of_law(
-    law: Law, alias: str, sentence: str, formula: str, *more: Check, page: str = "spectreg"
+    law: Law, alias: str, sentence: str, formula: str, *made: Check, page: str = "spectreg"
 ) -> Claim:
     """The claim about the variance for probes of a law."""
-    return Claim(f"{law}-variance", alias, sentence, formula, page, more, on("spectreg", law=law))
+    about = on("spectreg", law=law)
+    return Claim(f"{law}-variance", alias, sentence, formula, made, page, about)
 
 
 CLAIMS = (
@@ -46,9 +46,8 @@ CLAIMS = (
         "S1",
         "values are per example; sum and mean are theirs",
         "∂P_b/∂x_c = 0 for b ≠ c",
-        "notation",
         (laws.every_shape, laws.each_alone, laws.sum_and_mean),
-        on(*PER_EXAMPLE),
+        about=on(*PER_EXAMPLE),
     ),
     states("frobreg", "S2", "FrobReg is ‖J‖²_F", "‖J‖²_F = Σ_k ‖Jᵀe_k‖²", formulas.unit_probes),
     Claim(
@@ -56,18 +55,18 @@ CLAIMS = (
         "S3",
         "SpectReg is rᵀAr, A = JJᵀ, and nothing else",
         "(1/q) Σ_j r_jᵀ A r_j, A = JJᵀ",
-        "spectreg",
         (formulas.formula_of("spectreg"), formulas.quadratic_form),
-        on("spectreg"),
+        page="spectreg",
+        about=on("spectreg"),
     ),
     Claim(
         "spectreg-unbiased",
         "S4",
         "E SpectReg = ‖J‖²_F, in value and gradient",
         "E rᵀAr = tr A",
-        "spectreg",
         (estimators.unbiased,),
-        on("spectreg"),
+        page="spectreg",
+        about=on("spectreg"),
     ),
     of_law(
         "gaussian",
@@ -104,26 +103,24 @@ CLAIMS = (
         "S8",
         "q probes are averaged; m orthogonal ones are exact",
         "(1/q) Σ_j r_jᵀ A r_j",
-        "spectreg",
         (estimators.averaged, estimators.orthogonal_frame),
-        lambda d: d.kind == "spectreg" and d.num_probes > 1,
+        page="spectreg",
+        about=lambda d: d.kind == "spectreg" and d.num_probes > 1,
     ),
     Claim(
         "probe-law",
         "S9",
         "probes: law, scale, independence, seed",
         "E rrᵀ = I",
-        "notation",
         (draws.replay, draws.law, draws.threshold, conduct.fresh_probes),
-        lambda d: d.probe is not None,
-        many_classes,
+        about=lambda d: d.probe is not None,
+        logits=3,
     ),
     Claim(
         "training-gradient",
         "S10",
         "∇_θ is the gradient of the formula",
         "∇_θ P",
-        "notation",
         (
             formulas.training_gradient,
             formulas.in_training_mode,
@@ -145,14 +142,13 @@ CLAIMS = (
         "JacReg is ‖SJ‖²_F, p not detached",
         "‖SJ‖²_F, S = diag p − ppᵀ",
         formulas.quarter,
-        applies=classes,
+        logits=2,
     ),
     Claim(
         "metamorphic-laws",
         "S13",
         "scalings, permutations, shifts, linear model",
         "P(2J) = 4 P(J), …",
-        "notation",
         (
             laws.scaled_outputs,
             laws.scaled_inputs,
@@ -161,14 +157,13 @@ CLAIMS = (
             laws.linear_model,
             laws.shifted,
         ),
-        on(*PER_EXAMPLE),
+        about=on(*PER_EXAMPLE),
     ),
     Claim(
         "rounding-bounded",
         "S14",
         "lower precision loses no more than it must",
         "|P̂ − P| ≤ bound",
-        "notation",
         (precision.precision,),
     ),
     states(
@@ -183,23 +178,22 @@ CLAIMS = (
         "S17",
         "the confidence penalty is Σ p log p",
         "Σ_k p_k log p_k",
-        applies=classes,
+        logits=2,
     ),
     Claim(
         "weight-decay-formula",
         "S18",
         "weight decay is Σ ‖W‖²_F",
         "Σ ‖W‖²_F",
-        "weight_decay",
         (formulas.weight_decay,),
-        on("weight_decay"),
+        page="weight_decay",
+        about=on("weight_decay"),
     ),
     Claim(
         "repeatable",
         "S19",
         "a call can be repeated, and leaves nothing behind",
         "P(seed) = P(seed)",
-        "notation",
         (conduct.repeatable, conduct.nothing_left_behind),
     ),
     Claim(
@@ -207,30 +201,29 @@ CLAIMS = (
         "S20",
         "bad input gets an error, never a number",
         "",
-        "backends",
         (refusals.sentences, refusals.labels_out_of_range, refusals.without_grad_mode),
+        page="backends",
     ),
     Claim(
         "input-side-probes",
         "S21",
         "probes of the inputs: the same mean, the variance of JᵀJ",
         "E ‖JV‖²_F = ‖J‖²_F",
-        "modes",
         (modes.input_side,),
-        no_function,
+        page="modes",
+        about=on(),
     ),
     Claim(
         "finite-differences",
         "S22",
         "finite differences: exact value, gradient to O(h²), one-sided O(h)",
         "2‖v‖ ∇⟨r, z(x + hu) − z(x − hu)⟩ / 2h",
-        "modes",
         (modes.differences,),
-        no_function,
+        page="modes",
+        about=on(),
     ),
 )
 BY_ID = {claim.id: claim for claim in CLAIMS}
-_BY_ALIAS = {claim.alias: claim for claim in CLAIMS}
 
 
 def claim_of(name: str) -> Claim:
@@ -241,9 +234,8 @@ def claim_of(name: str) -> Claim:
     ValueError
         There is none.
     """
-    if name in _BY_ALIAS:
-        return _BY_ALIAS[name]
-    return BY_ID[checks.choice("a claim", name, BY_ID)]
+    ids = {claim.alias: claim.id for claim in CLAIMS}
+    return BY_ID[checks.choice("a claim", ids.get(name, name), BY_ID)]
 
 
 # Reports travel between processes, and checks do not: a claim goes by its id.

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.penalties import evaluate
-from gradreg_verify.claims.comparison import direction_for
+from gradreg_verify.claims.comparison import direction_for, near
 from gradreg_verify.claims.target import Target, arguments
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
+from gradreg_verify.outcomes import NotHere, NotTestable, largest
 from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
 
 
@@ -51,11 +51,3 @@ def within_rounding(target: Target, penalty: str, e: Example, **options: Any) ->
     slope, deviation = slope_bound(f, e.network, e.x, direction, u, np.random.default_rng(5))
     got, _ = target.slope(penalty, e, direction, **options)
     return max(share, near(f"gradient of {penalty} in {target.dtype}", got, slope, deviation))
-
-
-def near(what: str, got: Any, expected: Any, bound: Any) -> float:
-    """The difference as a share of the bound; Broken where it is more."""
-    difference = abs(float(got) - float(expected))
-    if not difference <= float(bound):
-        raise Broken(f"{what}: expected {float(expected)} ± {float(bound):.1e}, got {float(got)}")
-    return difference / float(bound) if bound else 0.0

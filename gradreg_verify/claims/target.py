@@ -162,20 +162,15 @@ class Target:
         got = self.backend.value(penalty, *arguments(e, options), **self.settings(options))
         return np.asarray(got)
 
-    def gradient(self, penalty: str, e: Example, **options: Any) -> Array:
-        """What the implementation would train with."""
-        got = self.backend.gradient(penalty, *arguments(e, options), **self.settings(options))
-        return np.asarray(got)
-
     def slope(
         self, penalty: str, e: Example, direction: Array, **options: Any
     ) -> tuple[Array, float]:
         """The derivative along a direction of parameters, and the size of the terms in its sum."""
+        at, settings = (penalty, *arguments(e, options)), self.settings(options)
         along = getattr(self.backend, "slope", None)
         if along is not None:
-            got = along(penalty, *arguments(e, options), direction, **self.settings(options))
-            return np.asarray(got), 0.0
-        gradient = self.gradient(penalty, e, **options)
+            return np.asarray(along(*at, direction, **settings)), 0.0
+        gradient = np.asarray(self.backend.gradient(*at, **settings))
         if gradient.shape != direction.shape:
             raise Broken(f"{penalty}, gradient: expected {direction.shape}, got {gradient.shape}")
         return gradient @ direction, float(np.abs(gradient * direction).max())

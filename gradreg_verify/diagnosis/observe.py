@@ -229,7 +229,7 @@ def drawn(o: Observed) -> Array | None:
         return None
     if o.supply.probes is not None:
         return o.supply.probes
-    draws = o.one.harness.draws(o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device)
+    draws, _ = o.one.harness.draws(o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device)
     kinds = {draw.kind for draw in draws}
     sizes = {draw.values.size for draw in draws}
     if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:

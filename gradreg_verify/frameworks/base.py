@@ -3,13 +3,37 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from gradreg_ref.penalties import PENALTIES, Penalty
 from gradreg_ref.typing import Law
 from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declared import DeclaredPenalty
 
 Declared = tuple[Callable[..., Any], tuple[str, ...], Declaration]
+# Seconds: of our own functions a limit only ends what hangs, and a busy machine compiles slowly.
+OWN_LIMIT = 600.0
+
+
+class OneByOne:
+    """The functions of a framework one by one, those of its backend and anyone's."""
+
+    Harness: ClassVar[type]
+    declared: ClassVar[tuple[Declared, ...]]
+
+    def harness(
+        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
+    ) -> Any:
+        """One function under test, see `gradreg_verify.frameworks.harness`."""
+        random = declaration.probe is not None
+        return self.Harness(function, declaration.arguments, time_limit, random=random)
+
+    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
+        """The functions of this package, with what each of them is."""
+        return [
+            DeclaredPenalty(self.Harness(function, arguments, OWN_LIMIT), declaration, device)
+            for function, arguments, declaration in self.declared
+        ]
 
 
 def functions_of(

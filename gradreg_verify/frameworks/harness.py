@@ -3,12 +3,20 @@
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
+
+import numpy as np
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.registry import Capabilities
+from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
+from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,64 @@ class Draw:
         return self.values.shape
 
 
-def unfed(shape: tuple[int, ...]) -> str:
-    """Why no probes can be handed over where other numbers are drawn than in the read-out."""
-    return (
-        f"it draws numbers of shape {shape} here, which are not those it makes its probes of in "
-        "the read-out: what it draws depends on more than batch and logits"
-    )
+def next_fed(left: deque[Any], shape: tuple[int, ...]) -> Any:
+    """The numbers fed to a call that draws this shape; NotTestable where none are of its size."""
+    if not left or np.size(left[0]) != prod(shape):
+        raise NotTestable(
+            f"it draws numbers of shape {shape} here, which are not those it makes its probes of "
+            "in the read-out: what it draws depends on more than batch and logits"
+        )
+    return left.popleft().reshape(shape)
+
+
+class Called:
+    """What every harness knows of its function.
+
+    Parameters
+    ----------
+    function : callable
+        Takes what `arguments` says, in order; "probes" and "generator" or "key" by keyword.
+    arguments : tuple of str
+        Those of `Declaration`; read off the signature where empty.
+    seconds : float
+        Of computing, in one call.
+    random : bool
+        Whether it is declared to draw probes: only then is it given probes or randomness.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[str, ...] = (),
+        seconds: float = 10.0,
+        random: bool = True,
+    ) -> None:
+        self.function, self.seconds = function, seconds
+        shown = self.shown(function)
+        asked = arguments or arguments_of(shown)
+        given = ("probes", "generator", "key")
+        self.arguments = tuple(a for a in asked if random or a not in given)
+        self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
+        self.name = name_of(function)
+
+    def shown(self, function: Any) -> Any:
+        """What has the signature."""
+        return function
+
+    def provenance(self) -> dict[str, str]:
+        """File and hash of the function's source."""
+        return source_of(self.function)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Around a call of the function: whatever it raises becomes `Broken`."""
+    try:
+        yield
+    except (Broken, NotTestable, Hung, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Broken(f"raised {raised(error)}") from error
 
 
 class Harness(Protocol):
@@ -89,14 +149,8 @@ class Harness(Protocol):
 
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> list[Draw]:
-        """The calls of random functions in one call."""
-        ...
-
-    def consumed(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Kinds and shapes of what one call draws, and the state in which generators are left."""
+    ) -> tuple[list[Draw], tuple[Any, ...]]:
+        """The calls of random functions in one call, and the state that generators are left in."""
         ...
 
     def side_effects(

@@ -34,9 +34,8 @@ class LoopbackBackend:
         sides: tuple[str, ...] = ("output", "input"),
     ) -> None:
         self.sides = sides
-        self.formulas = {name: row.formula for name, row in PENALTIES.items()} | dict(
-            formulas or {}
-        )
+        own = {name: row.formula for name, row in PENALTIES.items()}
+        self.formulas = {**own, **(formulas or {})}
 
     def capabilities(self) -> Capabilities:
         """NumPy, on the CPU, in float64."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradreg_verify.subject.declared import DeclaredPenalty
 
 GROUP = "gradreg_verify.backends"
+DTYPES = ("float64", "float32", "bfloat16", "float16")  # of the frameworks, by these names
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Handover:
             yield from interception.argument_layouts(shape)
             return
         network, x = readout.network(n, m)
-        draws = self.harness.draws(network, x, np.zeros(n, int), Supply(), device=self.device)
+        draws, _ = self.harness.draws(network, x, np.zeros(n, int), Supply(), device=self.device)
         yield from interception.layouts(str(self.declaration.probe), draws, shape)
 
     def handed(self, arrays: tuple[Array, ...]) -> Supply:
@@ -159,10 +159,12 @@ class Handover:
         n, m = len(x), network.forward(x).shape[1]
         if not self.harness.draws_probes:
             return
-        read, inputs = readout.network(n, m)
-        zeros, seed = np.zeros(n, int), Supply(1)
-        there = self.harness.consumed(read, inputs, zeros, seed, device=self.device)
-        if self.harness.consumed(network, x, y, seed, device=self.device) != there:
+
+        def consumed(network: Network, x: Array, y: Array) -> object:
+            draws, left = self.harness.draws(network, x, y, Supply(1), device=self.device)
+            return [(draw.kind, draw.shape) for draw in draws], left
+
+        if consumed(*readout.network(n, m), np.zeros(n, int)) != consumed(network, x, y):
             raise NotTestable(
                 "a seed gives other numbers here than where they are read out: what it draws "
                 "depends on more than batch and logits"

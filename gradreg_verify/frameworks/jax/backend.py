@@ -1,6 +1,5 @@
 """The JAX backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
-from collections.abc import Callable
 from typing import Any
 
 import gradreg_jax
@@ -12,7 +11,7 @@ from gradreg_jax.probes import draw_probes
 from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.frameworks.base import declared_by
+from gradreg_verify.frameworks.base import OneByOne, declared_by
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
@@ -23,40 +22,22 @@ from gradreg_verify.frameworks.jax.devices import (
     to_numpy,
 )
 from gradreg_verify.frameworks.jax.harness import JaxHarness
-from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, Structure, compiled, programs
+from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, programs
 from gradreg_verify.frameworks.registry import Capabilities, require_device
-from gradreg_verify.subject.declaration import Declaration
-from gradreg_verify.subject.declared import DeclaredPenalty
 
-# Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
-OWN_LIMIT = 600.0
-DECLARED = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
 DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
 
-class JaxBackend:
+class JaxBackend(OneByOne):
     """JAX, on whatever devices it sees; gradients by `jax.grad` of vector-Jacobian products."""
 
     name = "jax"
+    Harness = JaxHarness
+    declared = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
 
     def capabilities(self) -> Capabilities:
         """The installed JAX, and the devices it sees."""
         return capabilities()
-
-    def harness(
-        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
-    ) -> JaxHarness:
-        """One function under test, see `gradreg_verify.frameworks.harness`."""
-        return JaxHarness(
-            function, declaration.arguments, time_limit, random=declaration.probe is not None
-        )
-
-    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
-        """The functions of this package one by one, with what each of them is."""
-        return [
-            DeclaredPenalty(JaxHarness(function, arguments, OWN_LIMIT), declaration, device)
-            for function, arguments, declaration in DECLARED
-        ]
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
@@ -96,7 +77,7 @@ class JaxBackend:
             random = {} if seed is None else {"key": jax.random.key(seed)}
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
-            program = programs(Problem(penalty, Structure(network), options))[which]
+            program = programs(penalty, Problem(network, **options))[which]
             whole = ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
                 return program(params, inputs, labels, random)

@@ -111,17 +111,7 @@ def apply_one(layer: Any, params: Iterator[Any], x: Any) -> Any:
 
 def windows(x: Any, size: int, stride: int) -> Any:
     """Entries of every window, (n, c, s, t, size²): of equal ones the first is the maximum's."""
-    height, width = ((length - size) // stride + 1 for length in x.shape[2:])
-    return jnp.stack(
-        [
-            x[
-                :,
-                :,
-                a : a + stride * (height - 1) + 1 : stride,
-                b : b + stride * (width - 1) + 1 : stride,
-            ]
-            for a in range(size)
-            for b in range(size)
-        ],
-        axis=-1,
-    )
+    height, width = (length - size + 1 for length in x.shape[2:])
+    offsets = ((a, b) for a in range(size) for b in range(size))
+    entries = [x[:, :, a : a + height : stride, b : b + width : stride] for a, b in offsets]
+    return jnp.stack(entries, axis=-1)

@@ -9,14 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradreg_ref.typing import Array
+from gradreg_verify.frameworks import registry
 from gradreg_verify.frameworks.registry import Capabilities, gibibytes, processor
 
-DTYPES = {
-    "float64": jnp.float64,
-    "float32": jnp.float32,
-    "bfloat16": jnp.bfloat16,
-    "float16": jnp.float16,
-}
+DTYPES = {name: getattr(jnp, name) for name in registry.DTYPES}
 
 
 def capabilities() -> Capabilities:

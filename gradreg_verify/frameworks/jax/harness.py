@@ -1,6 +1,6 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
-from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from gradreg_jax.checks import concrete
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw, Supply
+from gradreg_verify.frameworks.harness import Called, Draw, Supply, answering
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
@@ -21,51 +21,26 @@ from gradreg_verify.frameworks.jax.devices import (
     placed,
     to_numpy,
 )
-from gradreg_verify.frameworks.jax.programs import Structure, compiled
+from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.frameworks.registry import Capabilities
-from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
-from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.watch import Patience
 
 
-class JaxHarness:
+class JaxHarness(Called):
     """A penalty of JAX functions, as anyone writes it.
 
-    Parameters
-    ----------
-    function : callable
-        Takes what `arguments` says, and "probes" and "key" by keyword.
-    arguments : tuple of str
-        Of "model", "params", "x", "y", "logits"; read off the signature where empty. Without
-        "params" the model is a function of x alone.
-    seconds : float
-        Of computing, in one call.
-    random : bool
-        Whether it is declared to draw probes: only then is it given "probes" or "key".
+    Where it does not take "params", its model is a function of x alone.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[str, ...] = (),
-        seconds: float = 10.0,
-        random: bool = True,
-    ) -> None:
-        self.function, self.seconds = function, seconds
-        asked = arguments or arguments_of(function)
-        self.arguments = tuple(a for a in asked if random or a not in ("probes", "key"))
-        self.draws_probes = "key" in asked or not required(function, "probes")
-        self.name = name_of(function)
+    def __init__(self, *asked: Any, **options: Any) -> None:
+        super().__init__(*asked, **options)
         self.compiled = lru_cache(maxsize=64)(self.compile)
 
     def capabilities(self) -> Capabilities:
         """The installed JAX, and the devices it sees."""
         return capabilities()
-
-    def provenance(self) -> dict[str, str]:
-        """File and hash of the function's source."""
-        return source_of(self.function)
 
     def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
         """What the function returns."""
@@ -90,8 +65,8 @@ class JaxHarness:
 
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> list[Draw]:
-        """The calls of random functions in one call.
+    ) -> tuple[list[Draw], tuple[Any, ...]]:
+        """The calls of random functions in one call; keys have no state.
 
         A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the
         function's own. Where it shows none, the call is made op by op, without `jit`.
@@ -101,17 +76,10 @@ class JaxHarness:
         except (Broken, NotTestable):
             found = []
         if found:
-            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()]
+            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()], ()
         with Randomness() as watched, jax.disable_jit():
             self.run(0, network, x, y, supply, **settings)
-        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)]
-
-    def consumed(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Kinds and shapes of the draws; keys have no state."""
-        drawn = self.draws(network, x, y, supply, **settings)
-        return tuple((draw.kind, draw.shape) for draw in drawn)
+        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)], ()
 
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
@@ -146,28 +114,23 @@ class JaxHarness:
             key = jax.random.key(supply.seed) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
             feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
-            *programs, patience = self.compiled(Structure(network), feed is not None)
-            try:
-                with patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())):
-                    got = programs[which](params, inputs, labels, key, probes, feed)
-            except (Broken, NotTestable, Hung, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                raise Broken(f"raised {raised(error)}") from error
+            *programs, patience = self.compiled(Problem(network, fed=feed is not None))
+            with (
+                answering(),
+                patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())),
+            ):
+                got = programs[which](params, inputs, labels, key, probes, feed)
         # By NumPy: JAX would compile the question for every shape.
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(got)):
             raise Broken(f"expected a finite value, got {got!r:.60}")
         return got
 
-    def compile(self, structure: Structure, fed: bool) -> tuple[Any, ...]:
+    def compile(self, problem: Problem) -> tuple[Any, ...]:
         """Value, gradient and draws, compiled once for a network's structure; their time limit."""
-        del fed  # a part of the key: what is fed is an argument
-        f, _ = to_jax(structure.network)
+        f, _ = to_jax(problem.network)
 
         def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
-            if feed is None:
-                return self.call(f, params, x, y, key, probes)
-            with Randomness(feed):
+            with nullcontext() if feed is None else Randomness(feed):
                 return self.call(f, params, x, y, key, probes)
 
         def total(params: Any, *rest: Any) -> Any:

@@ -6,7 +6,7 @@ most of what a verification costs, so a program is compiled without XLA's optimi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from functools import cache, lru_cache
 from typing import Any
 
@@ -22,75 +22,49 @@ from gradreg_verify.frameworks.jax.convert import to_jax
 FUNCTIONS = functions_of(gradreg_jax, lambda f, params, x: f(params, x), lambda _, params: params)
 
 
-@dataclass(frozen=True)
-class Structure:
-    """A network without its parameters: equal to another if their programs are."""
-
-    network: Network = field(compare=False)
-    content: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "content", str(structure(self.network.layers)))
-
-
-@dataclass(frozen=True)
 class Problem:
-    """A penalty at all that is constant in its program.
+    """A network and options without arrays: equal to another if their programs are."""
 
-    Parameters
-    ----------
-    penalty : str
-        A name of `FUNCTIONS`.
-    structure : Structure
-        Of the network.
-    options : dict
-        Without arrays.
-    """
+    def __init__(self, network: Network, **options: Any) -> None:
+        self.network, self.options = network, options
+        self.content = str((structure(network.layers), sorted(options.items())))
 
-    penalty: str
-    structure: Structure
-    options: dict[str, Any] = field(compare=False)
-    content: str = field(init=False)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self.content == other.content
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "content", str(sorted(self.options.items())))
+    def __hash__(self) -> int:
+        return hash(self.content)
 
 
-def structure(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+def structure(layers: tuple[Any, ...]) -> list[Any]:
     """What a network is beside its parameters."""
-    return tuple(
+    return [
         structure(layer.body)
         if isinstance(layer, Residual)
-        else (
-            type(layer).__name__,
-            *(
-                getattr(layer, f.name) is None
-                if f.name in layer.parameter_names
-                else constant(getattr(layer, f.name))
-                for f in fields(layer)
-            ),
-        )
+        else (type(layer).__name__, *(constant(layer, f.name) for f in fields(layer)))
         for layer in layers
-    )
+    ]
 
 
-def constant(a: Any) -> Any:
-    """An array by all its bytes; numbers and names as they are."""
+def constant(layer: Any, name: str) -> Any:
+    """Of a parameter whether there is none; an array by all its bytes; numbers as they are."""
+    a = getattr(layer, name)
+    if name in layer.parameter_names:
+        return a is None
     return (a.shape, a.dtype.str, a.tobytes()) if isinstance(a, np.ndarray) else a
 
 
 # Every program takes some 20 memory maps, and Linux gives a process 65,530.
 @lru_cache(maxsize=512)
-def programs(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def programs(penalty: str, problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled.
 
     Values of every example, which most claims ask for, and their gradient are one program.
     """
-    f, _ = to_jax(problem.structure.network)
+    f, _ = to_jax(problem.network)
 
     def value(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
-        function = FUNCTIONS[problem.penalty]
-        return function(f, params, x, y, **random, **problem.options)
+        return FUNCTIONS[penalty](f, params, x, y, **random, **problem.options)
 
     def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> tuple[Any, Any]:
         values = value(params, x, y, random)

@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_verify.frameworks.harness import unfed
-from gradreg_verify.outcomes import NotTestable
+from gradreg_verify.frameworks.harness import next_fed
 
 KINDS = {
     "normal": "normal",
@@ -56,9 +55,7 @@ class Randomness:
             self.draws.append((kind, (numbers + 1) / 2 if name == "rademacher" else numbers))
             if self.left is None:
                 return got
-            if not self.left or jnp.size(self.left[0]) != got.size:
-                raise NotTestable(unfed(got.shape))
-            fed = jnp.asarray(self.left.popleft()).reshape(got.shape)
+            fed = jnp.asarray(next_fed(self.left, got.shape))
             return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
 
         return drawn

@@ -1,6 +1,5 @@
 """The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.frameworks.base import declared_by, functions_of
+from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
@@ -23,13 +22,8 @@ from gradreg_verify.frameworks.torch.precisions import (
     tensor,
     to_numpy,
 )
-from gradreg_verify.subject.declaration import Declaration
-from gradreg_verify.subject.declared import DeclaredPenalty
 
-# Seconds: of these functions a limit only ends what hangs, and compiling is slow on a busy machine.
-OWN_LIMIT = 600.0
 FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
-DECLARED = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
 
 
 @lru_cache(maxsize=16)
@@ -38,29 +32,16 @@ def kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
     return to_torch(network, dtype=dtype, device=device)
 
 
-class TorchBackend:
+class TorchBackend(OneByOne):
     """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode."""
 
     name = "torch"
+    Harness = TorchHarness
+    declared = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
         return capabilities()
-
-    def harness(
-        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
-    ) -> TorchHarness:
-        """One function under test, see `gradreg_verify.frameworks.harness`."""
-        return TorchHarness(
-            function, declaration.arguments, time_limit, random=declaration.probe is not None
-        )
-
-    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
-        """The functions of this package one by one, with what each of them is."""
-        return [
-            DeclaredPenalty(TorchHarness(function, arguments, OWN_LIMIT), declaration, device)
-            for function, arguments, declaration in DECLARED
-        ]
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

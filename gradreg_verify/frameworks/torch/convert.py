@@ -98,7 +98,7 @@ def layer_to_torch(layer: Any) -> nn.Module:
             conv = undrawn(nn.Conv2d, c, o, tuple(size), stride, padding, bias=b is not None)
             return with_weights(conv, W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
-            norm = with_weights(BATCH_NORMS[2](len(W), eps=eps), W, b)
+            norm = with_weights(AnyBatchNorm(len(W), eps=eps), W, b)
             norm.running_mean, norm.running_var = tensor(mean), tensor(var)
             return norm
         case ref.Activation(name):
@@ -121,9 +121,6 @@ class AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
-
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, AnyBatchNorm)
 
 
 def tensor(a: Any) -> Tensor:

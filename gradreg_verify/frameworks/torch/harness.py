@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw, Supply
+from gradreg_verify.frameworks.harness import Called, Draw, Supply, answering
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.precisions import (
@@ -28,49 +28,25 @@ from gradreg_verify.frameworks.torch.randomness import (
     seeded,
     states_of,
 )
-from gradreg_verify.frameworks.torch.state import Graph, State
-from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
-from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
+from gradreg_verify.frameworks.torch.state import Graph, changed, state
+from gradreg_verify.outcomes import Broken
 from gradreg_verify.subject.watch import Patience
 
 
-class TorchHarness:
-    """A penalty of torch models, as anyone writes it.
+class TorchHarness(Called):
+    """A penalty of torch models, as anyone writes it."""
 
-    Parameters
-    ----------
-    function : callable
-        Takes what `arguments` says, and "probes" and "generator" by keyword.
-    arguments : tuple of str
-        Of "model", "x", "y", "logits"; read off the signature where empty.
-    seconds : float
-        Of computing, in one call.
-    random : bool
-        Whether it is declared to draw probes: only then is it given "probes" or "generator".
-    """
+    def __init__(self, function: Callable[..., Any], *asked: Any, **options: Any) -> None:
+        super().__init__(function, *asked, **options)
+        self.patience, self.generators = Patience(self.seconds), generators_of(function)
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[str, ...] = (),
-        seconds: float = 10.0,
-        random: bool = True,
-    ) -> None:
-        self.function, self.patience = function, Patience(seconds)
-        target = function.forward if isinstance(function, nn.Module) else function
-        asked = arguments or arguments_of(target)
-        self.arguments = tuple(a for a in asked if random or a not in ("probes", "generator"))
-        self.draws_probes = "generator" in asked or not required(target, "probes")
-        self.name = name_of(function)
-        self.generators = generators_of(function)
+    def shown(self, function: Any) -> Any:
+        """The `forward` of a module."""
+        return function.forward if isinstance(function, nn.Module) else function
 
     def capabilities(self) -> Capabilities:
         """The installed torch, and the devices it sees."""
         return capabilities()
-
-    def provenance(self) -> dict[str, str]:
-        """File and hash of the function's source."""
-        return source_of(self.function)
 
     def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
         """What the function returns."""
@@ -99,23 +75,13 @@ class TorchHarness:
 
     def draws(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> list[Draw]:
-        """The calls of random functions in one call."""
-        prepared = self.prepare(network, x, y, **settings)
-        with seeded(supply.seed, self.generators), Randomness() as watched:
-            self.call(*prepared, supply, **settings)
-        return watched.draws
-
-    def consumed(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Kinds and shapes of the draws, and the state in which they leave the generators."""
+    ) -> tuple[list[Draw], tuple[Any, ...]]:
+        """The calls of random functions in one call, and the state that generators are left in."""
         prepared = self.prepare(network, x, y, **settings)
         given = torch.Generator(prepared[1].device).manual_seed(supply.seed)
         with seeded(supply.seed, self.generators), Randomness() as watched:
             self.call(*prepared, supply, generator=given, **settings)
-            states = states_of([*self.generators, given])
-        return (*((draw.kind, draw.shape) for draw in watched.draws), *states)
+            return watched.draws, states_of([*self.generators, given])
 
     def side_effects(
         self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
@@ -134,13 +100,13 @@ class TorchHarness:
             for parameter in module.parameters():
                 parameter.grad = torch.ones_like(parameter)
             with seeded(20261123, self.generators):  # not a seed that a function would set
-                before = State.of(module, inputs, labels)
-                graph, changed = self.watched(module, inputs, labels, supply, **settings)
-                changed += before.differences(State.of(module, inputs, labels), random=random)
-                if not changed:  # and whether another call lets go of what the first one made
+                before = state(module, inputs, labels)
+                graph, names = self.watched(module, inputs, labels, supply, **settings)
+                names += changed(before, state(module, inputs, labels), random=random)
+                if not names:  # and whether another call lets go of what the first one made
                     self.call(module, inputs, labels, supply, **settings)
-                    changed = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
-            found += changed
+                    names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
+            found += names
         return list(dict.fromkeys(found))
 
     def watched(
@@ -207,20 +173,16 @@ class TorchHarness:
             keywords["generator"] = generator or new
         fed = nullcontext() if supply.feed is None else Randomness(supply.feed)
         grad = torch.no_grad() if no_grad else nullcontext()
-        try:
-            with (
-                warnings.catch_warnings(),
-                default_dtype(DTYPES[dtype]),
-                self.patience.limit(x.shape, dtype, module.training, no_grad, supply.feed is None),
-                grad,
-                fed,
-            ):
-                warnings.simplefilter("ignore")
-                got = self.positional(module, x, y)(**keywords)
-        except (Broken, NotTestable, Hung, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise Broken(f"raised {raised(error)}") from error
+        with (
+            answering(),
+            warnings.catch_warnings(),
+            default_dtype(DTYPES[dtype]),
+            self.patience.limit(x.shape, dtype, module.training, no_grad, supply.feed is None),
+            grad,
+            fed,
+        ):
+            warnings.simplefilter("ignore")
+            got = self.positional(module, x, y)(**keywords)
         return require_tensor(got)
 
     def positional(self, module: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Any]:

@@ -8,14 +8,10 @@ from gradreg_torch import MODES
 from torch import Tensor, nn
 
 from gradreg_ref.typing import Array
+from gradreg_verify.frameworks import registry
 from gradreg_verify.frameworks.registry import Capabilities, gibibytes, processor
 
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in registry.DTYPES}
 
 
 def capabilities() -> Capabilities:

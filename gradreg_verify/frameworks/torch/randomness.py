@@ -14,24 +14,16 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw, unfed
-from gradreg_verify.outcomes import NotTestable
+from gradreg_verify.frameworks.harness import Draw, next_fed
+from gradreg_verify.frameworks.torch.precisions import to_numpy
 
-KINDS: dict[Callable[..., Any], str] = {
-    torch.randn: "normal",
-    torch.randn_like: "normal",
-    torch.normal: "normal",
-    Tensor.normal_: "normal",
-    torch.rand: "uniform",
-    torch.rand_like: "uniform",
-    Tensor.uniform_: "uniform",
-    torch.randint: "integer",
-    torch.randint_like: "integer",
-    Tensor.random_: "integer",
-    torch.bernoulli: "integer",
-    Tensor.bernoulli: "integer",
-    Tensor.bernoulli_: "integer",
+BITS = (torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_)
+RANDOM: dict[str, tuple[Callable[..., Any], ...]] = {
+    "normal": (torch.randn, torch.randn_like, torch.normal, Tensor.normal_),
+    "uniform": (torch.rand, torch.rand_like, Tensor.uniform_),
+    "integer": (torch.randint, torch.randint_like, Tensor.random_, *BITS),
 }
+KINDS = {function: kind for kind, functions in RANDOM.items() for function in functions}
 
 
 class Randomness(TorchFunctionMode):
@@ -54,12 +46,10 @@ class Randomness(TorchFunctionMode):
         kind = KINDS.get(func)
         if kind is None:
             return drawn
-        self.draws.append(Draw(kind, drawn.detach().cpu().double().numpy().copy()))
+        self.draws.append(Draw(kind, to_numpy(drawn).copy()))
         if self.left is not None:
-            if not self.left or self.left[0].size != drawn.numel():
-                raise NotTestable(unfed(tuple(drawn.shape)))
-            fed = torch.from_numpy(np.array(self.left.popleft()))
-            drawn.copy_(fed.reshape(drawn.shape))  # inputs of any shape are drawn for
+            fed = next_fed(self.left, tuple(drawn.shape))  # inputs of any shape are drawn for
+            drawn.copy_(torch.from_numpy(np.array(fed)))
         return drawn
 
 

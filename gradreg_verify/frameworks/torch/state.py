@@ -4,7 +4,6 @@ import gc
 import random
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,46 +12,38 @@ from torch import Tensor, nn
 from gradreg_verify.frameworks.torch.randomness import numpy_state
 
 
-@dataclass(frozen=True)
-class State:
-    """A snapshot, part by part."""
+def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+    """The state of a model, its input, its labels and the process, part by part."""
+    parameters = list(module.parameters())
+    return {
+        "the parameters": [p.detach().clone() for p in parameters],
+        "the buffers": [b.detach().clone() for b in module.buffers()],
+        "the .grad of parameters": [copy(p.grad) for p in parameters],
+        "requires_grad of parameters": [p.requires_grad for p in parameters],
+        "training mode of the model": [m.training for m in module.modules()],
+        "hooks of the model": [len(h) for m in module.modules() for h in hooks_of(m)],
+        "hooks of all models": [len(h) for h in global_hooks()],
+        "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
+        "hooks of x": len(x._backward_hooks or ()),
+        "requires_grad of x": x.requires_grad,
+        "the labels": y.clone(),
+        "x": x.detach().clone(),
+        "the .grad of x": copy(x.grad),
+        "grad mode": torch.is_grad_enabled(),
+        "the default dtype": torch.get_default_dtype(),
+        "torch's global random state": torch.get_rng_state(),
+        "NumPy's global random state": numpy_state(),
+        "Python's global random state": random.getstate(),
+    }
 
-    parts: dict[str, Any]
 
-    @classmethod
-    def of(cls, module: nn.Module, x: Tensor, y: Tensor) -> "State":
-        """The state of a model, its input, its labels and the process."""
-        parameters = list(module.parameters())
-        return cls(
-            {
-                "the parameters": [p.detach().clone() for p in parameters],
-                "the buffers": [b.detach().clone() for b in module.buffers()],
-                "the .grad of parameters": [copy(p.grad) for p in parameters],
-                "requires_grad of parameters": [p.requires_grad for p in parameters],
-                "training mode of the model": [m.training for m in module.modules()],
-                "hooks of the model": [len(h) for m in module.modules() for h in hooks_of(m)],
-                "hooks of all models": [len(h) for h in global_hooks()],
-                "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
-                "hooks of x": len(x._backward_hooks or ()),
-                "requires_grad of x": x.requires_grad,
-                "the labels": y.clone(),
-                "x": x.detach().clone(),
-                "the .grad of x": copy(x.grad),
-                "grad mode": torch.is_grad_enabled(),
-                "the default dtype": torch.get_default_dtype(),
-                RNG: torch.get_rng_state(),
-                "NumPy's global random state": numpy_state(),
-                "Python's global random state": random.getstate(),
-            }
-        )
-
-    def differences(self, after: "State", *, random: bool) -> list[str]:
-        """The names of the parts that differ; torch's generator may move where it is drawn from."""
-        return [
-            name
-            for name, part in self.parts.items()
-            if not same(part, after.parts[name]) and not (random and "random state" in name)
-        ]
+def changed(before: dict[str, Any], after: dict[str, Any], *, random: bool) -> list[str]:
+    """The parts of the state that differ; `random`: random states may."""
+    return [
+        name
+        for name, part in before.items()
+        if not same(part, after[name]) and not (random and "random state" in name)
+    ]
 
 
 def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
@@ -95,9 +86,6 @@ class Graph:
     def alive(self) -> bool:
         """Whether a node is there."""
         return any(token() is not None for token in self.tokens)
-
-
-RNG = "torch's global random state"
 
 
 def copy(t: Tensor | None) -> Tensor | None:
