@@ -22,8 +22,6 @@ def parallel() -> bool:
 
 def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     """The mode, resolved where a wrapper decides it; an error where the gradient would be wrong."""
-    if not parallel():
-        return mode
     for part in parts:
         if isinstance(part, nn.parallel.DistributedDataParallel):
             mode = under_ddp(part, mode)

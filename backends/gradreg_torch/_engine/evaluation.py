@@ -3,7 +3,7 @@
 import warnings
 from contextlib import nullcontext
 from math import isfinite
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -28,14 +28,6 @@ from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried
 
 
-class Linearised(Protocol):
-    """One pass through a model. It is made once, and nothing changes it afterwards."""
-
-    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
-        """‖JᵀR‖²_F of every example, (n,), and the model's output (n, …)."""
-        ...
-
-
 class Evaluated(NamedTuple):
     """A penalty, and the output of the pass that it was computed in."""
 
@@ -58,7 +50,7 @@ def evaluate(
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
     twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
     with torch.enable_grad(), attention_by_formula() if twice else nullcontext():
-        values, output = linearise(call).contract(R, call.chunk_size)
+        values, output = linearise(call).contract(R)
         if isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.modules, values)
     penalty = reduce(values, call.reduction)
@@ -67,26 +59,23 @@ def evaluate(
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
-def linearise(call: Call) -> Linearised:
+def linearise(call: Call) -> Reverse | Forward | Differences:
     """The pass that a call asks for. The one place where a mode is decided."""
-    if isinstance(call.model, Tensor):
-        return of_logits(call)
-    mode = call.mode
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        mode = distributed.allowed(call.model.parts, mode)
+    model, mode = call.model, call.mode
+    if isinstance(model, Tensor):
+        return of_logits(call, model)
+    if distributed.parallel():
+        mode = distributed.allowed(model.parts, mode)
     if mode == "forward":
-        return Forward(call.model, call.inputs, call.accept, call.reads)
+        return Forward(model, call)
     if graph.is_functional():
-        output, pullback, moved = functional_pass(call.model, call.inputs)
-        output = call.accept(output, moved)
-        return Reverse(output, call.inputs, call.create_graph, call.reads, pullback, call.batch)
-    return eager(call, mode)
+        output, pullback, moved = functional_pass(model, call.inputs)
+        return Reverse(call, call.accept(output, moved), pullback)
+    return eager(call, model, mode)
 
 
-def eager(call: Call, mode: str) -> Linearised:
+def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     """Run the model; the graph of its output says which mode is right for it."""
-    assert not isinstance(call.model, Tensor)
-    model = call.model
     # No pass follows one in reverse mode; others repeat buffers and random numbers.
     random = None if mode == "reverse" else random_state(first_of(call.inputs))
     before = Snapshot(model.buffers(), random)
@@ -97,8 +86,7 @@ def eager(call: Call, mode: str) -> Linearised:
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
     with visible(model), norm:
         own = None if call.update_statistics else copied(before.buffers)
-        output = call.accept(model(copies, own))
-    at_x = Reverse(output, call.inputs, call.create_graph, call.reads, batch=call.batch)
+        at_x = Reverse(call, call.accept(model(copies, own)))
     mode, coupled, found = examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
         return at_x
@@ -109,7 +97,7 @@ def eager(call: Call, mode: str) -> Linearised:
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
     graph.require_seen(found)
-    return Differences(at_x, model, before, mode, coupled, bool(kinks(found)), call.reads)
+    return Differences(at_x, model, before, mode, coupled, bool(kinks(found)))
 
 
 def couples_examples(call: Call) -> bool:
@@ -117,16 +105,14 @@ def couples_examples(call: Call) -> bool:
     assert isinstance(call.model, Model)
     with torch.enable_grad(), visible(call.model):
         copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
-        output = call.accept(call.model(copies, call.model.buffers()))
-        at_x = Reverse(output, call.inputs, False, call.reads, batch=call.batch)
-        found = graph.nodes(output)
+        at_x = Reverse(call, call.accept(call.model(copies, call.model.buffers())))
+        found = graph.nodes(at_x.output)
         return tried(at_x, found, graph.names(found), twice=False).coupled
 
 
-def of_logits(call: Call) -> Reverse:
+def of_logits(call: Call, logits: Tensor) -> Reverse:
     """The pass that the user has made: logits with their graph."""
-    output = call.accept(call.model)
-    at_x = Reverse(output, call.inputs, call.create_graph, call.reads, batch=call.batch)
+    at_x = Reverse(call, call.accept(logits))
     if not graph.is_functional():
         examined(call, at_x, "reverse")
     return at_x
