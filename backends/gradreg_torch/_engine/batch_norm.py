@@ -3,7 +3,7 @@
 docs/modes.md has the definition of each policy, the proof that derivatives cancel, and an example.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch.nn.functional as F
@@ -29,10 +29,12 @@ def require_no_coupling(output: Tensor, policy: str) -> None:
 
 def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:
     """Whether a model has batch norm in training mode; a plain callable may have."""
-    return not isinstance(model, nn.Module) or any(
-        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-        for part in model.modules()
-    )
+    return not isinstance(model, nn.Module) or has_batch_norm(model.modules())
+
+
+def has_batch_norm(parts: Iterable[nn.Module]) -> bool:
+    """Whether there is batch norm in training mode among these parts of a model."""
+    return any(isinstance(p, nn.modules.batchnorm._BatchNorm) and p.training for p in parts)
 
 
 class RunningStatistics(TorchFunctionMode):
@@ -43,22 +45,23 @@ class RunningStatistics(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Batch norm with ``training=False``."""
-        kwargs = dict(kwargs or {})
-        if func is F.batch_norm:
-            args, kwargs = self.fixed(*args, **kwargs)
-        return func(*args, **kwargs)
+        return (self.fixed if func is F.batch_norm else func)(*args, **(kwargs or {}))
 
     def fixed(
-        self, x: Tensor, running_mean: Any, running_var: Any, *rest: Any, **options: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """The arguments of batch norm in evaluation mode."""
-        names = ("weight", "bias", "training", "momentum", "eps")
-        options |= dict(zip(names, rest, strict=False))
-        if options.get("training"):
-            if running_mean is None:
-                raise ValueError(refusal("eval"))
-            options["training"] = False
-        return (x, running_mean, running_var), options
+        self,
+        x: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        """As `torch.nn.functional.batch_norm` in evaluation mode."""
+        if training and running_mean is None:
+            raise ValueError(refusal("eval"))
+        return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
 
 
 def refusal(policy: str, of_torch: bool = True) -> str:

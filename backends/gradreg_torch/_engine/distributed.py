@@ -37,12 +37,8 @@ def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     return under_fsdp2(sharded, mode) if sharded else mode
 
 
-SHARDED, DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"  # of FSDP2; of DDP
-
-
-def is_sharded(names: set[str]) -> bool:
-    """Whether a graph goes through parameters that FSDP2 gathers and reshards."""
-    return SHARDED in names
+# Nodes of parameters that FSDP2 gathers and reshards, and of DDP.
+SHARDED, DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"
 
 
 def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
@@ -50,7 +46,7 @@ def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
     wrapped = [node for node in nodes if name_of(node) == DDP] if DDP in names else []
     if any(node.ddp_weakref().static_graph for node in wrapped):
         refuse_static_graph()
-    if is_sharded(names) and not of_model:
+    if SHARDED in names and not of_model:
         raise ValueError(
             "expected the model itself under FSDP2, got its logits, whose graph needs "
             "parameters that are resharded by then; pass the model in place of logits"
@@ -126,12 +122,12 @@ def stays_unsharded(part: Any) -> bool:
     )
 
 
-def reaching_all(modules: tuple[nn.Module, ...], values: Tensor) -> Tensor:
+def reaching_all(parts: tuple[nn.Module, ...], values: Tensor) -> Tensor:
     """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
 
     The biases of a last layer have none of a penalty, and DDP would wait for them in vain.
     """
-    wrapped = [m for m in modules if isinstance(m, nn.parallel.DistributedDataParallel)]
+    wrapped = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
     if not wrapped or not values.requires_grad:
         return values
     trained = (p for model in wrapped for p in model.parameters() if p.requires_grad)

@@ -51,8 +51,8 @@ def evaluate(
     twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
     with torch.enable_grad(), attention_by_formula() if twice else nullcontext():
         values, output = linearise(call).contract(R)
-        if isinstance(call.model, Model):
-            values = distributed.reaching_all(call.model.modules, values)
+        if isinstance(call.model, Model) and distributed.parallel():
+            values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite(penalty.detach().sum()):
         checks.finite_value(values)
@@ -82,7 +82,7 @@ def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     # Copies, as a model may work in place on what it is given.
     copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
     twice = call.create_graph and mode in ("reverse", "auto")
-    closed = twice and batch_norm_twice.has_batch_norm(model.parts)
+    closed = twice and batch_norm.has_batch_norm(model.parts)
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
     with visible(model), norm:
         own = None if call.update_statistics else copied(before.buffers)
@@ -127,7 +127,7 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     names = graph.names(found)
     distributed.allowed_logits(found, names, of_model=not isinstance(call.model, Tensor))
     graph.require_input_gradient(names)
-    if distributed.is_sharded(names):  # its hooks take no pass of ours
+    if distributed.SHARDED in names:  # its hooks take no pass of ours
         return resolved(mode, ""), graph.couples_examples(found), found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
