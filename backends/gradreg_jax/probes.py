@@ -39,9 +39,7 @@ def orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
 
 def frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples."""
-    if q > m:
-        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    group = min(n, m // q)
+    group = max(1, min(n, m // q))  # more than m are refused below
     Q = orthogonal(key, -(-n // group), m, group * q, dtype)
     return jnp.swapaxes(Q.reshape(-1, m, group, q), 1, 2).reshape(-1, m, q)[:n]
 

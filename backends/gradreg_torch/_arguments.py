@@ -22,13 +22,15 @@ def rows_of_logits(z: Tensor) -> Tensor:
     return z
 
 
-def more_than_one_class(z: Tensor) -> None:
-    """A softmax over one class is the constant 1: the user meant something else."""
+def classes(output: Tensor) -> Tensor:
+    """Logits (n, k), k > 1: a softmax over one class is the constant 1, which nobody means."""
+    z = rows_of_logits(output)
     if z.shape[1] == 1:
         raise ValueError(
             "expected at least 2 logits, got m = 1: softmax of one logit is always 1; "
             "for a binary problem return the two logits (0, z)"
         )
+    return z
 
 
 def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
@@ -108,19 +110,15 @@ def model_for_fraction(model: Any) -> None:
         raise ValueError("expected a model with fraction, got logits; pass the model, or objective")
 
 
-def one_batch(ragged: bool) -> None:
-    """Unlabelled inputs have a batch of their own."""
-    if ragged:
-        raise ValueError(
-            "expected batch without unlabelled, which is another batch of graphs; add the penalty "
-            "yourself: penalty(model, unlabelled, batch=...)"
-        )
-
-
-def no_labels(penalty: Any) -> None:
-    """Unlabelled inputs have none."""
+def for_unlabelled(penalty: Any, ragged: bool) -> None:
+    """Unlabelled inputs have no labels, and a batch of their own."""
     if penalty.takes_labels:
         raise ValueError(
             f"expected a penalty without labels for unlabelled inputs, got {penalty}; "
             "for example SpectReg, JacReg or FrobReg"
+        )
+    if ragged:
+        raise ValueError(
+            "expected batch without unlabelled, which is another batch of graphs; add the penalty "
+            "yourself: penalty(model, unlabelled, batch=...)"
         )

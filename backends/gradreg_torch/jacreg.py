@@ -58,8 +58,7 @@ class SoftmaxJacobian(Probes):
         S 1 = 0, so r_c is taken off first, c the likeliest class: then ⟨p, r⟩ has no large term,
         and nothing cancels where p is nearly onehot.
         """
-        z = at_least_single(_arguments.rows_of_logits(output))
-        _arguments.more_than_one_class(z)
+        z = at_least_single(_arguments.classes(output))
         p, c = z.softmax(dim=1), z.argmax(dim=1)[:, None]
 
         def S(columns: Tensor) -> Tensor:

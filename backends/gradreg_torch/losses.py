@@ -15,11 +15,11 @@ from gradreg_torch._engine.sums import at_least_single
 Loss = str | LossFunction
 
 
-def target_probabilities(y: Any, z: Tensor, reads: bool) -> Tensor:
-    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
+def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
+    """Labels (n,), or rows (n, m), which must be probabilities."""
     _arguments.same_device("y", y, z)
     if y.ndim != 2:
-        return torch.nn.functional.one_hot(_arguments.labels(y, z, reads), z.shape[1]).to(z.dtype)
+        return _arguments.labels(y, z, reads)
     if y.shape != z.shape:
         raise ValueError(
             f"expected y with shape ({z.shape[0]},) or {tuple(z.shape)}, got {tuple(y.shape)}"
@@ -46,19 +46,18 @@ def targets(y: Any, z: Tensor) -> Tensor:
 
 def cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
     """The batch mean of L = −Σ_k y_k log p_k."""
-    z = _arguments.rows_of_logits(output)
-    _arguments.more_than_one_class(z)
-    _arguments.same_device("y", y, z)
-    y = _arguments.labels(y, z, reads) if y.ndim != 2 else target_probabilities(y, z, reads)
-    return torch.nn.functional.cross_entropy(z, y)
+    z = _arguments.classes(output)
+    return torch.nn.functional.cross_entropy(z, labels_or_rows(y, z, reads))
 
 
 def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
-    z = _arguments.rows_of_logits(output)
-    _arguments.more_than_one_class(z)
-    rows, p = at_least_single(target_probabilities(y, z, reads)), at_least_single(z).softmax(dim=1)
-    return (p * rows.sum(dim=1, keepdim=True) if y.ndim == 2 else p) - rows
+    z = _arguments.classes(output)
+    y, p = labels_or_rows(y, z, reads), at_least_single(z).softmax(dim=1)
+    if y.ndim == 1:
+        return p - torch.nn.functional.one_hot(y, z.shape[1]).to(p.dtype)
+    rows = at_least_single(y)
+    return p * rows.sum(dim=1, keepdim=True) - rows
 
 
 def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:

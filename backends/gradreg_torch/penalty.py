@@ -121,7 +121,7 @@ class Penalty(nn.Module):
         """The penalty of a step that has none."""
         options = self.options | options
         first = first_of(select(by_name(x), options.get("wrt")))
-        shape = (first.shape[0],) if options.get("reduction") == "none" else ()
+        shape = first.shape[:1] if options.get("reduction") == "none" else ()
         return at_least_single(first.new_zeros(shape))
 
     def subset(self, x: Inputs, **options: Any) -> Subset:

@@ -41,9 +41,7 @@ def orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 
 def frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row."""
-    if q > m:
-        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    group = min(n, m // q)
+    group = max(1, min(n, m // q))  # more than m are refused below
     Q = orthogonal(g, -(-n // group), m, group * q)
     return Q.reshape(-1, m, group, q).transpose(1, 2).reshape(-1, m, q)[:n]
 

@@ -1,6 +1,6 @@
 """What a penalty is given as x: one tensor, or several by position or name, some differentiated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -126,6 +126,14 @@ def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]
     if isinstance(x, Mapping):
         return (), {str(name): t for name, t in tensors.items()}
     return tuple(tensors.values()), {}
+
+
+def changed(x: Inputs, change: Callable[[Any], Any]) -> Any:
+    """What `change` makes of everything in x, in the form of x."""
+    if isinstance(x, Tensor):
+        return change(x)
+    named = {name: change(t) for name, t in by_name(x).items()}
+    return named if isinstance(x, Mapping) else tuple(named.values())
 
 
 def first_of(inputs: Named) -> Tensor:

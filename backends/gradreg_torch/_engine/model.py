@@ -72,10 +72,7 @@ class Model:
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
-        args: tuple[Any, ...] = tuple(inputs.values())
-        kwargs: dict[str, Any] = {}
-        if not isinstance(self.x, Tensor):
-            args, kwargs = in_form(self.x, by_name(self.x) | inputs)
+        args, kwargs = in_form(self.x, by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if not buffers:
                 return logits_of(self.function(*args, **kwargs))
