@@ -234,27 +234,23 @@ def key(k: Any) -> Any:
             "expected key=jax.random.key(seed), got None; randomness is always passed in "
             "(or pass probes= themselves)"
         )
-    dtype, shape = getattr(k, "dtype", None), getattr(k, "shape", None)
+    dtype = getattr(k, "dtype", None)
     if dtype == jnp.uint32:  # a key as jax.random.PRNGKey makes it
-        shape = raw(k).shape
+        try:
+            k = jax.random.wrap_key_data(k)
+        except TypeError as error:
+            raise TypeError(
+                f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; convert the "
+                "numbers of another kind of key by jax.random.wrap_key_data(numbers, impl=...)"
+            ) from error
     elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(f"expected key=jax.random.key(seed), got {k!r:.60}")
-    if shape:
+    if k.shape:
         raise ValueError(
-            f"expected one key, got keys of shape {shape}; take one of them, or jax.vmap over them"
+            f"expected one key, got keys of shape {k.shape}; take one of them, or jax.vmap over "
+            "them"
         )
     return k
-
-
-def raw(k: Any) -> Any:
-    """Convert the uint32 numbers of a key to a key."""
-    try:
-        return jax.random.wrap_key_data(k)
-    except TypeError as error:
-        raise TypeError(
-            f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; convert the "
-            "numbers of another kind of key by jax.random.wrap_key_data(numbers, impl=...)"
-        ) from error
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:

@@ -1,5 +1,6 @@
 """A loss, and its ∂L/∂z of every example, never detached; formulas as in `gradreg_ref.losses`."""
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -8,10 +9,10 @@ from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
-from gradreg_torch._engine.checks import LossFunction
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.sums import at_least_single
+from gradreg_torch._engine.sums import at_least_single, flat
 
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 Loss = str | LossFunction
 
 
@@ -77,11 +78,6 @@ LOSSES = {
     "cross_entropy": (cross_entropy, cross_entropy_gradient),
     "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
 }
-
-
-def flat(output: Tensor) -> Tensor:
-    """Outputs (n, …) as (n, m)."""
-    return output.reshape(output.shape[0], -1)
 
 
 def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:

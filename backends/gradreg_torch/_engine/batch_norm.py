@@ -10,21 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gradreg_torch._engine import graph
-
 # The user's policies, and two of ours: OWN_R is "batch" for an R that is one for all examples,
 # OF_LOGITS is "eval" where the model has run already.
 POLICIES = ("batch", "eval", "error")
 OWN_R, OF_LOGITS = "own R", "of logits"
 REFUSING = ("error", OWN_R, OF_LOGITS)
 ALONE = (*REFUSING, "eval")  # every example is a function of itself alone
-
-
-def require_no_coupling(output: Tensor, policy: str) -> None:
-    """Raise ValueError where the policy refuses the batch norm that made this output."""
-    # Inside torch.compile there is no graph to look at: there the formulas refuse.
-    if not graph.is_functional() and graph.couples_examples(graph.nodes(output)):
-        raise ValueError(refusal(policy))
 
 
 def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:

@@ -77,8 +77,6 @@ class Call:
         require_output(output, rows, grad=not in_transform())
         if self.batch is not None and self.reads:
             examples.require_range(self.batch, output.shape[0])
-        if self.policy in batch_norm.REFUSING:
-            batch_norm.require_no_coupling(output, self.policy)
         if self.reads:
             require_finite_pass(self.inputs, output, getattr(self.model, "function", None))
         if moved and self.update_statistics and isinstance(self.model, Model):

@@ -4,7 +4,7 @@ Checks of shape, dtype and device always run. `finite` and the range of labels m
 so by default they run on CPU tensors only: no training step on an accelerator waits for them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import index
 from typing import Any
 
@@ -91,4 +91,3 @@ def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
 
 
 HALF = (torch.float16, torch.bfloat16)
-LossFunction = Callable[[Tensor, Tensor], Tensor]

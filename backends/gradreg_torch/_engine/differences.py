@@ -22,7 +22,7 @@ from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visible
 from gradreg_torch._engine.reverse import Reverse
-from gradreg_torch._engine.sums import at_least_single
+from gradreg_torch._engine.sums import at_least_single, flat
 
 POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
 
@@ -83,7 +83,7 @@ class Differences:
             length, h = length.max().expand_as(length), h.mean().expand_as(h)
         scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
         if self.mode == "one_sided_difference":
-            difference = self.beside(v, scale, pieces) - at_least_single(self.at_x.logits)
+            difference = self.beside(v, scale, pieces) - at_least_single(flat(self.at_x.output))
         else:
             difference = (self.beside(v, scale, pieces) - self.beside(v, -scale, pieces)) / 2
         return length * (at_least_single(r) * difference).sum(dim=1) / h
@@ -93,7 +93,7 @@ class Differences:
 
         Otherwise passes beside x are of another function: noise that is not replayed, a state.
         """
-        z, h = self.at_x.logits.detach(), step(self.at_x, self.mode)
+        z, h = flat(self.at_x.output.detach()), step(self.at_x, self.mode)
         rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / h
         off = float((r_J_v.sum() - square.sum()).abs())
         limit = 0.1 * square.sum() + 8 * torch.finfo(z.dtype).eps * rounding.sum()
@@ -144,7 +144,7 @@ class Differences:
             copies = {name: t.clone() for name, t in inputs.items()}
             output = self.model(copies, copied(self.before.buffers))
         checks.at_least_single([output.dtype])
-        return at_least_single(output.reshape(output.shape[0], -1))
+        return flat(output)
 
 
 def step(at_x: Reverse, mode: str) -> Tensor:

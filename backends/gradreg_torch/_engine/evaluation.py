@@ -44,8 +44,7 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    if not options.keys() <= Options.__annotations__.keys():
-        checks.option_names("a penalty", options, Options.__annotations__)
+    checks.option_names("a penalty", options, Options.__annotations__)
     call = checked(model, x, R, update_statistics, **options)
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
     twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
@@ -127,15 +126,18 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     names = graph.names(found)
     distributed.allowed_logits(found, names, of_model=not isinstance(call.model, Tensor))
     graph.require_input_gradient(names)
+    by_norm = graph.couples_examples(found, names)
+    if by_norm and call.policy in batch_norm.REFUSING:
+        raise ValueError(batch_norm.refusal(call.policy))
     if distributed.SHARDED in names:  # its hooks take no pass of ours
-        return resolved(mode, ""), graph.couples_examples(found), found
+        return resolved(mode, ""), by_norm, found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
     trial = tried(at_x, found, names, call.create_graph and mode in ("reverse", "auto"), again)
-    if trial.coupled and ragged and not graph.couples_examples(found):
+    if trial.coupled and ragged and not by_norm:
         raise ValueError(examples.coupled())
     if trial.coupled and call.policy in batch_norm.ALONE:
-        raise ValueError(batch_norm.refusal(call.policy, graph.couples_examples(found)))
+        raise ValueError(batch_norm.refusal(call.policy, by_norm))
     return resolved(mode, trial.once), trial.coupled, found
 
 

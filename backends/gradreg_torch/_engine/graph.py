@@ -62,11 +62,6 @@ def nodes(t: Tensor) -> list[Any]:
     return list(seen)
 
 
-def leaves(found: list[Any]) -> list[Tensor]:
-    """The parameters, and other leaves, that these nodes lead to."""
-    return [node.variable for node in found if type(node).__name__ == LEAF]
-
-
 def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
     own: Any = torch.autograd.function.BackwardCFunction

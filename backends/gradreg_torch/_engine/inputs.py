@@ -39,9 +39,9 @@ def select(named: Named, wrt: Wrt) -> Named:
         if not names or any(isinstance(k, bool) or k not in named for k in names):
             raise ValueError(f"expected wrt among {list(named)}, got {wrt!r}")
         return {name: named[name] for name in names}
-    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if len(named) == 1:
         return named
+    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if not floating:
         raise ValueError(
             f"expected an input of a floating dtype among {list(named)}, got none; a model of "
@@ -63,8 +63,7 @@ def computed(x: Tensor) -> bool:
 
 def leaves(x: Inputs, wrt: Wrt) -> Named:
     """The inputs to differentiate, by name or position, each fit for that."""
-    single = isinstance(x, Tensor) and wrt is None
-    named: Named = {0: x} if single else select(by_name(x), wrt)  # type: ignore[dict-item]
+    named = select(by_name(x), wrt)
     for name, tensor in named.items():
         require_differentiable(name, tensor)
     if len(named) > 1 and len({tensor.shape[0] for tensor in named.values()}) > 1:

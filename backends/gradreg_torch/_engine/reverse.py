@@ -43,11 +43,6 @@ class Reverse:
     pullback: Pullback | None = None
 
     @property
-    def logits(self) -> Tensor:
-        """The output as z (n, m): all axes but the batch flattened."""
-        return self.output.reshape(self.output.shape[0], -1)
-
-    @property
     def side(self) -> Side:
         """The side of the logits."""
         z = self.output

@@ -13,6 +13,11 @@ def at_least_single(t: Tensor) -> Tensor:
     return t.float() if t.dtype in HALF else t
 
 
+def flat(output: Tensor) -> Tensor:
+    """Outputs (n, …) as (n, m)."""
+    return output.reshape(output.shape[0], -1)
+
+
 def scaled(t: Tensor, factor: float) -> Tensor:
     """The product, without an operation where the factor is 1."""
     return t if factor == 1 else factor * t

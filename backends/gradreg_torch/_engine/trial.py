@@ -51,9 +51,10 @@ def tried(
     """
     by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
-        return Trial(by_graph, _by_name(found))
+        return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
     inputs = set(map(id, at_x.call.inputs.values()))
-    leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
+    leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
+    leaves = [leaf for leaf in leaves if id(leaf) not in inputs]
     ragged = at_x.call.batch is not None
     signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
@@ -148,11 +149,7 @@ def _can_be_read(output: Tensor) -> bool:
     return not output.is_meta and not recording
 
 
-def _by_name(found: list[Any]) -> str:
-    """Operations that are known to have no double backward."""
-    return ", ".join(graph.without_double_backward(graph.names(found)))
-
-
 def _words(found: list[Any]) -> str:
-    """The same; without one, the functions of others."""
-    return _by_name(found) or ", ".join(graph.custom_functions(found))
+    """Operations that are known to have no double backward; without one, functions of others."""
+    known = graph.without_double_backward(graph.names(found))
+    return ", ".join(known or graph.custom_functions(found))

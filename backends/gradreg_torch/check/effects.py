@@ -39,7 +39,7 @@ def kept(
 ) -> Iterator[Callable[[], None]]:
     """Gives a function that takes buffers and random states back to now; runs it at the end."""
     buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
-    own = None if generator is None else generator.get_state()
+    own = generator and generator.get_state()
     random = random_state(x)
 
     def back() -> None:
@@ -47,7 +47,7 @@ def kept(
             for b, value in buffers:
                 b.copy_(value)
         set_random_state(random, x)
-        if generator is not None and own is not None:
+        if generator and own is not None:
             generator.set_state(own)
 
     try:
