@@ -51,12 +51,7 @@ def onehot(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
 
 
 LAWS: dict[str, Draw] = {
-    "gaussian": gaussian,
-    "rademacher": rademacher,
-    "sphere": sphere,
-    "orthogonal": orthogonal,
-    "frames": frames,
-    "onehot": onehot,
+    law.__name__: law for law in (gaussian, rademacher, sphere, orthogonal, frames, onehot)
 }
 
 

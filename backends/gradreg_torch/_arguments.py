@@ -79,19 +79,15 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
     return values
 
 
-def fraction(value: Any) -> float:
-    """In (0, 1]."""
+def fraction(value: Any, generator: Any, reduction: Any) -> float:
+    """In (0, 1]; a part is drawn, and has no values for the others."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
-    return value
-
-
-def fraction_of_what(value: float, generator: Any, reduction: Any) -> None:
-    """A part is drawn, and has no values for the others."""
     if value < 1 and generator is None:
         raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
     if value < 1 and reduction == "none":
         raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
+    return value
 
 
 def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
@@ -102,12 +98,6 @@ def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
         raise ValueError("expected fraction=1 with batch; pass some of the graphs yourself")
     if every > 1 and options.get("reduction") == "none":
         raise ValueError("expected reduction='mean' or 'sum' with every and batch, got 'none'")
-
-
-def model_for_fraction(model: Any) -> None:
-    """Of logits the graph of the whole batch is there, and nothing is saved."""
-    if isinstance(model, Tensor):
-        raise ValueError("expected a model with fraction, got logits; pass the model, or objective")
 
 
 def for_unlabelled(penalty: Any, ragged: bool) -> None:

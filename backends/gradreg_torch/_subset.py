@@ -51,10 +51,8 @@ class Subset:
 
     def whole(self, part: Tensor, others: Tensor | None) -> Tensor:
         """Outputs of both, in the order of the batch."""
-        if others is None:
-            return part[torch.argsort(self.rows)]
-        order = torch.cat([self.rows, self.rest])
-        return torch.cat([part, others])[torch.argsort(order)]
+        outputs = [part] if others is None else [part, others]
+        return torch.cat(outputs)[torch.cat([self.rows, self.rest]).argsort()]
 
 
 def taken(x: Inputs, rows: Tensor, n: int) -> Any:

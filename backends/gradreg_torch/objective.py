@@ -111,12 +111,11 @@ def plain_pass(
     model: Callable[..., Tensor], x: Inputs, differentiated: Named, reads: bool, ragged: bool
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
-    output = Model(model, x)(by_name(x))
-    require_output(output, None if ragged else first_of(differentiated).shape[0], grad=False)
+    rows = None if ragged else first_of(differentiated).shape[0]
+    output = require_output(Model(model, x)(by_name(x)), rows, grad=False)
     if reads:
         require_finite_pass(differentiated, output, model)
-    plain: Tensor = output
-    return plain
+    return output
 
 
 def in_part(

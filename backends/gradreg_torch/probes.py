@@ -53,12 +53,7 @@ def onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 
 
 LAWS: dict[str, Draw] = {
-    "gaussian": gaussian,
-    "rademacher": rademacher,
-    "sphere": sphere,
-    "orthogonal": orthogonal,
-    "frames": frames,
-    "onehot": onehot,
+    law.__name__: law for law in (gaussian, rademacher, sphere, orthogonal, frames, onehot)
 }
 
 

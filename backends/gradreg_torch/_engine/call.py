@@ -74,15 +74,14 @@ class Call:
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
         """The model's output, checked; buffers that moved in a pure pass are kept."""
         rows = None if self.batch is not None else first_of(self.inputs).shape[0]
-        require_output(output, rows, grad=not in_transform())
+        z = require_output(output, rows, grad=not in_transform())
         if self.batch is not None and self.reads:
-            examples.require_range(self.batch, output.shape[0])
+            examples.require_range(self.batch, z.shape[0])
         if self.reads:
-            require_finite_pass(self.inputs, output, getattr(self.model, "function", None))
+            require_finite_pass(self.inputs, z, getattr(self.model, "function", None))
         if moved and self.update_statistics and isinstance(self.model, Model):
             self.model.keep(moved)
-        accepted: Tensor = output
-        return accepted
+        return z
 
 
 def checked(

@@ -76,7 +76,8 @@ def under_ddp(model: Any, mode: str) -> str:
 
 def under_fsdp2(sharded: list[Any], mode: str) -> str:
     """Reverse mode needs parameters that stay; finite differences need single precision."""
-    half = any(dtype is not None and dtype.itemsize < 4 for dtype in map(computed_in, sharded))
+    dtypes = [part._get_fsdp_state()._mp_policy.param_dtype for part in sharded]
+    half = any(dtype is not None and dtype.itemsize < 4 for dtype in dtypes)
     stay = all(map(stays_unsharded, sharded))
     if mode == "auto" and stay:
         return "reverse"
@@ -99,12 +100,6 @@ def under_fsdp2(sharded: list[Any], mode: str) -> str:
             "FSDP2 in 16-bit precision, where finite differences drown in rounding"
         )
     return mode
-
-
-def computed_in(part: Any) -> torch.dtype | None:
-    """The dtype of the mixed-precision policy."""
-    dtype: torch.dtype | None = part._get_fsdp_state()._mp_policy.param_dtype
-    return dtype
 
 
 def stays_unsharded(part: Any) -> bool:

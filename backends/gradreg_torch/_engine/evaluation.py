@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple, Unpack
 
@@ -23,7 +24,7 @@ from gradreg_torch._engine.model import (
     random_state,
     visible,
 )
-from gradreg_torch._engine.reverse import Reverse, functional_pass
+from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried
 
@@ -68,7 +69,8 @@ def linearise(call: Call) -> Reverse | Forward | Differences:
     if mode == "forward":
         return Forward(model, call)
     if graph.is_functional():
-        output, pullback, moved = functional_pass(model, call.inputs)
+        run = partial(model.pure, list(call.inputs))
+        output, pullback, moved = torch.func.vjp(run, *call.inputs.values(), has_aux=True)  # type: ignore[misc]
         return Reverse(call, call.accept(output, moved), pullback)
     return eager(call, model, mode)
 

@@ -4,11 +4,10 @@ With probes V of the *inputs*, E[v vᵀ] = I_i, ‖JV‖²_F has the mean ‖J�
 probes the same variance. No double backward is needed.
 """
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,7 +69,10 @@ class Forward:
         inputs = self.call.inputs
         tangents = tuple(t.to(first_of(inputs).dtype) for t in unflat(columns, inputs))
         run = partial(self.model.pure, list(inputs))
-        product = partial(_at, run, tuple(inputs.values()))
+
+        def product(*v: Tensor) -> Any:
+            return torch.func.jvp(run, tuple(inputs.values()), v, has_aux=True)
+
         try:
             if columns.shape[0] == 1:
                 output, J_v, moved = product(*(t[0] for t in tangents))
@@ -84,10 +86,3 @@ class Forward:
                 f"{str(error).splitlines()[0]}; pass mode='auto'"
             ) from error
         return output, J_v.reshape(columns.shape[0], columns.shape[1], -1), moved
-
-
-def _at(
-    run: Callable[..., Any], x: tuple[Tensor, ...], *v: Tensor
-) -> tuple[Tensor, Tensor, Buffers]:
-    """Output, J v and moved buffers of a pure run at x, for one v."""
-    return cast("tuple[Tensor, Tensor, Buffers]", torch.func.jvp(run, x, v, has_aux=True))

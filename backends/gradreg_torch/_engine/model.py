@@ -191,7 +191,7 @@ def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
         )
 
 
-def require_output(z: Any, n: int | None, *, grad: bool) -> None:
+def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
     """A tensor (n, …) of a real floating dtype, that depends on the inputs; n None is any."""
     if not isinstance(z, Tensor):
         raise TypeError(
@@ -211,6 +211,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> None:
             "expected logits that depend on x, got logits that require no grad; "
             "look for detach(), no_grad or a rounding in the model"
         )
+    return z
 
 
 def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:

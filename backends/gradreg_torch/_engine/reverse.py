@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,9 +12,6 @@ from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.examples import per_example
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.holding import Buffers
-from gradreg_torch._engine.inputs import Named
-from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.sums import at_least_single
 
 # Products whose graphs are kept until the backward pass.
@@ -95,16 +91,8 @@ class Reverse:
             allow_unused=True,
             is_grads_batched=batched,
         )
-        if any(product is None for product in products):
-            checks.reached(self.call.inputs, products)
+        checks.reached(self.call.inputs, products)
         return products
-
-
-def functional_pass(model: Model, inputs: Named) -> tuple[Tensor, Pullback, Buffers]:
-    """Output, pullback and moved buffers by `torch.func.vjp`, inside `torch.compile`."""
-    run = partial(model.pure, list(inputs))
-    output, pullback, moved = torch.func.vjp(run, *inputs.values(), has_aux=True)  # type: ignore[misc]
-    return output, pullback, moved
 
 
 def sum_of_squares(products: Tensor, examples: int = 0) -> Tensor:
