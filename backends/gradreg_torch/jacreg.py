@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import (
-    Identity,
-    Inputs,
-    ModelOrLogits,
-    Options,
-    Side,
-    evaluate,
-)
+from gradreg_torch._engine import Identity, Inputs, ModelOrLogits, Options, Side, evaluate
 from gradreg_torch._engine.sums import at_least_single
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import Probes

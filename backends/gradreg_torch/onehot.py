@@ -7,14 +7,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import (
-    Contraction,
-    Inputs,
-    ModelOrLogits,
-    Options,
-    Side,
-    evaluate,
-)
+from gradreg_torch._engine import Contraction, Inputs, ModelOrLogits, Options, Side, evaluate
 from gradreg_torch.penalty import Penalty
 
 

@@ -121,16 +121,18 @@ class Penalty(nn.Module):
 
     def zero(self, x: Inputs, **options: Any) -> Tensor:
         """The penalty of a step that has none."""
-        options = self.options | options
-        first = first_of(select(by_name(x), options.get("wrt")))
-        shape = first.shape[:1] if options.get("reduction") == "none" else ()
-        return at_least_single(first.new_zeros(shape))
+        first = self.first(x, **options)
+        none = (self.options | options).get("reduction") == "none"
+        return at_least_single(first.new_zeros(first.shape[:1] if none else ()))
+
+    def first(self, x: Inputs, **options: Any) -> Tensor:
+        """An input that is differentiated."""
+        return first_of(select(by_name(x), (self.options | options).get("wrt")))
 
     def subset(self, x: Inputs, **options: Any) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        first = first_of(select(by_name(x), (self.options | options).get("wrt")))
-        return Subset.drawn(x, first, self.fraction, self.generator)
+        return Subset.drawn(x, self.first(x, **options), self.fraction, self.generator)
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any

@@ -141,8 +141,7 @@ class Differences:
             visible(self.model),
             pieces or nullcontext(),
         ):
-            copies = {name: t.clone() for name, t in inputs.items()}
-            output = self.model(copies, copied(self.before.buffers))
+            output = self.model(copied(inputs), copied(self.before.buffers))
         checks.at_least_single([output.dtype])
         return flat(output)
 

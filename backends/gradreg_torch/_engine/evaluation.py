@@ -80,14 +80,12 @@ def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     # No pass follows one in reverse mode; others repeat buffers and random numbers.
     random = None if mode == "reverse" else random_state(first_of(call.inputs))
     before = Snapshot(model.buffers(), random)
-    # Copies, as a model may work in place on what it is given.
-    copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
     twice = call.create_graph and mode in ("reverse", "auto")
     closed = twice and batch_norm.has_batch_norm(model.parts)
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
     with visible(model), norm:
         own = None if call.update_statistics else copied(before.buffers)
-        at_x = Reverse(call, call.accept(model(copies, own)))
+        at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, coupled, found = examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
         return at_x
@@ -105,8 +103,8 @@ def couples_examples(call: Call) -> bool:
     """Whether one example's logits depend on another's x, in a pass of its own."""
     assert isinstance(call.model, Model)
     with torch.enable_grad(), visible(call.model):
-        copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
-        at_x = Reverse(call, call.accept(call.model(copies, call.model.buffers())))
+        output = call.model(copied(call.inputs), call.model.buffers())
+        at_x = Reverse(call, call.accept(output))
         found = graph.nodes(at_x.output)
         return tried(at_x, found, graph.names(found), twice=False).coupled
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from gradreg_torch._engine.holding import (
 from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
+K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
 # Of attention: whether each is enabled, and how it is; one can be differentiated twice.
 KERNELS: Any = (
@@ -115,9 +116,9 @@ def logits_of(output: Any) -> Any:
     return found if isinstance(found, Tensor) else output
 
 
-def copied(buffers: Buffers) -> Buffers:
-    """Copies, as a pass moves them."""
-    return {key: b.clone() for key, b in buffers.items()}
+def copied(tensors: dict[K, Tensor]) -> dict[K, Tensor]:
+    """Copies, as a pass moves buffers and may work in place on inputs."""
+    return {key: t.clone() for key, t in tensors.items()}
 
 
 @dataclass(frozen=True)

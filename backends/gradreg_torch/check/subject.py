@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gradreg_torch._engine import Evaluated
 from gradreg_torch._engine.holding import held_modules, named_parameters
-from gradreg_torch._engine.inputs import Inputs, by_name, changed, first_of, select
+from gradreg_torch._engine.inputs import Inputs, by_name, changed
 from gradreg_torch._engine.model import Model
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
@@ -48,7 +48,7 @@ class Subject:
     @property
     def first(self) -> Tensor:
         """An input that is differentiated."""
-        return first_of(select(by_name(self.x), self.penalty.options.get("wrt")))
+        return self.penalty.first(self.x)
 
     def evaluated(self, **options: Any) -> Evaluated:
         """The penalty, as a step computes it, from the state before, and the model's output."""
