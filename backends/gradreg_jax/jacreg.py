@@ -62,8 +62,7 @@ def jacreg(
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
     at = Linearised.at(f, params, x, mode, batch)
     S = softmax_jacobian(at.output)
-    drawn = (probes, probe, num_probes, shared_probe, key)
-    R = at.identity() if exact else projection(at, *drawn)
+    R = at.identity() if exact else projection(at, probes, probe, num_probes, shared_probe, key)
     return reduce(at.contract(R, chunk_size, S), reduction)
 
 
