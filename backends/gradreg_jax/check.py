@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from sys import float_info
 from typing import Any
 
@@ -124,22 +123,20 @@ def check_model(
     with jax.enable_x64(True):
         params, x = in_float64(params), in_float64(x)
         checks.trainable(params)
-        P = jax.jit(partial(_value, f, x, penalty, options_for(penalty, y, key, loss)))
+        options = options_for(penalty, y, key, loss)
+        P = jax.jit(lambda params: jnp.mean(penalty(f, params, x, **options)))
         value = P(params)
         if value == 0:
             params = jax.tree.map(lambda p, d: p + 0.1 * d, params, _direction(params, 3))
         beside, gradient = jax.value_and_grad(P)(params)
-        leaves = [(jax.tree_util.keystr(path), g) for path, g in _leaves(gradient)]
+        paths = jax.tree_util.tree_flatten_with_path(gradient)[0]
+        leaves = [(jax.tree_util.keystr(path), g) for path, g in paths]
         off = max(_off(P, params, gradient, _direction(params, seed)) for seed in (1, 2))
-        wrong = (
-            []
-            if off <= LIMIT
-            else [
-                name
-                for i, (name, _) in enumerate(leaves)
-                if _off(P, params, gradient, _direction(params, 1, only=i)) > LIMIT
-            ]
-        )
+        wrong = [
+            name
+            for i, (name, _) in enumerate(leaves)
+            if off > LIMIT and _off(P, params, gradient, _direction(params, 1, only=i)) > LIMIT
+        ]
         untrained = [name for name, g in leaves if not g.any()]
         batch = getattr(penalty, "keywords", {}).get("batch")
         at = Linearised.at(f, params, x, batch=batch)
@@ -158,19 +155,10 @@ def in_float64(tree: Any) -> Any:
     """The same with floating arrays in float64."""
 
     def one(a: Any) -> Any:
-        return a.astype(jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
+        a = checks.array(a)
+        return a.astype(jnp.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
-    return jax.tree.map(lambda a: one(checks.array(a)), tree, is_leaf=checks.sparse)
-
-
-def _value(f: Model, x: Any, penalty: Any, options: dict[str, Any], params: Any) -> Any:
-    """P(θ), the batch mean."""
-    return jnp.mean(penalty(f, params, x, **options))
-
-
-def _leaves(tree: Any) -> list[Any]:
-    """(path, array) of every leaf."""
-    return list(jax.tree_util.tree_flatten_with_path(tree)[0])
+    return jax.tree.map(one, tree, is_leaf=checks.sparse)
 
 
 def _direction(params: Any, seed: int, only: int | None = None) -> Any:

@@ -23,25 +23,21 @@ def concrete(a: Any) -> bool:
 
 def array(a: Any) -> Any:
     """Convert to an array of JAX; arrays that a compiled function closes over keep their values."""
-    dtype = getattr(a, "dtype", None)
-    text = any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(a))
-    if text or (isinstance(dtype, np.dtype) and not known(dtype)):
-        raise TypeError(
-            f"expected numbers in the byte order of this machine, got {dtype or repr(a)!s:.60}; "
-            "convert with np.asarray(a, float) (or int)"
-        )
     if sparse(a):
         raise TypeError(
             f"expected a dense array, got {type(a).__name__}; pass its .todense(), and an f that "
             "makes of it what it needs"
         )
     try:
+        if any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(a)):
+            raise TypeError("text")  # of which JAX asks whether it is the name of a dtype
         with values() if isinstance(a, np.ndarray) else nullcontext():
             return jnp.asarray(a)
     except (TypeError, ValueError) as error:
+        why = f"{type(a).__name__}: {str(error).splitlines()[0]}"
         raise TypeError(
-            f"expected an array of numbers, got {type(a).__name__}: {str(error).splitlines()[0]}; "
-            "convert with np.asarray(a, float) (or int)"
+            "expected an array of numbers in the byte order of this machine, got "
+            f"{getattr(a, 'dtype', why)}; convert with np.asarray(a, float) (or int)"
         ) from error
 
 
@@ -50,14 +46,23 @@ def sparse(a: Any) -> bool:
     return hasattr(a, "todense")
 
 
-def known(dtype: np.dtype[Any]) -> bool:
-    """Return whether JAX has this dtype: it has no other byte orders, objects or text."""
-    return dtype.isnative and dtype.kind not in "OSUMm"
-
-
 def values() -> Any:
     """Return a context that computes with concrete arrays, also while a function is compiled."""
     return jax.ensure_compile_time_eval()
+
+
+def finite(a: Any) -> bool:
+    """Return whether an array has no NaN or infinity, as far as it has values to read."""
+    with values():
+        return not concrete(a) or bool(jnp.isfinite(a).all())
+
+
+def beyond(numbers: Any, n: int) -> str:
+    """Return least and largest of numbers, in words, where some are not in [0, n); else ""."""
+    with values():
+        if concrete(numbers) and (numbers.min() < 0 or numbers.max() >= n):
+            return f"{int(numbers.min())} to {int(numbers.max())}"
+    return ""
 
 
 def inputs(x: Any) -> int:
@@ -89,9 +94,8 @@ def floating(name: str, a: Any) -> Any:
             ".astype(float), close f over what is not differentiated (masks, indices), and for "
             "token models differentiate the embeddings"
         )
-    with values():
-        if concrete(a) and not jnp.isfinite(a).all():
-            raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
+    if not finite(a):
+        raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
     return a
 
 
@@ -103,12 +107,11 @@ def batch(b: Any, rows: int, n: int) -> Any:
             f"expected batch of an integer dtype with shape ({rows},), the example that each row "
             f"of x belongs to, got {b.dtype} of shape {b.shape}"
         )
-    with values():
-        if concrete(b) and (b.min() < 0 or b.max() >= n):
-            raise ValueError(
-                f"expected batch in [0, {n}), as f returned logits of {n} examples, got "
-                f"{int(b.min())} to {int(b.max())}; pass the batch that f pools by"
-            )
+    if got := beyond(b, n):
+        raise ValueError(
+            f"expected batch in [0, {n}), as f returned logits of {n} examples, got {got}; pass "
+            "the batch that f pools by"
+        )
     return b
 
 
@@ -154,12 +157,11 @@ def follows(z: Any, x: Any) -> Any:
 
 def products(penalties: Any) -> Any:
     """Refuse a penalty that is not finite, if it has values to read."""
-    with values():
-        if concrete(penalties) and not jnp.isfinite(penalties).all():
-            raise ValueError(
-                "expected f with a finite Jacobian, got NaN or infinity in a product with it; "
-                "look for √, a norm or a division at 0 (√(t + 1e-12), say), or for overflow"
-            )
+    if not finite(penalties):
+        raise ValueError(
+            "expected f with a finite Jacobian, got NaN or infinity in a product with it; look "
+            "for √, a norm or a division at 0 (√(t + 1e-12), say), or for overflow"
+        )
     return penalties
 
 
@@ -205,12 +207,8 @@ def labels(y: Any, n: int, m: int) -> Any:
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use .astype(int)")
     if y.dtype.itemsize < 4:  # compared with m in its own dtype
         y = y.astype(np.int32)
-    with values():
-        if concrete(y) and (y.min() < 0 or y.max() >= m):
-            raise ValueError(
-                f"expected labels in [0, {m}), got {int(y.min())} to {int(y.max())}; "
-                "classes count from 0"
-            )
+    if got := beyond(y, m):
+        raise ValueError(f"expected labels in [0, {m}), got {got}; classes count from 0")
     return array(y)
 
 
@@ -234,27 +232,23 @@ def key(k: Any) -> Any:
             "expected key=jax.random.key(seed), got None; randomness is always passed in "
             "(or pass probes= themselves)"
         )
-    dtype, shape = getattr(k, "dtype", None), getattr(k, "shape", None)
+    dtype = getattr(k, "dtype", None)
     if dtype == jnp.uint32:  # a key as jax.random.PRNGKey makes it
-        shape = raw(k).shape
+        try:
+            k = jax.random.wrap_key_data(k)
+        except TypeError as error:
+            raise TypeError(
+                f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; convert the "
+                "numbers of another kind of key by jax.random.wrap_key_data(numbers, impl=...)"
+            ) from error
     elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(f"expected key=jax.random.key(seed), got {k!r:.60}")
-    if shape:
+    if k.shape:
         raise ValueError(
-            f"expected one key, got keys of shape {shape}; take one of them, or jax.vmap over them"
+            f"expected one key, got keys of shape {k.shape}; take one of them, or jax.vmap over "
+            "them"
         )
     return k
-
-
-def raw(k: Any) -> Any:
-    """Convert the uint32 numbers of a key to a key."""
-    try:
-        return jax.random.wrap_key_data(k)
-    except TypeError as error:
-        raise TypeError(
-            f"expected key=jax.random.key(seed), got uint32 of shape {k.shape}; convert the "
-            "numbers of another kind of key by jax.random.wrap_key_data(numbers, impl=...)"
-        ) from error
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:

@@ -48,5 +48,5 @@ def doubleback(
     Varga, Csiszárik, Zombori (arXiv:1712.09936), DoubleBack.
     """
     at = Linearised.at(f, params, x, batch=batch)
-    R = LOSSES[checks.choice("loss", loss, LOSSES)](at, y)
+    R = LOSSES[checks.choice("loss", loss, LOSSES)][1](at, y)
     return reduce(at.contract(R[:, :, None]), reduction)

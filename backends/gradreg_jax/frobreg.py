@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gradreg_jax.products import Linearised, Model, identity, reduce
+from gradreg_jax.products import Linearised, Model, reduce
 
 
 def frobreg(
@@ -54,5 +54,4 @@ def frobreg(
     Varga, Csiszárik, Zombori (arXiv:1712.09936), FrobReg.
     """
     at = Linearised.at(f, params, x, mode, batch)
-    R = identity(at.length, at.dtype)
-    return reduce(at.contract(R, chunk_size), reduction)
+    return reduce(at.contract(at.identity(), chunk_size), reduction)

@@ -1,14 +1,13 @@
 """JacReg: the squared Frobenius norm of the Jacobian of the class probabilities."""
 
 from collections.abc import Callable
-from math import sqrt
 from typing import Any
 
 import jax
 
 from gradreg_jax import checks
-from gradreg_jax.probes import LAWS, batch_probes
-from gradreg_jax.products import Linearised, Model, at_least_single, identity, reduce
+from gradreg_jax.probes import LAWS, projection
+from gradreg_jax.products import Linearised, Model, at_least_single, reduce
 
 
 def jacreg(
@@ -63,11 +62,7 @@ def jacreg(
         raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
     at = Linearised.at(f, params, x, mode, batch)
     S = softmax_jacobian(at.output)
-    if exact:
-        R = identity(at.length, at.dtype)
-    else:
-        r = batch_probes(at, probes, probe, num_probes, shared_probe, key)
-        R = r / sqrt(r.shape[2])
+    R = at.identity() if exact else projection(at, probes, probe, num_probes, shared_probe, key)
     return reduce(at.contract(R, chunk_size, S), reduction)
 
 

@@ -77,8 +77,7 @@ def residuals(at: Linearised, y: Any) -> Any:
     return (at.output - y).reshape(at.logits.shape)
 
 
-VALUES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
 LOSSES = {
-    "cross_entropy": cross_entropy_gradient,
-    "mean_squared_error": mean_squared_error_gradient,
+    "cross_entropy": (cross_entropy, cross_entropy_gradient),
+    "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
 }

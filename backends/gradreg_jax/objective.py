@@ -9,7 +9,7 @@ from gradreg_jax import checks
 from gradreg_jax.doubleback import doubleback
 from gradreg_jax.frobreg import frobreg
 from gradreg_jax.jacreg import jacreg
-from gradreg_jax.losses import VALUES
+from gradreg_jax.losses import LOSSES
 from gradreg_jax.onehot import onehot
 from gradreg_jax.products import Linearised, Model
 from gradreg_jax.spectreg import spectreg
@@ -74,7 +74,7 @@ def objective(
 def value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
     """Compute the loss and check that it is a scalar."""
     if isinstance(loss, str):
-        return VALUES[checks.choice("loss", loss, VALUES)](at, y).mean()
+        return LOSSES[checks.choice("loss", loss, LOSSES)][0](at, y).mean()
     got = loss(at.output, y)
     if getattr(got, "shape", None) != ():
         raise ValueError(

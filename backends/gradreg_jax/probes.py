@@ -39,9 +39,7 @@ def orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
 
 def frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples."""
-    if q > m:
-        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    group = min(n, m // q)
+    group = max(1, min(n, m // q))  # more than m are refused below
     Q = orthogonal(key, -(-n // group), m, group * q, dtype)
     return jnp.swapaxes(Q.reshape(-1, m, group, q), 1, 2).reshape(-1, m, q)[:n]
 
@@ -53,12 +51,7 @@ def onehot(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
 
 
 LAWS: dict[str, Draw] = {
-    "gaussian": gaussian,
-    "rademacher": rademacher,
-    "sphere": sphere,
-    "orthogonal": orthogonal,
-    "frames": frames,
-    "onehot": onehot,
+    law.__name__: law for law in (gaussian, rademacher, sphere, orthogonal, frames, onehot)
 }
 
 
@@ -92,7 +85,7 @@ def draw_probes(
     return LAWS[probe](checks.key(key), n, m, q, drawn_in).astype(dtype)
 
 
-def batch_probes(
+def projection(
     at: Linearised,
     probes: Any,
     probe: str | None,
@@ -100,18 +93,18 @@ def batch_probes(
     shared_probe: bool,
     key: Any,
 ) -> Any:
-    """Return the probes of a batch, r[n, k, q] (r[1, k, q] if shared), given or newly drawn."""
+    """Return R = [r₁ … r_q] / √q of probes r[n, k, q] (r[1, k, q] if shared), given or drawn."""
     law = checks.choice("probe", "gaussian" if probe is None else probe, LAWS)
-    n, m = len(at.output), at.length
+    n, (m, dtype) = len(at.output), at.column
     if probes is not None:
-        r = checks.probes(probes, n, m, shared_probe, at.dtype)
+        r = checks.probes(probes, n, m, shared_probe, dtype)
         q = r.shape[2] if num_probes is None else checks.count("num_probes", num_probes)
         if q != r.shape[2]:
             raise ValueError(
                 f"expected probes with {q} columns, as num_probes says, got "
                 f"{r.shape[2]}; leave num_probes out beside probes"
             )
-        return r
+        return r / sqrt(q)
     q = checks.count("num_probes", 1 if num_probes is None else num_probes)
     if q >= m:
         raise ValueError(
@@ -119,4 +112,4 @@ def batch_probes(
             "value at the same cost and without noise; use frobreg (or jacreg without probes)"
         )
     size = 1 if shared_probe else n
-    return draw_probes(law, size, m, q, key=key, dtype=at.dtype)
+    return draw_probes(law, size, m, q, key=key, dtype=dtype) / sqrt(q)

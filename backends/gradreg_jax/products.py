@@ -68,10 +68,9 @@ class Linearised:
             return f(params, x)
 
         output, pullback = jax.vjp(lambda x: checks.follows(network(x), x), x)
-        if batch is None:
-            return cls(network, x, checks.outputs(output, n), pullback, mode)
-        output = checks.outputs(output, None)
-        return cls(network, x, output, pullback, mode, checks.batch(batch, n, len(output)))
+        output = checks.outputs(output, n if batch is None else None)
+        batch = None if batch is None else checks.batch(batch, n, len(output))
+        return cls(network, x, output, pullback, mode, batch)
 
     @property
     def logits(self) -> Any:
@@ -79,18 +78,15 @@ class Linearised:
         return self.output.reshape(self.output.shape[0], -1)
 
     @property
-    def length(self) -> int:
-        """Length of a column of R: m logits, in forward mode i input coordinates."""
-        if self.mode == "reverse":
-            return int(self.logits.shape[1])
-        return sum(prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x))
+    def column(self) -> tuple[int, Any]:
+        """Length and dtype of a column of R: those of m logits, in forward mode of i inputs."""
+        side = jax.tree.leaves(self.output if self.mode == "reverse" else self.x)
+        return sum(prod(a.shape[1:]) for a in side), jnp.result_type(*side)
 
-    @property
-    def dtype(self) -> Any:
-        """Dtype of a column of R: the logits' dtype, in forward mode the flattened inputs'."""
-        if self.mode == "reverse":
-            return self.output.dtype
-        return jnp.result_type(*jax.tree.leaves(self.x))
+    def identity(self) -> Any:
+        """Return I for all examples: (1, k, k), in forward mode (1, i, i)."""
+        size, dtype = self.column
+        return jnp.eye(size, dtype=dtype)[None]
 
     def contract(
         self, R: Any, chunk_size: int | None = None, S: Callable[[Any], Any] = lambda r: r
@@ -158,11 +154,6 @@ def squares(a: Any) -> Any:
 def at_least_single(a: Any) -> Any:
     """Convert float16 and bfloat16 to float32."""
     return a.astype(jnp.float32) if a.dtype in checks.HALF else a
-
-
-def identity(size: int, dtype: Any) -> Any:
-    """Return I for all examples: (1, size, size)."""
-    return jnp.eye(size, dtype=dtype)[None]
 
 
 def reduce(values: Any, reduction: str) -> Any:

@@ -1,9 +1,8 @@
 """SpectReg: a random projection of the logits Jacobian, an unbiased estimate of FrobReg."""
 
-from math import sqrt
 from typing import Any
 
-from gradreg_jax.probes import batch_probes
+from gradreg_jax.probes import projection
 from gradreg_jax.products import Linearised, Model, reduce
 
 
@@ -59,6 +58,5 @@ def spectreg(
     Varga, Csiszárik, Zombori (arXiv:1712.09936), SpectReg; Hutchinson (1990) for the estimator.
     """
     at = Linearised.at(f, params, x, mode, batch)
-    r = batch_probes(at, probes, probe, num_probes, shared_probe, key)
-    R = r / sqrt(r.shape[2])
+    R = projection(at, probes, probe, num_probes, shared_probe, key)
     return reduce(at.contract(R, chunk_size), reduction)

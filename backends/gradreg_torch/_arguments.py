@@ -22,13 +22,15 @@ def rows_of_logits(z: Tensor) -> Tensor:
     return z
 
 
-def more_than_one_class(z: Tensor) -> None:
-    """A softmax over one class is the constant 1: the user meant something else."""
+def classes(output: Tensor) -> Tensor:
+    """Logits (n, k), k > 1: a softmax over one class is the constant 1, which nobody means."""
+    z = rows_of_logits(output)
     if z.shape[1] == 1:
         raise ValueError(
             "expected at least 2 logits, got m = 1: softmax of one logit is always 1; "
             "for a binary problem return the two logits (0, z)"
         )
+    return z
 
 
 def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
@@ -77,19 +79,15 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
     return values
 
 
-def fraction(value: Any) -> float:
-    """In (0, 1]."""
+def fraction(value: Any, generator: Any, reduction: Any) -> float:
+    """In (0, 1]; a part is drawn, and has no values for the others."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
-    return value
-
-
-def fraction_of_what(value: float, generator: Any, reduction: Any) -> None:
-    """A part is drawn, and has no values for the others."""
     if value < 1 and generator is None:
         raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
     if value < 1 and reduction == "none":
         raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
+    return value
 
 
 def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
@@ -102,25 +100,15 @@ def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
         raise ValueError("expected reduction='mean' or 'sum' with every and batch, got 'none'")
 
 
-def model_for_fraction(model: Any) -> None:
-    """Of logits the graph of the whole batch is there, and nothing is saved."""
-    if isinstance(model, Tensor):
-        raise ValueError("expected a model with fraction, got logits; pass the model, or objective")
-
-
-def one_batch(ragged: bool) -> None:
-    """Unlabelled inputs have a batch of their own."""
-    if ragged:
-        raise ValueError(
-            "expected batch without unlabelled, which is another batch of graphs; add the penalty "
-            "yourself: penalty(model, unlabelled, batch=...)"
-        )
-
-
-def no_labels(penalty: Any) -> None:
-    """Unlabelled inputs have none."""
+def for_unlabelled(penalty: Any, ragged: bool) -> None:
+    """Unlabelled inputs have no labels, and a batch of their own."""
     if penalty.takes_labels:
         raise ValueError(
             f"expected a penalty without labels for unlabelled inputs, got {penalty}; "
             "for example SpectReg, JacReg or FrobReg"
+        )
+    if ragged:
+        raise ValueError(
+            "expected batch without unlabelled, which is another batch of graphs; add the penalty "
+            "yourself: penalty(model, unlabelled, batch=...)"
         )

@@ -1,13 +1,12 @@
 """A part of a batch, drawn without replacement."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine.inputs import Inputs, by_name
+from gradreg_torch._engine.inputs import Inputs, changed
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,14 @@ class Subset:
 
     def whole(self, part: Tensor, others: Tensor | None) -> Tensor:
         """Outputs of both, in the order of the batch."""
-        if others is None:
-            return part[torch.argsort(self.rows)]
-        order = torch.cat([self.rows, self.rest])
-        return torch.cat([part, others])[torch.argsort(order)]
+        outputs = [part] if others is None else [part, others]
+        return torch.cat(outputs)[torch.cat([self.rows, self.rest]).argsort()]
 
 
 def taken(x: Inputs, rows: Tensor, n: int) -> Any:
     """These examples of n, in the form of x."""
-    if isinstance(x, Tensor):
-        return x[rows]
-    cut = {
-        name: t[rows] if isinstance(t, Tensor) and t.ndim > 0 and t.shape[0] == n else t
-        for name, t in by_name(x).items()
-    }
-    return cut if isinstance(x, Mapping) else tuple(cut.values())
+
+    def cut(t: Any) -> Any:
+        return t[rows] if isinstance(t, Tensor) and t.ndim > 0 and t.shape[0] == n else t
+
+    return changed(x, cut)

@@ -43,7 +43,7 @@ def confidence_penalty(
     if not isinstance(logits, Tensor):
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
     require_differentiable("logits", logits)
-    _arguments.more_than_one_class(_arguments.rows_of_logits(logits))
+    _arguments.classes(logits)
     if logits.device.type == "cpu" if check_values is None else check_values:
         require_finite("input", {"logits": logits})
     log_p = torch.log_softmax(at_least_single(logits), dim=1)

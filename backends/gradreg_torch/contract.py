@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 from torch import Tensor
 
@@ -19,7 +19,6 @@ class Given(Contraction):
 
     y: Any
     R: Columns
-    forward_mode: ClassVar[bool] = False
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
@@ -31,9 +30,9 @@ class Given(Contraction):
         z = side.z
         R = self.R(z, self.y) if callable(self.R) else self.R
         same_device("R", R, z)
-        if R.ndim != 3 or tuple(R.shape[:2]) != (side.n, side.size) or R.shape[2] == 0:
+        if R.ndim != 3 or tuple(R.shape[:2]) != (len(z), side.size) or R.shape[2] == 0:
             raise ValueError(
-                f"expected R with shape ({side.n}, {side.size}, q), got {tuple(R.shape)}; for one "
+                f"expected R with shape ({len(z)}, {side.size}, q), got {tuple(R.shape)}; for one "
                 "column an example pass R[:, :, None]"
             )
         if not R.is_floating_point():

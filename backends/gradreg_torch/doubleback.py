@@ -1,7 +1,7 @@
 """DoubleBack: the squared input gradient of the loss, a projection of the logits Jacobian."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 from torch import Tensor
 
@@ -16,7 +16,6 @@ class LossGradient(Contraction):
 
     y: Tensor
     loss: Loss = "cross_entropy"
-    forward_mode: ClassVar[bool] = False
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, 1]."""

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import (
-    Identity,
-    Inputs,
-    ModelOrLogits,
-    Options,
-    Side,
-    evaluate,
-)
+from gradreg_torch._engine import Identity, Inputs, ModelOrLogits, Options, Side, evaluate
 from gradreg_torch._engine.sums import at_least_single
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import Probes
@@ -58,8 +51,7 @@ class SoftmaxJacobian(Probes):
         S 1 = 0, so r_c is taken off first, c the likeliest class: then ⟨p, r⟩ has no large term,
         and nothing cancels where p is nearly onehot.
         """
-        z = at_least_single(_arguments.rows_of_logits(output))
-        _arguments.more_than_one_class(z)
+        z = at_least_single(_arguments.classes(output))
         p, c = z.softmax(dim=1), z.argmax(dim=1)[:, None]
 
         def S(columns: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A loss, and its ∂L/∂z of every example, never detached; formulas as in `gradreg_ref.losses`."""
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -8,18 +9,18 @@ from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
-from gradreg_torch._engine.checks import LossFunction
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.sums import at_least_single
+from gradreg_torch._engine.sums import at_least_single, flat
 
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 Loss = str | LossFunction
 
 
-def target_probabilities(y: Any, z: Tensor, reads: bool) -> Tensor:
-    """Labels (n,) become onehot rows (n, m); rows (n, m) must be probabilities."""
+def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
+    """Labels (n,), or rows (n, m), which must be probabilities."""
     _arguments.same_device("y", y, z)
     if y.ndim != 2:
-        return torch.nn.functional.one_hot(_arguments.labels(y, z, reads), z.shape[1]).to(z.dtype)
+        return _arguments.labels(y, z, reads)
     if y.shape != z.shape:
         raise ValueError(
             f"expected y with shape ({z.shape[0]},) or {tuple(z.shape)}, got {tuple(y.shape)}"
@@ -46,19 +47,18 @@ def targets(y: Any, z: Tensor) -> Tensor:
 
 def cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
     """The batch mean of L = −Σ_k y_k log p_k."""
-    z = _arguments.rows_of_logits(output)
-    _arguments.more_than_one_class(z)
-    _arguments.same_device("y", y, z)
-    y = _arguments.labels(y, z, reads) if y.ndim != 2 else target_probabilities(y, z, reads)
-    return torch.nn.functional.cross_entropy(z, y)
+    z = _arguments.classes(output)
+    return torch.nn.functional.cross_entropy(z, labels_or_rows(y, z, reads))
 
 
 def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
-    z = _arguments.rows_of_logits(output)
-    _arguments.more_than_one_class(z)
-    rows, p = at_least_single(target_probabilities(y, z, reads)), at_least_single(z).softmax(dim=1)
-    return (p * rows.sum(dim=1, keepdim=True) if y.ndim == 2 else p) - rows
+    z = _arguments.classes(output)
+    y, p = labels_or_rows(y, z, reads), at_least_single(z).softmax(dim=1)
+    if y.ndim == 1:
+        return p - torch.nn.functional.one_hot(y, z.shape[1]).to(p.dtype)
+    rows = at_least_single(y)
+    return p * rows.sum(dim=1, keepdim=True) - rows
 
 
 def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:
@@ -78,11 +78,6 @@ LOSSES = {
     "cross_entropy": (cross_entropy, cross_entropy_gradient),
     "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
 }
-
-
-def flat(output: Tensor) -> Tensor:
-    """Outputs (n, …) as (n, m)."""
-    return output.reshape(output.shape[0], -1)
 
 
 def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:

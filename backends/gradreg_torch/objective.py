@@ -88,8 +88,7 @@ def objective(
     reads = reads_values(differentiated, check_values)
     ragged = kept.get("batch") is not None
     if unlabelled is not None:
-        _arguments.no_labels(penalty)
-        _arguments.one_batch(ragged)
+        _arguments.for_unlabelled(penalty, ragged)
         output = plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty(model, unlabelled, **options)
     elif not penalty.in_training() or (
@@ -109,19 +108,14 @@ def objective(
 
 
 def plain_pass(
-    model: Callable[..., Tensor],
-    x: Inputs,
-    differentiated: Named,
-    reads: bool,
-    ragged: bool = False,
+    model: Callable[..., Tensor], x: Inputs, differentiated: Named, reads: bool, ragged: bool
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
-    output = Model(model, x)(by_name(x))
-    require_output(output, None if ragged else first_of(differentiated).shape[0], grad=False)
+    rows = None if ragged else first_of(differentiated).shape[0]
+    output = require_output(Model(model, x)(by_name(x)), rows, grad=False)
     if reads:
         require_finite_pass(differentiated, output, model)
-    plain: Tensor = output
-    return plain
+    return output
 
 
 def in_part(

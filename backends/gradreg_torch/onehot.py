@@ -1,20 +1,13 @@
 """Onehot: the squared input gradient of one logit, that of the true class."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Unpack
+from typing import Unpack
 
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import (
-    Contraction,
-    Inputs,
-    ModelOrLogits,
-    Options,
-    Side,
-    evaluate,
-)
+from gradreg_torch._engine import Contraction, Inputs, ModelOrLogits, Options, Side, evaluate
 from gradreg_torch.penalty import Penalty
 
 
@@ -23,7 +16,6 @@ class Label(Contraction):
     """R = e_y, one column."""
 
     y: Tensor
-    forward_mode: ClassVar[bool] = False
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, 1]."""

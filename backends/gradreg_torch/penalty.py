@@ -71,11 +71,10 @@ class Penalty(nn.Module):
         super().__init__()
         known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
-        self.every, self.fraction = checks.count("every", every), _arguments.fraction(fraction)
-        self.generator, self.step = generator, 0
+        self.every, self.generator, self.step = checks.count("every", every), generator, 0
+        self.fraction = _arguments.fraction(fraction, generator, options.get("reduction"))
         draws = generator is not None and "generator" in self._own
         self.options = options | ({"generator": generator} if draws else {})
-        _arguments.fraction_of_what(self.fraction, generator, options.get("reduction"))
         if generator is not None and not draws and self.fraction == 1:
             raise TypeError(f"expected {type(self).__name__} without generator: it draws nothing")
 
@@ -89,7 +88,10 @@ class Penalty(nn.Module):
             return self.zero(x, **options)
         if self.fraction == 1:
             return scaled(self.evaluated(model, x, y, **options).penalty, self.every)
-        _arguments.model_for_fraction(model)
+        if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
+            raise ValueError(
+                "expected a model with fraction, got logits; pass the model, or objective"
+            )
         return self.of_part(model, self.subset(x, **options), y, **options).penalty
 
     def evaluated(
@@ -119,16 +121,18 @@ class Penalty(nn.Module):
 
     def zero(self, x: Inputs, **options: Any) -> Tensor:
         """The penalty of a step that has none."""
-        options = self.options | options
-        first = first_of(select(by_name(x), options.get("wrt")))
-        shape = (first.shape[0],) if options.get("reduction") == "none" else ()
-        return at_least_single(first.new_zeros(shape))
+        first = self.first(x, **options)
+        none = (self.options | options).get("reduction") == "none"
+        return at_least_single(first.new_zeros(first.shape[:1] if none else ()))
+
+    def first(self, x: Inputs, **options: Any) -> Tensor:
+        """An input that is differentiated."""
+        return first_of(select(by_name(x), (self.options | options).get("wrt")))
 
     def subset(self, x: Inputs, **options: Any) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        first = first_of(select(by_name(x), (self.options | options).get("wrt")))
-        return Subset.drawn(x, first, self.fraction, self.generator)
+        return Subset.drawn(x, self.first(x, **options), self.fraction, self.generator)
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any

@@ -41,9 +41,7 @@ def orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 
 def frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row."""
-    if q > m:
-        raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    group = min(n, m // q)
+    group = max(1, min(n, m // q))  # more than m are refused below
     Q = orthogonal(g, -(-n // group), m, group * q)
     return Q.reshape(-1, m, group, q).transpose(1, 2).reshape(-1, m, q)[:n]
 
@@ -55,12 +53,7 @@ def onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 
 
 LAWS: dict[str, Draw] = {
-    "gaussian": gaussian,
-    "rademacher": rademacher,
-    "sphere": sphere,
-    "orthogonal": orthogonal,
-    "frames": frames,
-    "onehot": onehot,
+    law.__name__: law for law in (gaussian, rademacher, sphere, orthogonal, frames, onehot)
 }
 
 
@@ -103,6 +96,7 @@ class Probes(Contraction):
     """R = [r₁ … r_q] / √q of the probes given, checked, or of new ones (V in forward mode)."""
 
     averaged: ClassVar[bool] = True  # type: ignore[misc]
+    forward_mode: ClassVar[bool] = True
 
     probes: Tensor | None = None
     probe: str | None = None
@@ -120,11 +114,11 @@ class Probes(Contraction):
         if self.probe is not None:
             checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
-        return r.expand(side.n, -1, -1) if self.shared_probe else r
+        return r.expand(len(side.z), -1, -1) if self.shared_probe else r
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""
-        r = _require_probes(self.probes, side.like, side.size, self.shared_probe)
+        r = _require_probes(self.probes, side.z, side.size, self.shared_probe)
         q = r.shape[2] if self.num_probes is None else checks.count("num_probes", self.num_probes)
         if q != r.shape[2]:
             raise ValueError(
@@ -142,8 +136,8 @@ class Probes(Contraction):
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
-        g, n = _require_generator(self.generator, side.like), 1 if self.shared_probe else side.n
-        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.like.dtype)
+        g, n = _require_generator(self.generator, side.z), 1 if self.shared_probe else len(side.z)
+        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.z.dtype)
 
 
 def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:

@@ -1,7 +1,5 @@
 """Weight decay: the squared norm of filters and weight matrices."""
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
@@ -36,15 +34,10 @@ def weight_decay(model: nn.Module) -> Tensor:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected model to be an nn.Module, got {type(model).__name__}")
-    value = sum_of_squares(W for W in model.parameters() if W.ndim >= 2)
+    squares = [at_least_single(W).square().sum() for W in model.parameters() if W.ndim >= 2]
+    if not squares:
+        raise ValueError("expected a model with weights of two axes or more, got none")
+    value = torch.stack(squares).sum()
     if value.device.type == "cpu":
         checks.finite_value(value)
     return value
-
-
-def sum_of_squares(weights: Iterable[Tensor]) -> Tensor:
-    """Σ_W Σ_ij W_ij²."""
-    squares = [at_least_single(W).square().sum() for W in weights]
-    if not squares:
-        raise ValueError("expected a model with weights of two axes or more, got none")
-    return torch.stack(squares).sum()

@@ -57,6 +57,11 @@ def hidden(model: nn.Module, rows: slice, mode: str) -> Tensor:
     return objective(lambda x: model(x), rows, mode)
 
 
+def inside(model: nn.Module, rows: slice, mode: str) -> Tensor:
+    """The penalty alone, of a module that holds the wrapper."""
+    return penalty(nn.Sequential(model), rows, mode)
+
+
 def loss_first(model: nn.Module, rows: slice, mode: str) -> Tensor:
     """Two passes."""
     return F.cross_entropy(model(X[rows]), Y[rows]) + LAM * penalty(model, rows, mode)
@@ -103,7 +108,9 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "FSDP2, staying": lambda model: sharded(model, stay=True),
     "FSDP2, bfloat16": lambda model: sharded(model.float(), mp_policy=HALF),
 }
-STEPS: list[Step] = [objective, hidden, doubleback, penalty, loss_first, penalty_first, of_logits]
+STEPS: list[Step] = [
+    *(objective, hidden, doubleback, penalty, inside, loss_first, penalty_first, of_logits)
+]
 
 
 def cases() -> Iterator[tuple[str, Callable[[nn.Module], nn.Module], Step, str]]:

@@ -3,14 +3,12 @@
 docs/modes.md has the definition of each policy, the proof that derivatives cancel, and an example.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-
-from gradreg_torch._engine import graph
 
 # The user's policies, and two of ours: OWN_R is "batch" for an R that is one for all examples,
 # OF_LOGITS is "eval" where the model has run already.
@@ -20,19 +18,14 @@ REFUSING = ("error", OWN_R, OF_LOGITS)
 ALONE = (*REFUSING, "eval")  # every example is a function of itself alone
 
 
-def require_no_coupling(output: Tensor, policy: str) -> None:
-    """Raise ValueError where the policy refuses the batch norm that made this output."""
-    # Inside torch.compile there is no graph to look at: there the formulas refuse.
-    if not graph.is_functional() and graph.couples_examples(graph.nodes(output)):
-        raise ValueError(refusal(policy))
-
-
 def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:
     """Whether a model has batch norm in training mode; a plain callable may have."""
-    return not isinstance(model, nn.Module) or any(
-        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-        for part in model.modules()
-    )
+    return not isinstance(model, nn.Module) or has_batch_norm(model.modules())
+
+
+def has_batch_norm(parts: Iterable[nn.Module]) -> bool:
+    """Whether there is batch norm in training mode among these parts of a model."""
+    return any(isinstance(p, nn.modules.batchnorm._BatchNorm) and p.training for p in parts)
 
 
 class RunningStatistics(TorchFunctionMode):
@@ -43,22 +36,23 @@ class RunningStatistics(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Batch norm with ``training=False``."""
-        kwargs = dict(kwargs or {})
-        if func is F.batch_norm:
-            args, kwargs = self.fixed(*args, **kwargs)
-        return func(*args, **kwargs)
+        return (self.fixed if func is F.batch_norm else func)(*args, **(kwargs or {}))
 
     def fixed(
-        self, x: Tensor, running_mean: Any, running_var: Any, *rest: Any, **options: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """The arguments of batch norm in evaluation mode."""
-        names = ("weight", "bias", "training", "momentum", "eps")
-        options |= dict(zip(names, rest, strict=False))
-        if options.get("training"):
-            if running_mean is None:
-                raise ValueError(refusal("eval"))
-            options["training"] = False
-        return (x, running_mean, running_var), options
+        self,
+        x: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        """As `torch.nn.functional.batch_norm` in evaluation mode."""
+        if training and running_mean is None:
+            raise ValueError(refusal("eval"))
+        return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
 
 
 def refusal(policy: str, of_torch: bool = True) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
@@ -119,10 +119,7 @@ class TwiceDifferentiable(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The closed form, where it can stand in."""
-        kwargs = kwargs or {}
-        if func is F.batch_norm:
-            return self.batch_norm(*args, **kwargs)
-        return func(*args, **kwargs)
+        return (self.batch_norm if func is F.batch_norm else func)(*args, **(kwargs or {}))
 
     def batch_norm(
         self,
@@ -150,8 +147,3 @@ class TwiceDifferentiable(TorchFunctionMode):
         running = (running_mean, running_var)
         y: Tensor = ClosedFormBatchNorm.apply(x, weight, bias, running, momentum, eps)  # type: ignore[no-untyped-call]
         return y
-
-
-def has_batch_norm(parts: tuple[nn.Module, ...]) -> bool:
-    """Whether there is batch norm in training mode among these parts of a model."""
-    return any(isinstance(p, nn.modules.batchnorm._BatchNorm) and p.training for p in parts)

@@ -18,9 +18,9 @@ from gradreg_torch._engine.model import (
     require_output,
     require_trainable,
 )
+from gradreg_torch._engine.sums import REDUCTIONS
 
 MODES = ("auto", "reverse", "forward", "finite_difference", "one_sided_difference")
-REDUCTIONS = ("none", "mean", "sum")
 ModelOrLogits: TypeAlias = Callable[..., Tensor] | Tensor
 
 
@@ -74,18 +74,14 @@ class Call:
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
         """The model's output, checked; buffers that moved in a pure pass are kept."""
         rows = None if self.batch is not None else first_of(self.inputs).shape[0]
-        require_output(output, rows, grad=not in_transform())
+        z = require_output(output, rows, grad=not in_transform())
         if self.batch is not None and self.reads:
-            examples.require_range(self.batch, output.shape[0])
-        if self.policy in batch_norm.REFUSING:
-            batch_norm.require_no_coupling(output, self.policy)
-        function = None if isinstance(self.model, Tensor) else self.model.function
+            examples.require_range(self.batch, z.shape[0])
         if self.reads:
-            require_finite_pass(self.inputs, output, function)
-        if moved and self.update_statistics and not isinstance(self.model, Tensor):
+            require_finite_pass(self.inputs, z, getattr(self.model, "function", None))
+        if moved and self.update_statistics and isinstance(self.model, Model):
             self.model.keep(moved)
-        accepted: Tensor = output
-        return accepted
+        return z
 
 
 def checked(
@@ -109,10 +105,8 @@ def checked(
             "expected grad mode or no_grad, got inference mode, which records no graph; "
             "evaluate penalties under torch.no_grad() instead"
         )
-    if batchnorm not in batch_norm.POLICIES:
-        checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
-    if reduction not in REDUCTIONS:
-        checks.choice("reduction", reduction, REDUCTIONS)
+    checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
+    checks.choice("reduction", reduction, REDUCTIONS)
     if chunk_size is not None:
         chunk_size = checks.count("chunk_size", chunk_size)
     inputs = leaves(x, wrt)
@@ -164,9 +158,8 @@ def require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named)
             f"expected mode='reverse' or 'forward' in a compiled step, got {mode!r}; "
             "or leave the penalty out of what is compiled"
         )
-    for tensor in inputs.values():
-        if "difference" in mode and tensor.dtype in checks.HALF:
-            raise TypeError(checks.half(tensor.dtype))
+    if "difference" in mode:
+        checks.at_least_single(t.dtype for t in inputs.values())
 
 
 def reads_values(inputs: Named, check_values: bool | None) -> bool:

@@ -4,7 +4,7 @@ Checks of shape, dtype and device always run. `finite` and the range of labels m
 so by default they run on CPU tensors only: no training step on an accelerator waits for them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import index
 from typing import Any
 
@@ -54,12 +54,10 @@ def finite_value(values: Tensor) -> None:
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """A whole number, by default a positive one."""
-    whole = value
-    if type(value) is not int:
-        try:
-            whole = -1 if isinstance(value, bool | Tensor) else index(value)
-        except TypeError:
-            whole = -1
+    try:
+        whole = -1 if isinstance(value, bool | Tensor) else index(value)
+    except TypeError:
+        whole = -1
     if whole < least:
         raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
     return whole
@@ -67,8 +65,7 @@ def count(name: str, value: Any, least: int = 1) -> int:
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """One of the known names."""
-    known = list(known)
-    if value not in known:
+    if value not in list(known):
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
     return value
 
@@ -82,13 +79,15 @@ def option_names(owner: str, options: Iterable[str], known: Iterable[str]) -> No
             )
 
 
-def half(dtype: torch.dtype) -> str:
-    """What to do about finite differences in low precision."""
-    return (
-        f"expected finite differences in float32 or float64, got {dtype}, where they drown in "
-        "rounding; keep parameters and inputs in float32 under autocast, or use mode='reverse'"
-    )
+def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
+    """No low precision, for finite differences."""
+    for dtype in dtypes:
+        if dtype in HALF:
+            raise TypeError(
+                f"expected finite differences in float32 or float64, got {dtype}, where they drown "
+                "in rounding; keep parameters and inputs in float32 under autocast, or use "
+                "mode='reverse'"
+            )
 
 
 HALF = (torch.float16, torch.bfloat16)
-LossFunction = Callable[[Tensor, Tensor], Tensor]

@@ -17,29 +17,18 @@ class Side:
 
     Parameters
     ----------
-    n, size : int
-        Examples, and coordinates of one example on this side: m logits or i inputs.
-    like : Tensor
-        Has the dtype and the device that the columns must have.
+    z : Tensor (n, …)
+        The logits as the model returned them. In forward mode there are none yet, and z is an
+        input, which has the dtype and the device that the columns must have.
+    size : int
+        Coordinates of one example on this side: m logits or i inputs.
     reads : bool
         Whether checks may read values.
-    logits : Tensor (n, m), optional
-        The logits. In forward mode there are none yet.
-    output : Tensor (n, …), optional
-        The logits in the shape that the model returned.
     """
 
-    n: int
+    z: Tensor
     size: int
-    like: Tensor
     reads: bool
-    output: Tensor | None = None
-
-    @property
-    def z(self) -> Tensor:
-        """The model's output, for an R that depends on it."""
-        assert self.output is not None  # an R that depends on the logits has no forward mode
-        return self.output
 
 
 class Contraction:
@@ -47,13 +36,16 @@ class Contraction:
 
     same_for_all: bool = False  # one R for all examples
     averaged: bool = False  # R = [r₁ … r_q] / √q: columns are the r, and their squares are averaged
-    forward_mode: ClassVar[bool] = True  # columns may also be V, of the inputs
-    # For a penalty of S J: from the output to r ↦ S r, columns (q, n, k) to (q, n, k).
-    factor: Callable[[Tensor], Callable[[Tensor], Tensor]] | None = None
+    forward_mode: ClassVar[bool] = False  # columns may also be V, of the inputs
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q], or V[n, i, q] in forward mode."""
         raise NotImplementedError
+
+    def factor(self, output: Tensor) -> Callable[[Tensor], Tensor]:
+        """S of a penalty of S J: r ↦ S r, columns (q, n, k) to (q, n, k)."""
+        del output
+        return lambda columns: columns
 
 
 @dataclass(frozen=True)
@@ -61,8 +53,9 @@ class Identity(Contraction):
     """R = I (in forward mode V = I): the exact ‖J‖²_F."""
 
     same_for_all: ClassVar[bool] = True  # type: ignore[misc]
+    forward_mode: ClassVar[bool] = True
 
     def columns(self, side: Side) -> Tensor:
         """The unit columns, of all examples."""
-        eye = torch.eye(side.size, dtype=side.like.dtype, device=side.like.device)
-        return eye.expand(side.n, side.size, side.size)
+        eye = torch.eye(side.size, dtype=side.z.dtype, device=side.z.device)
+        return eye.expand(len(side.z), side.size, side.size)

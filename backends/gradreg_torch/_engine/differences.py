@@ -22,7 +22,7 @@ from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visible
 from gradreg_torch._engine.reverse import Reverse
-from gradreg_torch._engine.sums import at_least_single
+from gradreg_torch._engine.sums import at_least_single, flat
 
 POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
 
@@ -41,9 +41,8 @@ class Differences:
         Buffers and random state before the pass, from which the passes beside it start too.
     mode : {"finite_difference", "one_sided_difference"}
         Two-sided or one-sided.
-    coupled, kinked, reads : bool
-        Whether examples see each other; whether there are ReLUs or the like; whether checks may
-        read values.
+    coupled, kinked : bool
+        Whether examples see each other; whether there are ReLUs or the like.
     """
 
     at_x: Reverse
@@ -52,36 +51,25 @@ class Differences:
     mode: str
     coupled: bool
     kinked: bool
-    reads: bool
 
-    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+    def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
-        del chunk_size
-        output, inputs = self.at_x.output, self.at_x.inputs
-        S = None if R.factor is None else R.factor(output)
-        columns = R.columns(self.at_x.side).permute(2, 0, 1)
-        columns = (columns if S is None else S(columns)).to(output.dtype)
+        output = self.at_x.output
+        S, columns = R.factor(output), R.columns(self.at_x.side).permute(2, 0, 1)
+        columns = S(columns).to(output.dtype)
         pieces = Pieces() if self.kinked else None
         if pieces is not None:
             with torch.no_grad():
-                self.again(inputs, pieces)
+                self.again(self.at_x.call.inputs, pieces)
         squares = torch.stack([self.column(r, pieces) for r in columns]).sum(dim=0)
         return squares / columns.shape[0] if R.averaged else squares, output
 
     def column(self, r: Tensor, pieces: Pieces | None) -> Tensor:
         """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]."""
-        inputs = self.at_x.inputs
-        v = torch.autograd.grad(
-            self.at_x.logits,
-            list(inputs.values()),
-            r.detach(),
-            retain_graph=True,
-            allow_unused=True,
-        )
-        checks.reached(inputs, v)
+        v = self.at_x.vjp(r.detach().reshape(self.at_x.output.shape), create_graph=False)
         square = self.at_x.squared(v)
         r_J_v = self.r_J_v(r, v, square.sqrt(), pieces)
-        if self.reads:
+        if self.at_x.call.reads:
             self.require_same_function(r, r_J_v.detach(), square)
         surrogate = 2 * r_J_v
         return square + (surrogate - surrogate.detach())
@@ -95,7 +83,7 @@ class Differences:
             length, h = length.max().expand_as(length), h.mean().expand_as(h)
         scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
         if self.mode == "one_sided_difference":
-            difference = self.beside(v, scale, pieces) - at_least_single(self.at_x.logits)
+            difference = self.beside(v, scale, pieces) - at_least_single(flat(self.at_x.output))
         else:
             difference = (self.beside(v, scale, pieces) - self.beside(v, -scale, pieces)) / 2
         return length * (at_least_single(r) * difference).sum(dim=1) / h
@@ -105,7 +93,7 @@ class Differences:
 
         Otherwise passes beside x are of another function: noise that is not replayed, a state.
         """
-        z, h = self.at_x.logits.detach(), step(self.at_x, self.mode)
+        z, h = flat(self.at_x.output.detach()), step(self.at_x, self.mode)
         rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / h
         off = float((r_J_v.sum() - square.sum()).abs())
         limit = 0.1 * square.sum() + 8 * torch.finfo(z.dtype).eps * rounding.sum()
@@ -120,10 +108,10 @@ class Differences:
 
     def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
         """z(x + scale · v), on the pieces where x is."""
-        scale = per_row(scale, self.at_x.batch)
+        scale = per_row(scale, self.at_x.call.batch)
         moved: Named = {
             name: x + (scale.reshape(-1, *[1] * (x.ndim - 1)) * t.detach()).to(x.dtype)
-            for (name, x), t in zip(self.at_x.inputs.items(), v, strict=True)
+            for (name, x), t in zip(self.at_x.call.inputs.items(), v, strict=True)
         }
         logits = self.again(moved, pieces and pieces.repeat())
         if pieces is not None and pieces.left:
@@ -153,16 +141,14 @@ class Differences:
             visible(self.model),
             pieces or nullcontext(),
         ):
-            copies = {name: t.clone() for name, t in inputs.items()}
-            output = self.model(copies, copied(self.before.buffers))
-        if output.dtype in checks.HALF:
-            raise TypeError(checks.half(output.dtype))
-        return at_least_single(output.reshape(output.shape[0], -1))
+            output = self.model(copied(inputs), copied(self.before.buffers))
+        checks.at_least_single([output.dtype])
+        return flat(output)
 
 
 def step(at_x: Reverse, mode: str) -> Tensor:
     """h (n,): ∛ε, or √ε one-sided, of √(‖x‖ · rms x), between one coordinate's size and all's."""
-    singles = [at_least_single(t.detach()) for t in at_x.inputs.values()]
+    singles = [at_least_single(t.detach()) for t in at_x.call.inputs.values()]
     size = at_x.squared(tuple(torch.ones_like(t) for t in singles))
     norm = at_x.squared(tuple(singles)).sqrt()
     scale = torch.where(norm > 0, norm / size**0.25, 1)

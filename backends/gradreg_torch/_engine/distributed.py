@@ -22,8 +22,6 @@ def parallel() -> bool:
 
 def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     """The mode, resolved where a wrapper decides it; an error where the gradient would be wrong."""
-    if not parallel():
-        return mode
     for part in parts:
         if isinstance(part, nn.parallel.DistributedDataParallel):
             mode = under_ddp(part, mode)
@@ -39,12 +37,8 @@ def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     return under_fsdp2(sharded, mode) if sharded else mode
 
 
-SHARDED, DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"  # of FSDP2; of DDP
-
-
-def is_sharded(names: set[str]) -> bool:
-    """Whether a graph goes through parameters that FSDP2 gathers and reshards."""
-    return SHARDED in names
+# Nodes of parameters that FSDP2 gathers and reshards, and of DDP.
+SHARDED, DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"
 
 
 def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
@@ -52,7 +46,7 @@ def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
     wrapped = [node for node in nodes if name_of(node) == DDP] if DDP in names else []
     if any(node.ddp_weakref().static_graph for node in wrapped):
         refuse_static_graph()
-    if is_sharded(names) and not of_model:
+    if SHARDED in names and not of_model:
         raise ValueError(
             "expected the model itself under FSDP2, got its logits, whose graph needs "
             "parameters that are resharded by then; pass the model in place of logits"
@@ -82,7 +76,8 @@ def under_ddp(model: Any, mode: str) -> str:
 
 def under_fsdp2(sharded: list[Any], mode: str) -> str:
     """Reverse mode needs parameters that stay; finite differences need single precision."""
-    half = any(dtype is not None and dtype.itemsize < 4 for dtype in map(computed_in, sharded))
+    dtypes = [part._get_fsdp_state()._mp_policy.param_dtype for part in sharded]
+    half = any(dtype is not None and dtype.itemsize < 4 for dtype in dtypes)
     stay = all(map(stays_unsharded, sharded))
     if mode == "auto" and stay:
         return "reverse"
@@ -107,12 +102,6 @@ def under_fsdp2(sharded: list[Any], mode: str) -> str:
     return mode
 
 
-def computed_in(part: Any) -> torch.dtype | None:
-    """The dtype of the mixed-precision policy."""
-    dtype: torch.dtype | None = part._get_fsdp_state()._mp_policy.param_dtype
-    return dtype
-
-
 def stays_unsharded(part: Any) -> bool:
     """Neither resharded after the forward nor after the backward pass (no public reading of it)."""
     state = part._get_fsdp_state()
@@ -128,12 +117,12 @@ def stays_unsharded(part: Any) -> bool:
     )
 
 
-def reaching_all(modules: tuple[nn.Module, ...], values: Tensor) -> Tensor:
+def reaching_all(parts: tuple[nn.Module, ...], values: Tensor) -> Tensor:
     """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
 
     The biases of a last layer have none of a penalty, and DDP would wait for them in vain.
     """
-    wrapped = [m for m in modules if isinstance(m, nn.parallel.DistributedDataParallel)]
+    wrapped = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
     if not wrapped or not values.requires_grad:
         return values
     trained = (p for model in wrapped for p in model.parameters() if p.requires_grad)

@@ -2,8 +2,9 @@
 
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from math import isfinite
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -23,17 +24,9 @@ from gradreg_torch._engine.model import (
     random_state,
     visible,
 )
-from gradreg_torch._engine.reverse import Reverse, functional_pass
+from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried
-
-
-class Linearised(Protocol):
-    """One pass through a model. It is made once, and nothing changes it afterwards."""
-
-    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
-        """‖JᵀR‖²_F of every example, (n,), and the model's output (n, …)."""
-        ...
 
 
 class Evaluated(NamedTuple):
@@ -52,53 +45,47 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    if not options.keys() <= Options.__annotations__.keys():
-        checks.option_names("a penalty", options, Options.__annotations__)
+    checks.option_names("a penalty", options, Options.__annotations__)
     call = checked(model, x, R, update_statistics, **options)
     # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
     twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
     with torch.enable_grad(), attention_by_formula() if twice else nullcontext():
-        values, output = linearise(call).contract(R, call.chunk_size)
-        if isinstance(call.model, Model):
-            values = distributed.reaching_all(call.model.modules, values)
+        values, output = linearise(call).contract(R)
+        if isinstance(call.model, Model) and distributed.parallel():
+            values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite(penalty.detach().sum()):
         checks.finite_value(values)
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
-def linearise(call: Call) -> Linearised:
+def linearise(call: Call) -> Reverse | Forward | Differences:
     """The pass that a call asks for. The one place where a mode is decided."""
-    if isinstance(call.model, Tensor):
-        return of_logits(call)
-    mode = call.mode
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        mode = distributed.allowed(call.model.parts, mode)
+    model, mode = call.model, call.mode
+    if isinstance(model, Tensor):
+        return of_logits(call, model)
+    if distributed.parallel():
+        mode = distributed.allowed(model.parts, mode)
     if mode == "forward":
-        return Forward(call.model, call.inputs, call.accept, call.reads)
+        return Forward(model, call)
     if graph.is_functional():
-        output, pullback, moved = functional_pass(call.model, call.inputs)
-        output = call.accept(output, moved)
-        return Reverse(output, call.inputs, call.create_graph, call.reads, pullback, call.batch)
-    return eager(call, mode)
+        run = partial(model.pure, list(call.inputs))
+        output, pullback, moved = torch.func.vjp(run, *call.inputs.values(), has_aux=True)  # type: ignore[misc]
+        return Reverse(call, call.accept(output, moved), pullback)
+    return eager(call, model, mode)
 
 
-def eager(call: Call, mode: str) -> Linearised:
+def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     """Run the model; the graph of its output says which mode is right for it."""
-    assert not isinstance(call.model, Tensor)
-    model = call.model
     # No pass follows one in reverse mode; others repeat buffers and random numbers.
     random = None if mode == "reverse" else random_state(first_of(call.inputs))
     before = Snapshot(model.buffers(), random)
-    # Copies, as a model may work in place on what it is given.
-    copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
     twice = call.create_graph and mode in ("reverse", "auto")
-    closed = twice and batch_norm_twice.has_batch_norm(model.parts)
+    closed = twice and batch_norm.has_batch_norm(model.parts)
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
     with visible(model), norm:
         own = None if call.update_statistics else copied(before.buffers)
-        output = call.accept(model(copies, own))
-    at_x = Reverse(output, call.inputs, call.create_graph, call.reads, batch=call.batch)
+        at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, coupled, found = examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
         return at_x
@@ -109,24 +96,22 @@ def eager(call: Call, mode: str) -> Linearised:
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
     graph.require_seen(found)
-    return Differences(at_x, model, before, mode, coupled, bool(kinks(found)), call.reads)
+    return Differences(at_x, model, before, mode, coupled, bool(kinks(found)))
 
 
 def couples_examples(call: Call) -> bool:
     """Whether one example's logits depend on another's x, in a pass of its own."""
     assert isinstance(call.model, Model)
     with torch.enable_grad(), visible(call.model):
-        copies = {name: tensor.clone() for name, tensor in call.inputs.items()}
-        output = call.accept(call.model(copies, call.model.buffers()))
-        at_x = Reverse(output, call.inputs, False, call.reads, batch=call.batch)
-        found = graph.nodes(output)
+        output = call.model(copied(call.inputs), call.model.buffers())
+        at_x = Reverse(call, call.accept(output))
+        found = graph.nodes(at_x.output)
         return tried(at_x, found, graph.names(found), twice=False).coupled
 
 
-def of_logits(call: Call) -> Reverse:
+def of_logits(call: Call, logits: Tensor) -> Reverse:
     """The pass that the user has made: logits with their graph."""
-    output = call.accept(call.model)
-    at_x = Reverse(output, call.inputs, call.create_graph, call.reads, batch=call.batch)
+    at_x = Reverse(call, call.accept(logits))
     if not graph.is_functional():
         examined(call, at_x, "reverse")
     return at_x
@@ -141,15 +126,18 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     names = graph.names(found)
     distributed.allowed_logits(found, names, of_model=not isinstance(call.model, Tensor))
     graph.require_input_gradient(names)
-    if distributed.is_sharded(names):  # its hooks take no pass of ours
-        return resolved(mode, ""), graph.couples_examples(found), found
+    by_norm = graph.couples_examples(found, names)
+    if by_norm and call.policy in batch_norm.REFUSING:
+        raise ValueError(batch_norm.refusal(call.policy))
+    if distributed.SHARDED in names:  # its hooks take no pass of ours
+        return resolved(mode, ""), by_norm, found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
     trial = tried(at_x, found, names, call.create_graph and mode in ("reverse", "auto"), again)
-    if trial.coupled and ragged and not graph.couples_examples(found):
+    if trial.coupled and ragged and not by_norm:
         raise ValueError(examples.coupled())
     if trial.coupled and call.policy in batch_norm.ALONE:
-        raise ValueError(batch_norm.refusal(call.policy, graph.couples_examples(found)))
+        raise ValueError(batch_norm.refusal(call.policy, by_norm))
     return resolved(mode, trial.once), trial.coupled, found
 
 

@@ -4,23 +4,21 @@ With probes V of the *inputs*, E[v vᵀ] = I_i, ‖JV‖²_F has the mean ‖J�
 probes the same variance. No double backward is needed.
 """
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradreg_torch._engine import graph
+from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.holding import Buffers
-from gradreg_torch._engine.inputs import Named, first_of, unflat, width
+from gradreg_torch._engine.inputs import first_of, unflat, width
 from gradreg_torch._engine.model import Model, random_state, replayed
 from gradreg_torch._engine.reverse import sum_of_squares
-
-Accept = Callable[[Any, Buffers], Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,44 +29,32 @@ class Forward:
     ----------
     model : Model
         What runs.
-    inputs : dict of Tensors (n, …)
-        What J is taken with respect to.
-    accept : callable
-        Checks the output of the first pass, and keeps the buffers that moved where they shall.
-    reads : bool
-        Whether checks may read values.
+    call : Call
+        What was asked for.
     """
 
     model: Model
-    inputs: Named
-    accept: Accept
-    reads: bool
+    call: Call
 
-    @property
-    def side(self) -> Side:
-        """The side of the inputs."""
-        x = first_of(self.inputs)
-        return Side(x.shape[0], width(self.inputs), like=x, reads=self.reads)
-
-    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+    def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JV‖²_F (or ‖SJV‖²_F) of every example, (n,), and the output."""
-        output, J_V = self.jvp(R.columns(self.side), chunk_size)
-        S = None if R.factor is None else R.factor(output)
-        squares = sum_of_squares(J_V if S is None else S(J_V), examples=1)
+        inputs = self.call.inputs
+        side = Side(first_of(inputs), width(inputs), self.call.reads)
+        output, J_V = self.jvp(R.columns(side))
+        squares = sum_of_squares(R.factor(output)(J_V), examples=1)
         return squares / J_V.shape[0] if R.averaged else squares, output
 
-    def jvp(self, V: Tensor, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+    def jvp(self, V: Tensor) -> tuple[Tensor, Tensor]:
         """The output, and J v (q, n, k) for columns V[n, i, q], `chunk_size` columns a pass.
 
         Passes after the first repeat its dropout masks and move no buffers.
         """
-        x, columns = first_of(self.inputs), V.permute(2, 0, 1)
+        x, columns = first_of(self.call.inputs), V.permute(2, 0, 1)
         random = None if graph.is_functional() else random_state(x)
-        q = columns.shape[0]
-        size = q if chunk_size is None else min(chunk_size, q)
-        first, *others = torch.split(columns, size)
+        q = len(columns)
+        first, *others = torch.split(columns, min(self.call.chunk_size or q, q))
         output, J_V, moved = self.one_pass(first)
-        output = self.accept(output, moved)
+        output = self.call.accept(output, moved)
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
@@ -80,10 +66,13 @@ class Forward:
 
     def one_pass(self, columns: Tensor) -> tuple[Tensor, Tensor, Buffers]:
         """Output, J v (q, n, k) for columns (q, n, i), and buffers that moved."""
-        dtype = first_of(self.inputs).dtype
-        tangents = tuple(t.to(dtype) for t in unflat(columns, self.inputs))
-        run = partial(self.model.pure, list(self.inputs))
-        product = partial(_at, run, tuple(self.inputs.values()))
+        inputs = self.call.inputs
+        tangents = tuple(t.to(first_of(inputs).dtype) for t in unflat(columns, inputs))
+        run = partial(self.model.pure, list(inputs))
+
+        def product(*v: Tensor) -> Any:
+            return torch.func.jvp(run, tuple(inputs.values()), v, has_aux=True)
+
         try:
             if columns.shape[0] == 1:
                 output, J_v, moved = product(*(t[0] for t in tangents))
@@ -97,10 +86,3 @@ class Forward:
                 f"{str(error).splitlines()[0]}; pass mode='auto'"
             ) from error
         return output, J_v.reshape(columns.shape[0], columns.shape[1], -1), moved
-
-
-def _at(
-    run: Callable[..., Any], x: tuple[Tensor, ...], *v: Tensor
-) -> tuple[Tensor, Tensor, Buffers]:
-    """Output, J v and moved buffers of a pure run at x, for one v."""
-    return cast("tuple[Tensor, Tensor, Buffers]", torch.func.jvp(run, x, v, has_aux=True))

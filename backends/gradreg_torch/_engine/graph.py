@@ -29,7 +29,7 @@ CLOSED_FORM = "ClosedFormBatchNorm"  # of `batch_norm_twice`
 BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 NORMS = (*BATCH_NORM, CLOSED_FORM)
 WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
-NO_INPUT_GRADIENT = {"CheckpointFunctionBackward": "reentrant checkpointing"}
+REENTRANT = "CheckpointFunctionBackward"
 REMEDIES = {
     "cdist": "the distance by elementary operations: (x[:, None] - y).abs().sum(-1) for p=1",
     "a cuDNN recurrent layer": "torch.backends.cudnn.flags(enabled=False)",
@@ -62,11 +62,6 @@ def nodes(t: Tensor) -> list[Any]:
     return list(seen)
 
 
-def leaves(found: list[Any]) -> list[Tensor]:
-    """The parameters, and other leaves, that these nodes lead to."""
-    return [node.variable for node in found if type(node).__name__ == LEAF]
-
-
 def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
     own: Any = torch.autograd.function.BackwardCFunction
@@ -74,14 +69,9 @@ def custom_functions(found: list[Any]) -> list[str]:
     return sorted(names - {CLOSED_FORM})
 
 
-def is_opaque(found: list[Any]) -> bool:
-    """Whether a node hides what it does: a scripted part, or a function written in C++."""
-    return HIDDEN in names(found)
-
-
 def require_seen(found: list[Any]) -> None:
     """Raise ValueError where a node hides kinks that finite differences must hold open."""
-    if is_opaque(found):
+    if HIDDEN in names(found):
         raise ValueError(
             "expected operations that can be seen for finite differences, which hold kinks open, "
             "got a scripted part or a function written in C++; pass the module that was scripted, "
@@ -133,9 +123,9 @@ def require_right_forward_mode(names: set[str]) -> None:
 
 def require_input_gradient(names: set[str]) -> None:
     """No operation that takes gradients of parameters only."""
-    for name in names & set(NO_INPUT_GRADIENT):
+    if REENTRANT in names:
         raise ValueError(
-            f"expected a model whose inputs can be differentiated, got {NO_INPUT_GRADIENT[name]}, "
+            "expected a model whose inputs can be differentiated, got reentrant checkpointing, "
             "which refuses torch.autograd.grad; pass use_reentrant=False to checkpoint"
         )
 

@@ -1,6 +1,6 @@
 """What a penalty is given as x: one tensor, or several by position or name, some differentiated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -39,9 +39,9 @@ def select(named: Named, wrt: Wrt) -> Named:
         if not names or any(isinstance(k, bool) or k not in named for k in names):
             raise ValueError(f"expected wrt among {list(named)}, got {wrt!r}")
         return {name: named[name] for name in names}
-    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if len(named) == 1:
         return named
+    floating = {k: t for k, t in named.items() if torch.is_tensor(t) and t.is_floating_point()}
     if not floating:
         raise ValueError(
             f"expected an input of a floating dtype among {list(named)}, got none; a model of "
@@ -63,8 +63,7 @@ def computed(x: Tensor) -> bool:
 
 def leaves(x: Inputs, wrt: Wrt) -> Named:
     """The inputs to differentiate, by name or position, each fit for that."""
-    single = isinstance(x, Tensor) and wrt is None
-    named: Named = {0: x} if single else select(by_name(x), wrt)  # type: ignore[dict-item]
+    named = select(by_name(x), wrt)
     for name, tensor in named.items():
         require_differentiable(name, tensor)
     if len(named) > 1 and len({tensor.shape[0] for tensor in named.values()}) > 1:
@@ -126,6 +125,14 @@ def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]
     if isinstance(x, Mapping):
         return (), {str(name): t for name, t in tensors.items()}
     return tuple(tensors.values()), {}
+
+
+def changed(x: Inputs, change: Callable[[Any], Any]) -> Any:
+    """What `change` makes of everything in x, in the form of x."""
+    if isinstance(x, Tensor):
+        return change(x)
+    named = {name: change(t) for name, t in by_name(x).items()}
+    return named if isinstance(x, Mapping) else tuple(named.values())
 
 
 def first_of(inputs: Named) -> Tensor:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ from gradreg_torch._engine.holding import (
     parts_of,
     swapped,
 )
-from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form
+from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
 from gradreg_torch._engine.normalisation import Decomposed
 
+K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
 # Of attention: whether each is enabled, and how it is; one can be differentiated twice.
 KERNELS: Any = (
@@ -58,27 +59,21 @@ class Model:
         if isinstance(self.function, nn.Module):
             return (self.function,)
         # Compiled, a step sees through the callable by itself, and has no buffers but a module's.
-        return () if torch.compiler.is_compiling() else self._held
+        return () if torch.compiler.is_compiling() else held_modules(self.function)
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
         """These modules and all that they are made of."""
+        # The lock of `cached_property` in Python 3.11 cannot be compiled.
         return parts_of(self.modules) if torch.compiler.is_compiling() else self._parts
 
     @cached_property
     def _parts(self) -> tuple[nn.Module, ...]:
         return parts_of(self.modules)
 
-    @cached_property
-    def _held(self) -> tuple[nn.Module, ...]:
-        return held_modules(self.function)
-
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
-        args: tuple[Any, ...] = tuple(inputs.values())
-        kwargs: dict[str, Any] = {}
-        if not isinstance(self.x, Tensor):
-            args, kwargs = in_form(self.x, by_name(self.x) | inputs)
+        args, kwargs = in_form(self.x, by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if not buffers:
                 return logits_of(self.function(*args, **kwargs))
@@ -89,11 +84,10 @@ class Model:
             with swapped(self.parts, buffers):
                 return logits_of(self.function(*args, **kwargs))
 
-    def buffers(self) -> Buffers | None:
-        """Copies of the buffers of modules in training mode; they move in a pass."""
-        if not any(part.training for part in self.parts):
-            return None
-        return copied(buffers_of(self.parts))
+    def buffers(self) -> Buffers:
+        """Copies of the buffers of a model in training mode, where they move in a pass."""
+        training = any(part.training for part in self.parts)
+        return copied(buffers_of(self.parts)) if training else {}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -101,7 +95,7 @@ class Model:
         Normalisations by elementary formulas: forward mode through torch's own kernels gives wrong
         gradients without a word, and they move statistics in place, which `torch.func` refuses.
         """
-        buffers = self.buffers() or {}
+        buffers = self.buffers()
         with Decomposed(self.batchnorm), sdpa_kernel(SDPBackend.MATH):
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
 
@@ -122,16 +116,16 @@ def logits_of(output: Any) -> Any:
     return found if isinstance(found, Tensor) else output
 
 
-def copied(buffers: Buffers | None) -> Buffers | None:
-    """Copies, as a pass moves them."""
-    return None if buffers is None else {key: b.clone() for key, b in buffers.items()}
+def copied(tensors: dict[K, Tensor]) -> dict[K, Tensor]:
+    """Copies, as a pass moves buffers and may work in place on inputs."""
+    return {key: t.clone() for key, t in tensors.items()}
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """Buffers and random state before a pass: passes beside it start from the same."""
 
-    buffers: Buffers | None
+    buffers: Buffers
     random: Random | None
 
 
@@ -144,12 +138,9 @@ def random_state(x: Tensor) -> Random:
 @contextmanager
 def replayed(state: Random, x: Tensor) -> Iterator[None]:
     """The same dropout masks again; afterwards the generators are where they were."""
-    now = random_state(x)
-    set_random_state(state, x)
-    try:
+    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+        set_random_state(state, x)
         yield
-    finally:
-        set_random_state(now, x)
 
 
 def set_random_state(state: Random, x: Tensor) -> None:
@@ -188,9 +179,9 @@ def visible(model: Model) -> AbstractContextManager[Any]:
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
-def require_trainable(parts: tuple[nn.Module, ...], inputs: dict[str | int, Tensor]) -> None:
+def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
-    if any(x.requires_grad and not x.is_leaf for x in inputs.values()):
+    if any(map(computed, inputs.values())):
         return
     parameters = [p for part in parts for p in part._parameters.values() if p is not None]
     if parameters and not any(p.requires_grad for p in parameters):
@@ -201,7 +192,7 @@ def require_trainable(parts: tuple[nn.Module, ...], inputs: dict[str | int, Tens
         )
 
 
-def require_output(z: Any, n: int | None, *, grad: bool) -> None:
+def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
     """A tensor (n, …) of a real floating dtype, that depends on the inputs; n None is any."""
     if not isinstance(z, Tensor):
         raise TypeError(
@@ -221,9 +212,10 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> None:
             "expected logits that depend on x, got logits that require no grad; "
             "look for detach(), no_grad or a rounding in the model"
         )
+    return z
 
 
-def require_finite_pass(inputs: dict[str | int, Tensor], z: Tensor, model: Any) -> None:
+def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
     if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
         return  # a sum is not finite where a term is not, and rarely otherwise

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gradreg_torch._engine import checks
+from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.examples import per_example
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.holding import Buffers
-from gradreg_torch._engine.inputs import Named
-from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.sums import at_least_single
 
 # Products whose graphs are kept until the backward pass.
@@ -28,52 +25,37 @@ class Reverse:
 
     Parameters
     ----------
+    call : Call
+        What was asked for.
     output : Tensor (n, …)
         What the model returned.
-    inputs : dict of Tensors (n, …)
-        What J is taken with respect to.
-    create_graph : bool
-        Whether the penalty will be differentiated.
-    reads : bool
-        Whether checks may read values.
     pullback : callable, optional
         Inside `torch.compile`: `torch.func.vjp` of the model, which compiles where a double
         backward does not.
-    batch : Tensor (N,), optional
-        The example that each row of the inputs belongs to.
     """
 
+    call: Call
     output: Tensor
-    inputs: Named
-    create_graph: bool
-    reads: bool
     pullback: Pullback | None = None
-    batch: Tensor | None = None
-
-    @property
-    def logits(self) -> Tensor:
-        """The output as z (n, m): all axes but the batch flattened."""
-        return self.output.reshape(self.output.shape[0], -1)
 
     @property
     def side(self) -> Side:
         """The side of the logits."""
         z = self.output
-        return Side(z.shape[0], z.numel() // z.shape[0], like=z, reads=self.reads, output=z)
+        return Side(z, z.numel() // z.shape[0], self.call.reads)
 
-    def contract(self, R: Contraction, chunk_size: int | None) -> tuple[Tensor, Tensor]:
+    def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
-        columns = R.columns(self.side).permute(2, 0, 1)
-        S = None if R.factor is None else R.factor(self.output)
+        columns, S = R.columns(self.side).permute(2, 0, 1), R.factor(self.output)
         if columns.shape[0] == 1:
             return self.squares(columns, S), self.output
         # On the CPU a loop is the faster way too: larger products only leave the cache.
         one_by_one = columns.device.type == "cpu" and not is_functional()
         q = columns.shape[0]
-        size = (1 if one_by_one else q) if chunk_size is None else min(chunk_size, q)
+        size = min(self.call.chunk_size or (1 if one_by_one else q), q)
         chunks = torch.split(columns, size)
         # The graphs of many products do not fit into memory: backward computes them again.
-        again = len(chunks) > MOST_GRAPHS and self.create_graph and self.pullback is None
+        again = len(chunks) > MOST_GRAPHS and self.call.create_graph and self.pullback is None
         squares = [
             checkpoint(self.squares, rs, S, use_reentrant=False) if again else self.squares(rs, S)
             for rs in chunks
@@ -81,43 +63,36 @@ class Reverse:
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
         return total / q if R.averaged else total, self.output
 
-    def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor] | None) -> Tensor:
+    def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor]) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""
-        rs = (rs if S is None else S(rs)).to(self.output.dtype)
+        rs = S(rs).to(self.output.dtype)
         if rs.shape[0] == 1:
-            return self.squared(self.vjp(rs.reshape(self.output.shape), batched=False))
-        products = self.vjp(rs.reshape(-1, *self.output.shape), batched=True)
+            return self.squared(self.vjp(rs.reshape(self.output.shape), self.call.create_graph))
+        rs = rs.reshape(-1, *self.output.shape)
+        products = self.vjp(rs, self.call.create_graph, batched=True)
         return self.squared(products, examples=1)
 
     def squared(self, products: tuple[Tensor, ...], examples: int = 0) -> Tensor:
         """Σ over columns, inputs and coordinates, of every example: (n,)."""
         rows = [sum_of_squares(v, examples) for v in products]
         total = rows[0] if len(rows) == 1 else torch.stack(rows).sum(dim=0)
-        return per_example(total, self.batch, self.output.shape[0])
+        return per_example(total, self.call.batch, self.output.shape[0])
 
-    def vjp(self, r: Tensor, batched: bool) -> tuple[Tensor, ...]:
+    def vjp(self, r: Tensor, create_graph: bool, batched: bool = False) -> tuple[Tensor, ...]:
         """Jᵀr for r (n, …), or (q, n, …) if batched; for every input a tensor of its shape."""
         if self.pullback is not None:
             return torch.func.vmap(self.pullback)(r) if batched else self.pullback(r)
         products = torch.autograd.grad(
             self.output,
-            list(self.inputs.values()),
+            list(self.call.inputs.values()),
             r,
-            create_graph=self.create_graph,
+            create_graph=create_graph,
             retain_graph=True,
             allow_unused=True,
             is_grads_batched=batched,
         )
-        if any(product is None for product in products):
-            checks.reached(self.inputs, products)
+        checks.reached(self.call.inputs, products)
         return products
-
-
-def functional_pass(model: Model, inputs: Named) -> tuple[Tensor, Pullback, Buffers]:
-    """Output, pullback and moved buffers by `torch.func.vjp`, inside `torch.compile`."""
-    run = partial(model.pure, list(inputs))
-    output, pullback, moved = torch.func.vjp(run, *inputs.values(), has_aux=True)  # type: ignore[misc]
-    return output, pullback, moved
 
 
 def sum_of_squares(products: Tensor, examples: int = 0) -> Tensor:

@@ -5,10 +5,17 @@ from torch import Tensor
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.checks import HALF
 
+REDUCTIONS = ("none", "mean", "sum")
+
 
 def at_least_single(t: Tensor) -> Tensor:
     """In float32 where it comes in float16 or bfloat16."""
     return t.float() if t.dtype in HALF else t
+
+
+def flat(output: Tensor) -> Tensor:
+    """Outputs (n, …) as (n, m)."""
+    return output.reshape(output.shape[0], -1)
 
 
 def scaled(t: Tensor, factor: float) -> Tensor:
@@ -18,7 +25,7 @@ def scaled(t: Tensor, factor: float) -> Tensor:
 
 def reduce(values: Tensor, reduction: str) -> Tensor:
     """Per-example values (n,) as they are ("none"), their mean or their sum over the batch."""
-    checks.choice("reduction", reduction, ("none", "mean", "sum"))
+    checks.choice("reduction", reduction, REDUCTIONS)
     if reduction == "none":
         return values
     return values.sum() if reduction == "sum" else values.mean()

@@ -6,7 +6,7 @@ quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler),
 records no graph: a gradient through it would be lost without a word.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -51,10 +51,11 @@ def tried(
     """
     by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
-        return Trial(by_graph, _by_name(found))
-    inputs = set(map(id, at_x.inputs.values()))
-    leaves = [leaf for leaf in graph.leaves(found) if id(leaf) not in inputs]
-    ragged = at_x.batch is not None
+        return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
+    inputs = set(map(id, at_x.call.inputs.values()))
+    leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
+    leaves = [leaf for leaf in leaves if id(leaf) not in inputs]
+    ragged = at_x.call.batch is not None
     signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
     if signature in known and not again:
@@ -80,12 +81,11 @@ def _kind(node: Any) -> tuple[Any, ...]:
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
     """Two products, each of every second example; the first of them differentiated."""
-    at_x = replace(at_x, create_graph=twice)
     coupled, once, decided = graph.couples_examples(found), "", True
     for half in _halves(at_x):
-        r, others = _column(at_x.output, half), per_row(~half, at_x.batch)
+        r, others = _column(at_x.output, half), per_row(~half, at_x.call.batch)
         try:
-            products = at_x.vjp(r, batched=False)
+            products = at_x.vjp(r, create_graph=twice)
             coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
@@ -111,7 +111,7 @@ def _halves(at_x: Reverse) -> list[Tensor]:
     """
     n = at_x.output.shape[0]
     number = torch.arange(n, device=at_x.output.device)
-    digits = (n - 1).bit_length() if at_x.batch is not None else min(n - 1, 1)
+    digits = (n - 1).bit_length() if at_x.call.batch is not None else min(n - 1, 1)
     halves = [(number >> digit) % 2 == parity for digit in range(digits) for parity in (1, 0)]
     return halves or [number == 0]
 
@@ -149,11 +149,7 @@ def _can_be_read(output: Tensor) -> bool:
     return not output.is_meta and not recording
 
 
-def _by_name(found: list[Any]) -> str:
-    """Operations that are known to have no double backward."""
-    return ", ".join(graph.without_double_backward(graph.names(found)))
-
-
 def _words(found: list[Any]) -> str:
-    """The same; without one, the functions of others."""
-    return _by_name(found) or ", ".join(graph.custom_functions(found))
+    """Operations that are known to have no double backward; without one, functions of others."""
+    known = graph.without_double_backward(graph.names(found))
+    return ", ".join(known or graph.custom_functions(found))

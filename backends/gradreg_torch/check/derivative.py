@@ -6,7 +6,7 @@ directions δ, in float64, with h small enough for few ReLUs to switch on the wa
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,37 +16,11 @@ LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
 Parameters = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A derivative along one direction.
+class Compared(NamedTuple):
+    """|⟨g, δ⟩ − D| as a part of the derivative; right is None where D is too uncertain to say."""
 
-    Parameters
-    ----------
-    got, expected : float
-        ⟨g, δ⟩ of the gradient g, and D by differences.
-    uncertain : float
-        By how much D may be off: rounding, and how far D with a quarter of the step is from D.
-    scale : float
-        What a difference counts against.
-    """
-
-    got: float
-    expected: float
-    uncertain: float
-    scale: float
-
-    @property
-    def off(self) -> float:
-        """|⟨g, δ⟩ − D| as a part of the derivative."""
-        return abs(self.got - self.expected) / self.scale if self.scale > 0 else 0.0
-
-    @property
-    def right(self) -> bool | None:
-        """None where the differences are too uncertain to say."""
-        if self.off <= LIMIT:
-            return True
-        sure = abs(self.got - self.expected) > 4 * self.uncertain
-        return False if sure else None
+    off: float
+    right: bool | None
 
 
 @contextmanager
@@ -80,13 +54,19 @@ def compared(
     value: Callable[[], float], parameters: Parameters, gradient: Parameters, delta: Parameters
 ) -> Compared:
     """The gradient along δ, and differences of the value."""
+
+    def at(h: float) -> float:
+        with moved(parameters, delta, h):
+            return value()
+
     got = sum(float((gradient[n] * d).sum()) for n, d in delta.items())
     size = sum(float((gradient[n] * d).square().sum()) for n, d in delta.items()) ** 0.5
-    whole = _difference(value, parameters, delta, STEP)
-    quarter = _difference(value, parameters, delta, STEP / 4)
+    whole, quarter = ((at(h) - at(-h)) / (2 * h) for h in (STEP, STEP / 4))
+    apart, scale = abs(got - whole), max(abs(got), abs(whole), size / 10)
+    off = apart / scale if scale > 0 else 0.0
     rounding = 16 * torch.finfo(torch.float64).eps * abs(value()) / STEP
-    uncertain = rounding + abs(whole - quarter)
-    return Compared(got, whole, uncertain, max(abs(got), abs(whole), size / 10))
+    sure = apart > 4 * (rounding + abs(whole - quarter))
+    return Compared(off, True if off <= LIMIT else False if sure else None)
 
 
 @contextmanager
@@ -109,14 +89,3 @@ def moved(parameters: Parameters, delta: Parameters, h: float) -> Iterator[None]
         with torch.no_grad():
             for name, p in kept.items():
                 parameters[name].copy_(p)
-
-
-def _difference(
-    value: Callable[[], float], parameters: Parameters, delta: Parameters, h: float
-) -> float:
-    """(P(θ + hδ) − P(θ − hδ)) / 2h."""
-    with moved(parameters, delta, h):
-        above = value()
-    with moved(parameters, delta, -h):
-        below = value()
-    return (above - below) / (2 * h)

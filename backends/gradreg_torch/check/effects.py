@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,17 +39,16 @@ def kept(
     modules: tuple[nn.Module, ...], generator: torch.Generator | None, x: Tensor
 ) -> Iterator[Callable[[], None]]:
     """Gives a function that takes buffers and random states back to now; runs it at the end."""
-    buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
-    own = None if generator is None else generator.get_state()
-    random = random_state(x)
+    buffers = [b for module in modules for b in module.buffers()]
+    ways: list[Callable[[], object]] = [partial(b.copy_, b.clone()) for b in buffers]
+    ways.append(partial(set_random_state, random_state(x), x))
+    if generator is not None:
+        ways.append(partial(generator.set_state, generator.get_state()))
 
     def back() -> None:
         with torch.no_grad():
-            for b, value in buffers:
-                b.copy_(value)
-        set_random_state(random, x)
-        if generator is not None and own is not None:
-            generator.set_state(own)
+            for way in ways:
+                way()
 
     try:
         yield back

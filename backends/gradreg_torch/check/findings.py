@@ -26,7 +26,7 @@ def size(one: Subject, value: float) -> Finding:
     text = f"{value:.4g} beside a loss of {loss:.4g}"
     if value == 0:
         with derivative.beside(one.parameters):
-            near = float(one.value().detach())
+            near = one.value()
         if near == 0:
             remedy = "the Jacobian is zero: look for detach() or round()"
             return Finding("penalty", False, text, remedy)
@@ -74,8 +74,7 @@ def jacobian(one: Subject) -> Finding:
         text = f"that of the logits: {found.off:.0e} off along a random direction, in float64"
         return Finding("jacobian", True, text)
     if found.right is None:
-        text = "not decided: kinks lie too close to say; differences of the logits disagree"
-        return Finding("jacobian", None, text, "try another batch, or fewer examples")
+        return _undecided("jacobian", "logits")
     return Finding(
         "jacobian",
         False,
@@ -87,37 +86,40 @@ def jacobian(one: Subject) -> Finding:
 
 def derivatives(one: Subject) -> list[Finding]:
     """The gradient against differences of the value; which parameters it reaches."""
-    gradient, parameters = one.gradient(), one.parameters
-
-    def value() -> float:
-        return float(one.value().detach())
-
-    along = [derivative.directions(parameters, seed) for seed in (1, 2)]
-    results = [derivative.compared(value, parameters, gradient, delta) for delta in along]
+    gradient = one.gradient(one.evaluated().penalty)
+    compared = partial(derivative.compared, one.value, one.parameters, gradient)
+    along = [derivative.directions(one.parameters, seed) for seed in (1, 2)]
+    results = [compared(delta) for delta in along]
     off = max(r.off for r in results)
     verdicts = {r.right for r in results}
     reached = _reached(gradient)
     if False in verdicts:
-        wrong = [
-            name
-            for name, d in along[0].items()
-            if derivative.compared(value, parameters, gradient, {name: d}).right is False
-        ]
+        wrong = [name for name, d in along[0].items() if compared({name: d}).right is False]
         return [_wrong_gradient(off, wrong), reached]
     if None in verdicts:
-        text = "not decided: kinks lie too close to say; differences of the value disagree"
-        return [Finding("gradient", None, text, "try another batch, or fewer examples"), reached]
+        return [_undecided("gradient", "value"), reached]
     text = f"that of the penalty's value: {off:.0e} off along random directions, in float64"
     return [Finding("gradient", True, text), reached]
 
 
+def _undecided(name: str, of: str) -> Finding:
+    """Return the finding where differences depend on their step."""
+    text = f"not decided: kinks lie too close to say; differences of the {of} disagree"
+    return Finding(name, None, text, "try another batch, or fewer examples")
+
+
+def _first(names: list[str]) -> str:
+    """A few of them."""
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+
+
 def _wrong_gradient(off: float, names: list[str]) -> Finding:
     """Return the finding for a backward pass with a wrong derivative of its own."""
-    shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+    shown = _first(names) or "all parameters together"
     return Finding(
         "gradient",
         False,
-        f"not that of the penalty's value: {off:.0%} off, at {shown or 'all parameters together'}",
+        f"not that of the penalty's value: {off:.0%} off, at {shown}",
         "a torch.autograd.Function or a hook before these has a backward pass whose own "
         "derivative is wrong: save inputs, not intermediates; or pass mode='finite_difference'",
     )
@@ -129,7 +131,7 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
     text = f"the penalty trains {len(gradient) - len(out)} of {len(gradient)}"
     if not out:
         return Finding("parameters", True, text)
-    text += f", not {', '.join(out[:6])}" + (", …" if len(out) > 6 else "")
+    text += f", not {_first(out)}"
     if len(out) == len(gradient):
         return Finding("parameters", False, text, "the Jacobian depends on none of them")
     return Finding(
@@ -158,7 +160,8 @@ def examples(one: Subject) -> Finding:
 
 def costs(one: Subject) -> Finding:
     """A step of each mode in plain steps."""
-    steps: dict[str, Callable[[], object]] = {}
+    steps: dict[str, Callable[[], object]] = {"plain": one.plain_step}
+    one.plain_step()  # warm, as the others are then
     refused = []
     for mode in MODES:
         try:
@@ -166,6 +169,6 @@ def costs(one: Subject) -> Finding:
             steps[mode] = partial(one.step, mode)
         except (ValueError, TypeError, RuntimeError):
             refused.append(mode)
-    found = cost.in_plain_steps(one.plain_step, steps, one.first.device)
-    text = ", ".join(f"{mode} {ratio:.1f}" for mode, ratio in found.items()) + " plain steps"
+    plain, *others = cost.seconds(steps, one.first.device).items()
+    text = ", ".join(f"{mode} {time / plain[1]:.1f}" for mode, time in others) + " plain steps"
     return Finding("cost", None, text + (f"; refused: {', '.join(refused)}" if refused else ""))

@@ -90,7 +90,7 @@ def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
 def _findings(one: Subject) -> list[Finding]:
     """In order; nothing else is asked of a model on which the penalty is refused."""
     try:
-        value, again = float(one.value().detach()), float(one.value().detach())
+        value, again = one.value(), one.value()
     except (ValueError, TypeError, RuntimeError) as error:
         return [Finding("penalty", False, f"refused: {error}", "do as the message says")]
     found = [findings.size(one, value), findings.repeatable(value, again)]

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradreg_torch._engine import Evaluated
 from gradreg_torch._engine.holding import held_modules, named_parameters
-from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
+from gradreg_torch._engine.inputs import Inputs, by_name, changed
 from gradreg_torch._engine.model import Model
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
@@ -47,24 +48,24 @@ class Subject:
     @property
     def first(self) -> Tensor:
         """An input that is differentiated."""
-        return first_of(select(by_name(self.x), self.penalty.options.get("wrt")))
+        return self.penalty.first(self.x)
 
-    def value(self, **options: Any) -> Tensor:
-        """The penalty, as a step computes it, from the state before."""
+    def evaluated(self, **options: Any) -> Evaluated:
+        """The penalty, as a step computes it, from the state before, and the model's output."""
         self.back()
         options = self.penalty.for_loss(self.loss) | {"reduction": "mean"} | options
-        return self.penalty.evaluated(self.model, self.x, self.y, **options).penalty
+        return self.penalty.evaluated(self.model, self.x, self.y, **options)
 
-    def gradient(self, **options: Any) -> dict[str, Tensor]:
-        """Its gradient in every parameter; zero where the penalty does not reach."""
-        parameters = self.parameters
+    def value(self) -> float:
+        """The penalty as a number."""
+        return float(self.evaluated().penalty.detach())
+
+    def gradient(self, total: Tensor) -> dict[str, Tensor]:
+        """In every parameter, zero where there is none; no `.grad` is touched."""
         found = torch.autograd.grad(
-            self.value(**options),
-            list(parameters.values()),
-            allow_unused=True,
-            materialize_grads=True,
+            total, list(self.parameters.values()), allow_unused=True, materialize_grads=True
         )
-        return dict(zip(parameters, found, strict=True))
+        return dict(zip(self.parameters, found, strict=True))
 
     def plain_loss(self, *, reads: bool) -> Tensor:
         """The loss of a pass without a penalty, from the state before."""
@@ -74,16 +75,12 @@ class Subject:
 
     def plain_step(self) -> object:
         """Loss and backward pass without a penalty."""
-        return self._gradient_of(self.plain_loss(reads=False))
+        return self.gradient(self.plain_loss(reads=False))
 
     def step(self, mode: str) -> object:
         """Loss, penalty and backward pass, in one pass forward."""
-        self.back()
-        options = self.penalty.for_loss(self.loss) | {"mode": mode, "reduction": "mean"}
-        value, output = self.penalty.evaluated(
-            self.model, self.x, self.y, update_statistics=True, **options
-        )
-        return self._gradient_of(self._loss(output, reads=False) + value)
+        value, output = self.evaluated(mode=mode, update_statistics=True)
+        return self.gradient(self._loss(output, reads=False) + value)
 
     def _loss(self, output: Tensor, reads: bool) -> Tensor:
         """The training loss; without labels, another scalar to differentiate."""
@@ -91,21 +88,10 @@ class Subject:
             return output.square().mean()
         return training_loss(output, self.y, self.loss, reads)
 
-    def _gradient_of(self, total: Tensor) -> tuple[Tensor, ...]:
-        """In every parameter; no `.grad` is touched."""
-        return torch.autograd.grad(total, list(self.parameters.values()), allow_unused=True)
-
     def in_float64(self) -> "Subject":
         """The same on the batch in float64; the modules are to be converted around it."""
-        x: Any = {
-            name: t.double() if isinstance(t, Tensor) and t.is_floating_point() else t
-            for name, t in by_name(self.x).items()
-        }
-        if isinstance(self.x, Tensor):
-            x = x[0]
-        elif isinstance(self.x, tuple | list):
-            x = tuple(x.values())
-        y = self.y
-        if y is not None and y.is_floating_point():
-            y = y.double()
-        return replace(self, x=x, y=y)
+
+        def double(t: Any) -> Any:
+            return t.double() if isinstance(t, Tensor) and t.is_floating_point() else t
+
+        return replace(self, x=changed(self.x, double), y=double(self.y))
