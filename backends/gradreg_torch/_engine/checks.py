@@ -65,7 +65,8 @@ def count(name: str, value: Any, least: int = 1) -> int:
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """One of the known names."""
-    if value not in list(known):
+    known = list(known)
+    if value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
     return value
 
