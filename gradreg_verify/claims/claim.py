@@ -36,7 +36,7 @@ class Claim:
     about : callable
         Whether it says something about a declared penalty. Of a backend it always does.
     logits : int
-        The fewest with which an example can show it.
+        The fewest logits with which an example can show the claim.
     """
 
     id: str

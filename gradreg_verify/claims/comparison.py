@@ -98,7 +98,12 @@ def agree(target: Target, e: Example, variant: Variant, **settings: Any) -> floa
     got = target.value(penalty, e, **options, **settings)
     expected = expected_value(penalty, e, **options)
     return max(
-        same(f"{penalty}, value", got, expected, exact=in_any_order(e, variant)),
+        same(
+            f"{penalty}, value",
+            got,
+            expected,
+            exact=in_any_order(e, variant._replace(options=options)),
+        ),
         same_gradient(target, e, variant, target.reduction, **settings),
     )
 

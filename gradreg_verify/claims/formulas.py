@@ -47,7 +47,8 @@ def quadratic_form(target: Target, e: Example) -> float:
     A = gram(one.J, target.side)
     scale = float(np.abs(A).max())
     # Each number is made from at most four values, at probes with entries −1, 0 and 1.
-    at_ones = Variant("spectreg", target.sided({"probes": np.ones((len(one.x), m, 1))}), e.exact)
+    ones = {"probes": np.ones((len(one.x), m, 1)), "reduction": "none"}
+    at_ones = Variant("spectreg", target.sided(ones), e.exact)
     limit = e.exact and 4 * in_any_order(one, at_ones)
     return max(
         same("constant part", form.constant, 0 * form.constant, exact=limit, scale=scale),

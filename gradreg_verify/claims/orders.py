@@ -21,25 +21,27 @@ MORE = 16  # roundings beside the sums: a root and its square, scales, reduction
 
 
 def of_value(penalty: str, e: Example, options: dict[str, Any]) -> float:
-    """The bound of a value, summed over the batch."""
+    """The bound of a value summed over the batch, or of each example's value."""
     f, network = of_absolute_values(penalty, e, options)
-    return gamma(e) * float(f(network))
+    each = f(network)
+    return gamma(e) * float(each.max() if options.get("reduction") == "none" else each.sum())
 
 
 def of_slope(penalty: str, e: Example, options: dict[str, Any], direction: Array) -> float:
     """The bound of the slope along a direction, summed over the batch."""
     f, network = of_absolute_values(penalty, e, options)
-    return gamma(e) * float(directional_derivative(f, network, np.abs(direction)))
+    slope = directional_derivative(lambda net: f(net).sum(), network, np.abs(direction))
+    return gamma(e) * float(slope)
 
 
 def of_absolute_values(penalty: str, e: Example, options: dict[str, Any]) -> tuple[Any, Any]:
-    """The formula where no terms cancel, as a function of a network, and the network."""
+    """The formula where no terms cancel, from a network to values (n,), and the network."""
     given = {k: np.abs(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-    given["reduction"] = "sum"
+    given["reduction"] = "none"
     regression = options.get("loss") == "mean_squared_error"
     y, x = (-np.abs(e.targets) if regression else e.y), np.abs(e.x)  # z − y is a sum
     network = e.network.with_parameters(np.abs(e.network.parameters()))
-    return lambda net: np.asarray(evaluate(penalty, net, x, y, **given)).sum(), network
+    return lambda net: np.asarray(evaluate(penalty, net, x, y, **given)), network
 
 
 def gamma(e: Example) -> float:

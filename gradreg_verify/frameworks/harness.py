@@ -92,7 +92,7 @@ class Called:
         self.name = name_of(function)
 
     def shown(self, function: Any) -> Any:
-        """What has the signature."""
+        """The object whose signature says what the function takes."""
         return function
 
     def provenance(self) -> dict[str, str]:
