@@ -24,6 +24,7 @@ from gradreg_verify.claims import (
     formulas,
     laws,
     modes,
+    orders,
     precision,
     refusals,
 )
@@ -210,3 +211,11 @@ def test_measured_numbers_in_the_docs_say_what_they_are(page):
     for match in re.finditer(r"\d+\.\d+|\d+e-\d+", prose):
         said = prose[match.end() :].lstrip().startswith(("<!--=", "<!--free"))
         assert said or match.group() in QUOTED, f"{page.name}: {match.group()}"
+
+
+def test_each_example_is_held_to_the_bound_of_its_own_sums():
+    """Not to the bound of the batch's sum, which is up to n times as large."""
+    e = next(e for e in bundled() if len(e.x) == 5 and e.exact)
+    each = orders.of_value("frobreg", e, {"reduction": "none"})
+    whole = orders.of_value("frobreg", e, {"reduction": "sum"})
+    assert each < whole <= len(e.x) * each * (1 + 1e-12)
