@@ -156,9 +156,9 @@ def bundled(seed: int = 0) -> Iterator[Example]:
         (smooth, ("tanh", "gelu", "silu", "softplus"), False),
     ):
         for n, m, name in (
-            (1, 3, names[0]),
+            (1, 2, names[0]),
             (2, 1, names[-1]),
-            (5, 2, names[-2]),
+            (5, 3, names[-2]),
             (2, 10, names[1]),
         ):
             yield example(draw, labels, dense(draw, name, 4, 3, m), draw((n, 4)), exact)
@@ -168,8 +168,8 @@ def bundled(seed: int = 0) -> Iterator[Example]:
             yield example(draw, labels, layers, draw((n, c, 4, 4)), exact)
     # Logits in the thousands: a softmax that overflows, clips or clamps gives itself away.
     steep = (Linear(2000 * smooth((3, 2)), np.zeros(3)),)
-    x = smooth((2, 2))
-    yield Example(Network(steep), x, labels(2, 3), smooth((2, 3)), smooth((2, 3, 4)), False)
+    x = smooth((5, 2))
+    yield Example(Network(steep), x, labels(5, 3), smooth((5, 3)), smooth((5, 3, 4)), False)
     yield example(smooth, labels, normalised(smooth, "silu", 5, 4), smooth((2, 5)), False)
 
 

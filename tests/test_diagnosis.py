@@ -180,7 +180,7 @@ def differences(model, x, h):
 
 def test_finite_differences_are_recognised_by_their_nearness():
     got = said(lambda model, x: differences(model, x, 1e-3))
-    assert got.startswith("Within 1 % its value is the declared one (it is off by 0.0")
+    assert got.startswith("Within 1 % its value is the declared one (it is off by 0.")
     assert got.endswith("no variant is exact: finite differences look like this.")
     half = said(lambda model, x: differences(model, x, 1e-3) / 2)
     assert half.startswith("Within 1 % its value is ½ × the declared one")

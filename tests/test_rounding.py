@@ -1,5 +1,6 @@
 """Rounding-error bounds: they hold for arithmetic of that precision, and they are not vacuous."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -407,8 +408,8 @@ class Off:
 
 
 FIRST = next(bundled())
-# A backend's slopes are asked on batches of five.
 FIVE = next(e for e in bundled() if len(e.x) == 5 and not e.exact)
+STEEP = next(e for e in bundled() if np.abs(e.z).max() > 1000)
 
 
 @pytest.mark.parametrize(
@@ -423,3 +424,12 @@ def test_an_error_beyond_rounding_is_seen(dtype, off, e, message):
     within_rounding(Target(Off(), dtype=dtype), "frobreg", e)
     with pytest.raises(Broken, match=message):
         within_rounding(Target(off, dtype=dtype), "frobreg", e)
+
+
+def test_a_number_out_of_range_is_not_held_to_a_bound_of_rounding():
+    """float16 ends at 65504: a correct backend returns infinity there."""
+    infinite = Target(Off(value=np.inf), dtype="float16")
+    with pytest.raises(Undecided, match="out of the range of float16"):
+        within_rounding(infinite, "frobreg", STEEP)
+    with pytest.raises(Broken, match="got inf"):
+        within_rounding(replace(infinite, dtype="float32"), "frobreg", STEEP)

@@ -174,7 +174,7 @@ SMALL = {1: 200, 5: 60}  # batch to calls
 
 @cache
 def shortest(d: Declaration) -> int:
-    """The length of the probes in small batches: a law of their own shows at any length."""
+    """The length of the probes in small batches, and of coins: their law shows at any length."""
     return min(m for e in suited(d) if (m := e.probes.shape[1]) > max(2, d.num_probes))
 
 
@@ -187,7 +187,7 @@ def read_out(target: Target, m: int, batch: int, calls: int) -> Array:
 def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """Bits that signs are made from: they show a bias that signs known up to a factor ±1 hide."""
     one, (network, x) = target.function(), readout.network(BATCH, m)
-    if probe != "rademacher":
+    if probe != "rademacher" or m != shortest(one.declaration):
         return
     found: list[Array] = []
     for seed in range(2 * target.draws // BATCH):

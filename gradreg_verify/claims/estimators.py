@@ -110,12 +110,14 @@ def sphere(target: Target, e: Example) -> float:
 
 def averaged(target: Target, e: Example) -> float:
     """The mean of q probes' estimates."""
+    if not target.every_way(e):
+        raise NotHere("a backend averages alike at every network")
     n, m = len(e.x), target.length(e)
     q = 4 if target.declared is None else target.declared.declaration.num_probes
     if q == 1:
         raise NotTestable("it has one probe")
     columns = np.random.default_rng(8).integers(-8, 9, (n, m, q)) / 4
-    singles = [target.estimate(e, columns[:, :, j : j + 1]) for j in range(q)]
+    singles = target.estimates(e, columns.transpose(2, 0, 1))
     together = target.estimate(e, columns)
     v = Variant("spectreg", target.sided({"probes": columns}), e.exact and q in (1, 4))
     limit = in_any_order(e, v)
@@ -124,6 +126,8 @@ def averaged(target: Target, e: Example) -> float:
 
 def orthogonal_frame(target: Target, e: Example) -> float:
     """m orthogonal probes give ‖J‖²_F."""
+    if not target.every_way(e):
+        raise NotHere("a backend averages alike at every network")
     n, m = len(e.x), target.length(e)
     rng = np.random.default_rng(2)
     frame = np.sqrt(m) * np.linalg.qr(rng.standard_normal((n, m, m)))[0]

@@ -14,7 +14,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 # Points of a rule for which a backend is asked in one call, and of a rule that it is asked for; a
 # function is asked for one point in a call.
-AT_ONCE, MOST_POINTS, MOST_CALLS = 64, 210, 80
+AT_ONCE, MOST_POINTS, MOST_CALLS = 64, 210, 40
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Target:
         """Whether what does not depend on the network is asked at an example too.
 
         A function is always asked. A backend has hundreds of options, and JAX compiles a program
-        for each: its other reductions, laws and refusals are asked on dyadic batches of five alone.
+        for each: its other reductions, laws and refusals are asked on five dyadic vectors alone.
         """
-        return self.declared is not None or (len(e.x) == 5 and e.exact)
+        return self.declared is not None or (e.exact and len(e.x) == 5 and e.x.ndim == 2)
 
     @property
     def reduction(self) -> str:

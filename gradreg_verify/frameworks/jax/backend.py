@@ -22,7 +22,7 @@ from gradreg_verify.frameworks.jax.devices import (
     to_numpy,
 )
 from gradreg_verify.frameworks.jax.harness import JaxHarness
-from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, programs
+from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, program
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 
 DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
@@ -43,17 +43,16 @@ class JaxBackend(OneByOne):
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """By vector-Jacobian products."""
-        return to_numpy(self.run(0, penalty, network, x, y, **options))
+        return to_numpy(self.run(penalty, network, x, y, **options)[1])
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """By `jax.grad`."""
-        return flat(self.run(1, penalty, network, x, y, **options))
+        return flat(self.run(penalty, network, x, y, **options)[0])
 
     def run(
         self,
-        which: int,
         penalty: str,
         network: Network,
         x: Array,
@@ -63,8 +62,8 @@ class JaxBackend(OneByOne):
         device: str = "cpu",
         seed: int | None = None,
         **options: Any,
-    ) -> Any:
-        """Program `which` of the penalty: its value (0) or its gradient (1)."""
+    ) -> tuple[Any, Any]:
+        """Gradient and value of the penalty."""
         checks.choice("penalty", penalty, FUNCTIONS)
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
@@ -77,10 +76,10 @@ class JaxBackend(OneByOne):
             random = {} if seed is None else {"key": jax.random.key(seed)}
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
-            program = programs(penalty, Problem(network, **options))[which]
+            both = program(penalty, Problem(network, **options))
             whole = ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
-                return program(params, inputs, labels, random)
+                return both(params, inputs, labels, random)
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"

@@ -56,24 +56,15 @@ def constant(layer: Any, name: str) -> Any:
 
 # Every program takes some 20 memory maps, and Linux gives a process 65,530.
 @lru_cache(maxsize=512)
-def programs(penalty: str, problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Value, and gradient of its sum in the parameters, at (params, x, y, random); compiled.
-
-    Values of every example, which most claims ask for, and their gradient are one program.
-    """
+def program(penalty: str, problem: Problem) -> Callable[..., Any]:
+    """Gradient of the sum in the parameters, and value, at (params, x, y, random); compiled."""
     f, _ = to_jax(problem.network)
 
-    def value(params: Any, x: Any, y: Any, random: dict[str, Any]) -> Any:
-        return FUNCTIONS[penalty](f, params, x, y, **random, **problem.options)
-
     def total(params: Any, x: Any, y: Any, random: dict[str, Any]) -> tuple[Any, Any]:
-        values = value(params, x, y, random)
-        return values.sum(), values
+        value = FUNCTIONS[penalty](f, params, x, y, **random, **problem.options)
+        return value.sum(), value
 
-    both = compiled(jax.grad(total, has_aux=True))
-    together = problem.options.get("reduction") == "none"
-    alone = compiled(value)
-    return (lambda *at: both(*at)[1]) if together else alone, lambda *at: both(*at)[0]
+    return compiled(jax.grad(total, has_aux=True))
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
