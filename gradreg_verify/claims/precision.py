@@ -48,7 +48,7 @@ def within_rounding(target: Target, penalty: str, e: Example, **options: Any) ->
 
     value, radius = value_bound(f, e.network, e.x, u)
     slope, deviation = slope_bound(f, e.network, e.x, direction, u, np.random.default_rng(5))
-    if max(value + radius, abs(slope) + deviation) >= largest_number:
+    if max(float(value + radius), abs(slope) + deviation) >= largest_number:
         raise Undecided(f"{penalty} is out of the range of {target.dtype}")
     got = target.value(penalty, e, **options)
     share = near(f"{penalty} in {target.dtype}", got, value, radius)
