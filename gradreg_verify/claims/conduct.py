@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import same
@@ -98,6 +98,6 @@ def calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Arra
 def no_more(what: str, a: Array, b: Array, chance: float) -> None:
     """Broken where pairs are alike more often than independent ones are, by a binomial test."""
     alike = int((a == b).all(axis=(1, 2)).sum())
-    p = float(stats.binom.sf(alike - 1, len(a), chance))
+    p = float(scipy.stats.binom.sf(alike - 1, len(a), chance))
     if p <= ALPHA:
         raise Broken(f"{what}: {alike} of {len(a)} are alike (p = {p:.1e})")

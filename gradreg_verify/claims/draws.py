@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Law
@@ -130,7 +130,7 @@ class Evidence:
     def visible_scale(self) -> float:
         """The error in scale found 999 times in 1000, from the variance of m = 3 coordinates."""
         deviation = np.sqrt(2 / (3 * self.draws))  # of the mean square of gaussian entries
-        level = stats.norm.isf(ALPHA / (2 * self.tests)) + stats.norm.isf(1e-3)
+        level = scipy.stats.norm.isf(ALPHA / (2 * self.tests)) + scipy.stats.norm.isf(1e-3)
         return float(level * deviation / 2)
 
 

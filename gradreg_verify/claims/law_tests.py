@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+import scipy  # imports its statistics when they are used, which takes half a second
 
 from gradreg_ref.typing import Array, Law, Rng
 from gradreg_verify.claims.comparison import same
@@ -31,7 +31,7 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     R_Rt = np.einsum("nkq,nlq->nkl", r, r)
     if probe == "onehot":
         counts = np.rint(np.einsum("nkk->k", R_Rt) / m)
-        yield f"onehot: classes not uniform, {counts}", float(stats.chisquare(counts).pvalue)
+        yield f"onehot: classes not uniform, {counts}", float(scipy.stats.chisquare(counts).pvalue)
         return
     for k, l in combinations(range(m), 2):
         yield zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
@@ -55,7 +55,7 @@ def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
     if q == 2:  # the same up to sign, or the same class
         chance = chance_of_the_same(probe, m)
         alike = int((np.linalg.eigvalsh(gram)[:, 0] < 1e-9).sum())
-        yield f"{what}, in {alike} of {n} examples", stats.binomtest(alike, n, chance).pvalue
+        yield f"{what}, in {alike} of {n} examples", scipy.stats.binomtest(alike, n, chance).pvalue
         return
     overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
     yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
@@ -100,17 +100,17 @@ def marginal_law(r: Array, probe: Law) -> Iterator[Test]:
     """Kolmogorov–Smirnov or binomial test of every coordinate r[:, k], and the scale."""
     n, m = r.shape
     if probe == "gaussian":
-        tail = stats.chi2.cdf((r * r).sum(), r.size)
+        tail = scipy.stats.chi2.cdf((r * r).sum(), r.size)
         yield f"gaussian: variance {(r * r).mean():.3f}", 2 * min(tail, 1 - tail)
     for k in range(m):
         what = f"{probe}: coordinate {k} does not follow the law"
         if probe == "gaussian":
-            yield what, stats.kstest(r[:, k], "norm").pvalue
+            yield what, scipy.stats.kstest(r[:, k], "norm").pvalue
         elif probe == "rademacher":
-            yield what, stats.binomtest(int((r[:, k] > 0).sum()), n).pvalue
+            yield what, scipy.stats.binomtest(int((r[:, k] > 0).sum()), n).pvalue
         else:
-            beta = stats.beta(0.5, (m - 1) / 2)
-            yield what, stats.kstest(np.minimum(r[:, k] ** 2 / m, 1), beta.cdf).pvalue
+            beta = scipy.stats.beta(0.5, (m - 1) / 2)
+            yield what, scipy.stats.kstest(np.minimum(r[:, k] ** 2 / m, 1), beta.cdf).pvalue
 
 
 def products_vanish(r: Array, probe: Law) -> Iterator[Test]:
@@ -143,7 +143,7 @@ def all_pairs(r: Array, probe: Law) -> Test:
 def zero_mean(what: str, products: Array) -> Test:
     """The normal test of a mean."""
     z = abs(products.sum()) / np.sqrt((products**2).sum())
-    return what, float(special.erfc(z / np.sqrt(2)))  # 2 P(N(0, 1) > z)
+    return what, float(scipy.special.erfc(z / np.sqrt(2)))  # 2 P(N(0, 1) > z)
 
 
 def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
@@ -155,7 +155,8 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
     norms = (R * R).sum(axis=2)
     alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
     chance = chance_of_the_same(probe, m)
-    yield f"{name}: the same in every call", least(stats.binom.sf(alike - 1, calls - 1, chance))
+    p = scipy.stats.binom.sf(alike - 1, calls - 1, chance)
+    yield f"{name}: the same in every call", least(p)
     if probe == "rademacher":
         agreeing = [(R[:, :, i] * R[:, :, j] > 0).sum(axis=0) for i, j in combinations(range(m), 2)]
         yield f"{name}: signs are correlated", least(two_sided(np.array(agreeing), calls, 0.5))
@@ -163,12 +164,13 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
         counts = (np.abs(R) > 0.5).sum(axis=0)
         yield f"{name}: classes not uniform", least(two_sided(counts, calls, 1 / m))
     else:
+        law = scipy.stats.beta(0.5, (m - 1) / 2, scale=m)
         if probe == "gaussian":
-            tail = stats.chi2.cdf(norms.sum(axis=0), calls * m)
+            law = scipy.stats.chi2(1)
+            tail = scipy.stats.chi2.cdf(norms.sum(axis=0), calls * m)
             yield f"{name}: the variance", least(2 * np.minimum(tail, 1 - tail))
-        law = stats.chi2(1) if probe == "gaussian" else stats.beta(0.5, (m - 1) / 2, scale=m)
         some = sorted({0, batch // 2, batch - 1})
-        p = [stats.kstest(R[:, b, k] ** 2, law.cdf).pvalue for b in some for k in range(m)]
+        p = [scipy.stats.kstest(R[:, b, k] ** 2, law.cdf).pvalue for b in some for k in range(m)]
         yield f"{name}: a coordinate does not follow the law", least(np.array(p))
 
 
@@ -179,7 +181,7 @@ def least(p: Array) -> float:
 
 def two_sided(k: Any, n: int, chance: float) -> Any:
     """The binomial test of counts."""
-    law = stats.binom(n, chance)
+    law = scipy.stats.binom(n, chance)
     return np.minimum(1.0, 2 * np.minimum(law.cdf(k), law.sf(np.asarray(k) - 1)))
 
 
@@ -192,19 +194,19 @@ def angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
         agreeing = np.rint((m + dot) / 2).astype(int)
         signless = np.minimum(agreeing, m - agreeing)
         k = np.arange(m // 2 + 1)
-        law = stats.binom(m, 0.5)
+        law = scipy.stats.binom(m, 0.5)
         expected = law.pmf(k) + np.where(k == m - k, 0, law.pmf(m - k))
         counts = np.bincount(signless, minlength=len(k))
-        return what, float(stats.chisquare(counts, expected * len(dot)).pvalue)
+        return what, float(scipy.stats.chisquare(counts, expected * len(dot)).pvalue)
     cos2 = dot**2 / ((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    beta = stats.beta(0.5, (m - 1) / 2)
-    return what, float(stats.kstest(np.minimum(cos2, 1), beta.cdf).pvalue)
+    beta = scipy.stats.beta(0.5, (m - 1) / 2)
+    return what, float(scipy.stats.kstest(np.minimum(cos2, 1), beta.cdf).pvalue)
 
 
 def classes_are_uniform(c: Array, m: int) -> Iterator[Test]:
     """Chi-square of the classes drawn, and of repeats between examples and between probes."""
     counts = np.bincount(c[:, 0], minlength=m)
-    yield f"onehot: classes not uniform, {counts}", stats.chisquare(counts).pvalue
+    yield f"onehot: classes not uniform, {counts}", scipy.stats.chisquare(counts).pvalue
     pairs = {
         "examples": (c[1:, 0], c[:-1, 0]),
         "examples two apart": (c[2:, 0], c[:-2, 0]),
@@ -214,7 +216,7 @@ def classes_are_uniform(c: Array, m: int) -> Iterator[Test]:
         pairs["the probes of an example"] = (c[:, 0], c[:, 1])
     for what, (a, b) in pairs.items():
         repeats = int((a == b).sum())
-        p = stats.binomtest(repeats, len(a), 1 / m).pvalue
+        p = scipy.stats.binomtest(repeats, len(a), 1 / m).pvalue
         yield f"onehot: {what} are not independent ({repeats / len(a):.2f} repeats)", p
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from gradreg_ref.penalties import PENALTIES, evaluate
 from gradreg_ref.typing import Array
@@ -94,7 +94,7 @@ def level(off: list[Observed], seen: list[Observed], cut: Cut, d: Declaration) -
 
     if not excess(-12) <= 0 <= excess(12):
         return None
-    c = float(10.0 ** brentq(excess, -12, 12, xtol=1e-15, maxiter=1000))
+    c = float(10.0 ** scipy.optimize.brentq(excess, -12, 12, xtol=1e-15, maxiter=1000))
     if len(off) == 1 and not round_number(c):
         return None
     explained = (near(o.value, cut.factor(o, d) * cut.value(cut.part(o, d), c)) for o in seen)

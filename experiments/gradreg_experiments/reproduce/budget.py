@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from scipy import stats
+import scipy
 
 from gradreg_experiments.limits import few
 from gradreg_experiments.reproduce.statistics import LEVEL
@@ -123,7 +123,7 @@ def certainty(n: int) -> str:
         return "one seed has no interval"
 
     def half(n: int) -> float:
-        return float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * POSTER_SD / sqrt(n)
+        return float(scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1)) * POSTER_SD / sqrt(n)
 
     return (
         f"if differences vary by {POSTER_SD} points from seed to seed, a mean of {n} is known to "

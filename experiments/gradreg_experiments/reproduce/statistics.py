@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.runs import Outcome
@@ -77,7 +77,7 @@ class Row:
         mean, n = float(d.mean()), len(d)
         if n < 2 or not np.ptp(d):
             return Difference(n, mean, float("nan"), float("nan"), float("nan"))
-        test = stats.ttest_1samp(d, 0)
+        test = scipy.stats.ttest_1samp(d, 0)
         low, high = test.confidence_interval(LEVEL)
         return Difference(n, mean, float(low), float(high), float(test.pvalue))
 
