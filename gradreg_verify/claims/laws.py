@@ -17,6 +17,8 @@ from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, larg
 def every_shape(target: Target, e: Example) -> float:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
     d = target.function().declaration
+    if not e.exact:
+        raise NotHere("networks that are not exact have the same shapes")
     if d.probe is not None and e.probes.shape[1] <= d.num_probes:
         raise NotHere("num_probes >= m may be refused")
     if PENALTIES[d.kind].softmax and e.probes.shape[1] == 1:
