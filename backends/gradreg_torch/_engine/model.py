@@ -26,9 +26,8 @@ from gradreg_torch._engine.normalisation import Decomposed
 
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
-# Of attention: whether each is enabled, and how it is; one can be differentiated twice.
-KERNELS: Any = (
-    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
+# Of attention: whether each is enabled, and how it is; none can be differentiated twice.
+FUSED: Any = (
     (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
     (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
@@ -154,14 +153,17 @@ def set_random_state(state: Random, x: Tensor) -> None:
 @contextmanager
 def attention_by_formula() -> Iterator[None]:
     """As `sdpa_kernel(SDPBackend.MATH)`, which for a small model is a tenth of a step."""
-    was = [enabled() for enabled, _ in KERNELS]
+    formula = torch.backends.cuda.math_sdp_enabled()
+    switched = [enable for enabled, enable in FUSED if enabled()]
     try:
-        for _, enable in KERNELS:
-            enable(enable is torch.backends.cuda.enable_math_sdp)
+        torch.backends.cuda.enable_math_sdp(True)
+        for enable in switched:
+            enable(False)
         yield
     finally:
-        for (_, enable), on in zip(KERNELS, was, strict=True):
-            enable(on)
+        torch.backends.cuda.enable_math_sdp(formula)
+        for enable in switched:
+            enable(True)
 
 
 def visible(model: Model) -> AbstractContextManager[Any]:
@@ -183,8 +185,10 @@ def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
     if any(map(computed, inputs.values())):
         return
-    parameters = [p for part in parts for p in part._parameters.values() if p is not None]
-    if parameters and not any(p.requires_grad for p in parameters):
+    trained = [
+        p.requires_grad for part in parts for p in part._parameters.values() if p is not None
+    ]
+    if trained and not any(trained):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "
