@@ -26,11 +26,13 @@ from gradreg_torch._engine.normalisation import Decomposed
 
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
-# Of attention: whether each is enabled, and how it is; none can be differentiated twice.
-FUSED: Any = (
-    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
-    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
-    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+# Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
+SDP: Any = torch.backends.cuda
+KERNELS: Any = (
+    (SDP.math_sdp_enabled, SDP.enable_math_sdp, True),
+    (SDP.flash_sdp_enabled, SDP.enable_flash_sdp, False),
+    (SDP.mem_efficient_sdp_enabled, SDP.enable_mem_efficient_sdp, False),
+    (SDP.cudnn_sdp_enabled, SDP.enable_cudnn_sdp, False),
 )
 
 
@@ -85,8 +87,8 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        training = any(part.training for part in self.parts)
-        return copied(buffers_of(self.parts)) if training else {}
+        move = any([p._buffers for p in self.parts]) and any(p.training for p in self.parts)
+        return copied(buffers_of(self.parts)) if move else {}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -150,20 +152,19 @@ def set_random_state(state: Random, x: Tensor) -> None:
         torch.cuda.set_rng_state(cuda, x.device)
 
 
-@contextmanager
-def attention_by_formula() -> Iterator[None]:
+class AttentionByFormula:
     """As `sdpa_kernel(SDPBackend.MATH)`, which for a small model is a tenth of a step."""
-    formula = torch.backends.cuda.math_sdp_enabled()
-    switched = [enable for enabled, enable in FUSED if enabled()]
-    try:
-        torch.backends.cuda.enable_math_sdp(True)
-        for enable in switched:
-            enable(False)
-        yield
-    finally:
-        torch.backends.cuda.enable_math_sdp(formula)
-        for enable in switched:
-            enable(True)
+
+    def __enter__(self) -> None:
+        """Switch those that are not as they should be."""
+        self.switched = [(enable, on) for enabled, enable, on in KERNELS if enabled() != on]
+        for enable, on in self.switched:
+            enable(on)
+
+    def __exit__(self, *_: object) -> None:
+        """Switch them back."""
+        for enable, on in self.switched:
+            enable(not on)
 
 
 def visible(model: Model) -> AbstractContextManager[Any]:
@@ -174,9 +175,9 @@ def visible(model: Model) -> AbstractContextManager[Any]:
     dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
     if dynamo is None:
         return nullcontext()
-    compiled = hasattr(model.function, "_torchdynamo_orig_callable") or any(
-        part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
-        for part in model.parts
+    kind, function = dynamo.OptimizedModule, model.function
+    compiled = any([p._compiled_call_impl or isinstance(p, kind) for p in model.parts]) or (
+        not isinstance(function, nn.Module) and hasattr(function, "_torchdynamo_orig_callable")
     )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
@@ -221,7 +222,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
 
 def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
-    if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
+    if all([isfinite(t.detach().sum()) for t in (z, *inputs.values())]):
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
     if not all_finite(z):

@@ -56,7 +56,7 @@ def tried(
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
     leaves = [leaf for leaf in leaves if id(leaf) not in inputs]
     ragged = at_x.call.batch is not None
-    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
+    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *_kinds(found))
     known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
@@ -67,16 +67,18 @@ def tried(
     return trial
 
 
-def _kind(node: Any) -> tuple[Any, ...]:
-    """What a node does, as far as it says: operation, number of axes, and the axes it works on.
+def _kinds(found: list[Any]) -> list[Any]:
+    """What nodes do, as far as they say: operations, the axes they work on, and numbers of axes.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
-    kind = type(node)
-    if kind.__name__ == graph.LEAF:
-        return (kind,)
-    axes = tuple([len(m.shape) for m in node._input_metadata])
-    return kind, axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
+    said: list[Any] = []
+    for node in found:
+        said.append(type(node))
+        if type(node).__name__ != graph.LEAF:
+            said += getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
+            said += [len(gradient.shape) for gradient in node._input_metadata]
+    return said
 
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
