@@ -46,11 +46,13 @@ def evaluate(
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
     checks.option_names("a penalty", options, Options.__annotations__)
-    call = checked(model, x, R, update_statistics, **options)
-    # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
-    twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
-    with torch.enable_grad(), AttentionByFormula() if twice else nullcontext():
-        values, output = linearise(call).contract(R)
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        call = checked(model, x, R, create_graph, update_statistics, **options)
+        # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
+        twice = create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
+        with AttentionByFormula() if twice else nullcontext():
+            values, output = linearise(call).contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
             values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)

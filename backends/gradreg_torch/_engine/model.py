@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -122,8 +122,7 @@ def copied(tensors: dict[K, Tensor]) -> dict[K, Tensor]:
     return {key: t.clone() for key, t in tensors.items()}
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """Buffers and random state before a pass: passes beside it start from the same."""
 
     buffers: Buffers

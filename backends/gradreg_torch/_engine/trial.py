@@ -6,9 +6,8 @@ quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler),
 records no graph: a gradient through it would be lost without a word.
 """
 
-from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +18,7 @@ from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """What a graph showed.
 
     Parameters
