@@ -11,6 +11,7 @@ from gradreg_torch._engine.call import reads_values
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, select
 from gradreg_torch._engine.model import Model, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
+from gradreg_torch._subset import Subset
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
 
@@ -79,9 +80,9 @@ def objective(
             f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; of several, give "
             "one here and add the others to the loss: frobreg(model, x), say"
         )
-    options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
-    given = {"wrt": wrt, "check_values": check_values, "batch": batch}
-    options |= {name: value for name, value in given.items() if value is not None}
+    given = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
+    options = {name: value for name, value in given.items() if value is not None}
+    options |= penalty.for_loss(loss)
     kept, differentiated = penalty.options | options, by_name(x)
     if unlabelled is None:
         differentiated = select(differentiated, kept.get("wrt"))
@@ -96,11 +97,11 @@ def objective(
     ):  # the loss then has a pass of its own
         output = plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty(model, x, y, **options)
-    elif not penalty.due(**options):
+    elif not penalty.due(kept):
         output = plain_pass(model, x, differentiated, reads, ragged)
-        penalised = penalty.zero(x, **options)
+        penalised = penalty.zero(x, kept)
     elif penalty.fraction < 1:
-        output, penalised = in_part(model, x, y, penalty, options)
+        output, penalised = in_part(model, x, y, penalty, penalty.subset(x, kept), options)
     else:
         value, output = penalty.evaluated(model, x, y, update_statistics=True, **options)
         penalised = scaled(value, penalty.every)
@@ -119,10 +120,14 @@ def plain_pass(
 
 
 def in_part(
-    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, options: dict[str, Any]
+    model: Callable[..., Tensor],
+    x: Inputs,
+    y: Tensor,
+    penalty: Penalty,
+    part: Subset,
+    options: dict[str, Any],
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""
-    part = penalty.subset(x, **options)
     # In each pass batch norm would have statistics of its own.
     options["batchnorm"] = "error"
     value, output = penalty.of_part(model, part, y, update_statistics=True, **options)

@@ -84,15 +84,16 @@ class Penalty(nn.Module):
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
         if not self.in_training():
             return self.evaluated(model, x, y, **options).penalty
-        if not self.due(**options):
-            return self.zero(x, **options)
+        kept = self.options | options
+        if not self.due(kept):
+            return self.zero(x, kept)
         if self.fraction == 1:
             return scaled(self.evaluated(model, x, y, **options).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
                 "expected a model with fraction, got logits; pass the model, or objective"
             )
-        return self.of_part(model, self.subset(x, **options), y, **options).penalty
+        return self.of_part(model, self.subset(x, kept), y, **options).penalty
 
     def evaluated(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any
@@ -107,32 +108,29 @@ class Penalty(nn.Module):
         """Whether a call is a training step."""
         return torch.is_grad_enabled() and self.training
 
-    def due(self, **options: Any) -> bool:
-        """Whether this training step has a penalty; counts it."""
-        _arguments.whole_batch(self.every, self.fraction, self.options | options)
+    def due(self, kept: dict[str, Any]) -> bool:
+        """Whether this training step has a penalty with these options; counts it."""
+        _arguments.whole_batch(self.every, self.fraction, kept)
         if self.every > 1 and torch.compiler.is_compiling():
             raise ValueError(
                 "expected every=1 in a compiled step; compile one step with it, and one without"
             )
         if self.every == 1:
             return True
-        self.step += 1
+        vars(self)["step"] += 1  # what a module does where an attribute is set takes longer
         return (self.step - 1) % self.every == 0
 
-    def zero(self, x: Inputs, **options: Any) -> Tensor:
+    def zero(self, x: Inputs, kept: dict[str, Any]) -> Tensor:
         """The penalty of a step that has none."""
-        first = self.first(x, **options)
-        none = (self.options | options).get("reduction") == "none"
-        return at_least_single(first.new_zeros(first.shape[:1] if none else ()))
+        first = first_of(select(by_name(x), kept.get("wrt")))
+        shape = first.shape[:1] if kept.get("reduction") == "none" else ()
+        return at_least_single(first.new_zeros(shape))
 
-    def first(self, x: Inputs, **options: Any) -> Tensor:
-        """An input that is differentiated."""
-        return first_of(select(by_name(x), (self.options | options).get("wrt")))
-
-    def subset(self, x: Inputs, **options: Any) -> Subset:
+    def subset(self, x: Inputs, kept: dict[str, Any]) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        return Subset.drawn(x, self.first(x, **options), self.fraction, self.generator)
+        first = first_of(select(by_name(x), kept.get("wrt")))
+        return Subset.drawn(x, first, self.fraction, self.generator)
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any
