@@ -11,7 +11,6 @@ from gradreg_torch._engine.call import reads_values
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, select
 from gradreg_torch._engine.model import Model, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
-from gradreg_torch._subset import Subset
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
 
@@ -101,9 +100,9 @@ def objective(
         output = plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty.zero(x, kept)
     elif penalty.fraction < 1:
-        output, penalised = in_part(model, x, y, penalty, penalty.subset(x, kept), options)
+        output, penalised = in_part(model, x, y, penalty, kept)
     else:
-        value, output = penalty.evaluated(model, x, y, update_statistics=True, **options)
+        value, output = penalty.evaluated(model, x, y, kept, update_statistics=True)
         penalised = scaled(value, penalty.every)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
@@ -120,16 +119,12 @@ def plain_pass(
 
 
 def in_part(
-    model: Callable[..., Tensor],
-    x: Inputs,
-    y: Tensor,
-    penalty: Penalty,
-    part: Subset,
-    options: dict[str, Any],
+    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""
+    part = penalty.subset(x, kept)
     # In each pass batch norm would have statistics of its own.
-    options["batchnorm"] = "error"
-    value, output = penalty.of_part(model, part, y, update_statistics=True, **options)
+    kept = kept | {"batchnorm": "error"}
+    value, output = penalty.of_part(model, part, y, kept, update_statistics=True)
     rest = Model(model, x)(by_name(part.others)) if len(part.rest) else None
     return part.whole(output, rest), value

@@ -82,27 +82,32 @@ class Penalty(nn.Module):
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
-        if not self.in_training():
-            return self.evaluated(model, x, y, **options).penalty
         kept = self.options | options
+        if not self.in_training():
+            return self.evaluated(model, x, y, kept).penalty
         if not self.due(kept):
             return self.zero(x, kept)
         if self.fraction == 1:
-            return scaled(self.evaluated(model, x, y, **options).penalty, self.every)
+            return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
                 "expected a model with fraction, got logits; pass the model, or objective"
             )
-        return self.of_part(model, self.subset(x, kept), y, **options).penalty
+        return self.of_part(model, self.subset(x, kept), y, kept).penalty
 
     def evaluated(
-        self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any
+        self,
+        model: ModelOrLogits,
+        x: Inputs,
+        y: Tensor | None,
+        kept: dict[str, Any],
+        update_statistics: bool = False,
     ) -> Evaluated:
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
-        options = self.options | options
-        own = {name: options.pop(name) for name in self._own & options.keys()}
+        own = {name: value for name, value in kept.items() if name in self._own}
         R = self.R(y, **own) if self.takes_labels else self.R(**own)
-        return evaluate(model, x, R, **options)
+        options: Any = {name: value for name, value in kept.items() if name not in own}
+        return evaluate(model, x, R, update_statistics=update_statistics, **options)
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
@@ -122,27 +127,35 @@ class Penalty(nn.Module):
 
     def zero(self, x: Inputs, kept: dict[str, Any]) -> Tensor:
         """The penalty of a step that has none."""
-        first = first_of(select(by_name(x), kept.get("wrt")))
+        first = self.first(x, kept)
         shape = first.shape[:1] if kept.get("reduction") == "none" else ()
         return at_least_single(first.new_zeros(shape))
+
+    def first(self, x: Inputs, kept: dict[str, Any]) -> Tensor:
+        """An input that is differentiated."""
+        return first_of(select(by_name(x), kept.get("wrt")))
 
     def subset(self, x: Inputs, kept: dict[str, Any]) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        first = first_of(select(by_name(x), kept.get("wrt")))
-        return Subset.drawn(x, first, self.fraction, self.generator)
+        return Subset.drawn(x, self.first(x, kept), self.fraction, self.generator)
 
     def of_part(
-        self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any
+        self,
+        model: ModelOrLogits,
+        part: Subset,
+        y: Tensor | None,
+        kept: dict[str, Any],
+        update_statistics: bool = False,
     ) -> Evaluated:
         """The penalty of the examples of a subset, scaled to the batch, and their output."""
-        if self.options.get("batchnorm", "batch") == "batch":
-            options["batchnorm"] = "error"  # of a part of the batch it would be another number
-        if options.get("probes") is not None and not self.options.get("shared_probe"):
-            options["probes"] = options["probes"][part.rows]
+        if kept.get("batchnorm", "batch") == "batch":
+            kept = kept | {"batchnorm": "error"}  # of a part of the batch it would be another number
+        if kept.get("probes") is not None and not kept.get("shared_probe"):
+            kept = kept | {"probes": kept["probes"][part.rows]}
         labels = None if y is None else y[part.rows]
-        value, output = self.evaluated(model, part.x, labels, **options)
-        scale = part.scale if self.options.get("reduction") == "sum" else 1
+        value, output = self.evaluated(model, part.x, labels, kept, update_statistics)
+        scale = part.scale if kept.get("reduction") == "sum" else 1
         return Evaluated(scaled(value, self.every * scale), output)
 
     def for_loss(self, loss: Any) -> dict[str, Any]:

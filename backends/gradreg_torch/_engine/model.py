@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
@@ -36,7 +35,7 @@ KERNELS: Any = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Model:
     """A model with the x it is called on.
 
@@ -53,6 +52,7 @@ class Model:
     function: Callable[..., Tensor]
     x: Inputs
     batchnorm: str = "batch"
+    _parts: tuple[nn.Module, ...] | None = None
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -65,12 +65,9 @@ class Model:
     @property
     def parts(self) -> tuple[nn.Module, ...]:
         """These modules and all that they are made of."""
-        # The lock of `cached_property` in Python 3.11 cannot be compiled.
-        return parts_of(self.modules) if torch.compiler.is_compiling() else self._parts
-
-    @cached_property
-    def _parts(self) -> tuple[nn.Module, ...]:
-        return parts_of(self.modules)
+        if self._parts is None:  # the lock of `cached_property` in Python 3.11 cannot be compiled
+            self._parts = parts_of(self.modules)
+        return self._parts
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""

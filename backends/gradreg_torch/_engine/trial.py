@@ -6,6 +6,7 @@ quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler),
 records no graph: a gradient through it would be lost without a word.
 """
 
+from collections.abc import Iterator
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -50,19 +51,25 @@ def tried(
     by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
         return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
-    inputs = set(map(id, at_x.call.inputs.values()))
-    leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
-    leaves = [leaf for leaf in leaves if id(leaf) not in inputs]
+    first = next(_leaves(at_x, found), None)
     ragged = at_x.call.batch is not None
     signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *_kinds(found))
-    known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
+    known = {} if first is None or graph.HIDDEN in names else _KNOWN.setdefault(first, {})
     if signature in known and not again:
         trial: Trial = known[signature]
         return trial
-    trial = _trial(at_x, found, leaves, twice)
+    trial = _trial(at_x, found, twice)
     if trial.decided:
         known[signature] = trial
     return trial
+
+
+def _leaves(at_x: Reverse, found: list[Any]) -> Iterator[Tensor]:
+    """The parameters that the graph leads to."""
+    inputs = set(map(id, at_x.call.inputs.values()))
+    for node in found:
+        if type(node).__name__ == graph.LEAF and id(node.variable) not in inputs:
+            yield node.variable
 
 
 def _kinds(found: list[Any]) -> list[Any]:
@@ -79,7 +86,7 @@ def _kinds(found: list[Any]) -> list[Any]:
     return said
 
 
-def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
+def _trial(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     """Two products, each of every second example; the first of them differentiated."""
     coupled, once, decided = graph.couples_examples(found), "", True
     for half in _halves(at_x):
@@ -89,7 +96,7 @@ def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -
             coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
-                once = _lost(r, products, leaves, found)
+                once = _lost(r, products, list(_leaves(at_x, found)), found)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError) as error:
