@@ -1,7 +1,7 @@
 """Loss, penalty and logits from one forward pass: the form to train with."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, 
 from gradreg_torch._engine.model import Model, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
-from gradreg_torch.penalty import Penalty
+from gradreg_torch.penalty import Kept, Penalty
 
 
 class Objective(NamedTuple):
@@ -102,7 +102,7 @@ def objective(
     elif penalty.fraction < 1:
         output, penalised = in_part(model, x, y, penalty, kept)
     else:
-        value, output = penalty.evaluated(model, x, y, kept, update_statistics=True)
+        value, output = penalty.evaluated(model, x, y, kept, update=True)
         penalised = scaled(value, penalty.every)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
@@ -119,12 +119,12 @@ def plain_pass(
 
 
 def in_part(
-    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: dict[str, Any]
+    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""
     part = penalty.subset(x, kept)
     # In each pass batch norm would have statistics of its own.
     kept = kept | {"batchnorm": "error"}
-    value, output = penalty.of_part(model, part, y, kept, update_statistics=True)
+    value, output = penalty.of_part(model, part, y, kept, update=True)
     rest = Model(model, x)(by_name(part.others)) if len(part.rest) else None
     return part.whole(output, rest), value

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from gradreg_torch._engine import (
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
 from gradreg_torch._subset import Subset
+
+Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
 
 
 class Penalty(nn.Module):
@@ -96,24 +98,19 @@ class Penalty(nn.Module):
         return self.of_part(model, self.subset(x, kept), y, kept).penalty
 
     def evaluated(
-        self,
-        model: ModelOrLogits,
-        x: Inputs,
-        y: Tensor | None,
-        kept: dict[str, Any],
-        update_statistics: bool = False,
+        self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
         own = {name: value for name, value in kept.items() if name in self._own}
         R = self.R(y, **own) if self.takes_labels else self.R(**own)
         options: Any = {name: value for name, value in kept.items() if name not in own}
-        return evaluate(model, x, R, update_statistics=update_statistics, **options)
+        return evaluate(model, x, R, update_statistics=update, **options)
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
         return torch.is_grad_enabled() and self.training
 
-    def due(self, kept: dict[str, Any]) -> bool:
+    def due(self, kept: Kept) -> bool:
         """Whether this training step has a penalty with these options; counts it."""
         _arguments.whole_batch(self.every, self.fraction, kept)
         if self.every > 1 and torch.compiler.is_compiling():
@@ -125,36 +122,31 @@ class Penalty(nn.Module):
         vars(self)["step"] += 1  # what a module does where an attribute is set takes longer
         return (self.step - 1) % self.every == 0
 
-    def zero(self, x: Inputs, kept: dict[str, Any]) -> Tensor:
+    def zero(self, x: Inputs, kept: Kept) -> Tensor:
         """The penalty of a step that has none."""
         first = self.first(x, kept)
         shape = first.shape[:1] if kept.get("reduction") == "none" else ()
         return at_least_single(first.new_zeros(shape))
 
-    def first(self, x: Inputs, kept: dict[str, Any]) -> Tensor:
+    def first(self, x: Inputs, kept: Kept) -> Tensor:
         """An input that is differentiated."""
         return first_of(select(by_name(x), kept.get("wrt")))
 
-    def subset(self, x: Inputs, kept: dict[str, Any]) -> Subset:
+    def subset(self, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
         return Subset.drawn(x, self.first(x, kept), self.fraction, self.generator)
 
     def of_part(
-        self,
-        model: ModelOrLogits,
-        part: Subset,
-        y: Tensor | None,
-        kept: dict[str, Any],
-        update_statistics: bool = False,
+        self, model: ModelOrLogits, part: Subset, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
         """The penalty of the examples of a subset, scaled to the batch, and their output."""
         if kept.get("batchnorm", "batch") == "batch":
-            kept = kept | {"batchnorm": "error"}  # of a part of the batch it would be another number
+            kept = kept | {"batchnorm": "error"}  # of a part it would be another number
         if kept.get("probes") is not None and not kept.get("shared_probe"):
             kept = kept | {"probes": kept["probes"][part.rows]}
         labels = None if y is None else y[part.rows]
-        value, output = self.evaluated(model, part.x, labels, kept, update_statistics)
+        value, output = self.evaluated(model, part.x, labels, kept, update)
         scale = part.scale if kept.get("reduction") == "sum" else 1
         return Evaluated(scaled(value, self.every * scale), output)
 

@@ -136,8 +136,9 @@ class Probes(Contraction):
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
-        g, n = _require_generator(self.generator, side.z), 1 if self.shared_probe else side.z.shape[0]
-        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.z.dtype)
+        g, z = _require_generator(self.generator, side.z), side.z
+        n = 1 if self.shared_probe else z.shape[0]
+        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(z.dtype)
 
 
 def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:

@@ -84,7 +84,7 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        move = any([p._buffers for p in self.parts]) and any(p.training for p in self.parts)
+        move = any(p._buffers for p in self.parts) and any(p.training for p in self.parts)
         return copied(buffers_of(self.parts)) if move else {}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
@@ -172,7 +172,7 @@ def visible(model: Model) -> AbstractContextManager[Any]:
     if dynamo is None:
         return nullcontext()
     kind, function = dynamo.OptimizedModule, model.function
-    compiled = any([p._compiled_call_impl or isinstance(p, kind) for p in model.parts]) or (
+    compiled = any(p._compiled_call_impl or isinstance(p, kind) for p in model.parts) or (
         not isinstance(function, nn.Module) and hasattr(function, "_torchdynamo_orig_callable")
     )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
@@ -218,7 +218,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
 
 def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
-    if all([isfinite(t.detach().sum()) for t in (z, *inputs.values())]):
+    if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
     if not all_finite(z):
