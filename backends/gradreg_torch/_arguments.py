@@ -41,9 +41,10 @@ def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
         raise ValueError(
             f"expected labels with shape ({n},), got {tuple(y.shape)}; one class index an example"
         )
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
-    y = y.long()  # also of uint16, of which torch has no least and no largest
+    if y.dtype != torch.int64:
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
+        y = y.long()  # also of uint16, of which torch has no least and no largest
     if reads:
         least, largest = map(int, y.aminmax())
         if least < 0 or largest >= m:

@@ -8,8 +8,8 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, select
-from gradreg_torch._engine.model import Model, require_finite_pass, require_output
+from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, in_form, select
+from gradreg_torch._engine.model import Model, logits_of, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Kept, Penalty
@@ -112,7 +112,8 @@ def plain_pass(
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
     rows = None if ragged else first_of(differentiated).shape[0]
-    output = require_output(Model(model, x)(by_name(x)), rows, grad=False)
+    args, kwargs = in_form(x, by_name(x))
+    output = require_output(logits_of(model(*args, **kwargs)), rows, grad=False)
     if reads:
         require_finite_pass(differentiated, output, model)
     return output
