@@ -80,19 +80,19 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
     return values
 
 
-def fraction(value: Any, generator: Any, reduction: Any) -> float:
-    """In (0, 1]; a part is drawn, and has no values for the others."""
+def fraction(value: Any, generator: Any) -> float:
+    """In (0, 1]; a part is drawn."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
     if value < 1 and generator is None:
         raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
-    if value < 1 and reduction == "none":
-        raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
     return value
 
 
 def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
-    """Rows of x are not examples where `batch` says which example each belongs to."""
+    """A part has no values for the others; with `batch` rows of x are not examples."""
+    if fraction < 1 and options.get("reduction") == "none":
+        raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
     if options.get("batch") is None:
         return
     if fraction < 1:

@@ -74,7 +74,8 @@ class Penalty(nn.Module):
         known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
         self.every, self.generator, self.step = checks.count("every", every), generator, 0
-        self.fraction = _arguments.fraction(fraction, generator, options.get("reduction"))
+        self.fraction = _arguments.fraction(fraction, generator)
+        _arguments.whole_batch(self.every, self.fraction, options)
         draws = generator is not None and "generator" in self._own
         self.options = options | ({"generator": generator} if draws else {})
         if generator is not None and not draws and self.fraction == 1:

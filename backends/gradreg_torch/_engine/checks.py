@@ -4,7 +4,7 @@ Checks of shape, dtype and device always run. `finite` and the range of labels m
 so by default they run on CPU tensors only: no training step on an accelerator waits for them.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from operator import index
 from typing import Any
 
@@ -63,8 +63,9 @@ def count(name: str, value: Any, least: int = 1) -> int:
     return whole
 
 
-def choice(name: str, value: Any, known: Collection[str]) -> Any:
+def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """One of the known names."""
+    known = list(known)
     if value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
     return value
