@@ -182,9 +182,7 @@ def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
     if any(map(computed, inputs.values())):
         return
-    trained = [
-        p.requires_grad for part in parts for p in part._parameters.values() if p is not None
-    ]
+    trained = [p.requires_grad for m in parts for p in m._parameters.values() if p is not None]
     if trained and not any(trained):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
