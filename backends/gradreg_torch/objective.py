@@ -79,8 +79,8 @@ def objective(
             f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; of several, give "
             "one here and add the others to the loss: frobreg(model, x), say"
         )
-    given = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
-    options = {name: value for name, value in given.items() if value is not None}
+    named = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
+    options = {name: value for name, value in named.items() if value is not None}
     options |= penalty.for_loss(loss)
     kept, differentiated = penalty.options | options, by_name(x)
     if unlabelled is None:
@@ -89,13 +89,11 @@ def objective(
     ragged = kept.get("batch") is not None
     if unlabelled is not None:
         _arguments.for_unlabelled(penalty, ragged)
+    at_eval = penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
+    if unlabelled is not None or at_eval or not penalty.in_training():  # a pass for the loss alone
         output = plain_pass(model, x, differentiated, reads, ragged)
-        penalised = penalty(model, unlabelled, **options)
-    elif not penalty.in_training() or (
-        penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
-    ):  # the loss then has a pass of its own
-        output = plain_pass(model, x, differentiated, reads, ragged)
-        penalised = penalty(model, x, y, **options)
+        given = (x, y) if unlabelled is None else (unlabelled,)
+        penalised = penalty(model, *given, **options)
     elif not penalty.due(kept):
         output = plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty.zero(x, kept)

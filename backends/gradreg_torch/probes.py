@@ -114,7 +114,7 @@ class Probes(Contraction):
         if self.probe is not None:
             checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
-        return r.expand(side.z.shape[0], -1, -1) if self.shared_probe else r
+        return r.expand(len(side.z), -1, -1) if self.shared_probe else r
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""
@@ -136,9 +136,8 @@ class Probes(Contraction):
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
-        g, z = _require_generator(self.generator, side.z), side.z
-        n = 1 if self.shared_probe else z.shape[0]
-        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(z.dtype)
+        g, n = _require_generator(self.generator, side.z), 1 if self.shared_probe else len(side.z)
+        return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.z.dtype)
 
 
 def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:

@@ -6,7 +6,7 @@ quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler),
 records no graph: a gradient through it would be lost without a word.
 """
 
-from collections.abc import Iterator
+from itertools import islice
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -51,25 +51,20 @@ def tried(
     by_graph = graph.couples_examples(found, names)
     if not _can_be_read(at_x.output):
         return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
-    first = next(_leaves(at_x, found), None)
+    inputs = set(map(id, at_x.call.inputs.values()))
+    leaves = (node.variable for node in found if type(node).__name__ == graph.LEAF)
+    parameters = (leaf for leaf in leaves if id(leaf) not in inputs)
+    first = list(islice(parameters, 1))  # the others are looked for where there is a trial
     ragged = at_x.call.batch is not None
     signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *_kinds(found))
-    known = {} if first is None or graph.HIDDEN in names else _KNOWN.setdefault(first, {})
+    known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
         return trial
-    trial = _trial(at_x, found, twice)
+    trial = _trial(at_x, found, [*first, *parameters], twice)
     if trial.decided:
         known[signature] = trial
     return trial
-
-
-def _leaves(at_x: Reverse, found: list[Any]) -> Iterator[Tensor]:
-    """The parameters that the graph leads to."""
-    inputs = set(map(id, at_x.call.inputs.values()))
-    for node in found:
-        if type(node).__name__ == graph.LEAF and id(node.variable) not in inputs:
-            yield node.variable
 
 
 def _kinds(found: list[Any]) -> list[Any]:
@@ -86,7 +81,7 @@ def _kinds(found: list[Any]) -> list[Any]:
     return said
 
 
-def _trial(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
+def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
     """Two products, each of every second example; the first of them differentiated."""
     coupled, once, decided = graph.couples_examples(found), "", True
     for half in _halves(at_x):
@@ -96,7 +91,7 @@ def _trial(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
             coupled = coupled or any(_not_zero(v[others]) for v in products)
             decided = decided and any(map(_not_zero, products))
             if twice and not once:
-                once = _lost(r, products, list(_leaves(at_x, found)), found)
+                once = _lost(r, products, leaves, found)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError) as error:
