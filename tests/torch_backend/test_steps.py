@@ -151,7 +151,7 @@ def test_options_of_the_call_win_with_a_fraction():
 
 
 def test_a_fraction_of_more_unlabelled_inputs_than_labels():
-    """Red, an index out of range, where the part of the unlabelled inputs is taken of the labels."""
+    """Red, an index out of range, where their part is taken of the labels too."""
     more, penalty = torch.cat([X, X + 1, X - 1]), gt.FrobReg(fraction=0.4, generator=rng(3))
     step = gt.objective(mlp(), X, Y, penalty, unlabelled=more)
     assert torch.equal(step.penalty, gt.FrobReg(fraction=0.4, generator=rng(3))(mlp(), more))
