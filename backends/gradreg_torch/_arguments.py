@@ -41,9 +41,10 @@ def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
         raise ValueError(
             f"expected labels with shape ({n},), got {tuple(y.shape)}; one class index an example"
         )
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
-    y = y.long()  # also of uint16, of which torch has no least and no largest
+    if y.dtype != torch.int64:
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use y.long()")
+        y = y.long()  # also of uint16, of which torch has no least and no largest
     if reads:
         least, largest = map(int, y.aminmax())
         if least < 0 or largest >= m:
@@ -79,19 +80,19 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
     return values
 
 
-def fraction(value: Any, generator: Any, reduction: Any) -> float:
-    """In (0, 1]; a part is drawn, and has no values for the others."""
+def fraction(value: Any, generator: Any) -> float:
+    """In (0, 1]; a part is drawn."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
     if value < 1 and generator is None:
         raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
-    if value < 1 and reduction == "none":
-        raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
     return value
 
 
 def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
-    """Rows of x are not examples where `batch` says which example each belongs to."""
+    """A part has no values for the others; with `batch` rows of x are not examples."""
+    if fraction < 1 and options.get("reduction") == "none":
+        raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
     if options.get("batch") is None:
         return
     if fraction < 1:

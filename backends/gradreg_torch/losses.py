@@ -18,9 +18,9 @@ Loss = str | LossFunction
 
 def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
     """Labels (n,), or rows (n, m), which must be probabilities."""
-    _arguments.same_device("y", y, z)
-    if y.ndim != 2:
+    if not isinstance(y, Tensor) or y.ndim != 2:
         return _arguments.labels(y, z, reads)
+    _arguments.same_device("y", y, z)
     if y.shape != z.shape:
         raise ValueError(
             f"expected y with shape ({z.shape[0]},) or {tuple(z.shape)}, got {tuple(y.shape)}"

@@ -1,18 +1,18 @@
 """Loss, penalty and logits from one forward pass: the form to train with."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, select
-from gradreg_torch._engine.model import Model, require_finite_pass, require_output
+from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, in_form, select
+from gradreg_torch._engine.model import Model, logits_of, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
-from gradreg_torch.penalty import Penalty
+from gradreg_torch.penalty import Kept, Penalty
 
 
 class Objective(NamedTuple):
@@ -79,9 +79,9 @@ def objective(
             f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; of several, give "
             "one here and add the others to the loss: frobreg(model, x), say"
         )
-    options = penalty.for_loss(loss) | ({} if probes is None else {"probes": probes})
-    given = {"wrt": wrt, "check_values": check_values, "batch": batch}
-    options |= {name: value for name, value in given.items() if value is not None}
+    named = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
+    options = {name: value for name, value in named.items() if value is not None}
+    options |= penalty.for_loss(loss)
     kept, differentiated = penalty.options | options, by_name(x)
     if unlabelled is None:
         differentiated = select(differentiated, kept.get("wrt"))
@@ -89,20 +89,18 @@ def objective(
     ragged = kept.get("batch") is not None
     if unlabelled is not None:
         _arguments.for_unlabelled(penalty, ragged)
+    at_eval = penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
+    if unlabelled is not None or at_eval or not penalty.in_training():  # a pass for the loss alone
         output = plain_pass(model, x, differentiated, reads, ragged)
-        penalised = penalty(model, unlabelled, **options)
-    elif not penalty.in_training() or (
-        penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
-    ):  # the loss then has a pass of its own
+        given = (x, y) if unlabelled is None else (unlabelled,)
+        penalised = penalty(model, *given, **options)
+    elif not penalty.due(kept):
         output = plain_pass(model, x, differentiated, reads, ragged)
-        penalised = penalty(model, x, y, **options)
-    elif not penalty.due(**options):
-        output = plain_pass(model, x, differentiated, reads, ragged)
-        penalised = penalty.zero(x, **options)
+        penalised = penalty.zero(x, kept)
     elif penalty.fraction < 1:
-        output, penalised = in_part(model, x, y, penalty, options)
+        output, penalised = in_part(model, x, y, penalty, kept)
     else:
-        value, output = penalty.evaluated(model, x, y, update_statistics=True, **options)
+        value, output = penalty.evaluated(model, x, y, kept, update=True)
         penalised = scaled(value, penalty.every)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
@@ -112,19 +110,20 @@ def plain_pass(
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
     rows = None if ragged else first_of(differentiated).shape[0]
-    output = require_output(Model(model, x)(by_name(x)), rows, grad=False)
+    args, kwargs = in_form(x, by_name(x))
+    output = require_output(logits_of(model(*args, **kwargs)), rows, grad=False)
     if reads:
         require_finite_pass(differentiated, output, model)
     return output
 
 
 def in_part(
-    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, options: dict[str, Any]
+    model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""
-    part = penalty.subset(x, **options)
+    part = penalty.subset(x, kept)
     # In each pass batch norm would have statistics of its own.
-    options["batchnorm"] = "error"
-    value, output = penalty.of_part(model, part, y, update_statistics=True, **options)
+    kept = kept | {"batchnorm": "error"}
+    value, output = penalty.of_part(model, part, y, kept, update=True)
     rest = Model(model, x)(by_name(part.others)) if len(part.rest) else None
     return part.whole(output, rest), value

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from gradreg_torch._engine import (
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
 from gradreg_torch._subset import Subset
+
+Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
 
 
 class Penalty(nn.Module):
@@ -72,7 +74,8 @@ class Penalty(nn.Module):
         known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
         self.every, self.generator, self.step = checks.count("every", every), generator, 0
-        self.fraction = _arguments.fraction(fraction, generator, options.get("reduction"))
+        self.fraction = _arguments.fraction(fraction, generator)
+        _arguments.whole_batch(self.every, self.fraction, options)
         draws = generator is not None and "generator" in self._own
         self.options = options | ({"generator": generator} if draws else {})
         if generator is not None and not draws and self.fraction == 1:
@@ -82,69 +85,70 @@ class Penalty(nn.Module):
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
         """The function's value at these inputs; `options` (probes, say) win over those kept."""
+        kept = self.options | options
         if not self.in_training():
-            return self.evaluated(model, x, y, **options).penalty
-        if not self.due(**options):
-            return self.zero(x, **options)
+            return self.evaluated(model, x, y, kept).penalty
+        if not self.due(kept):
+            return self.zero(x, kept)
         if self.fraction == 1:
-            return scaled(self.evaluated(model, x, y, **options).penalty, self.every)
+            return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
                 "expected a model with fraction, got logits; pass the model, or objective"
             )
-        return self.of_part(model, self.subset(x, **options), y, **options).penalty
+        return self.of_part(model, self.subset(x, kept), y, kept).penalty
 
     def evaluated(
-        self, model: ModelOrLogits, x: Inputs, y: Tensor | None, **options: Any
+        self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
-        options = self.options | options
-        own = {name: options.pop(name) for name in self._own & options.keys()}
+        own = {name: value for name, value in kept.items() if name in self._own}
         R = self.R(y, **own) if self.takes_labels else self.R(**own)
-        return evaluate(model, x, R, **options)
+        options: Any = {name: value for name, value in kept.items() if name not in own}
+        return evaluate(model, x, R, update_statistics=update, **options)
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
         return torch.is_grad_enabled() and self.training
 
-    def due(self, **options: Any) -> bool:
-        """Whether this training step has a penalty; counts it."""
-        _arguments.whole_batch(self.every, self.fraction, self.options | options)
+    def due(self, kept: Kept) -> bool:
+        """Whether this training step has a penalty with these options; counts it."""
+        _arguments.whole_batch(self.every, self.fraction, kept)
         if self.every > 1 and torch.compiler.is_compiling():
             raise ValueError(
                 "expected every=1 in a compiled step; compile one step with it, and one without"
             )
         if self.every == 1:
             return True
-        self.step += 1
+        vars(self)["step"] += 1  # what a module does where an attribute is set takes longer
         return (self.step - 1) % self.every == 0
 
-    def zero(self, x: Inputs, **options: Any) -> Tensor:
+    def zero(self, x: Inputs, kept: Kept) -> Tensor:
         """The penalty of a step that has none."""
-        first = self.first(x, **options)
-        none = (self.options | options).get("reduction") == "none"
-        return at_least_single(first.new_zeros(first.shape[:1] if none else ()))
+        first = self.first(x, kept)
+        shape = first.shape[:1] if kept.get("reduction") == "none" else ()
+        return at_least_single(first.new_zeros(shape))
 
-    def first(self, x: Inputs, **options: Any) -> Tensor:
+    def first(self, x: Inputs, kept: Kept) -> Tensor:
         """An input that is differentiated."""
-        return first_of(select(by_name(x), (self.options | options).get("wrt")))
+        return first_of(select(by_name(x), kept.get("wrt")))
 
-    def subset(self, x: Inputs, **options: Any) -> Subset:
+    def subset(self, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        return Subset.drawn(x, self.first(x, **options), self.fraction, self.generator)
+        return Subset.drawn(x, self.first(x, kept), self.fraction, self.generator)
 
     def of_part(
-        self, model: ModelOrLogits, part: Subset, y: Tensor | None, **options: Any
+        self, model: ModelOrLogits, part: Subset, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
         """The penalty of the examples of a subset, scaled to the batch, and their output."""
-        if self.options.get("batchnorm", "batch") == "batch":
-            options["batchnorm"] = "error"  # of a part of the batch it would be another number
-        if options.get("probes") is not None and not self.options.get("shared_probe"):
-            options["probes"] = options["probes"][part.rows]
+        if kept.get("batchnorm", "batch") == "batch":
+            kept = kept | {"batchnorm": "error"}  # of a part it would be another number
+        if kept.get("probes") is not None and not kept.get("shared_probe"):
+            kept = kept | {"probes": kept["probes"][part.rows]}
         labels = None if y is None else y[part.rows]
-        value, output = self.evaluated(model, part.x, labels, **options)
-        scale = part.scale if self.options.get("reduction") == "sum" else 1
+        value, output = self.evaluated(model, part.x, labels, kept, update)
+        scale = part.scale if kept.get("reduction") == "sum" else 1
         return Evaluated(scaled(value, self.every * scale), output)
 
     def for_loss(self, loss: Any) -> dict[str, Any]:

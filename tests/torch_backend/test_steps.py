@@ -136,6 +136,27 @@ def test_the_objective_of_a_fraction_is_that_of_the_batch(monkeypatch):
     torch.testing.assert_close(labelled.penalty, expected, rtol=1e-13, atol=0)
 
 
+def test_options_of_the_call_win_with_a_fraction():
+    """Red, too small by 5/2, where the scale is that of the options kept."""
+    kept = gt.FrobReg(fraction=0.4, generator=rng(3), reduction="sum")(mlp(), X)
+    given = gt.FrobReg(fraction=0.4, generator=rng(3))(mlp(), X, reduction="sum")
+    assert torch.equal(given, kept)
+    penalty = gt.FrobReg(fraction=0.4, generator=rng(3))
+    with pytest.raises(ValueError, match="expected reduction='mean' or 'sum' with fraction"):
+        penalty(mlp(), X, reduction="none")
+    with torch.no_grad():  # the whole penalty
+        assert torch.equal(
+            penalty(mlp(), X, reduction="none"), gt.frobreg(mlp(), X, reduction="none")
+        )
+
+
+def test_a_fraction_of_more_unlabelled_inputs_than_labels():
+    """Red, an index out of range, where their part is taken of the labels too."""
+    more, penalty = torch.cat([X, X + 1, X - 1]), gt.FrobReg(fraction=0.4, generator=rng(3))
+    step = gt.objective(mlp(), X, Y, penalty, unlabelled=more)
+    assert torch.equal(step.penalty, gt.FrobReg(fraction=0.4, generator=rng(3))(mlp(), more))
+
+
 def test_a_fraction_of_dicts_and_tuples():
     W = torch.ones(4, 3, dtype=torch.float64)
     by_tensor = gt.FrobReg(fraction=0.4, generator=rng())(lambda x: (x @ W) ** 2, X)

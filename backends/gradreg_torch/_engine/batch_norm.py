@@ -8,6 +8,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 # The user's policies, and two of ours: OWN_R is "batch" for an R that is one for all examples,
@@ -25,7 +26,7 @@ def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:
 
 def has_batch_norm(parts: Iterable[nn.Module]) -> bool:
     """Whether there is batch norm in training mode among these parts of a model."""
-    return any(isinstance(p, nn.modules.batchnorm._BatchNorm) and p.training for p in parts)
+    return any(p.training and isinstance(p, _BatchNorm) for p in parts)
 
 
 class RunningStatistics(TorchFunctionMode):

@@ -1,8 +1,7 @@
 """What a user may pass to a penalty, checked in one place before anything runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +35,7 @@ class Options(TypedDict, total=False):
     batch: Tensor | None
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A checked call: what to run, on which leaves, and what was asked for.
 
     Parameters
@@ -88,6 +86,7 @@ def checked(
     model: ModelOrLogits,
     x: Inputs,
     R: Contraction,
+    create_graph: bool,
     update_statistics: bool,
     *,
     mode: str = "auto",
@@ -98,8 +97,7 @@ def checked(
     check_values: bool | None = None,
     batch: Tensor | None = None,
 ) -> Call:
-    """The call, or an error that says what to pass instead."""
-    create_graph = torch.is_grad_enabled()
+    """The call, or an error that says what to pass instead; runs in grad mode."""
     if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
         raise RuntimeError(
             "expected grad mode or no_grad, got inference mode, which records no graph; "
@@ -131,8 +129,7 @@ def checked(
         run = Model(model, x, policy)
         if create_graph and isinstance(model, nn.Module) and model.training:
             require_trainable(run.parts, inputs)
-        with torch.enable_grad():
-            inputs = {name: own(tensor) for name, tensor in inputs.items()}
+        inputs = {name: own(tensor) for name, tensor in inputs.items()}
     return Call(
         *(run, inputs, mode, reduction, chunk_size, policy),
         *(create_graph, reads, update_statistics, batch),

@@ -5,14 +5,13 @@ Axes as in docs/notation.md: n example, k logit, i input coordinate, q column.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(NamedTuple):
     """The side of J that columns multiply: the logits, or in forward mode the inputs.
 
     Parameters

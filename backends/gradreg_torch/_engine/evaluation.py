@@ -17,9 +17,9 @@ from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
 from gradreg_torch._engine.model import (
+    AttentionByFormula,
     Model,
     Snapshot,
-    attention_by_formula,
     copied,
     random_state,
     visible,
@@ -46,15 +46,17 @@ def evaluate(
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
     checks.option_names("a penalty", options, Options.__annotations__)
-    call = checked(model, x, R, update_statistics, **options)
-    # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
-    twice = call.create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
-    with torch.enable_grad(), attention_by_formula() if twice else nullcontext():
-        values, output = linearise(call).contract(R)
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        call = checked(model, x, R, create_graph, update_statistics, **options)
+        # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
+        twice = create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
+        with AttentionByFormula() if twice else nullcontext():
+            values, output = linearise(call).contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
             values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)
-    if call.reads and not isfinite(penalty.detach().sum()):
+    if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
         checks.finite_value(values)
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 

@@ -52,14 +52,14 @@ def names(found: list[Any]) -> set[str]:
 
 def nodes(t: Tensor) -> list[Any]:
     """The nodes of the graph of t, from t down."""
-    seen: dict[Any, None] = {} if t.grad_fn is None else {t.grad_fn: None}
-    waiting = list(seen)
-    while waiting:
-        for child, _ in waiting.pop().next_functions:
+    found: list[Any] = [] if t.grad_fn is None else [t.grad_fn]
+    seen = set(found)
+    for node in found:  # which grows while it is read
+        for child, _ in node.next_functions:
             if child is not None and child not in seen:
-                seen[child] = None
-                waiting.append(child)
-    return list(seen)
+                seen.add(child)
+                found.append(child)
+    return found
 
 
 def custom_functions(found: list[Any]) -> list[str]:

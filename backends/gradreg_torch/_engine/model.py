@@ -4,9 +4,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,16 +25,17 @@ from gradreg_torch._engine.normalisation import Decomposed
 
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
-# Of attention: whether each is enabled, and how it is; one can be differentiated twice.
+# Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
+SDP: Any = torch.backends.cuda
 KERNELS: Any = (
-    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
-    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
-    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
-    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+    (SDP.math_sdp_enabled, SDP.enable_math_sdp, True),
+    (SDP.flash_sdp_enabled, SDP.enable_flash_sdp, False),
+    (SDP.mem_efficient_sdp_enabled, SDP.enable_mem_efficient_sdp, False),
+    (SDP.cudnn_sdp_enabled, SDP.enable_cudnn_sdp, False),
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Model:
     """A model with the x it is called on.
 
@@ -52,6 +52,7 @@ class Model:
     function: Callable[..., Tensor]
     x: Inputs
     batchnorm: str = "batch"
+    _parts: tuple[nn.Module, ...] | None = None
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -64,12 +65,9 @@ class Model:
     @property
     def parts(self) -> tuple[nn.Module, ...]:
         """These modules and all that they are made of."""
-        # The lock of `cached_property` in Python 3.11 cannot be compiled.
-        return parts_of(self.modules) if torch.compiler.is_compiling() else self._parts
-
-    @cached_property
-    def _parts(self) -> tuple[nn.Module, ...]:
-        return parts_of(self.modules)
+        if self._parts is None:  # the lock of `cached_property` in Python 3.11 cannot be compiled
+            self._parts = parts_of(self.modules)
+        return self._parts
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
@@ -86,8 +84,8 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        training = any(part.training for part in self.parts)
-        return copied(buffers_of(self.parts)) if training else {}
+        move = any(p._buffers for p in self.parts) and any(p.training for p in self.parts)
+        return copied(buffers_of(self.parts)) if move else {}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -121,8 +119,7 @@ def copied(tensors: dict[K, Tensor]) -> dict[K, Tensor]:
     return {key: t.clone() for key, t in tensors.items()}
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """Buffers and random state before a pass: passes beside it start from the same."""
 
     buffers: Buffers
@@ -151,17 +148,19 @@ def set_random_state(state: Random, x: Tensor) -> None:
         torch.cuda.set_rng_state(cuda, x.device)
 
 
-@contextmanager
-def attention_by_formula() -> Iterator[None]:
+class AttentionByFormula:
     """As `sdpa_kernel(SDPBackend.MATH)`, which for a small model is a tenth of a step."""
-    was = [enabled() for enabled, _ in KERNELS]
-    try:
-        for _, enable in KERNELS:
-            enable(enable is torch.backends.cuda.enable_math_sdp)
-        yield
-    finally:
-        for (_, enable), on in zip(KERNELS, was, strict=True):
+
+    def __enter__(self) -> None:
+        """Switch those that are not as they should be."""
+        self.switched = [(enable, on) for enabled, enable, on in KERNELS if enabled() != on]
+        for enable, on in self.switched:
             enable(on)
+
+    def __exit__(self, *_: object) -> None:
+        """Switch them back."""
+        for enable, on in self.switched:
+            enable(not on)
 
 
 def visible(model: Model) -> AbstractContextManager[Any]:
@@ -172,9 +171,9 @@ def visible(model: Model) -> AbstractContextManager[Any]:
     dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")  # slow to import, and there if used
     if dynamo is None:
         return nullcontext()
-    compiled = hasattr(model.function, "_torchdynamo_orig_callable") or any(
-        part._compiled_call_impl is not None or isinstance(part, dynamo.OptimizedModule)
-        for part in model.parts
+    kind, function = dynamo.OptimizedModule, model.function
+    compiled = any(p._compiled_call_impl or isinstance(p, kind) for p in model.parts) or (
+        not isinstance(function, nn.Module) and hasattr(function, "_torchdynamo_orig_callable")
     )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
@@ -183,8 +182,8 @@ def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
     if any(map(computed, inputs.values())):
         return
-    parameters = [p for part in parts for p in part._parameters.values() if p is not None]
-    if parameters and not any(p.requires_grad for p in parameters):
+    trained = [p.requires_grad for m in parts for p in m._parameters.values() if p is not None]
+    if trained and not any(trained):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "

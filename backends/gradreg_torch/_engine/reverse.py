@@ -1,7 +1,7 @@
 """Reverse mode: Jᵀr by vector-Jacobian products, the gradient by double backward. Exact."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,7 @@ MOST_GRAPHS = 20
 Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-@dataclass(frozen=True)
-class Reverse:
+class Reverse(NamedTuple):
     """A pass whose graph leads from the output back to the inputs.
 
     Parameters

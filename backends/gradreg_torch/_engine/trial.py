@@ -6,9 +6,9 @@ quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler),
 records no graph: a gradient through it would be lost without a word.
 """
 
-from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,7 @@ from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """What a graph showed.
 
     Parameters
@@ -53,30 +52,33 @@ def tried(
     if not _can_be_read(at_x.output):
         return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
     inputs = set(map(id, at_x.call.inputs.values()))
-    leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
-    leaves = [leaf for leaf in leaves if id(leaf) not in inputs]
+    leaves = (node.variable for node in found if type(node).__name__ == graph.LEAF)
+    parameters = (leaf for leaf in leaves if id(leaf) not in inputs)
+    first = list(islice(parameters, 1))  # the others are looked for where there is a trial
     ragged = at_x.call.batch is not None
-    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *map(_kind, found))
-    known = _KNOWN.setdefault(leaves[0], {}) if leaves and graph.HIDDEN not in names else {}
+    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *_kinds(found))
+    known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
         return trial
-    trial = _trial(at_x, found, leaves, twice)
+    trial = _trial(at_x, found, [*first, *parameters], twice)
     if trial.decided:
         known[signature] = trial
     return trial
 
 
-def _kind(node: Any) -> tuple[Any, ...]:
-    """What a node does, as far as it says: operation, number of axes, and the axes it works on.
+def _kinds(found: list[Any]) -> list[Any]:
+    """What nodes do, as far as they say: operations, the axes they work on, and numbers of axes.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
-    kind = type(node)
-    if kind.__name__ == graph.LEAF:
-        return (kind,)
-    axes = tuple([len(m.shape) for m in node._input_metadata])
-    return kind, axes, getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
+    said: list[Any] = []
+    for node in found:
+        said.append(type(node))
+        if type(node).__name__ != graph.LEAF:
+            said += getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
+            said += [len(gradient.shape) for gradient in node._input_metadata]
+    return said
 
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:

@@ -145,7 +145,7 @@ def examples(one: Subject) -> Finding:
     """Whether examples see each other."""
     one.back()
     wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
-    call = checked(one.model, one.x, Contraction(), False, wrt=wrt, batch=batch)
+    call = checked(one.model, one.x, Contraction(), True, False, wrt=wrt, batch=batch)
     if not couples_examples(call):
         return Finding("examples", True, "each example's logits depend on its own x alone")
     policy = one.penalty.options.get("batchnorm", "batch")

@@ -48,13 +48,14 @@ class Subject:
     @property
     def first(self) -> Tensor:
         """An input that is differentiated."""
-        return self.penalty.first(self.x)
+        return self.penalty.first(self.x, self.penalty.options)
 
-    def evaluated(self, **options: Any) -> Evaluated:
+    def evaluated(self, update: bool = False, **options: Any) -> Evaluated:
         """The penalty, as a step computes it, from the state before, and the model's output."""
         self.back()
-        options = self.penalty.for_loss(self.loss) | {"reduction": "mean"} | options
-        return self.penalty.evaluated(self.model, self.x, self.y, **options)
+        follow = self.penalty.for_loss(self.loss) | {"reduction": "mean"}
+        kept = self.penalty.options | follow | options
+        return self.penalty.evaluated(self.model, self.x, self.y, kept, update)
 
     def value(self) -> float:
         """The penalty as a number."""
@@ -79,7 +80,7 @@ class Subject:
 
     def step(self, mode: str) -> object:
         """Loss, penalty and backward pass, in one pass forward."""
-        value, output = self.evaluated(mode=mode, update_statistics=True)
+        value, output = self.evaluated(mode=mode, update=True)
         return self.gradient(self._loss(output, reads=False) + value)
 
     def _loss(self, output: Tensor, reads: bool) -> Tensor:
