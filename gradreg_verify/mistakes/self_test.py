@@ -1,13 +1,19 @@
 """The kit tested on itself. Every wrong implementation is flagged, no right one is."""
 
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 from gradreg_verify.claims.ledger import BY_ID
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import bundled
+from gradreg_verify.isolation import end_with_parent
 from gradreg_verify.mistakes.catalogue import WRONG, Wrong
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS, WrongSampler
 from gradreg_verify.outcomes import Broken, Hung
@@ -15,6 +21,7 @@ from gradreg_verify.run import preflight, run, verify
 from gradreg_verify.subject.target import target_of
 
 TIME_LIMIT = 1.0  # of a call; one entry hangs
+MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -43,36 +50,51 @@ class Trial:
 def self_test(
     progress: Callable[[Trial], None] = lambda _: None, device: str = "cpu"
 ) -> list[Trial]:
-    """The catalogues of formulas and samplers, and of torch functions where torch is installed."""
+    """The catalogues of formulas and samplers, and of torch functions where torch is installed.
+
+    Up to four processes share the entries.
+    """
     trials = []
-    for trial in chain(formulas_and_samplers(), functions(device)):
-        trials.append(trial)
-        progress(trial)
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn"), quiet_worker) as pool:
+            for trial in pool.map(partial(tried, device), range(len(entries()))):
+                trials.append(trial)
+                progress(trial)
+    except BrokenProcessPool as error:
+        raise OSError(f"a process of the self-test died: {error}") from error
     return trials
 
 
-def formulas_and_samplers() -> Iterator[Trial]:
-    """Formulas on explicit Jacobians and laws of probes, behind the loopback backend."""
-    planted: list[Wrong | WrongSampler] = [*WRONG, *WRONG_SAMPLERS]
-    for wrong in planted:
-        ok = flagged(wrong.claim, Target(wrong.backend()))
-        mistake = "sampler" if wrong.claim == "probe-law" else "value"
-        yield Trial(str(wrong), mistake, wrong.claim, wrong.name, ok)
+def quiet_worker() -> None:
+    """A process that ends with its parent, and leaves Ctrl-C to it."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def functions(device: str) -> Iterator[Trial]:
-    """Functions in torch, wrong and right."""
+def entries() -> list[Any]:
+    """Formulas on explicit Jacobians, laws of probes, and functions in torch, wrong and right."""
+    planted = [*WRONG, *WRONG_SAMPLERS]
     try:
-        from gradreg_verify.mistakes.torch import RIGHT, WRONG
+        from gradreg_verify.mistakes import torch
     except ModuleNotFoundError:
-        return
-    for entry in WRONG:
+        return planted
+    return [*planted, *torch.WRONG, *torch.RIGHT]
+
+
+def tried(device: str, i: int) -> Trial:
+    """The kit's verdict on the entry of that number."""
+    entry = entries()[i]
+    if isinstance(entry, Wrong | WrongSampler):
+        ok = flagged(entry.claim, Target(entry.backend()))
+        mistake = "sampler" if entry.claim == "probe-law" else "value"
+        return Trial(str(entry), mistake, entry.claim, entry.name, ok)
+    if entry.claim:
         ok = flagged(entry.claim, function_target(entry, device))
-        yield Trial(str(entry), entry.mistake, entry.claim, entry.formula, ok)
-    for entry in RIGHT:
+    else:
         declared = vars(entry.declaration)
         ok = verify(entry.function, time_limit=TIME_LIMIT, device=device, **declared).ok
-        yield Trial(str(entry), "", "", entry.formula, ok)
+    return Trial(str(entry), entry.mistake, entry.claim, entry.formula, ok)
 
 
 def models(progress: Callable[[Trial], None] = lambda _: None) -> list[Trial]:

@@ -21,6 +21,13 @@ def test_right_function_passes(entry):
     assert report.ok, str(report)
 
 
+def test_an_entry_is_tried_by_its_number():
+    names = [str(entry) for entry in self_test.entries()]
+    for name, claim in (("frobreg: half of it", "frobreg-formula"), ("onehot: gathered", "")):
+        trial = self_test.tried("cpu", names.index(name))
+        assert (trial.entry, trial.claim, trial.ok) == (name, claim, True)
+
+
 def test_the_catalogue_is_as_large_as_it_says():
     assert len(WRONG) >= 60
     assert len(RIGHT) >= 12
