@@ -51,12 +51,14 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
 def message(rows: Sequence[Row]) -> str:
     """Which arms gain beyond doubt (95 %), and in how many of the rows that have such an arm."""
     arms = dict[tuple[int, int], list[str]]()
-    for arm in dict.fromkeys(row.cell.arm for row in rows if row.difference):
+    compared = dict.fromkeys(row.cell.arm for row in rows if row.difference)
+    for arm in compared:
         own = [row.difference for row in rows if row.cell.arm == arm and row.difference]
         if better := sum(d.low > 0 for d in own):
             arms.setdefault((better, len(own)), []).append(arm)
     said = [
-        " and ".join(arms[k, n]) + (f" in {k} of {n} rows" if n > 1 else "")
+        ("every arm" if len(arms[k, n]) == len(compared) > 2 else " and ".join(arms[k, n]))
+        + (f" in {k} of {n} rows" if n > 1 else "")
         for k, n in sorted(arms, reverse=True)
     ]
     return f"a clear gain of {', '.join(said)}" if said else "no gain is clear of the noise"
