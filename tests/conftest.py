@@ -1,11 +1,9 @@
 """Hypothesis profiles, the backends that every claim is checked on, and memory."""
 
-import ctypes
 import os
 import resource
 import sys
 import time
-from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -69,8 +67,6 @@ def no_programs_left():
         jax.clear_caches()
     if dynamo := sys.modules.get("torch._dynamo"):
         dynamo.reset()
-    with suppress(AttributeError, OSError):  # another C library than that of Linux
-        ctypes.CDLL(None).malloc_trim(0)  # the memory is the system's again
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is read
