@@ -1,11 +1,10 @@
 """The code of docs/recipes.md runs against the real libraries, each in a process of its own."""
 
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import forks
 import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
@@ -38,23 +37,40 @@ NEEDS = {
 }
 
 
+pytestmark = pytest.mark.xdist_group("recipes")
+
+
+@pytest.fixture
+def status(tmp_path, monkeypatch):
+    """The exit status of code in a process of its own: a fork of a process that imported torch."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(code):
+        process = forks.context().Process(target=exec, args=(code, {"__name__": "__main__"}))
+        process.start()
+        process.join(300)
+        process.kill()
+        process.join()
+        return process.exitcode
+
+    return run
+
+
 @pytest.mark.parametrize("title", NEEDS)
-def test_a_recipe_runs(title, tmp_path):
+def test_a_recipe_runs(title, status):
     for library in NEEDS[title]:
         if find_spec(library) is None:
             pytest.skip(f"{library} is not installed")
     alone = title == FIRST or title.startswith("Keras")
     code = SECTIONS[title] if alone else SECTIONS[FIRST] + SECTIONS[title]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    assert status(code) == 0
 
 
 def test_every_section_with_code_is_run():
     assert {title for title, code in SECTIONS.items() if code} == set(NEEDS)
 
 
-def test_another_network_is_seen():
+def test_another_network_is_seen(status):
     code = SECTIONS[FIRST] + "\nassert same(model)\nassert not same(network())\n"
-    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
+    assert status(code) == 0
+    assert status(f"{code}assert False") == 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import forks
 import numpy as np
 import pytest
 import torch
@@ -14,10 +15,12 @@ from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experim
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import cells
+from gradreg_experiments.runs import sweep
 from gradreg_experiments.runs.training import Outcome
 from gradreg_torch import confidence_penalty
 from scipy import stats
 
+pytestmark = pytest.mark.xdist_group("reproduce")
 RUN = SETTINGS["digits"].run
 CELLS = (
     Cell("row", "baseline", RUN, (90.0, 0.5)),
@@ -31,6 +34,12 @@ SPECTREG = {2: 0.93, 3: 0.90, 4: 0.915, 5: 0.99}
 ASKED = dict.fromkeys(("data", "iterations", "width"))
 ASKED |= {"on": [], "row": [], "arm": [], "protocol": "paper"}
 ASKED |= {"device": "cpu", "amp": "", "compile": False}
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch):
+    """Workers are forks; test_runs.py has sweeps that start workers as users' sweeps do."""
+    monkeypatch.setattr(sweep.multiprocessing, "get_context", lambda _: forks.context())
 
 
 def outcome(test):

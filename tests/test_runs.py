@@ -176,39 +176,65 @@ def test_stacked_seeds_are_separate_runs(name):
 
 
 CHILD = """
-import sys
+import os, sys
 from pathlib import Path
+import sklearn.datasets, torch._dynamo  # what training imports, once for all runs
 from gradreg_experiments.runs import from_toml, train, training
 training.CHECKPOINT_EVERY_S, training.LOOK_EVERY = 0.0, 7
-train([from_toml(Path(sys.argv[1]))], None, Path(sys.argv[2]))
+for folder in map(Path, sys.argv[1:]):
+    pid = os.fork()
+    if pid == 0:
+        train([from_toml(folder / "run.toml")], None, folder / "checkpoint")
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
-@pytest.mark.parametrize("kind", [{"dropout": True}, {"options": {"every": 2, "fraction": 0.5}}])
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path, kind):
-    kind = {"options": {"every": 2}} | kind
-    run = replace(RUN, penalty="spectreg", lam=0.1, weight_decay=1e-3, iterations=60, **kind)
-    file, checkpoint = tmp_path / "run.toml", tmp_path / "run.checkpoint"
-    options = run.chosen.pop("options")
-    lines = [f"{k} = {json.dumps(v)}" for k, v in run.chosen.items() if k != "options"]
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
+    every = replace(RUN, penalty="spectreg", lam=0.1, weight_decay=1e-3, iterations=60)
+    runs = {
+        tmp_path / "a": replace(every, dropout=True, options={"every": 2}),
+        tmp_path / "b": replace(every, options={"every": 2, "fraction": 0.5}),
+    }
+    for folder, run in runs.items():
+        folder.mkdir()
+        (folder / "run.toml").write_text(as_toml(run), encoding="utf-8")
+        assert from_toml(folder / "run.toml") == run
+    command = [sys.executable, "-c", CHILD, *map(str, runs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        for folder in runs:
+            pid, end = int(child.stdout.readline()), time.monotonic() + 120
+            while not (folder / "checkpoint").exists() and time.monotonic() < end:
+                time.sleep(0.005)
+            os.kill(pid, signal.SIGKILL)
+            ended = int(child.stdout.readline())
+            assert ended == -signal.SIGKILL, "it ended before it could be killed"
+    for folder, run in runs.items():
+        checkpoint = folder / "checkpoint"
+        step = Checkpoint(checkpoint, training.checkpoint_key([run], None)).load("cpu")["step"]
+        assert 0 < step < run.iterations
+        assert goes_on(run, checkpoint) == step + 1
+
+
+def as_toml(run):
+    """The file of a run."""
+    chosen = dict(run.chosen)
+    options = chosen.pop("options", {})
+    lines = [f"{k} = {json.dumps(v)}" for k, v in chosen.items()]
     lines += ["[options]", *(f"{k} = {json.dumps(v)}" for k, v in options.items())]
-    file.write_text("\n".join(lines), encoding="utf-8")
-    assert from_toml(file) == run
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(file), str(checkpoint)])
-    end = time.monotonic() + 120
-    while not checkpoint.exists() and child.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL, "it ended before it could be killed"
-    step = Checkpoint(checkpoint, training.checkpoint_key([run], None)).load("cpu")["step"]
-    assert 0 < step < run.iterations
+    return "\n".join(lines)
+
+
+def goes_on(run, checkpoint):
+    """The first step from a checkpoint; the result is that of a run that nothing stopped."""
     counted = []
     (resumed,), (network,) = train([run], None, checkpoint, counted.append)
-    assert counted[0] == step + 1
     (whole,), (other,) = train([run])
     assert replace(resumed, seconds=0) == replace(whole, seconds=0)
     for a, b in zip(network.parameters(), other.parameters(), strict=True):
         assert a.equal(b)
+    return counted[0]
 
 
 def test_what_is_left_is_to_look_at_the_images(tmp_path, monkeypatch):
@@ -417,7 +443,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_parent(tmp_path, how):
     """One that trains, and leaves a checkpoint, and one that waits; only the parent is told."""
     script = tmp_path / "parent.py"
@@ -453,38 +479,35 @@ def said(trainer, t):
         print("begun", flush=True)
     return step(trainer, t)
 Trainer.step = said
-sys.argv[0] = "gradreg"
-sys.exit(main())
+_, file, *folders = sys.argv
+for out in folders:
+    sys.argv = ["gradreg", "train", file, "--out", out]
+    print("status", main(), flush=True)
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, how):
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     """At once: the minute of `CHECKPOINT_EVERY_S` is not waited for."""
     run = replace(RUN, iterations=60, penalty="spectreg", lam=0.1)
-    file, out = tmp_path / "run.toml", tmp_path / "out"
-    file.write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in run.chosen.items()))
-    command = [sys.executable, "-c", STOPPED, "train", str(file), "--out", str(out)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        while child.stdout.readline() != "begun\n":
-            assert child.poll() is None
-        child.send_signal(how)
+    file, signals = tmp_path / "run.toml", (signal.SIGINT, signal.SIGTERM)
+    file.write_text(as_toml(run), encoding="utf-8")
+    folders = [tmp_path / how.name for how in signals]
+    command = [sys.executable, "-c", STOPPED, str(file), *map(str, folders)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as child:
+        for how in signals:
+            while child.stdout.readline() != "begun\n":
+                assert child.poll() is None
+            child.send_signal(how)
+            assert child.stdout.readline() == "status 2\n"
         _, said = child.communicate(timeout=60)
-    assert child.returncode == 2
-    assert re.fullmatch(
-        r"gradreg train: stopped after step \d+ of 60, with a checkpoint; to go on: "
-        rf"gradreg train {file} --out {out}\n",
-        said,
-    )
-    store, counted = Store(out), []
-    (resumed,), (network,) = train([run], None, store.checkpoint([run]), counted.append)
-    assert counted[0] > 5
-    (whole,), (other,) = train([run])
-    assert replace(resumed, seconds=0) == replace(whole, seconds=0)
-    for a, b in zip(network.parameters(), other.parameters(), strict=True):
-        assert a.equal(b)
+    for folder, line in zip(folders, said.splitlines(), strict=True):
+        assert re.fullmatch(
+            r"gradreg train: stopped after step \d+ of 60, with a checkpoint; to go on: "
+            rf"gradreg train {file} --out {folder}",
+            line,
+        )
+        assert goes_on(run, Store(folder).checkpoint([run])) > 5
 
 
 HOLDER = """
@@ -522,8 +545,8 @@ for _ in range(300):
 
 def test_two_processes_may_ask_for_the_same_folder(tmp_path):
     command = [sys.executable, "-c", WRITABLE, str(tmp_path / "out")]
-    children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
-    assert [child.communicate()[1] for child in children] == [b""] * 3
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [child.communicate()[1] for child in children] == [b""] * 2
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -538,7 +561,7 @@ def test_a_full_disk_is_named(tmp_path):
 def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     store, short = Store(tmp_path / "runs"), replace(RUN, iterations=2)
     bad = replace(short, train=5000)
-    failed = sweep([(bad,), (short,)], store, jobs=2)
+    failed = sweep([(bad,), (short,)], store)
     assert len(failed) == 1
     assert "expected at most 1297 images" in failed[0]
     assert store.find(short) is not None
@@ -548,45 +571,39 @@ def test_a_sweep_goes_on_past_a_run_that_cannot_be_made(tmp_path):
     assert missing([(short,)], store, weights=True) == [(short,)]
 
 
-FAILING = """
-import os, signal, sys
-from dataclasses import replace
-from pathlib import Path
-from gradreg_experiments.runs import Run
-from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import sweep
-
 class Killed(Store):
-    def checkpoint(self, runs):
-        os.kill(os.getpid(), signal.SIGKILL)
+    """A process that receives it is killed."""
 
-if __name__ == "__main__":
-    run = Run(data="digits", train=60, network="lenet", seed=1, batch=12, iterations=2)
-    kind = Killed if sys.argv[1] == "killed" else Store
-    print(*sweep([(run,), (replace(run, seed=2),)], kind(Path(sys.argv[2])), 2), sep="\\n")
-"""
-
-
-def said_of(tmp_path, how, **given):
-    """What a sweep says whose processes end too early."""
-    script = tmp_path / "failing.py"
-    script.write_text(FAILING, encoding="utf-8")
-    command = [sys.executable, "-" if given else str(script), how, str(tmp_path / "runs")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **given).stdout
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGKILL,)
 
 
 def test_a_killed_process_is_said_to_be_killed(tmp_path):
-    first, second = said_of(tmp_path, "killed").splitlines()
+    runs = [(replace(RUN, seed=seed),) for seed in (1, 2)]
+    first, second = sweep(runs, Killed(tmp_path))
     assert "seed 1: a process was killed by SIGKILL (out of memory?); run the comm" in first
     assert "seed 2: a process was killed" in second
 
 
+FROM_STDIN = """
+import sys
+from pathlib import Path
+from gradreg_experiments.runs import Run
+from gradreg_experiments.runs.store import Store
+from gradreg_experiments.runs.sweep import sweep
+run = Run(data="digits", train=60, network="lenet", seed=1, batch=12, iterations=2)
+print(*sweep([(run,)], Store(Path(sys.argv[1]))))
+"""
+
+
 def test_a_process_that_cannot_start_is_not_said_to_be_killed(tmp_path):
     """Of a program on standard input: the process looks for a file of the program, and exits."""
-    first, second = said_of(tmp_path, "stdin", input=FAILING).splitlines()
-    assert "seed 1: a process ended with exit code 1 before the run was done" in first
-    assert "put the program into a file" in second
-    assert "killed" not in first + second
+    command = [sys.executable, "-", str(tmp_path)]
+    done = subprocess.run(command, input=FROM_STDIN, capture_output=True, text=True, timeout=120)
+    said = done.stdout
+    assert "seed 1: a process ended with exit code 1 before the run was done" in said
+    assert "put the program into a file" in said
+    assert "killed" not in said
 
 
 @pytest.mark.parametrize(
@@ -602,51 +619,45 @@ def test_what_is_known_of_a_process_is_said(codes, said):
     assert said in of_processes([SimpleNamespace(exitcode=code) for code in codes])
 
 
-def launched(script, *words):
-    """By torchrun, in two processes."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, str(script), *words]
-    return subprocess.run(command, timeout=300, env=environment, capture_output=True, text=True)
+LAUNCHED = """
+import sys, torch
+from pathlib import Path
+from types import SimpleNamespace
+from gradreg_experiments.runs import Run, one, parallel, train
+from gradreg_experiments.runs.store import Store
 
-
-def test_a_claim_that_fails_ends_every_process(tmp_path):
-    """The first alone checks them; the others would wait for it for half an hour."""
-    script = tmp_path / "child.py"
-    script.write_text(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from gradreg_experiments.runs import Run, one\n"
-        "from types import SimpleNamespace\n"
-        "asked = {'seeds': None, 'jobs': 1, 'stack_seeds': False, 'data': None}\n"
-        "one.verified_before = lambda device, console: False\n"
-        f"run = Run(**{RUN.chosen!r})\n"
-        "status = one.run_all(run, SimpleNamespace(out=Path(sys.argv[1]), **asked))\n"
-        "sys.stdout.write(f'status {status}\\n')\n",  # in one piece: two processes write
-        encoding="utf-8",
-    )
-    assert launched(script, str(tmp_path / "out")).stdout.count("status 1") == 2
+asked = {"seeds": None, "jobs": 1, "stack_seeds": False, "data": None}
+one.verified_before = lambda device, console: False
+run, out = Run(**RUN), Path(sys.argv[1])
+status = one.run_all(run, SimpleNamespace(out=out / "failed", **asked))
+sys.stdout.write(f"status {status}\\n")  # in one piece: two processes write
+with parallel.processes("cpu"):
+    (outcome,), (network,) = train([run])
+    if parallel.first():
+        torch.save(network.state_dict(), out / "w")
+        Store(out).keep(outcome, network)
+"""
 
 
 def test_two_processes_train_the_network_of_one(tmp_path):
+    """And a claim that fails ends both, where the first alone checks claims: the other would wait
+    for half an hour.
+    """
     run = replace(
         RUN, dropout=True, penalty="spectreg", lam=0.1, unlabelled=40, optimiser="nesterov"
     )
     script = tmp_path / "child.py"
-    script.write_text(
-        "import sys, torch\n"
-        "from pathlib import Path\n"
-        "from gradreg_experiments.runs import Run, parallel, train\n"
-        "from gradreg_experiments.runs.store import Store\n"
-        f"run = Run(**{run.chosen!r})\n"
-        "with parallel.processes('cpu'):\n"
-        "    (outcome,), (network,) = train([run])\n"
-        "    if parallel.first():\n"
-        "        torch.save(network.state_dict(), sys.argv[1])\n"
-        "        Store(Path(sys.argv[1]).parent).keep(outcome, network)\n",
-        encoding="utf-8",
+    script.write_text(LAUNCHED.replace("**RUN", f"**{run.chosen!r}"), encoding="utf-8")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), str(tmp_path)],
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
-    launched(script, str(tmp_path / "w")).check_returncode()
+    assert done.stdout.count("status 1") == 2
+    done.check_returncode()
     ours = torch.load(tmp_path / "w", weights_only=True)
     _, (network,) = train([run])
     for name, value in network.named_parameters():

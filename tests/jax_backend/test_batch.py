@@ -69,7 +69,7 @@ def test_values_and_gradients_are_those_of_the_explicit_jacobian(name):
             return weights @ values, values
 
         a, values = jax.grad(jax.jit(got), has_aux=True)(PARAMS)
-        b, right = jax.grad(expected, has_aux=True)(PARAMS)
+        b, right = jax.grad(jax.jit(expected), has_aux=True)(PARAMS)
         np.testing.assert_allclose(values, right, rtol=1e-12)
         assert values[SIZES.index(0)] == 0  # no rows, no inputs, no gradient
         for leaf in PARAMS:

@@ -116,9 +116,8 @@ def test_a_network_there_and_back(e):
         from_jax(e.network, params[::-1])
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("k", [9, 13])
-def test_sixteen_bits_lose_no_more_than_they_must(dtype, k):
+@pytest.mark.parametrize(("k", "dtype"), [(9, "bfloat16"), (13, "float16")])
+def test_sixteen_bits_lose_no_more_than_they_must(k, dtype):
     target = Target(JaxBackend(), dtypes=(dtype,))
     assert 0 < BY_ID["rounding-bounded"].check(target, list(bundled())[k]) <= 1
 

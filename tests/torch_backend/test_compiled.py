@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("compile")
 
 
 class Block(nn.Module):
-    """x + conv-norm-ReLU-conv-norm."""
+    """x + conv-norm-tanh-conv-norm."""
 
     def __init__(self):
         super().__init__()
@@ -21,7 +21,7 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(4, 4, **conv),
             nn.BatchNorm2d(4),
-            nn.ReLU(),
+            nn.Tanh(),
             nn.Conv2d(4, 4, **conv),
             nn.BatchNorm2d(4),
         )
@@ -37,17 +37,11 @@ def encoder():
 
 NETWORKS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)), (5, 6)),
-    "conv": (
-        lambda: nn.Sequential(
-            nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 4)
-        ),
-        (5, 2, 6, 6),
-    ),
     "residual": (
         lambda: nn.Sequential(
-            nn.Conv2d(2, 4, 3, bias=False),
-            nn.BatchNorm2d(4),
+            nn.Conv2d(2, 4, 3),
             Block(),
+            nn.MaxPool2d(2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Linear(4, 4),
@@ -102,7 +96,7 @@ def run(network, name, backend):
 
 
 @pytest.mark.parametrize("name", PENALTIES)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["residual", "transformer"])
 def test_compiled_gradients_are_eager_s(network, name):
     losses, eager, compiled = run(network, name, "aot_eager")
     torch.testing.assert_close(*losses, rtol=1e-13, atol=0)
