@@ -40,8 +40,9 @@ BATCH = 50  # examples in one call of a function whose probes are read out
 def replay(target: Target, e: Example) -> float:
     """A seed gives value and gradient at the probes it draws: per example, shared, several."""
     m = e.probes.shape[1]
-    if m == 1 or not e.exact or not target.every_way(e):
-        raise NotHere("one logit" if m == 1 else "probes of the same shape are drawn elsewhere")
+    target.require_chosen(e)
+    if m == 1:
+        raise NotHere("one logit")
     errors = [
         at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()

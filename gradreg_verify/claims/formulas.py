@@ -62,7 +62,7 @@ def training_gradient(target: Target, e: Example) -> float:
     errors = [
         same_gradient(target, e, v, reduction)
         for v in target.variants(e)
-        for reduction in (("sum", "mean", "none") if target.every_way(e) else (target.reduction,))
+        for reduction in (("sum", "mean", "none") if target.chosen(e) else (target.reduction,))
     ]
     return largest(errors)
 
