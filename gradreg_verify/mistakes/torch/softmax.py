@@ -131,7 +131,9 @@ def sum_over_the_batch(logits: Tensor) -> Tensor:
     return (softmax(logits) * logits.log_softmax(1)).sum()
 
 
-@confidence_penalty("dtype", "NaN for steep logits", "exp without its shift", "confidence-penalty-formula")
+@confidence_penalty(
+    "dtype", "NaN for steep logits", "exp without its shift", "confidence-penalty-formula"
+)
 def overflowing(logits: Tensor) -> Tensor:
     p = logits.exp() / logits.exp().sum(1, keepdim=True)
     return (p * p.log()).sum(1).mean()
