@@ -17,7 +17,7 @@ from scipy import stats
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
 BETWEEN = re.compile(r"(<!-- result: ([\w/-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
-OF_TOYS = "toys"
+OF_TOYS, TUNED = "toys", "reduced/*/tune.json"
 
 
 def records():
@@ -35,10 +35,36 @@ def written(text):
     found = records()
 
     def table(m):
-        made = toys(found) if m[2] == OF_TOYS else section(found[m[2]], image(m[2]))
+        if m[2] in tuned():
+            made = grid(m[2])
+        else:
+            made = toys(found) if m[2] == OF_TOYS else section(found[m[2]], image(m[2]))
         return m[1] + made + m[3]
 
     return BETWEEN.sub(table, text)
+
+
+def tuned():
+    """Grids of λ, as `gradreg tune` left them, by file."""
+    return {path.relative_to(RESULTS).with_suffix("").as_posix() for path in RESULTS.glob(TUNED)}
+
+
+def grid(name):
+    """Accuracy on validation and test images against λ, and what made it."""
+    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    head = ["λ", "seeds", "validation (sd)", "test (sd)", ""]
+    lines = [head, ["---:"] * 4 + ["---"]]
+    for lam in dict.fromkeys(run["lambda"] for run in runs):
+        own = [run for run in runs if run["lambda"] == lam]
+        parts = [[100 * float(run[part]) for run in own] for part in ("validation", "test")]
+        said = [f"{np.mean(a):.2f} ({np.std(a, ddof=1):.2f})" for a in parts]
+        chosen = "chosen" * (float(lam) == record["chosen"])
+        lines.append([f"{float(lam):g}", str(len(own)), *said, chosen])
+    versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([*rows, "", f"`{record['command']}`: {versions}."])
 
 
 def image(name):
@@ -83,7 +109,7 @@ def test_the_page_has_the_results():
     text = PAGE.read_text(encoding="utf-8")
     assert text == written(text)
     shown = {m[2] for m in BETWEEN.finditer(text)}
-    assert shown == {n for n in records() if not n.startswith("toy-")} | {OF_TOYS}
+    assert shown == {n for n in records() if not n.startswith("toy-")} | tuned() | {OF_TOYS}
 
 
 def tables():
@@ -144,7 +170,8 @@ def test_a_kept_run_has_the_name_of_its_setting(path):
 
 if __name__ == "__main__":
     # As `gradreg reproduce --out experiments/results` left them.
-    for figure in [*RESULTS.glob("*.png"), *RESULTS.glob("reduced/*.png")]:
+    folders = ("", "reduced/", "reduced/*/")
+    for figure in [path for folder in folders for path in RESULTS.glob(f"{folder}*.png")]:
         if not figure.stem.startswith("toy"):
             name = figure.relative_to(RESULTS).as_posix().replace("/", "-")
             shutil.copy(figure, PAGE.parent / "images" / name)
