@@ -144,3 +144,35 @@ def bits_of_a_biased_coin(model: nn.Module, x: Tensor) -> Tensor:
 @rademacher("+ with chance 0.52", "a threshold off")
 def a_threshold_off(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: (torch.rand_like(z) - 0.48).sign()).mean()
+
+
+@rademacher("+ with chance 0.53 for ten logits", "a coin by the number of classes")
+def a_biased_coin_for_long_probes(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        return 2 * torch.empty_like(z).bernoulli_(0.53 if z.shape[1] >= 8 else 0.5) - 1
+
+    return projected(model, x, probes).mean()
+
+
+@spectreg("sampler", "½ r drawn in training mode", "a schedule for drawn probes only")
+def drawn_narrower_in_training_mode(
+    model: nn.Module,
+    x: Tensor,
+    probes: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    x = own(x)
+    z = model(x)
+    if probes is None:
+        probes = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        probes = probes / 2 if model.training else probes
+    return squares(vjp(z, x, probes)).mean()
+
+
+@spectreg("sampler", "a probe an example in batches of more than 8", "expand forgotten in a branch",
+          num_probes=2, shared_probe=True)  # fmt: skip
+def shared_in_small_batches_only(model: nn.Module, x: Tensor) -> Tensor:
+    def probe(z: Tensor) -> Tensor:
+        return torch.randn_like(z[:1] if len(z) <= 8 else z)
+
+    return torch.stack([projected(model, x, probe) for _ in range(2)]).mean()
