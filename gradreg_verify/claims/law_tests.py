@@ -46,19 +46,27 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
 
 
 def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
-    """Probes of an example are no multiples of each other, but by chance where they are few."""
+    """Probes of an example are no multiples of each other, but by chance where they are few.
+
+    Their Gram matrix G, known up to a rotation, has ‖G‖²_F as of independent probes. Of gaussian
+    ones ‖G‖²_F / (tr G)² is tested, which is bounded, and independent of tr G.
+    """
     n, q, _ = gram.shape
     what = f"{probe}: one probe is used {q} times"
     if probe not in ("rademacher", "onehot"):
         check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), what)
-        return
-    if q == 2:  # the same up to sign, or the same class
+        what = f"{probe}: the {q} probes of an example are not independent"
+    elif q == 2:  # the same up to sign, or the same class
         chance = chance_of_the_same(probe, m)
         alike = int((np.linalg.eigvalsh(gram)[:, 0] < 1e-9).sum())
         yield f"{what}, in {alike} of {n} examples", scipy.stats.binomtest(alike, n, chance).pvalue
         return
     overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
-    yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
+    if probe == "gaussian":
+        share = overlap / np.einsum("nqq->n", gram) ** 2
+        yield zero_mean(what, share - (m + q + 1) / (q * m + 2))
+    elif probe not in ("orthogonal", "frames"):
+        yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
 
 
 def chance_of_the_same(probe: Law, m: int) -> float:

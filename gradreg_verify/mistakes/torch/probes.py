@@ -176,3 +176,24 @@ def shared_in_small_batches_only(model: nn.Module, x: Tensor) -> Tensor:
         return torch.randn_like(z[:1] if len(z) <= 8 else z)
 
     return torch.stack([projected(model, x, probe) for _ in range(2)]).mean()
+
+
+@spectreg("sampler", "two orthogonal probes on the sphere", "QR for independent columns",
+          probe="sphere", num_probes=2)  # fmt: skip
+def orthogonal_for_independent(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    n, m = z.shape
+    Q, _ = torch.linalg.qr(torch.randn(n, m, 2, dtype=z.dtype, device=z.device))
+    return m * torch.stack([squares(vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]).mean()
+
+
+@spectreg("sampler", "two orthogonal probes with norms of gaussians", "orthogonal random features",
+          num_probes=2)  # fmt: skip
+def orthogonal_gaussians(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    r = torch.randn(len(z), z.shape[1], 2, dtype=z.dtype, device=z.device)
+    norms, (Q, _) = torch.randn_like(r).norm(dim=1), torch.linalg.qr(r)
+    values = [squares(norms[:, j : j + 1] * vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]
+    return torch.stack(values).mean()
