@@ -255,6 +255,8 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
         yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
     yield from coin(target, m, probe)
+    if probe != "frames" and not d.shared_probe:  # frames depend on each other within a call
+        yield law_tests.in_a_batch(r[:, :, 0], probe, BATCH)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return
@@ -263,7 +265,6 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     for size in (2, 4):
         yield from law_tests.coordinates(r[:, :, 0], probe, size)
     yield law_tests.all_pairs(r[:, :, 0], probe)
-    # Frames depend on each other within a call.
     for lag in (BATCH,) if probe == "frames" else (1, 2, BATCH // 2, BATCH):
         if lag < len(r):
             yield law_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

@@ -185,6 +185,22 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
         yield f"{name}: a coordinate does not follow the law", least(np.array(p))
 
 
+def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
+    """Σ cos² over all pairs of a batch: of pairs that share an example cos² are uncorrelated too.
+
+    With their mean 1/m taken off it is ‖Σ_b u_b u_bᵀ − B I/m‖²_F, near a chi-square.
+    """
+    calls, m = len(r) // batch, r.shape[1]
+    u = (r / np.sqrt((r * r).sum(axis=1, keepdims=True))).reshape(calls, batch, m)
+    total = float((np.einsum("tbk,tbl->tkl", u, u) ** 2).sum()) - calls * batch**2 / m
+    of_one = {"rademacher": 2 * (m - 1) / m**3, "onehot": (m - 1) / m**2}  # Var cos²
+    variance = of_one.get(probe, 2 * (m - 1) / (m * m * (m + 2)))
+    mean, variance = calls * batch * (1 - 1 / m), 2 * calls * batch * (batch - 1) * variance
+    law = scipy.stats.gamma(mean**2 / variance, scale=variance / mean)
+    p = 2 * min(law.cdf(total), law.sf(total))
+    return f"{probe}: examples of a batch are not independent", float(min(1.0, p))
+
+
 def least(p: Array) -> float:
     """The least of several p-values, as one."""
     return float(min(1.0, p.size * p.min()))

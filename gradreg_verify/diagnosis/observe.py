@@ -157,7 +157,7 @@ def observations(
             o = replace(observe(one, e), telling=telling, factor=factor)
             if telling:
                 repeated = repeated and observe(one, e).value == o.value
-                reseeded += observe(one, e, seed=SEED + 1).value != o.value
+                reseeded += observe(one, e, seed=SEED + 1 + len(observed)).value != o.value
         except (Broken, NotTestable) as why:
             refused.append((e, str(why)))
             continue

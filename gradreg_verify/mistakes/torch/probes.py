@@ -197,3 +197,12 @@ def orthogonal_gaussians(model: nn.Module, x: Tensor) -> Tensor:
     norms, (Q, _) = torch.randn_like(r).norm(dim=1), torch.linalg.qr(r)
     values = [squares(norms[:, j : j + 1] * vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]
     return torch.stack(values).mean()
+
+
+@spectreg("sampler", "the same r for examples 32 apart", "probes of one chunk, repeated")
+def probes_of_a_chunk_repeated(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        chunk = torch.randn(32, z.shape[1], dtype=z.dtype, device=z.device)
+        return chunk.repeat(len(z) // 32 + 1, 1)[: len(z)]
+
+    return projected(model, x, probes).mean()
