@@ -187,6 +187,64 @@ def test_finite_differences_are_recognised_by_their_nearness():
     assert "Within 1 %" not in said(lambda model, x: differences(model, x, 1.0))
 
 
+def test_a_mistake_of_many_classes_is_none_of_finite_differences():
+    """Few of ten probabilities are left out, so the value is off by less than 1 %."""
+
+    def of_five(model, x):
+        return each(lambda x: model(x).softmax(1).topk(min(5, model(x).shape[1]), 1).values, x)
+
+    got = said(lambda model, x: of_five(model, x).mean(), "jacreg")
+    assert got == (
+        "Its value is the declared one on 12 of 14 networks, and another one on the rest, those "
+        "with 10 logits or more."
+    )
+
+
+def test_single_precision_may_look_like_finite_differences():
+    def single(logits):
+        p = logits.float().softmax(1)
+        return (p * p.log()).nan_to_num().sum(1).mean().to(logits.dtype)
+
+    assert said(single, "confidence_penalty").endswith(
+        "finite differences or a lower precision look like this."
+    )
+
+
+def test_targets_that_are_no_probabilities_do_not_end_the_diagnosis():
+    def broadcast(model, x, y):
+        x = x.detach().requires_grad_()
+        z = model(x)
+        loss = ((z.squeeze() - y) ** 2).sum() / z.shape[1]
+        return squares(torch.autograd.grad(loss, x, create_graph=True)[0]).mean()
+
+    got = said(broadcast, "doubleback", loss="mean_squared_error")
+    assert got.endswith("and another one on the rest, those with one logit.")
+
+
+def q_first(model, x, probes):
+    x = x.detach().requires_grad_()
+    z = model(x)
+    return sum(squares(vjp(z, x, r)) for r in probes).mean()
+
+
+def test_probes_that_must_be_given_are_known_in_any_layout():
+    got = said(q_first, "spectreg", num_probes=2)
+    assert got == "It computes 2 × the batch mean of SpectReg, ‖Jᵀr‖²."
+
+
+def test_shared_probes_are_those_of_every_example():
+    def drawn_again(model, x):
+        def r(z):
+            return torch.randn_like(z[:1] if len(z) <= 8 else z)
+
+        return torch.stack([projected(model, x, r) for _ in range(2)]).mean()
+
+    one = target(drawn_again, "spectreg", num_probes=2, shared_probe=True)
+    found = diagnose(one, BY_ID["probe-law"])
+    assert found.computes.startswith(AS_DECLARED)
+    assert found.counterexample.message.endswith("in a batch of 50 they differ")
+
+
 CLIPPED = {
     "clipped at 10": lambda f, x: each(f, x).mean().clamp(max=10),
     "with every example's value clipped at 10": lambda f, x: each(f, x).clamp(max=10).mean(),

@@ -43,6 +43,22 @@ def repeatable(target: Target, e: Example) -> float:
     return largest(errors)
 
 
+def after_a_step(target: Target, e: Example) -> float:
+    """A model whose parameters moved in place, as in training, is that of the new parameters."""
+    if not e.exact or e.x.ndim > 2:
+        raise NotHere("asked of dyadic vectors")
+    moved = e.network.with_parameters(e.network.parameters() / 2)
+    errors = []
+    for one in functions(target, e):
+        network, x, y = arguments(e, {"loss": one.declaration.loss})
+        supply, settings = one.probes.of_seed(1, moved, x), {"training": True, "device": one.device}
+        got = one.harness.after_a_step(network, moved, x, y, supply, **settings)
+        new = one.harness.value(moved, x, y, supply, **settings)
+        what = f"{one.declaration.kind} of a model that was asked before its parameters moved"
+        errors.append(same(what, got, new, exact=True))
+    return largest(errors)
+
+
 def nothing_left_behind(target: Target, e: Example) -> float:
     """Model, inputs, their .grad, modes and global random state are as they were."""
     if e.batch_norm:

@@ -40,6 +40,8 @@ BATCH = 50  # examples in one call of a function whose probes are read out
 def replay(target: Target, e: Example) -> float:
     """A seed gives value and gradient at the probes it draws: per example, shared, several."""
     m = e.probes.shape[1]
+    if target.declared is not None and target.declared.declaration.side == "input":
+        raise NotTestable("of a probe of the inputs only a part can be read out")
     target.require_chosen(e)
     if m == 1:
         raise NotHere("one logit")
@@ -59,7 +61,7 @@ def forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, bo
     """
     if target.declared is not None:
         d = target.declared.declaration
-        if d.side == "output" and d.num_probes < m:
+        if d.num_probes < m:
             yield d.kind, d.num_probes, d.shared_probe
         return
     random = [row.name for row in PENALTIES.values() if row.probes != "never"]
@@ -87,9 +89,17 @@ def at_drawn_probes(
     if probe != target.laws()[0]:  # one law shows whether drawn probes keep the graph
         return error
     direction = direction_for(e)
-    slope, _ = target.slope(penalty, e, direction, **drawn)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
-    return max(error, same(f"gradient of {what}", slope, expected, scale=FLOOR * scale))
+    for settings in SETTINGS if target.declared is not None else SETTINGS[:1]:
+        slope, _ = target.slope(penalty, e, direction, **drawn, **settings)
+        where = " in training mode" if settings else ""
+        off = same(f"gradient of {what}{where}", slope, expected, scale=FLOOR * scale)
+        error = max(error, off)
+    return error
+
+
+# Drawn probes may be other ones in training mode.
+SETTINGS: tuple[dict[str, bool], ...] = ({}, {"training": True})
 
 
 def law(target: Target, e: Example) -> float:
@@ -175,7 +185,7 @@ SMALL = {1: 200, 5: 60}  # batch to calls
 
 @cache
 def shortest(d: Declaration) -> int:
-    """The length of the probes in small batches, and of coins: their law shows at any length."""
+    """The length of the probes in small batches: a law of their own shows at any length."""
     return min(m for e in suited(d) if (m := e.probes.shape[1]) > max(2, d.num_probes))
 
 
@@ -188,10 +198,11 @@ def read_out(target: Target, m: int, batch: int, calls: int) -> Array:
 def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """Bits that signs are made from: they show a bias that signs known up to a factor ±1 hide."""
     one, (network, x) = target.function(), readout.network(BATCH, m)
-    if probe != "rademacher" or m != shortest(one.declaration):
+    if probe != "rademacher":
         return
     found: list[Array] = []
-    for seed in range(2 * target.draws // BATCH):
+    # As many bits at each length.
+    for seed in range(2 * target.draws * shortest(one.declaration) // (BATCH * m)):
         supply, zeros = Supply(seed), np.zeros(BATCH, int)
         drawn, _ = one.harness.draws(network, x, zeros, supply, device=one.device)
         found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
@@ -245,6 +256,8 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
         yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
     yield from coin(target, m, probe)
+    if probe != "frames" and not d.shared_probe:  # frames depend on each other within a call
+        yield law_tests.in_a_batch(r[:, :, 0], probe, BATCH)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return
@@ -253,7 +266,6 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     for size in (2, 4):
         yield from law_tests.coordinates(r[:, :, 0], probe, size)
     yield law_tests.all_pairs(r[:, :, 0], probe)
-    # Frames depend on each other within a call.
     for lag in (BATCH,) if probe == "frames" else (1, 2, BATCH // 2, BATCH):
         if lag < len(r):
             yield law_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

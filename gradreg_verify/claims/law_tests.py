@@ -46,19 +46,27 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
 
 
 def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
-    """Probes of an example are no multiples of each other, but by chance where they are few."""
+    """Probes of an example are no multiples of each other, but by chance where they are few.
+
+    Their Gram matrix G, known up to a rotation, has ‖G‖²_F as of independent probes. Of gaussian
+    ones ‖G‖²_F / (tr G)² is tested, which is bounded, and independent of tr G.
+    """
     n, q, _ = gram.shape
     what = f"{probe}: one probe is used {q} times"
     if probe not in ("rademacher", "onehot"):
         check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), what)
-        return
-    if q == 2:  # the same up to sign, or the same class
+        what = f"{probe}: the {q} probes of an example are not independent"
+    elif q == 2:  # the same up to sign, or the same class
         chance = chance_of_the_same(probe, m)
         alike = int((np.linalg.eigvalsh(gram)[:, 0] < 1e-9).sum())
         yield f"{what}, in {alike} of {n} examples", scipy.stats.binomtest(alike, n, chance).pvalue
         return
     overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
-    yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
+    if probe == "gaussian":
+        share = overlap / np.einsum("nqq->n", gram) ** 2
+        yield zero_mean(what, share - (m + q + 1) / (q * m + 2))
+    elif probe not in ("orthogonal", "frames"):
+        yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
 
 
 def chance_of_the_same(probe: Law, m: int) -> float:
@@ -93,7 +101,8 @@ def _orthogonal_neighbours(r: Array, batch: int) -> None:
     position = np.arange(len(r) - 1) % batch
     together = ((position + 1) % (m // q) != 0) & (position + 1 < batch)
     inner = np.einsum("nkq,nkp->nqp", r[:-1], r[1:])[together]
-    same("frames: probes of neighbours", 1 + inner / m, np.ones(inner.shape))
+    if inner.size:  # a batch of one has no neighbours
+        same("frames: probes of neighbours", 1 + inner / m, np.ones(inner.shape))
 
 
 def marginal_law(r: Array, probe: Law) -> Iterator[Test]:
@@ -141,7 +150,9 @@ def all_pairs(r: Array, probe: Law) -> Test:
 
 
 def zero_mean(what: str, products: Array) -> Test:
-    """The normal test of a mean."""
+    """The normal test of a mean; products that are all zero are those of no law tested here."""
+    if not products.any():
+        return f"{what}: all products are zero", 0.0
     z = abs(products.sum()) / np.sqrt((products**2).sum())
     return what, float(scipy.special.erfc(z / np.sqrt(2)))  # 2 P(N(0, 1) > z)
 
@@ -172,6 +183,22 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
         some = sorted({0, batch // 2, batch - 1})
         p = [scipy.stats.kstest(R[:, b, k] ** 2, law.cdf).pvalue for b in some for k in range(m)]
         yield f"{name}: a coordinate does not follow the law", least(np.array(p))
+
+
+def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
+    """Σ cos² over all pairs of a batch: of pairs that share an example cos² are uncorrelated too.
+
+    With their mean 1/m taken off it is ‖Σ_b u_b u_bᵀ − B I/m‖²_F, near a chi-square.
+    """
+    calls, m = len(r) // batch, r.shape[1]
+    u = (r / np.sqrt((r * r).sum(axis=1, keepdims=True))).reshape(calls, batch, m)
+    total = float((np.einsum("tbk,tbl->tkl", u, u) ** 2).sum()) - calls * batch**2 / m
+    of_one = {"rademacher": 2 * (m - 1) / m**3, "onehot": (m - 1) / m**2}  # Var cos²
+    variance = of_one.get(probe, 2 * (m - 1) / (m * m * (m + 2)))
+    mean, variance = calls * batch * (1 - 1 / m), 2 * calls * batch * (batch - 1) * variance
+    law = scipy.stats.gamma(mean**2 / variance, scale=variance / mean)
+    p = 2 * min(law.cdf(total), law.sf(total))
+    return f"{probe}: examples of a batch are not independent", float(min(1.0, p))
 
 
 def least(p: Array) -> float:

@@ -194,7 +194,7 @@ CLAIMS = (
         "S19",
         "a call can be repeated, and leaves nothing behind",
         "P(seed) = P(seed)",
-        (conduct.repeatable, conduct.nothing_left_behind),
+        (conduct.repeatable, conduct.after_a_step, conduct.nothing_left_behind),
     ),
     Claim(
         "bad-input-refused",

@@ -11,7 +11,7 @@ from gradreg_ref.penalties import PENALTIES, evaluate
 from gradreg_ref.typing import Array
 from gradreg_verify.diagnosis.expected import declared_value, near, options
 from gradreg_verify.diagnosis.observe import Observed
-from gradreg_verify.diagnosis.variants import VECTORS
+from gradreg_verify.diagnosis.variants import VECTORS, Vector
 from gradreg_verify.subject.declaration import Declaration
 
 ROUND = 4  # digits of a c that confirms itself
@@ -31,8 +31,15 @@ def each(o: Observed, d: Declaration) -> Array:
 
 def entries(o: Observed, d: Declaration) -> Array:
     """The absolute entries of the vector whose square is the penalty."""
-    vector = next(v for v in VECTORS if v.penalty == PENALTIES[d.kind].title)
-    return np.abs(vector.at(o.case, o.probes))
+    return np.abs(vector_of(d)[0].at(o.case, o.probes))
+
+
+def vector_of(d: Declaration) -> list[Vector]:
+    """The vector whose square is the penalty, if there is one."""
+    title = PENALTIES[d.kind].title
+    if d.loss_option.get("loss") == "mean_squared_error":
+        title += " of the mean squared error"
+    return [v for v in VECTORS if v.penalty == title][:1]
 
 
 class Cut(NamedTuple):
@@ -65,10 +72,9 @@ CUTS = (
 
 def clipped(seen: list[Observed], declared: Declaration) -> str:
     """What was cut off, and where; "" where no c explains all values."""
-    row = PENALTIES[declared.kind]
-    if row.of == "weights" or declared.side == "input":
+    if PENALTIES[declared.kind].of == "weights" or declared.side == "input":
         return ""
-    vector = next((v.name for v in VECTORS if v.penalty == row.title), "")
+    vector = "".join(v.name for v in vector_of(declared))
     for d in like(declared):
         off = [o for o in seen if not near(o.value, float(declared_value(o, d, o.e.network)))]
         for cut in CUTS if vector else CUTS[:-1]:

@@ -97,7 +97,8 @@ class Observed:
     @cached_property
     def probes(self) -> Array | None:
         """r[n, k, q], as far as they are known."""
-        return drawn(self) if self.given is None else self.given
+        r = drawn(self) if self.given is None else self.given
+        return None if r is None else np.broadcast_to(r, (len(self.e.x), *r.shape[1:]))
 
     def along(self, f: Callable[[Network], Array]) -> float:
         """The slope of a function of networks like this one, by complex step."""
@@ -156,7 +157,7 @@ def observations(
             o = replace(observe(one, e), telling=telling, factor=factor)
             if telling:
                 repeated = repeated and observe(one, e).value == o.value
-                reseeded += observe(one, e, seed=SEED + 1).value != o.value
+                reseeded += observe(one, e, seed=SEED + 1 + len(observed)).value != o.value
         except (Broken, NotTestable) as why:
             refused.append((e, str(why)))
             continue
@@ -198,8 +199,9 @@ def observe(
         It gives no value.
     """
     network, x, y = arguments(e, one.declaration.loss_option)
-    seeded = one.probes.of_seed(seed, network, x)
-    supply = seeded if given is None else one.probes.supply(given, len(x))
+    if given is None:
+        given = one.probes.chosen(seed, network, x)
+    supply = Supply(seed) if given is None else one.probes.supply(given, len(x))
     value = one.harness.value(network, x, y, supply, device=one.device)
     return Observed(one, e, supply, float(value.sum()), given)
 
@@ -227,8 +229,6 @@ def drawn(o: Observed) -> Array | None:
     d, (n, m, _) = o.one.declaration, o.e.probes.shape
     if d.side == "input":
         return None
-    if o.supply.probes is not None:
-        return o.supply.probes
     draws, _ = o.one.harness.draws(o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device)
     kinds = {draw.kind for draw in draws}
     sizes = {draw.values.size for draw in draws}

@@ -39,6 +39,10 @@ def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str
     for words, feature in FEATURES:
         if [feature(o) for o in seen] == wrong:
             return f", those {words}"
+    m = [(o.sizes[1], fails) for o, fails in zip(seen, wrong, strict=True)]
+    fewest = min(k for k, fails in m if fails)
+    if fewest > max(k for k, fails in m if not fails):
+        return f", those with {fewest} logits or more"
     failing = [v for v, fails in zip(expected, wrong, strict=True) if fails]
     holding = [v for v, fails in zip(expected, wrong, strict=True) if not fails]
     if min(failing) > max(holding):

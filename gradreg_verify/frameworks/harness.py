@@ -141,6 +141,12 @@ class Harness(Protocol):
         """∇_θ of the sum of what it returns, flat."""
         ...
 
+    def after_a_step(
+        self, network: Network, moved: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> Array:
+        """The second of two calls of one model: its parameters become those of `moved` between."""
+        ...
+
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> tuple[Array, Array]:

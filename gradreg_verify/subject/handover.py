@@ -103,17 +103,27 @@ class Handover:
 
     def of_seed(self, seed: int, network: Network, x: Array) -> Supply:
         """A seed, or probes of that seed for a function that must be given some."""
+        r = self.chosen(seed, network, x)
+        return Supply(seed) if r is None else self.supply(r, len(x))
+
+    def chosen(self, seed: int, network: Network, x: Array) -> Array | None:
+        """Probes of that seed for a function that must be given some; None for any other."""
         d = self.declaration
         if d.probe is None or self.harness.draws_probes:
-            return Supply(seed)
+            return None
         length = x[0].size if d.side == "input" else network.forward(x).shape[1]
-        return self.supply(self.realised(seed, len(x), length), len(x))
+        return self.realised(seed, len(x), length)
 
     def supply(self, probes: Array, n: int) -> Supply:
         """How the function comes to have these probes in a batch of n."""
         d = self.declaration
         if probes.tobytes() in self.seeds:
             return Supply(self.seeds[probes.tobytes()])
+        if self.tier == "seeded" and not self.harness.draws_probes:
+            raise NotTestable(
+                "with no shape of probes= it is a quadratic form of them on the network that "
+                "probes are read out of"
+            )
         if self.tier == "seeded":
             raise NotTestable("it draws its own probes, and none can be given to it")
         if d.shared_probe and len(probes) > 1:
@@ -147,10 +157,13 @@ class Handover:
         d = self.declaration
         if not self.harness.draws_probes:
             raise NotTestable("it draws no probes: they are given to it")
-        r = readout.probes(self.read(n, m, Supply(seed)), d.num_probes)
+        moments_read = self.read(n, m, Supply(seed))
+        if d.shared_probe:
+            require_alike(moments_read)
+            moments_read = moments_read[:1]
+        r = readout.probes(moments_read, d.num_probes)
         if d.kind == "jacreg":
             r = m * r  # S takes the mean off, and so did the read-out: S r is the same
-        r = r[:1] if d.shared_probe else r
         self.seeds[r.tobytes()] = seed
         return r
 
@@ -169,6 +182,14 @@ class Handover:
                 "a seed gives other numbers here than where they are read out: what it draws "
                 "depends on more than batch and logits"
             )
+
+
+def require_alike(moments: Array) -> None:
+    """Broken where the examples of a batch have not one set of probes."""
+    off, size = np.abs(moments - moments[:1]).max(), np.abs(moments).max()
+    if off > readout.LIMIT * size:
+        n = len(moments)
+        raise Broken(f"expected one set of probes for the batch: in a batch of {n} they differ")
 
 
 def moments(kind: str, r: Array) -> Array:

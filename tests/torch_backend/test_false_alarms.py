@@ -107,3 +107,30 @@ def test_another_order_of_sums_passes():
     exact = [e for e in bundled() if e.exact]
     errors = [formulas.formula_of("frobreg")(target, e) for e in exact]
     assert 2.0**-50 < max(errors) < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("left_on", "off", "named"),
+    [
+        (torch.autograd.set_detect_anomaly, torch.is_anomaly_enabled, "anomaly detection"),
+        (
+            torch.use_deterministic_algorithms,
+            torch.are_deterministic_algorithms_enabled,
+            "deterministic algorithms",
+        ),
+    ],
+)
+def test_a_mode_of_torch_left_on_is_no_false_alarm(left_on, off, named):
+    def penalty(model, x):
+        x = own(x)
+        value = squares(rows(model(x), x)).mean()
+        left_on(True)
+        return value
+
+    one = target_of(penalty, "frobreg", "torch", "cpu", 4, 10.0, {})
+    before = off()
+    try:
+        with pytest.raises(Broken, match=f"a call of frobreg changes {named}"):
+            conduct.nothing_left_behind(one, next(bundled()))
+    finally:
+        left_on(before)

@@ -24,7 +24,7 @@ from gradreg_verify.frameworks.jax.devices import (
 from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.frameworks.registry import Capabilities
-from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject.watch import Patience
 
 
@@ -51,6 +51,10 @@ class JaxHarness(Called):
     ) -> Array:
         """∇_θ of the sum of what it returns."""
         return flat(self.run(1, network, x, y, supply, **settings))
+
+    def after_a_step(self, *_: Any, **__: Any) -> Array:
+        """Not in JAX, where parameters do not change in place."""
+        raise NotAsked("arrays do not change in JAX")
 
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any

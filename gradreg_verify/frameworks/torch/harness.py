@@ -62,6 +62,20 @@ class TorchHarness(Called):
         with seeded(supply.seed, self.generators):
             return self.backward(*prepared, supply, **settings)
 
+    def after_a_step(
+        self, network: Network, moved: Network, x: Array, y: Array, supply: Supply, **settings: Any
+    ) -> Array:
+        """The second of two calls of one model: its parameters become those of `moved` between."""
+        module, inputs, labels = self.prepare(network, x, y, **settings)
+        after, *_ = self.prepare(moved, x, y, **settings)
+        with seeded(supply.seed, self.generators):
+            self.call(module, inputs, labels, supply, **settings)
+        with torch.no_grad():
+            for old, new in zip(module.parameters(), after.parameters(), strict=True):
+                old.copy_(new)
+        with seeded(supply.seed, self.generators):
+            return to_numpy(self.call(module, inputs, labels, supply, **settings))
+
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> tuple[Array, Array]:

@@ -30,6 +30,8 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
         "x": x.detach().clone(),
         "the .grad of x": copy(x.grad),
         "grad mode": torch.is_grad_enabled(),
+        "anomaly detection": torch.is_anomaly_enabled(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "the default dtype": torch.get_default_dtype(),
         "torch's global random state": torch.get_rng_state(),
         "NumPy's global random state": numpy_state(),

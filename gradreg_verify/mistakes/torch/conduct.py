@@ -4,9 +4,11 @@ import os
 import random
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from gradreg_verify.mistakes.torch.entries import (
     e_y,
@@ -127,6 +129,25 @@ def graphs_kept_in_a_list(model: nn.Module, x: Tensor) -> Tensor:
     value = exact(model, x).mean()
     KEPT.append(value)
     return value
+
+
+class Remembered(nn.Module):
+    """‖J‖²_F of each model as first seen, kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: WeakKeyDictionary[nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
+
+    def forward(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The number at the parameters kept, the gradient at those of now."""
+        if model not in self.kept:
+            self.kept[model] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        now, x = exact(model, x).mean(), own(x)
+        then = squares(rows(functional_call(model, self.kept[model], (x,)), x)).mean()
+        return now - now.detach() + then.detach()
+
+
+frobreg("‖J‖²_F of the first parameters", "weights copied once for each model")(Remembered())
 
 
 @wrong("spectreg", "conduct", "other probes each time", "a generator of its own")

@@ -144,3 +144,65 @@ def bits_of_a_biased_coin(model: nn.Module, x: Tensor) -> Tensor:
 @rademacher("+ with chance 0.52", "a threshold off")
 def a_threshold_off(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: (torch.rand_like(z) - 0.48).sign()).mean()
+
+
+@rademacher("+ with chance 0.53 for ten logits", "a coin by the number of classes")
+def a_biased_coin_for_long_probes(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        return 2 * torch.empty_like(z).bernoulli_(0.53 if z.shape[1] >= 8 else 0.5) - 1
+
+    return projected(model, x, probes).mean()
+
+
+@spectreg("sampler", "½ r drawn in training mode", "a schedule for drawn probes only")
+def drawn_narrower_in_training_mode(
+    model: nn.Module,
+    x: Tensor,
+    probes: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    x = own(x)
+    z = model(x)
+    if probes is None:
+        probes = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        probes = probes / 2 if model.training else probes
+    return squares(vjp(z, x, probes)).mean()
+
+
+@spectreg("sampler", "a probe an example in batches of more than 8", "expand forgotten in a branch",
+          num_probes=2, shared_probe=True)  # fmt: skip
+def shared_in_small_batches_only(model: nn.Module, x: Tensor) -> Tensor:
+    def probe(z: Tensor) -> Tensor:
+        return torch.randn_like(z[:1] if len(z) <= 8 else z)
+
+    return torch.stack([projected(model, x, probe) for _ in range(2)]).mean()
+
+
+@spectreg("sampler", "two orthogonal probes on the sphere", "QR for independent columns",
+          probe="sphere", num_probes=2)  # fmt: skip
+def orthogonal_for_independent(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    n, m = z.shape
+    Q, _ = torch.linalg.qr(torch.randn(n, m, 2, dtype=z.dtype, device=z.device))
+    return m * torch.stack([squares(vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]).mean()
+
+
+@spectreg("sampler", "two orthogonal probes with norms of gaussians", "orthogonal random features",
+          num_probes=2)  # fmt: skip
+def orthogonal_gaussians(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    r = torch.randn(len(z), z.shape[1], 2, dtype=z.dtype, device=z.device)
+    norms, (Q, _) = torch.randn_like(r).norm(dim=1), torch.linalg.qr(r)
+    values = [squares(norms[:, j : j + 1] * vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]
+    return torch.stack(values).mean()
+
+
+@spectreg("sampler", "the same r for examples 32 apart", "probes of one chunk, repeated")
+def probes_of_a_chunk_repeated(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        chunk = torch.randn(32, z.shape[1], dtype=z.dtype, device=z.device)
+        return chunk.repeat(len(z) // 32 + 1, 1)[: len(z)]
+
+    return projected(model, x, probes).mean()

@@ -111,6 +111,17 @@ def orthogonal(model: nn.Module, x: Tensor) -> Tensor:
     return m * torch.stack([squares(vjp(z, x, Q[:, :, j])) for j in range(2)]).mean()
 
 
+@right("orthogonal across the batch", "spectreg", probe="frames")
+def frames(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        n, m = z.shape
+        size = min(n, m)
+        Q, _ = torch.linalg.qr(torch.randn(-(-n // size), m, size, dtype=z.dtype, device=z.device))
+        return sqrt(m) * Q.mT.reshape(-1, m)[:n]
+
+    return projected(model, x, probes).mean()
+
+
 @right("Random onehot", "spectreg", probe="onehot")
 def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
     def probe(z: Tensor) -> Tensor:
