@@ -148,7 +148,8 @@ def observations(
     Hung
         The function did not return in time.
     """
-    observed, refused = [], []
+    observed: list[Observed] = []
+    refused: list[tuple[Example, str]] = []
     repeated, reseeded = True, 0
     for e, telling, factor in (*((e, False, 1.0) for e in more), *places(one.declaration)):
         if perf_counter() > end:
