@@ -149,7 +149,7 @@ def observations(
         The function did not return in time.
     """
     observed: list[Observed] = []
-    refused = []
+    refused: list[tuple[Example, str]] = []
     repeated, reseeded = True, 0
     for e, telling, factor in (*((e, False, 1.0) for e in more), *places(one.declaration)):
         if perf_counter() > end:

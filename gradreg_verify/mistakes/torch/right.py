@@ -122,6 +122,17 @@ def frames(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, probes).mean()
 
 
+@right("two probes of a frame an example", "spectreg", probe="frames", num_probes=2)
+def frames_of_two(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    n, m = z.shape
+    size = max(1, min(n, m // 2))
+    r = torch.randn(-(-n // size), m, 2 * size, dtype=z.dtype, device=z.device)
+    Q = torch.linalg.qr(r)[0].mT.reshape(-1, 2, m)[:n]
+    return m * torch.stack([squares(vjp(z, x, Q[:, j])) for j in range(2)]).mean()
+
+
 @right("Random onehot", "spectreg", probe="onehot")
 def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
     def probe(z: Tensor) -> Tensor:
