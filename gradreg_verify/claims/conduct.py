@@ -23,7 +23,7 @@ def functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     known = target.functions()
     if not known:
         raise NotAsked("this backend shows no functions")
-    target.require_chosen(e)
+    target.require_representative(e)
     yield from (one for one in known if one.declaration.can_have(m))
 
 

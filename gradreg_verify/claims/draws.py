@@ -15,7 +15,7 @@ import scipy
 
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.claims import law_tests
+from gradreg_verify.claims import coins, law_tests
 from gradreg_verify.claims.comparison import (
     FLOOR,
     direction_for,
@@ -26,8 +26,7 @@ from gradreg_verify.claims.comparison import (
 from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.claims.target import Target, arguments
 from gradreg_verify.examples import Example
-from gradreg_verify.frameworks.harness import Supply
-from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.suited import suited
@@ -42,7 +41,7 @@ def replay(target: Target, e: Example) -> float:
     m = e.probes.shape[1]
     if target.declared is not None and target.declared.declaration.side == "input":
         raise NotTestable("of a probe of the inputs only a part can be read out")
-    target.require_chosen(e)
+    target.require_representative(e)
     if m == 1:
         raise NotHere("one logit")
     errors = [
@@ -90,16 +89,17 @@ def at_drawn_probes(
         return error
     direction = direction_for(e)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
-    for settings in SETTINGS if target.declared is not None else SETTINGS[:1]:
-        slope, _ = target.slope(penalty, e, direction, **drawn, **settings)
-        where = " in training mode" if settings else ""
+    # A function may draw other probes in training mode; a backend has no such setting.
+    modes: tuple[dict[str, bool], ...] = ({},) if target.declared is None else ({}, TRAINING)
+    for mode in modes:
+        slope, _ = target.slope(penalty, e, direction, **drawn, **mode)
+        where = " in training mode" if mode else ""
         off = same(f"gradient of {what}{where}", slope, expected, scale=FLOOR * scale)
         error = max(error, off)
     return error
 
 
-# Drawn probes may be other ones in training mode.
-SETTINGS: tuple[dict[str, bool], ...] = ({}, {"training": True})
+TRAINING = {"training": True}
 
 
 def law(target: Target, e: Example) -> float:
@@ -195,52 +195,6 @@ def read_out(target: Target, m: int, batch: int, calls: int) -> Array:
     return np.concatenate([one.draw(batch, m, seed) for seed in seeds])
 
 
-def coin(target: Target, m: int, probe: Law) -> Iterator[Test]:
-    """Bits that signs are made from: they show a bias that signs known up to a factor ±1 hide."""
-    one, (network, x) = target.function(), readout.network(BATCH, m)
-    if probe != "rademacher":
-        return
-    found: list[Array] = []
-    # As many bits at each length.
-    for seed in range(2 * target.draws * shortest(one.declaration) // (BATCH * m)):
-        supply, zeros = Supply(seed), np.zeros(BATCH, int)
-        drawn, _ = one.harness.draws(network, x, zeros, supply, device=one.device)
-        found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
-    bits = np.concatenate([*found, np.zeros(0)])
-    if bits.size and np.isin(bits, (0, 1)).all():
-        ones = int(bits.sum())
-        p = law_tests.two_sided(ones, bits.size, 0.5)
-        yield f"rademacher: the coin gives {ones / bits.size:.1%} ones", float(p)
-
-
-def threshold(target: Target, e: Example) -> float:
-    """Signs are those of the numbers drawn, as near to the middle as 2⁻⁷: no biased coin."""
-    one, (n, m, _) = target.function(), e.probes.shape
-    if one.declaration.probe != "rademacher" or one.declaration.side == "input":
-        raise NotAsked("asked of functions that draw signs")
-    if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
-        raise NotHere("no numbers can be fed to it")
-    network, x, y = arguments(e, {"loss": one.declaration.loss})
-    drawn, _ = one.harness.draws(network, x, y, Supply(), device=one.device)
-    kinds = {draw.kind for draw in drawn}
-    if kinds == {"integer"}:
-        raise NotAsked("it draws bits")
-    r = np.random.default_rng(9).choice(
-        [-1.0, 1.0], (1 if one.declaration.shared_probe else n, m, one.declaration.num_probes)
-    )
-    fed = one.probes.supply(r, n).feed or ()
-    middle = 0.5 if kinds == {"uniform"} else 0.0
-    near = Supply(feed=tuple(middle + (a - middle) / NEAR[middle] for a in fed))
-    far, got = (
-        one.harness.value(network, x, y, supply, device=one.device)
-        for supply in (Supply(feed=fed), near)
-    )
-    return same("rademacher, of numbers near the middle: a biased coin", got, far)
-
-
-NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 become the middle ± 2⁻⁷
-
-
 def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
     d, rng = target.function().declaration, np.random.default_rng(target.seed)
@@ -255,7 +209,9 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         few = read_out(target, m, batch, calls)
         law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
         yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
-    yield from coin(target, m, probe)
+    if probe == "rademacher":  # as many bits at each length
+        calls = 2 * target.draws * shortest(d) // (BATCH * m)
+        yield from coins.bits(target, readout.network(BATCH, m), calls)
     if probe != "frames" and not d.shared_probe:  # frames depend on each other within a call
         yield law_tests.in_a_batch(r[:, :, 0], probe, BATCH)
     if probe == "onehot":

@@ -110,7 +110,7 @@ def sphere(target: Target, e: Example) -> float:
 
 def averaged(target: Target, e: Example) -> float:
     """The mean of q probes' estimates."""
-    target.require_chosen(e)
+    target.require_representative(e)
     n, m = len(e.x), target.length(e)
     q = 4 if target.declared is None else target.declared.declaration.num_probes
     if q == 1:
@@ -125,7 +125,7 @@ def averaged(target: Target, e: Example) -> float:
 
 def orthogonal_frame(target: Target, e: Example) -> float:
     """m orthogonal probes give ‖J‖²_F."""
-    target.require_chosen(e)
+    target.require_representative(e)
     n, m = len(e.x), target.length(e)
     rng = np.random.default_rng(2)
     frame = np.sqrt(m) * np.linalg.qr(rng.standard_normal((n, m, m)))[0]
@@ -142,7 +142,7 @@ def frames_cancel(target: Target, e: Example) -> float:
     one = target.declared
     if m == 1 or (one is not None and one.declaration.num_probes > 1):
         raise NotHere("one logit, or several probes")
-    target.require_chosen(e)
+    target.require_representative(e)
     equal = e.rows(np.zeros(m, int))
     return same(
         "Σ_k r_kᵀA r_k of equal examples",

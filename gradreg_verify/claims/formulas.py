@@ -59,10 +59,12 @@ def quadratic_form(target: Target, e: Example) -> float:
 
 def training_gradient(target: Target, e: Example) -> float:
     """∇_θ of every penalty along a direction, by complex step on the explicit formula."""
+    every = target.representative(e)
+    reductions = ("sum", "mean", "none") if every else (target.reduction,)
     errors = [
         same_gradient(target, e, v, reduction)
         for v in target.variants(e)
-        for reduction in (("sum", "mean", "none") if target.chosen(e) else (target.reduction,))
+        for reduction in reductions
     ]
     return largest(errors)
 

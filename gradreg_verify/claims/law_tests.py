@@ -151,7 +151,7 @@ def all_pairs(r: Array, probe: Law) -> Test:
 
 
 def zero_mean(what: str, products: Array) -> Test:
-    """The normal test of a mean; products that are all zero are those of no law tested here."""
+    """The normal test of a mean. Products that are all zero fail: no law tested here has them."""
     if not products.any():
         return f"{what}: all products are zero", 0.0
     z = abs(products.sum()) / np.sqrt((products**2).sum())
@@ -187,9 +187,10 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
 
 
 def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
-    """Σ cos² over all pairs of a batch: of pairs that share an example cos² are uncorrelated too.
+    """Test ‖Σ_b u_b u_bᵀ − B I/m‖²_F, u = r/‖r‖, which holds the angles of all pairs of a batch.
 
-    With their mean 1/m taken off it is ‖Σ_b u_b u_bᵀ − B I/m‖²_F, near a chi-square.
+    Its mean and variance are exact, as cos² of two pairs are uncorrelated even where the pairs
+    share an example. The gamma law with that mean and variance is the limit for large batches.
     """
     calls, m = len(r) // batch, r.shape[1]
     u = (r / np.sqrt((r * r).sum(axis=1, keepdims=True))).reshape(calls, batch, m)

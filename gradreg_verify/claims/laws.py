@@ -17,7 +17,7 @@ from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, larg
 def every_shape(target: Target, e: Example) -> float:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
     d = target.function().declaration
-    target.require_chosen(e)
+    target.require_representative(e)
     if d.probe is not None and e.probes.shape[1] <= d.num_probes:
         raise NotHere("num_probes >= m may be refused")
     if PENALTIES[d.kind].softmax and e.probes.shape[1] == 1:
@@ -33,7 +33,7 @@ def each_alone(target: Target, e: Example) -> float:
     """A value of every example alone."""
     if target.declared is not None and target.declared.declaration.reduction != "none":
         raise NotTestable("it gives no value an example")
-    target.require_chosen(e)
+    target.require_representative(e)
     errors = [
         same(
             f"{v.penalty} of each example alone",
@@ -48,7 +48,7 @@ def each_alone(target: Target, e: Example) -> float:
 
 def sum_and_mean(target: Target, e: Example) -> float:
     """Sum and mean are those of the examples alone."""
-    target.require_chosen(e)
+    target.require_representative(e)
     errors = []
     for variant in target.variants(e):
         penalty, options, _ = variant

@@ -9,6 +9,7 @@ from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law
 from gradreg_verify.claims import (
+    coins,
     conduct,
     draws,
     estimators,
@@ -112,7 +113,7 @@ CLAIMS = (
         "S9",
         "probes: law, scale, independence, seed",
         "E rrᵀ = I",
-        (draws.replay, draws.law, draws.threshold, conduct.fresh_probes),
+        (draws.replay, draws.law, coins.threshold, conduct.fresh_probes),
         about=lambda d: d.probe is not None,
         logits=3,
     ),

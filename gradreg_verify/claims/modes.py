@@ -46,7 +46,7 @@ def differences(target: Target, e: Example) -> float:
     """Exact values, and gradients to the order of the step, by differences of gradients."""
     known = target.backend.capabilities().modes
     # Both modes run the same steps: the one-sided one is asked on some networks.
-    asked = DIFFERENCES if target.chosen(e) else ("finite_difference",)
+    asked = DIFFERENCES if target.representative(e) else ("finite_difference",)
     modes = [mode for mode in asked if mode in known]
     if not modes:
         raise NotTestable("it has no finite differences")

@@ -59,7 +59,7 @@ def sentences(target: Target, e: Example) -> float:
     if target.declared is not None:
         raise NotTestable("other bad inputs: a function need not refuse them")
     if e.probes.shape[1] > 1:
-        target.require_chosen(e)
+        target.require_representative(e)
     for what, (penalty, there, options) in attempts(e).items():
         try:
             got = target.value(penalty, there, **options)

@@ -58,18 +58,18 @@ class Target:
         """The penalties and options that are compared with the reference at an example."""
         return all_variants(e) if self.declared is None else self.declared.variants(e)
 
-    def chosen(self, e: Example) -> bool:
-        """Whether what shows at any network of a shape is asked at an example too.
+    def representative(self, e: Example) -> bool:
+        """Whether an example is asked for what every network of its shape shows.
 
-        Dyadic networks have every shape. A backend has hundreds of options, and JAX compiles a
+        The dyadic networks have every shape. A backend has hundreds of options, and JAX compiles a
         program for each: its other reductions, laws and refusals are asked on five vectors alone.
         """
         return e.exact and (self.declared is not None or (len(e.x) == 5 and e.x.ndim == 2))
 
-    def require_chosen(self, e: Example) -> None:
-        """NotHere at an example that is not `chosen`."""
-        if not self.chosen(e):
-            raise NotHere("a chosen network of the shape shows the same")
+    def require_representative(self, e: Example) -> None:
+        """NotHere unless an example is `representative`."""
+        if not self.representative(e):
+            raise NotHere("a dyadic network shows the same")
 
     @property
     def reduction(self) -> str:

@@ -201,7 +201,7 @@ def observe(
     """
     network, x, y = arguments(e, one.declaration.loss_option)
     if given is None:
-        given = one.probes.chosen(seed, network, x)
+        given = one.probes.must_be_given(seed, network, x)
     supply = Supply(seed) if given is None else one.probes.supply(given, len(x))
     value = one.harness.value(network, x, y, supply, device=one.device)
     return Observed(one, e, supply, float(value.sum()), given)

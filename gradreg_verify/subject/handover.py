@@ -103,11 +103,11 @@ class Handover:
 
     def of_seed(self, seed: int, network: Network, x: Array) -> Supply:
         """A seed, or probes of that seed for a function that must be given some."""
-        r = self.chosen(seed, network, x)
+        r = self.must_be_given(seed, network, x)
         return Supply(seed) if r is None else self.supply(r, len(x))
 
-    def chosen(self, seed: int, network: Network, x: Array) -> Array | None:
-        """Probes of that seed for a function that must be given some; None for any other."""
+    def must_be_given(self, seed: int, network: Network, x: Array) -> Array | None:
+        """Probes of a seed for a function that draws none, or None."""
         d = self.declaration
         if d.probe is None or self.harness.draws_probes:
             return None
@@ -121,8 +121,8 @@ class Handover:
             return Supply(self.seeds[probes.tobytes()])
         if self.tier == "seeded" and not self.harness.draws_probes:
             raise NotTestable(
-                "with no shape of probes= it is a quadratic form of them on the network that "
-                "probes are read out of"
+                "probes= was tried with its axes in every order, and in none is the penalty a "
+                "quadratic form of the probes"
             )
         if self.tier == "seeded":
             raise NotTestable("it draws its own probes, and none can be given to it")
@@ -185,11 +185,11 @@ class Handover:
 
 
 def require_alike(moments: Array) -> None:
-    """Broken where the examples of a batch have not one set of probes."""
+    """Broken unless all examples of a batch have the same probes."""
     off, size = np.abs(moments - moments[:1]).max(), np.abs(moments).max()
     if off > readout.LIMIT * size:
         n = len(moments)
-        raise Broken(f"expected one set of probes for the batch: in a batch of {n} they differ")
+        raise Broken(f"expected the same probes for all examples, got others in a batch of {n}")
 
 
 def moments(kind: str, r: Array) -> Array:

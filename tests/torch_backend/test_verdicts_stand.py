@@ -1,12 +1,15 @@
 """Whatever a function does, a report comes of it: a verdict with a sentence, never a traceback."""
 
 import gradreg_cli as cli
+import numpy as np
 import pytest
+import torch
 
 from gradreg_verify import verify
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import right
-from gradreg_verify.outcomes import raised
+from gradreg_verify.outcomes import NotTestable, raised
+from gradreg_verify.subject.target import target_of
 from gradreg_verify.text import printable
 
 
@@ -99,3 +102,15 @@ def test_a_formula_that_was_not_tested_is_no_success(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "FAIL" not in out
     assert "penalty: its formula was not tested: " in out
+
+
+def test_a_penalty_that_is_no_quadratic_form_of_its_probes_is_told_so():
+    def absolute(model, x, probes):
+        x = x.detach().requires_grad_()
+        r = probes.reshape(model(x).shape)
+        (v,) = torch.autograd.grad(model(x), x, r, create_graph=True)
+        return v.abs().flatten(1).sum(1).mean()
+
+    one = target_of(absolute, "spectreg", "torch", "cpu", 4, 10.0, {"probe": "gaussian"}).declared
+    with pytest.raises(NotTestable, match="in none is the penalty a quadratic form of the probes"):
+        one.probes.supply(np.ones((2, 3, 1)), 2)
