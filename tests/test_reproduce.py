@@ -12,6 +12,7 @@ import torch
 from gradreg_cli import main
 from gradreg_experiments.reproduce import assembly, budget, departures, local_global, run
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
+from gradreg_experiments.reproduce.figure import message
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import cells
@@ -71,6 +72,20 @@ def test_differences_are_paired_by_seed():
     assert base.difference is None
     assert spect.mean == pytest.approx(100 * np.mean(list(SPECTREG.values())))
     assert base.sd == pytest.approx(100 * np.std(list(BASELINE.values()), ddof=1))
+
+
+def test_a_title_names_the_arms_that_gain_or_says_every_arm():
+    def gains(*arms):
+        def find(cell, seed):
+            noise = 0.0 if cell.arm == "baseline" else (-1) ** seed / 100
+            return outcome(0.5 + noise + 0.1 * (cell.arm in arms))
+
+        cells = tuple(Cell("row", arm, RUN) for arm in ("baseline", "a", "b", "c"))
+        return message(rows(Experiment("x", "X", cells), (1, 2, 3, 4), find))
+
+    assert gains() == "no gain is clear of the noise"
+    assert gains("a", "c") == "a clear gain of a and c"
+    assert gains("a", "b", "c") == "a clear gain of every arm"
 
 
 def test_what_was_not_run_is_said():
