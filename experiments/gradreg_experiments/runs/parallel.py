@@ -16,8 +16,12 @@ from torch import Tensor, nn
 
 @contextmanager
 def processes(device: str) -> Iterator[None]:
-    """Within, this process is one of the processes of torchrun, if torchrun started it."""
-    if "RANK" not in os.environ:
+    """Within, this process is one of the processes of torchrun, if torchrun started it.
+
+    A process group that exists is used: torch cannot open a second one reliably, as the store of
+    torchrun keeps the addresses of the first.
+    """
+    if "RANK" not in os.environ or dist.is_initialized():
         yield
         return
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
