@@ -59,8 +59,9 @@ def compared(
         with moved(parameters, delta, h):
             return value()
 
-    got = sum(float((gradient[n] * d).sum()) for n, d in delta.items())
-    size = sum(float((gradient[n] * d).square().sum()) for n, d in delta.items()) ** 0.5
+    along = [gradient[name].detach() * d for name, d in delta.items()]
+    got = sum(float(a.sum()) for a in along)
+    size = sum(float(a.square().sum()) for a in along) ** 0.5
     whole, quarter = ((at(h) - at(-h)) / (2 * h) for h in (STEP, STEP / 4))
     apart, scale = abs(got - whole), max(abs(got), abs(whole), size / 10)
     off = apart / scale if scale > 0 else 0.0
