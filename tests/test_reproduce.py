@@ -418,6 +418,23 @@ def test_tune_prints_the_curve_and_chooses_by_validation(tmp_path, file, capsys)
     assert (out / "tune.png").stat().st_size > 5000
 
 
+def test_tune_of_the_confidence_penalty_is_a_grid_of_its_weight(tmp_path, file):
+    """A run without another penalty: 0 is the plain run, and each β is in the run's name."""
+    out = tmp_path / "out"
+    text = FILE.replace('penalty = "spectreg"', "confidence = 0.5")
+    file.write_text(text, encoding="utf-8")
+    words = [str(file), "--from", "0.1", "--to", "10", "--points", "2", "--seeds", "1"]
+    assert main(["tune", *words, "--out", str(out)]) == 0
+    runs = [
+        json.loads(p.read_text("utf-8"))["outcome"]["run"] for p in (out / "runs").glob("*.json")
+    ]
+    assert sorted((run["penalty"], run["confidence"]) for run in runs) == [
+        ("none", 0.0),
+        ("none", 0.1),
+        ("none", 10.0),
+    ]
+
+
 def test_train_prints_a_line_for_each_seed(tmp_path, file, capsys):
     words = [str(file), "--seeds", "2", "--out", str(tmp_path / "runs")]
     assert main(["train", *words]) == 0

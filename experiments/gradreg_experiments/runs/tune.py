@@ -1,4 +1,4 @@
-"""``gradreg tune``: λ on a logarithmic grid, chosen by images outside the training set."""
+"""``gradreg tune``: λ or β on a logarithmic grid, chosen by images outside the training set."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -70,8 +70,10 @@ def tune(
     console = console or Plain()
     if not run.validation:
         raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
-    if run.penalty == "none":
-        raise ValueError("expected a penalty in the run to tune the λ of, got 'none'")
+    if run.penalty == "none" and not run.confidence:
+        raise ValueError(
+            "expected a penalty in the run to tune the λ of, or confidence to tune, got neither"
+        )
     jobs, seeds = few("--jobs", request.jobs), few("--seeds", request.seeds)
     require_writable(request.out / "runs")
     if not verified_before(run.device, console):
@@ -79,9 +81,7 @@ def tune(
     store = Store(request.out / "runs", request.data)
 
     def at(lam: float, s: int) -> Run:
-        seeded = replace(run, lam=lam, seed=run.seed + s)
-        # Without penalty there is nothing to pay for.
-        return seeded if lam else replace(seeded, penalty="none", options={}, unlabelled=0)
+        return weighted(replace(run, seed=run.seed + s), lam)
 
     groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
     failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
@@ -100,6 +100,22 @@ def tune(
     for sentence in failures:
         console.print(sentence)
     return 2 if failures else 0
+
+
+def weighted(run: Run, lam: float) -> Run:
+    """The run with this λ, or with this β if it has the confidence penalty alone."""
+    if run.penalty == "none":
+        return replace(run, confidence=lam)
+    # Without penalty there is nothing to pay for.
+    bare: dict[str, Any] = {} if lam else {"penalty": "none", "options": {}, "unlabelled": 0}
+    return replace(run, lam=lam, **bare)
+
+
+def tuned(run: Run) -> tuple[str, str]:
+    """The key of a run that the grid is of, and the name of the penalty."""
+    if run.penalty == "none":
+        return "confidence", "confidence penalty"
+    return "lam", run.penalty
 
 
 def compared(points: Sequence[Point]) -> list[Point]:
@@ -126,7 +142,7 @@ def at_an_end(points: Sequence[Point]) -> str:
 
 def table(run: Run, points: Sequence[Point]) -> Table:
     """The curve, a line for each λ."""
-    out = Table(title=f"{run.penalty}, {run.data}, {run.train} images", box=SIMPLE_HEAD)
+    out = Table(title=f"{tuned(run)[1]}, {run.data}, {run.train} images", box=SIMPLE_HEAD)
     for name in ("λ", "validation (sd)", "test"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("", no_wrap=True, min_width=len(CHOSEN))
@@ -156,7 +172,7 @@ def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
     record: dict[str, Any] = {
         "command": command,
         "versions": made_here()["versions"],
-        "run": {k: v for k, v in run.chosen.items() if k not in ("lam", "seed")},
+        "run": {k: v for k, v in run.chosen.items() if k not in (tuned(run)[0], "seed")},
         "seeds": [o.run.seed for o in points[0].outcomes],
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
@@ -193,5 +209,5 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
         said = f"λ = {chosen.lam:g} is best on validation images"
         said += f", {gain:.2f} points above λ = 0" if chosen.lam and not points[0].lam else ""
         number = f"{seeds} seed{'s' * (seeds > 1)}"
-        entitle(fig, said, f"{run.penalty}, {run.data}, {run.train} images, {number}")
+        entitle(fig, said, f"{tuned(run)[1]}, {run.data}, {run.train} images, {number}")
     return fig
