@@ -21,7 +21,7 @@ CHARACTERS = (
 MATHML = "http://www.w3.org/1998/Math/MathML"
 NORM, OPENING, SIGNS, THIN, NONE = "‖|", "([{⟨,=≤≥", "−+±", "0.167em", "0"
 # latex2mathml leaves the name of a delimiter after \Bigl and the like.
-DELIMITERS = {r"\lVert": "‖", r"\rVert": "‖", r"\langle": "⟨", r"\rangle": "⟩"}
+DELIMITERS = {r"\langle": "⟨", r"\rangle": "⟩"}
 ElementTree.register_namespace("", MATHML)
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # subset reports every table
 
