@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 WORDS = {
-    "model": ("model", "net", "network", "module", "f", "fn", "func", "critic", "discriminator"),
+    "model": (
+        "model",
+        "net",
+        "network",
+        "module",
+        "f",
+        "fn",
+        "func",
+        "critic",
+        "discriminator",
+        "d",
+    ),
     "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples", "real"),
     "y": ("y", "target", "targets", "label", "labels"),
     "logits": ("logits", "logit", "output", "outputs", "out", "z", "preds", "y_pred", "scores"),
