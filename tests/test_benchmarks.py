@@ -34,7 +34,7 @@ def forget(before):
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="the report draws with matplotlib")
-@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices", "stacked"])
+@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices", "stacked", "policy"])
 def test_the_page_is_the_results(scripts, mark):
     report = scripts("report")
     name, source, table = report.TABLES[mark]
@@ -112,6 +112,17 @@ def test_the_benchmark_of_stacked_seeds_runs(tmp_path, scripts, monkeypatch):
         ("SpectReg", 3),
     ]
     assert all(row["speed_up"] > 0 for row in rows)
+
+
+@needs_torch
+def test_the_benchmark_of_policies_runs(tmp_path, scripts, monkeypatch):
+    out, script = tmp_path / "policy.json", scripts("policy")
+    monkeypatch.setattr(script, "BATCH", 8)
+    monkeypatch.setattr(sys, "argv", ["policy.py", "--turns", "2", "--out", str(out)])
+    script.main()
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["variant"] for row in rows] == ["plain", "one probe", "exact"] * 2
+    assert all(row["ratio"] > 0 and row["memory_ratio"] > 0 for row in rows)
 
 
 @needs_jax
