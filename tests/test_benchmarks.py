@@ -1,7 +1,8 @@
-"""The page on cost is what the committed results say; the benchmark of JAX runs."""
+"""Tables of the docs are what the committed results say; the benchmarks run."""
 
 import json
 import os
+import re
 import runpy
 import sys
 from functools import partial
@@ -40,6 +41,19 @@ def test_the_page_is_the_results(scripts, mark):
     name, source, table = report.TABLES[mark]
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert f"<!-- {mark} -->\n\n{table(report.results(source))}\n\n<!-- end -->" in page
+
+
+MEASURED = re.compile(r"^  -     cost .*|takes `\d+`|\d+\.\d+|\d+e-\d+", re.MULTILINE)
+
+
+@needs_torch
+def test_the_page_has_the_reports_of_check_model(scripts):
+    """Without times, and without digits, which rounding changes on other machines."""
+    script = scripts("check_reports")
+    page = script.BETWEEN.search(script.PAGE.read_text(encoding="utf-8"))[0]
+    reports = page[page.index("\nLeNet") :], "\n".join(map(script.section, script.NETWORKS))
+    written, found = (MEASURED.sub("", report).split() for report in reports)
+    assert written == found, "python benchmarks/check_reports.py"
 
 
 @needs_jax

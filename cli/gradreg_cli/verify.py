@@ -19,7 +19,7 @@ from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.self_test import Trial
 from gradreg_verify.report import e_values, history, render, waivers
 from gradreg_verify.report.progress import row, so_far
-from gradreg_verify.subject.declaration import KINDS
+from gradreg_verify.subject.declaration import NAMES
 
 COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
         "target", nargs="?", help="torch, jax, auto, path/to/file.py:penalty, module:penalty"
     )
     what = command.add_argument_group("what the penalty is meant to be (or use @declare)")
-    what.add_argument("--kind", choices=KINDS, help="which penalty")
+    what.add_argument("--kind", choices=NAMES, help="which penalty")
     what.add_argument("--probe", choices=get_args(Law), help="law of the probes")
     what.add_argument("--num-probes", type=int, help="probes of each example")
     what.add_argument("--shared-probe", action="store_true", default=None, help="one for the batch")

@@ -10,7 +10,8 @@ from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 
 F = TypeVar("F", bound=Callable[..., Any])
-KINDS = (*(row.name for row in PENALTIES.values() if not row.given_R), "r1")
+KINDS = tuple(row.name for row in PENALTIES.values() if not row.given_R)
+NAMES = (*KINDS, "r1")
 ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
 
 
@@ -67,7 +68,7 @@ class Declaration:
     input: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.choice("kind", self.kind, KINDS)
+        checks.choice("kind", self.kind, NAMES)
         if self.kind == "r1":
             self.expand_r1()
         checks.choice("side", self.side, get_args(Side))
