@@ -52,7 +52,7 @@ class ModelReport:
 
     @property
     def ok(self) -> bool:
-        """Whether Jacobian and gradient are right, and the penalty is not zero everywhere."""
+        """Return whether Jacobian and gradient are right and the penalty is not zero everywhere."""
         return max(self.jacobian, self.off) <= LIMIT and not self.zero
 
     def __str__(self) -> str:

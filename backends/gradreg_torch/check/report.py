@@ -29,14 +29,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """All findings. ``report.ok`` is False where something is wrong; ``str(report)`` is a table."""
+    """All findings of a check: ``report.ok`` for tests, ``print(report)`` for a table."""
 
     subject: str
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong. What could not be decided is not wrong."""
+        """Return whether nothing is wrong; a question that could not be decided is not wrong."""
         return all(f.right is not False for f in self.findings)
 
     def __getitem__(self, name: str) -> Finding:
