@@ -186,7 +186,7 @@ TABLES = {  # by their marks: page, results, what makes it
 
 
 def results(name: str) -> dict[str, Any]:
-    """As committed."""
+    """Read the committed results."""
     return json.loads((HERE / "results" / name).read_text(encoding="utf-8"))
 
 

@@ -61,7 +61,7 @@ def free(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def how_to_say(function: Callable[..., Any]) -> str:
-    """That the names of the parameters say too little, and what each choice would mean."""
+    """Say that the parameter names say too little, and what each choice would mean."""
     names = [p.name for p in free(function) if p.default is p.empty and p.kind in POSITIONAL]
     said = [
         f"  --arguments {','.join(roles)}: "
