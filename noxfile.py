@@ -156,6 +156,8 @@ def bench(session):
         session.run("python", *jax, env=ONE_THREAD)
         stacked = ("benchmarks/stacked_seeds.py", "--out", "benchmarks/results/stacked_cpu.json")
         session.run("python", *stacked, env=ONE_THREAD)
+        policy = ("benchmarks/policy.py", "--out", "benchmarks/results/policy_cpu.json")
+        session.run("python", *policy, env=ONE_THREAD)
         session.run("python", "benchmarks/report.py")
 
 

@@ -53,7 +53,7 @@ PARTS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 def seconds(part: Any, arrays: Any) -> float:
-    """Of one call."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     jax.block_until_ready(part(*arrays))
     return time.perf_counter() - start

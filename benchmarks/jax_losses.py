@@ -14,7 +14,7 @@ Loss = Callable[[Model, Any, Any, Any, Any], Any]
 
 
 def cross_entropy(z: Any, y: Any) -> Any:
-    """Of every example, (n,)."""
+    """Compute the loss of every example, (n,)."""
     return -jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1)[:, 0]
 
 
@@ -29,7 +29,7 @@ def plain(f: Model, params: Any, x: Any, y: Any, _: Any) -> Any:
 
 
 def hand_spectreg(f: Model, params: Any, x: Any, y: Any, key: Any) -> Any:
-    """As one writes it."""
+    """Compute the loss with SpectReg as one writes it by hand."""
     z, pullback = jax.vjp(lambda x: f(params, x), x)
     (v,) = pullback(jax.random.normal(key, z.shape))
     return cross_entropy(z, y).mean() + LAM * mean_square(v)
@@ -48,7 +48,7 @@ def jvp_spectreg(f: Model, params: Any, x: Any, y: Any, key: Any) -> Any:
 
 
 def hand_doubleback(f: Model, params: Any, x: Any, y: Any, _: Any) -> Any:
-    """As one writes it."""
+    """Compute the loss with DoubleBack as one writes it by hand."""
 
     def total(x: Any) -> tuple[Any, Any]:
         losses = cross_entropy(f(params, x), y)
@@ -76,7 +76,7 @@ def ours(penalty: Callable[..., Any]) -> Loss:
 
 
 def spectreg(f: Model, params: Any, x: Any, _: Any, key: Any, **options: Any) -> Any:
-    """Of `gradreg_jax`, without labels."""
+    """Compute SpectReg of `gradreg_jax`, without labels."""
     return gj.spectreg(f, params, x, key=key, **options)
 
 

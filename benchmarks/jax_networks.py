@@ -41,20 +41,20 @@ def linear(p: Params, x: Any, o: int) -> Any:
 
 
 def conv(p: Params, x: Any, o: int, size: int, stride: int = 1, padding: int = 0) -> Any:
-    """Without bias."""
+    """Convolve without a bias."""
     kernel = p.weight(size, size, x.shape[-1], o)
     pads, layout = [(padding, padding)] * 2, ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=layout)
 
 
 def max_pool(x: Any) -> Any:
-    """Of 2 × 2, by a reshape: with `reduce_window` the plain step takes half as long again."""
+    """Pool 2 × 2 by a reshape: with `reduce_window` a plain step takes half as long again."""
     n, height, width, c = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2, c).max((2, 4))
 
 
 def norm(p: Params, x: Any, axes: Any) -> Any:
-    """Over these axes, then scale and shift. Batch norm keeps no running statistics here."""
+    """Normalise over these axes, scale and shift; batch norm keeps no running statistics here."""
     mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
     scale = p(x.shape[-1], scale=0.0, mean=1.0)
     return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + p(x.shape[-1], scale=0.0)
@@ -95,7 +95,7 @@ def mlp(p: Params, x: Any, m: int) -> Any:
 
 
 def lenet(p: Params, x: Any, m: int) -> Any:
-    """Of the paper: 20 and 50 filters of 5 × 5, 500 units."""
+    """Build the paper's LeNet: 20 and 50 filters of 5 × 5, 500 units."""
     for filters in (20, 50):
         x = max_pool(conv(p, x, filters, 5) + p(filters, scale=0.0))
     return linear(p, jax.nn.relu(linear(p, x.reshape(len(x), -1), 500)), m)

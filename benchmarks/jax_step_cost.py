@@ -48,7 +48,7 @@ class Trainer:
         return lowered.compile(), time.perf_counter() - start
 
     def seconds(self, step: Any) -> float:
-        """Of one step."""
+        """Return the seconds of one step."""
         start = time.perf_counter()
         self.state, value = step(self.state, self.x, self.y)
         jax.block_until_ready((self.state, value))
@@ -64,7 +64,7 @@ def planned(step: Any) -> dict[str, float]:
 
 
 def rows(name: str, m: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Of one network with m classes."""
+    """Measure one network with m classes."""
     trainer, steps, compiling = Trainer(SUBJECTS[name], m), {}, {}
     for variant, loss in LOSSES.items():
         if variant == "plain" or arguments.only in variant:

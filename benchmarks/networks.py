@@ -52,7 +52,7 @@ def mlp(m: int) -> nn.Module:
 
 
 def lenet(m: int) -> nn.Module:
-    """Of the paper: 20 and 50 filters of 5 × 5, 500 units."""
+    """Build the paper's LeNet: 20 and 50 filters of 5 × 5, 500 units."""
     return nn.Sequential(
         nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, m),

@@ -140,6 +140,21 @@ def stacked(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def policy(result: dict[str, Any]) -> str:
+    """A line for each robot, with one probe and exact."""
+    found = {(row["network"], row["variant"]): row for row in result["rows"]}
+    lines = [
+        *heading(f"torch {result['torch']}", result),
+        "| plain steps (memory) | states | actions | one probe | exact |",
+        "|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(row["network"] for row in result["rows"]):
+        one, exact = found[name, "one probe"], found[name, "exact"]
+        cells = [f"`{r['ratio']:.1f}` (`{r['memory_ratio']:.1f}`)" for r in (one, exact)]
+        lines.append(f"| {name} | {one['states']} | {one['m']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def plot(result: dict[str, Any], path: Path) -> None:
     """Ratios with m = 10, a group for each network."""
     networks = list(dict.fromkeys(row["network"] for row in result["rows"]))
@@ -166,11 +181,12 @@ TABLES = {  # by their marks: page, results, what makes it
     "cost in JAX": ("cost.md", "jax_cpu.json", jax_table),
     "choices": ("choose.md", "cpu.json", choices),
     "stacked": ("cost.md", "stacked_cpu.json", stacked),
+    "policy": ("recipes.md", "policy_cpu.json", policy),
 }
 
 
 def results(name: str) -> dict[str, Any]:
-    """As committed."""
+    """Read the committed results."""
     return json.loads((HERE / "results" / name).read_text(encoding="utf-8"))
 
 

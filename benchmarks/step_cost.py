@@ -43,7 +43,7 @@ def twice_differentiable(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def hand_spectreg(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """As one writes it."""
+    """Compute the loss with SpectReg as one writes it by hand."""
     x = x.detach().requires_grad_()
     z = twice_differentiable(model, x)
     (v,) = torch.autograd.grad(z, x, torch.randn_like(z), create_graph=True)
@@ -51,7 +51,7 @@ def hand_spectreg(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def hand_doubleback(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """As one writes it."""
+    """Compute the loss with DoubleBack as one writes it by hand."""
     x = x.detach().requires_grad_()
     losses = F.cross_entropy(twice_differentiable(model, x), y, reduction="none")
     (v,) = torch.autograd.grad(losses.sum(), x, create_graph=True)
@@ -155,7 +155,7 @@ class Trainer:
 
 
 def seconds(trainer: Trainer, loss: Loss, steps: int) -> float:
-    """Of one step, as a mean of `steps`."""
+    """Return the seconds of one step, as a mean of `steps`."""
     wait(trainer.x)
     start = time.perf_counter()
     for _ in range(steps):
@@ -165,7 +165,7 @@ def seconds(trainer: Trainer, loss: Loss, steps: int) -> float:
 
 
 def wait(x: Tensor) -> None:
-    """For the device."""
+    """Wait for the device."""
     if x.is_cuda:
         torch.cuda.synchronize()
 
@@ -212,7 +212,7 @@ WITH_BATCH_NORM = ("frobreg, batchnorm=eval",)
 
 
 def rows(name: str, m: int, device: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Of one network with m classes."""
+    """Measure one network with m classes."""
     turns, only = arguments.turns, arguments.only
     trainer = Trainer(SUBJECTS[name], m, device)
     losses = variants(m, device) | (compiled_variants(m, device) if arguments.compile else {})
@@ -239,7 +239,7 @@ def rows(name: str, m: int, device: str, arguments: argparse.Namespace) -> list[
 
 
 def noises(device: str) -> list[dict[str, Any]]:
-    """Of the laws of probes."""
+    """Measure the noise of each law of probes."""
     trainer = Trainer(SUBJECTS[NOISY], 10, device)
     trainer.model.eval()
     laws: list[dict[str, Any]] = [

@@ -87,7 +87,7 @@ def provenance(framework: str, version: str, device: str) -> dict[str, Any]:
 
 
 def write(result: dict[str, Any], out: Path | None) -> None:
-    """As JSON; rows of other networks that are there, of the same framework and device, stay."""
+    """Write as JSON; rows of other networks, of the same framework and device, stay."""
     if out is None:
         return
     merged = dict(result)
@@ -104,6 +104,6 @@ def write(result: dict[str, Any], out: Path | None) -> None:
 
 
 def save(result: dict[str, Any], out: Path) -> None:
-    """As JSON, in place of what is there."""
+    """Write as JSON, in place of what is there."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

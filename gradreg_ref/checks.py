@@ -142,7 +142,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Names in a list, in quotation marks where one is more than a word."""
+    """Join names into a list, with quotation marks if a name is more than one word."""
     return ", ".join(name if fullmatch(r"[\w./:+-]+", name) else repr(name) for name in names)
 
 

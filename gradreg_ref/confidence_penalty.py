@@ -9,7 +9,7 @@ from gradreg_ref.typing import Array, Reduction
 
 
 def confidence_penalty(logits: Array, *, reduction: Reduction = "mean") -> Array:
-    """Σ_k p_k log p_k, the negative entropy of p = softmax(z).
+    """Compute Σ_k p_k log p_k, the negative entropy of p = softmax(z).
 
     Not a gradient penalty: it stands here because the paper compares with it.
 

@@ -17,7 +17,7 @@ def contract(
     logits: Array | None = None,
     reduction: Reduction = "mean",
 ) -> Array:
-    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R.
+    """Compute ‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R.
 
     Every gradient penalty of this package is this number with its own R. An R that depends on the
     parameters through the logits takes part in the gradient: it is never detached.

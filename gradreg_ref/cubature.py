@@ -42,7 +42,7 @@ class Rule:
 
 
 def expectation(f: Callable[[Array], Array | float], rule: Rule) -> Array:
-    """E f = Σ_p w_p f(r_p).
+    """Compute E f = Σ_p w_p f(r_p).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def expectation(f: Callable[[Array], Array | float], rule: Rule) -> Array:
 
 
 def mean_and_variance(f: Callable[[Array], Array | float], rule: Rule) -> tuple[Array, Array]:
-    """E f and E (f − E f)², entry by entry.
+    """Compute E f and E (f − E f)², entry by entry.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def mean_and_variance(f: Callable[[Array], Array | float], rule: Rule) -> tuple[
 
 
 def moments_of(values: Array, rule: Rule) -> tuple[Array, Array]:
-    """`mean_and_variance` of an f whose values (p, …) at the rule's points are at hand."""
+    """Compute `mean_and_variance` from the values (p, …) of f at the rule's points."""
     mean = np.einsum("p,p...->...", rule.weights, values)
     return mean, np.einsum("p,p...->...", rule.weights, (values - mean) ** 2)
 

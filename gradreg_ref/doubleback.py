@@ -14,7 +14,7 @@ def doubleback(
     loss: Loss = "cross_entropy",
     reduction: Reduction = "mean",
 ) -> Array:
-    """‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
+    """Compute DoubleBack, ‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
 
     R depends on the parameters through z and is never detached: it takes part in the gradient.
 

@@ -8,7 +8,7 @@ from gradreg_ref.typing import Array, Reduction
 
 
 def frobreg(J: Array, *, reduction: Reduction = "mean") -> Array:
-    """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I.
+    """Compute FrobReg, ‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I.
 
     Parameters
     ----------

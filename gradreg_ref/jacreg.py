@@ -20,7 +20,7 @@ def jacreg(
     rng: Rng | None = None,
     reduction: Reduction = "mean",
 ) -> Array:
-    """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
+    """Compute JacReg, ‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ, or R = S r / √q.
 
     S depends on the parameters through p and is never detached: it takes part in the gradient.
 

@@ -12,13 +12,13 @@ from gradreg_ref.typing import Array, Loss
 
 
 def softmax(z: Array) -> Array:
-    """p_k = exp(z_k) / Σ_l exp(z_l), shifted by max_k z_k so that nothing overflows."""
+    """Compute p_k = exp(z_k) / Σ_l exp(z_l), shifted by max_k z_k so that nothing overflows."""
     e = np.exp(_shifted(z))
     return e / e.sum(axis=1, keepdims=True)
 
 
 def log_softmax(z: Array) -> Array:
-    """log p_k = z_k − log Σ_l exp(z_l), shifted by max_k z_k."""
+    """Compute log p_k = z_k − log Σ_l exp(z_l), shifted by max_k z_k."""
     shifted = _shifted(z)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -36,7 +36,7 @@ def _shifted(z: Array) -> Array:
 
 
 def softmax_jacobian(z: Array) -> Array:
-    """S = ∂p/∂z = diag(p) − p pᵀ, shape (n, k, l). Symmetric, and its rows sum to zero."""
+    """Compute S = ∂p/∂z = diag(p) − p pᵀ, shape (n, k, l). Symmetric, and its rows sum to zero."""
     p = softmax(z)
     diag_p = p[:, :, None] * np.eye(z.shape[1])
     return diag_p - np.einsum("nk,nl->nkl", p, p)
@@ -67,28 +67,28 @@ def _targets(y: Any, n: int, m: int) -> Array:
 
 
 def cross_entropy(z: Array, y: Any) -> Array:
-    """L = −Σ_k y_k log p_k of every example, (n,); y labels (n,) or probabilities (n, k)."""
+    """Compute L = −Σ_k y_k log p_k per example, (n,); y labels (n,) or probabilities (n, k)."""
     z = checks.logits(z)
     checks.more_than_one_class(z.shape[1])
     return -np.einsum("nk,nk->n", target_probabilities(y, *z.shape), log_softmax(z))
 
 
 def cross_entropy_gradient(z: Array, y: Any) -> Array:
-    """∂L/∂z = p − y, since Σ_k y_k = 1; shape (n, k)."""
+    """Compute ∂L/∂z = p − y, since Σ_k y_k = 1; shape (n, k)."""
     z = checks.logits(z)
     checks.more_than_one_class(z.shape[1])
     return softmax(z) - target_probabilities(y, *z.shape)
 
 
 def mean_squared_error(z: Array, y: Any) -> Array:
-    """L = (1/m) Σ_k (z_k − y_k)² of every example, (n,). No ½: the mean over outputs."""
+    """Compute L = (1/m) Σ_k (z_k − y_k)² per example, (n,). No ½: the mean over outputs."""
     z = checks.logits(z)
     residual = z - _targets(y, *z.shape)
     return np.einsum("nk,nk->n", residual, residual) / z.shape[1]
 
 
 def mean_squared_error_gradient(z: Array, y: Any) -> Array:
-    """∂L/∂z = 2 (z − y) / m; shape (n, k)."""
+    """Compute ∂L/∂z = 2 (z − y) / m; shape (n, k)."""
     z = checks.logits(z)
     return 2 * (z - _targets(y, *z.shape)) / z.shape[1]
 

@@ -49,7 +49,7 @@ def gram(J: Array, side: Side = "output") -> Array:
 
 
 def mean(A: Array) -> Array:
-    """E f = tr A for every law, as E rᵀAr = Σ_kl A_kl E r_k r_l = Σ_k A_kk.
+    """Compute E f = tr A, the same for every law, as E rᵀAr = Σ_kl A_kl E r_k r_l = Σ_k A_kk.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
 
 
 def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float:
-    """Var of the mean over k of n examples, drawn without replacement: (1 − k/n) S²/k + v̄/k.
+    """Compute Var of a mean over k of n examples without replacement: (1 − k/n) S²/k + v̄/k.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float
 def batch_mean_variance(
     A: Array, probe: Law, num_probes: int = 1, shared_probe: bool = False
 ) -> Array:
-    """Var of the mean over a batch: Σ_b Var(A_b) / B²; with a shared probe Var(Σ_b A_b) / B².
+    """Compute Var of a batch mean: Σ_b Var(A_b) / B²; with a shared probe Var(Σ_b A_b) / B².
 
     Probes of the law "frames" are not independent across the batch: there it is the sum of
     `group_variance` over the groups of m // q examples that have one matrix, over B².
@@ -211,7 +211,7 @@ def _orthogonal(A: Array, q: int) -> Array:
 
 
 def group_variance(A: Array, q: int) -> Array:
-    """Var of Σ_k (1/q) Σ_j r_kjᵀ A_k r_kj over a group whose probes r are √m · orthonormal.
+    """Compute Var of Σ_k (1/q) Σ_j r_kjᵀ A_k r_kj for a group of probes √m · orthonormal.
 
     V/(m−1) · ((m/q) Σ_k ‖Â_k‖²_F − ‖Σ_k Â_k‖²_F) with V = 2m/(m+2) and Â = A − (tr A/m) I.
 

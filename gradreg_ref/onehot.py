@@ -8,7 +8,7 @@ from gradreg_ref.typing import Array, Reduction
 
 
 def onehot(J: Array, y: Array, *, reduction: Reduction = "mean") -> Array:
-    """‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
+    """Compute Onehot, ‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
 
     *Random onehot*, √m·e_c with c uniform on all m classes, is a law of probes:
     ``spectreg(J, probe="onehot", rng=rng)``. Unlike this one it is unbiased for ‖J‖²_F.

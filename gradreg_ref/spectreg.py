@@ -17,7 +17,7 @@ def spectreg(
     side: Side = "output",
     reduction: Reduction = "mean",
 ) -> Array:
-    """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
+    """Compute SpectReg, ‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I: its mean is ‖J‖²_F.
 
     Parameters
     ----------

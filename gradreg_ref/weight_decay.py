@@ -7,7 +7,7 @@ from gradreg_ref.typing import Array
 
 
 def weight_decay(weights: Iterable[Array]) -> Array:
-    """Σ_W ‖W‖²_F over the given arrays.
+    """Compute Σ_W ‖W‖²_F over the given arrays.
 
     Not a gradient penalty, but the one FrobReg generalises: for a linear model J = W, so
     ``frobreg`` of it *is* this number.

@@ -78,7 +78,7 @@ def messages(ours: Connection, deadline: Any, time_limit: float) -> Iterator[Any
 
 
 def work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) -> None:
-    """In the new process: verdicts as they come, then the report, or the error."""
+    """Send verdicts as they come, then the report, or the error; runs in the new process."""
     watch.deadline = deadline
     end_with_parent()
     try:

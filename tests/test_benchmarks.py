@@ -1,7 +1,8 @@
-"""The page on cost is what the committed results say; the benchmark of JAX runs."""
+"""Tables of the docs are what the committed results say; the benchmarks run."""
 
 import json
 import os
+import re
 import runpy
 import sys
 from functools import partial
@@ -34,12 +35,25 @@ def forget(before):
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="the report draws with matplotlib")
-@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices", "stacked"])
+@pytest.mark.parametrize("mark", ["cost", "cost in JAX", "choices", "stacked", "policy"])
 def test_the_page_is_the_results(scripts, mark):
     report = scripts("report")
     name, source, table = report.TABLES[mark]
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert f"<!-- {mark} -->\n\n{table(report.results(source))}\n\n<!-- end -->" in page
+
+
+MEASURED = re.compile(r"^  -     cost .*|takes `\d+`|\d+\.\d+|\d+e-\d+", re.MULTILINE)
+
+
+@needs_torch
+def test_the_page_has_the_reports_of_check_model(scripts):
+    """Without times, and without digits, which rounding changes on other machines."""
+    script = scripts("check_reports")
+    page = script.BETWEEN.search(script.PAGE.read_text(encoding="utf-8"))[0]
+    reports = page[page.index("\nLeNet") :], "\n".join(map(script.section, script.NETWORKS))
+    written, found = (MEASURED.sub("", report).split() for report in reports)
+    assert written == found, "python benchmarks/check_reports.py"
 
 
 @needs_jax
@@ -112,6 +126,17 @@ def test_the_benchmark_of_stacked_seeds_runs(tmp_path, scripts, monkeypatch):
         ("SpectReg", 3),
     ]
     assert all(row["speed_up"] > 0 for row in rows)
+
+
+@needs_torch
+def test_the_benchmark_of_policies_runs(tmp_path, scripts, monkeypatch):
+    out, script = tmp_path / "policy.json", scripts("policy")
+    monkeypatch.setattr(script, "BATCH", 8)
+    monkeypatch.setattr(sys, "argv", ["policy.py", "--turns", "2", "--out", str(out)])
+    script.main()
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["variant"] for row in rows] == ["plain", "one probe", "exact"] * 2
+    assert all(row["ratio"] > 0 and row["memory_ratio"] > 0 for row in rows)
 
 
 @needs_jax

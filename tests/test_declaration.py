@@ -24,6 +24,11 @@ def test_spectreg_has_gaussian_probes_unless_said_and_jacreg_none():
     assert Declaration("jacreg").probe is None
 
 
+def test_r1_is_frobreg_of_one_output():
+    assert Declaration("r1", scale=5) == Declaration("frobreg", scale=5, outputs=1)
+    assert Declaration("r1", outputs=1) == Declaration("r1")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -40,6 +45,8 @@ def test_spectreg_has_gaussian_probes_unless_said_and_jacreg_none():
         ({"kind": "spectreg", "outputs": 1}, "expected no outputs, square or input for spectreg"),
         ({"kind": "weight_decay", "square": True}, "expected no outputs, square or input for wei"),
         ({"kind": "frobreg", "outputs": 0}, "whole number >= 1"),
+        ({"kind": "r1", "outputs": 2}, "expected outputs=1 for r1, got 2"),
+        ({"kind": "r1", "probe": "sphere"}, "expected no probe= for frobreg"),
         ({"kind": "doubleback", "outputs": 1}, "expected outputs >= 2 for doubleback"),
         ({"kind": "frobreg", "input": (8, 8)}, r"or \(channels, height, width\), got \(8, 8\)"),
         ({"kind": "frobreg", "input": (3, 0, 8)}, "expected input to be the shape of one input"),
@@ -112,6 +119,7 @@ def test_no_function_is_refused():
         (lambda x, logits: 0, ("x", "logits")),
         (lambda outputs, x: 0, ("logits", "x")),
         (lambda critic, x, lam=10: 0, ("model", "x")),
+        (lambda D, real: 0, ("model", "x")),
         (lambda model, x, *, generator=None, probes=None: 0, ("model", "x", "generator", "probes")),
         (lambda model, x, *args, **options: 0, ("model", "x")),
         (partial(lambda model, x, y, power: 0, power=2), ("model", "x", "y")),

@@ -1,5 +1,6 @@
 """The code of docs/recipes.md runs against the real libraries, each in a process of its own."""
 
+import ast
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ NEEDS = {
     "Discriminators": (),
     "Language models": ("transformers",),
     "Neural ODEs": (),
+    "Matching a known Jacobian": (),
     "A compiled step": (),
     "Mixed precision": (),
     "Going on from a checkpoint": (),
@@ -64,6 +66,20 @@ def test_a_recipe_runs(title, status):
     alone = title == FIRST or title.startswith("Keras")
     code = SECTIONS[title] if alone else SECTIONS[FIRST] + SECTIONS[title]
     assert status(code) == 0
+
+
+def test_the_page_states_the_versions_that_are_installed():
+    """The session `recipes` of the noxfile installs them."""
+    noxfile = ast.parse((PAGE.parents[1] / "noxfile.py").read_text(encoding="utf-8"))
+    values = {
+        node.targets[0].id: node.value
+        for node in noxfile.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    torch, jax, trainers = (ast.literal_eval(values[n]) for n in ("TORCH", "JAX", "TRAINERS"))
+    installed = {torch, jax[0], *trainers}
+    stated = re.findall(r"`(\w+[=>]=[\d.]+)`", PAGE.read_text(encoding="utf-8"))
+    assert set(stated) == installed
 
 
 def test_every_section_with_code_is_run():

@@ -52,19 +52,22 @@ class ModelReport:
 
     @property
     def ok(self) -> bool:
-        """Whether Jacobian and gradient are right, and the penalty is not zero everywhere."""
+        """Return whether Jacobian and gradient are right and the penalty is not zero everywhere."""
         return max(self.jacobian, self.off) <= LIMIT and not self.zero
 
     def __str__(self) -> str:
         lines = [f"penalty     {self.penalty:.4g}" + (": WRONG, J is zero" if self.zero else "")]
         if self.jacobian > LIMIT:
             lines += [
-                f"jacobian    WRONG: {self.jacobian:.1%} off the logits: the penalty is of another",
-                "            function; look for stop_gradient and rounding on the way from x, and",
-                "            for a custom rule that is not the derivative",
+                f"jacobian    WRONG: {self.jacobian:.1%} off the derivative of the logits, so that",
+                "            the penalty is computed for another function; look for stop_gradient",
+                "            and rounding on the way from x, and for a custom rule that is not the",
+                "            derivative",
             ]
         if self.off <= LIMIT:
-            lines += [f"gradient    right: {self.off:.0e} off along random directions"]
+            lines += [
+                f"gradient    right: agrees with differences of the penalty to {self.off:.0e}"
+            ]
         else:
             where = ", ".join(self.wrong) or "all together"
             lines += [
@@ -74,7 +77,11 @@ class ModelReport:
             ]
         lines += [
             "examples    "
-            + ("each alone" if self.alone else "see each other: exact penalties need them alone"),
+            + (
+                "each depends on its own x alone"
+                if self.alone
+                else "depend on each other: exact penalties need a function of one example"
+            ),
             "parameters  all trained" if not self.untrained else "",
             *(f"parameters  not trained: {name}" for name in self.untrained),
         ]

@@ -10,7 +10,7 @@ from gradreg_jax.products import at_least_single, reduce
 
 
 def confidence_penalty(logits: Any, *, reduction: str = "mean") -> Any:
-    """Σ_k p_k log p_k, the negative entropy of p = softmax(z).
+    """Compute Σ_k p_k log p_k, the negative entropy of p = softmax(z).
 
     Not a gradient penalty: it stands here because the paper compares with it.
 

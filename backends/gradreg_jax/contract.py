@@ -17,7 +17,7 @@ def contract(
     chunk_size: int | None = None,
     batch: Any = None,
 ) -> Any:
-    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R: q vector-Jacobian products.
+    """Compute ‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R, by q vector-Jacobian products.
 
     Every gradient penalty of this package is this number with its own R. An R that depends on the
     parameters through the logits takes part in the gradient: it is never detached.

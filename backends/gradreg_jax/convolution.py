@@ -32,7 +32,7 @@ def conv(
     batch_group_count: int = 1,
     precision: Any = None,
 ) -> Any:
-    """`jax.lax.conv_general_dilated(x, W, …)`, with cheaper second derivatives on a CPU.
+    """Compute `jax.lax.conv_general_dilated(x, W, …)`, with cheap second derivatives on a CPU.
 
     Parameters
     ----------

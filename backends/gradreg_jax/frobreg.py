@@ -15,7 +15,7 @@ def frobreg(
     chunk_size: int | None = None,
     batch: Any = None,
 ) -> Any:
-    """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
+    """Compute FrobReg, ‖J‖²_F = Σ_ki J[k, i]² = ‖JᵀR‖²_F with R = I, by m vector-Jacobian products.
 
     In forward mode it is ‖JV‖²_F with V = I: i Jacobian-vector products.
 

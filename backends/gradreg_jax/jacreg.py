@@ -25,7 +25,7 @@ def jacreg(
     chunk_size: int | None = None,
     batch: Any = None,
 ) -> Any:
-    """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
+    """Compute JacReg, ‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ, or R = S r / √q.
 
     In forward mode it is ‖S J V‖²_F with V = I, or probes of the inputs / √q.
 

@@ -36,7 +36,7 @@ def objective(
     loss: str | Callable[[Any, Any], Any] = "cross_entropy",
     batch: Any = None,
 ) -> Objective:
-    """(L̄, penalty, z): batch loss, penalty and logits from *one* pass.
+    """Return (L̄, penalty, z): batch loss, penalty and logits from *one* pass.
 
     λ stays yours: return ``o.loss + lam * o.penalty, o`` and differentiate by
     ``jax.grad(…, has_aux=True)``.

@@ -9,7 +9,7 @@ from gradreg_jax.products import Linearised, Model, reduce
 def onehot(
     f: Model, params: Any, x: Any, y: Any, *, reduction: str = "mean", batch: Any = None
 ) -> Any:
-    """‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
+    """Compute Onehot, ‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
 
     *Random onehot* is a law of probes: ``spectreg(f, params, x, probe="onehot", key=key)``.
 

@@ -21,7 +21,7 @@ def spectreg(
     chunk_size: int | None = None,
     batch: Any = None,
 ) -> Any:
-    """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
+    """Compute SpectReg, ‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I: its mean is ‖J‖²_F.
 
     In forward mode it is ‖JV‖²_F, V = [v₁ … v_q] / √q probes of the *inputs*: the same mean, and
     for gaussian probes the same variance.

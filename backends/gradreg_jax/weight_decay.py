@@ -10,7 +10,7 @@ from gradreg_jax.products import at_least_single
 
 
 def weight_decay(params: Any) -> Any:
-    """Σ ‖W‖²_F over arrays of two axes or more: weights and filters, no biases, no scales.
+    """Compute Σ ‖W‖²_F over arrays of two axes or more: weights and filters, no biases, no scales.
 
     Parameters
     ----------

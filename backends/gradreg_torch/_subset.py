@@ -46,7 +46,7 @@ class Subset:
 
     @property
     def scale(self) -> float:
-        """From a sum over the part to the expected sum over the batch."""
+        """Return the factor from a sum over the part to the expected sum over the batch."""
         return (len(self.rows) + len(self.rest)) / len(self.rows)
 
     def whole(self, part: Tensor, others: Tensor | None) -> Tensor:
@@ -56,7 +56,7 @@ class Subset:
 
 
 def taken(x: Inputs, rows: Tensor, n: int) -> Any:
-    """These examples of n, in the form of x."""
+    """Return these examples of n, in the form of x."""
 
     def cut(t: Any) -> Any:
         return t[rows] if isinstance(t, Tensor) and t.ndim > 0 and t.shape[0] == n else t

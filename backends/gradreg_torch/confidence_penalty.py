@@ -12,7 +12,7 @@ from gradreg_torch._engine.sums import at_least_single, reduce
 def confidence_penalty(
     logits: Tensor, *, reduction: str = "mean", check_values: bool | None = None
 ) -> Tensor:
-    """Σ_k p_k log p_k, the negative entropy of p = softmax(z).
+    """Compute Σ_k p_k log p_k, the negative entropy of p = softmax(z).
 
     Not a gradient penalty: it stands here because the paper compares with it.
 

@@ -43,7 +43,7 @@ class Given(Contraction):
 def contract(
     model: ModelOrLogits, x: Inputs, R: Columns, y: Any = None, **options: Unpack[Options]
 ) -> Tensor:
-    """‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for an R that is given: q vector-Jacobian products.
+    """Compute ‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R, by q vector-Jacobian products.
 
     Every gradient penalty of this package is this number with its own R. An R that depends on the
     parameters through the logits takes part in the gradient: it is never detached.
@@ -86,6 +86,6 @@ def contract(
 
 
 class Contract(Penalty):
-    """`contract` with its options kept: ``Contract(R=lambda z, y: …)(model, x, y)``."""
+    """`contract` as a module that keeps its options: ``Contract(R=lambda z, y: …)(net, x, y)``."""
 
     R = Given

@@ -30,7 +30,7 @@ def doubleback(
     loss: Loss = "cross_entropy",
     **options: Unpack[Options],
 ) -> Tensor:
-    """‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
+    """Compute DoubleBack, ‖∂L/∂x‖² = ‖JᵀR‖² with R = ∂L/∂z; for cross-entropy R = p − onehot(y).
 
     R depends on the parameters through z and is never detached: it takes part in the gradient.
 
@@ -68,7 +68,7 @@ def doubleback(
 
 
 class DoubleBack(Penalty):
-    """`doubleback` with its options kept: ``DoubleBack()(model, x, y)``."""
+    """`doubleback` as a module that keeps its options: ``DoubleBack()(model, x, y)``."""
 
     R = LossGradient
 

@@ -9,7 +9,7 @@ from gradreg_torch.penalty import Penalty
 
 
 def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tensor:
-    """‖J‖²_F = Σ_ki J[k, i]², that is ‖JᵀR‖²_F with R = I: m vector-Jacobian products.
+    """Compute FrobReg, ‖J‖²_F = Σ_ki J[k, i]² = ‖JᵀR‖²_F with R = I, by m vector-Jacobian products.
 
     In forward mode it is ‖JV‖²_F with V = I: i Jacobian-vector products, the cheaper where i < m.
 
@@ -66,6 +66,6 @@ def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tens
 
 
 class FrobReg(Penalty):
-    """`frobreg` with its options kept: ``FrobReg(chunk_size=4)(model, x)``."""
+    """`frobreg` as a module that keeps its options: ``FrobReg(chunk_size=4)(model, x)``."""
 
     R = Identity

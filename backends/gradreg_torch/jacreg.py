@@ -73,7 +73,7 @@ def jacreg(
     generator: torch.Generator | None = None,
     **options: Unpack[Options],
 ) -> Tensor:
-    """‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ; projected, R = S r / √q.
+    """Compute JacReg, ‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ, or R = S r / √q.
 
     In forward mode it is ‖S J V‖²_F with V = I, or probes of the inputs / √q.
 
@@ -112,6 +112,6 @@ def jacreg(
 
 
 class JacReg(Penalty):
-    """`jacreg` with its options kept: ``JacReg()(model, x)``."""
+    """`jacreg` as a module that keeps its options: ``JacReg()(model, x)``."""
 
     R = SoftmaxJacobian

@@ -46,7 +46,7 @@ def targets(y: Any, z: Tensor) -> Tensor:
 
 
 def cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
-    """The batch mean of L = −Σ_k y_k log p_k."""
+    """Compute the batch mean of L = −Σ_k y_k log p_k."""
     z = _arguments.classes(output)
     return torch.nn.functional.cross_entropy(z, labels_or_rows(y, z, reads))
 
@@ -62,7 +62,7 @@ def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
 
 
 def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:
-    """The batch mean of L = (1/m) Σ_k (z_k − y_k)². No ½: the mean over outputs."""
+    """Compute the batch mean of L = (1/m) Σ_k (z_k − y_k)²: no ½, the mean over outputs."""
     del reads
     return (output - targets(y, output)).square().mean()
 

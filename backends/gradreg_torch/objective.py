@@ -36,7 +36,7 @@ def objective(
     check_values: bool | None = None,
     batch: Tensor | None = None,
 ) -> Objective:
-    """(L̄, penalty, z): batch loss, penalty and logits from *one* forward pass.
+    """Return (L̄, penalty, z): batch loss, penalty and logits from *one* forward pass.
 
     Dropout has the same mask for both terms, running statistics are updated once, and the pass is
     paid for once. λ stays yours: ``loss + lam * penalty``.

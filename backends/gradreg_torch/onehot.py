@@ -25,7 +25,7 @@ class Label(Contraction):
 
 
 def onehot(model: ModelOrLogits, x: Inputs, y: Tensor, **options: Unpack[Options]) -> Tensor:
-    """‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
+    """Compute Onehot, ‖Jᵀe_y‖² = Σ_i J[y, i]², that is ‖JᵀR‖²_F with R = e_y.
 
     *Random onehot*, √m·e_c with c uniform on all m classes, is a law of probes:
     ``spectreg(model, x, probe="onehot", generator=g)``. Unlike this one it is unbiased for ‖J‖²_F.
@@ -59,6 +59,6 @@ def onehot(model: ModelOrLogits, x: Inputs, y: Tensor, **options: Unpack[Options
 
 
 class Onehot(Penalty):
-    """`onehot` with its options kept: ``Onehot()(model, x, y)``."""
+    """`onehot` as a module that keeps its options: ``Onehot()(model, x, y)``."""
 
     R = Label

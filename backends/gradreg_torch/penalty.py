@@ -25,7 +25,7 @@ Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
 
 
 class Penalty(nn.Module):
-    """A penalty with its options kept, called as ``penalty(model, x)`` or ``penalty(logits, x)``.
+    """Penalty as a module that keeps its options: ``penalty(model, x)`` or ``penalty(logits, x)``.
 
     Every twin takes labels, ``penalty(model, x, y)``, so that one can stand for another in a
     training loop; those without labels in their formula do not look at them. Under `no_grad`, and
@@ -84,7 +84,7 @@ class Penalty(nn.Module):
     def forward(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
-        """The function's value at these inputs; `options` (probes, say) win over those kept."""
+        """Compute the penalty at these inputs; `options` (probes, say) replace the options kept."""
         kept = self.options | options
         if not self.in_training():
             return self.evaluated(model, x, y, kept).penalty
@@ -185,7 +185,7 @@ class Penalty(nn.Module):
         return state | ({"step": torch.tensor(self.step)} if self.every > 1 else {})
 
     def extra_repr(self) -> str:
-        """The options, as they were given."""
+        """Return the options, as they were given."""
         own = {"every": self.every, "fraction": self.fraction}
         kept = self.options | {name: value for name, value in own.items() if value != 1}
         return ", ".join(f"{name}={value!r}" for name, value in kept.items())

@@ -66,7 +66,7 @@ def draw_probes(
     generator: torch.Generator,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Probes r[n, k, q] with E[r rᵀ] = I on the device of the generator, to pass as ``probes=``.
+    """Draw probes r[n, k, q] with E[r rᵀ] = I on the generator's device, to pass as ``probes=``.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _require_generator(g: Any, z: Tensor) -> torch.Generator:
 def rank_generator(
     seed: int, device: torch.device | str = "cpu", rank: int | None = None
 ) -> torch.Generator:
-    """A generator of this rank: one seed, independent probes on every rank.
+    """Return a generator for this rank: from one seed, every rank draws its own probes.
 
     Parameters
     ----------

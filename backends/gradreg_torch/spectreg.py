@@ -21,7 +21,7 @@ def spectreg(
     generator: torch.Generator | None = None,
     **options: Unpack[Options],
 ) -> Tensor:
-    """‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I, so that its mean is ‖J‖²_F.
+    """Compute SpectReg, ‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I: its mean is ‖J‖²_F.
 
     In forward mode it is ‖JV‖²_F, V = [v₁ … v_q] / √q probes of the *inputs*: the same mean, and
     for gaussian probes the same variance.
@@ -71,6 +71,6 @@ def spectreg(
 
 
 class SpectReg(Penalty):
-    """`spectreg` with its options kept: ``SpectReg(generator=g)(model, x)``."""
+    """`spectreg` as a module that keeps its options: ``SpectReg(generator=g)(model, x)``."""
 
     R = Probes

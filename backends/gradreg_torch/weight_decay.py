@@ -8,7 +8,7 @@ from gradreg_torch._engine.sums import at_least_single
 
 
 def weight_decay(model: nn.Module) -> Tensor:
-    """Σ_W ‖W‖²_F over the model's parameters of two axes or more: no biases, no scales.
+    """Compute Σ_W ‖W‖²_F over the model's weights and filters: no biases, no scales.
 
     Not a gradient penalty, but the one FrobReg generalises: for a linear model J = W, so
     ``frobreg`` of it *is* this number.

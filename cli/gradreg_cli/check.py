@@ -22,17 +22,18 @@ def add_to(commands: Any) -> None:
         "check",
         help="check a penalty on your own torch model before it trains",
         description="Check a penalty on a torch model with random inputs and labels: its gradient "
-        "against differences of its value, which examples see each other, what a step costs.",
+        "against differences of its value, whether examples depend on each other, the cost of a "
+        "step.",
         epilog=EXAMPLES,
     )
     add = command.add_argument
-    add("model", help="file.py:name or package.module:name of a module, or of what builds one")
+    add("model", help="a model, or a function that builds one: file.py:name or package.module:name")
     add("--input", required=True, type=sizes, metavar="8x3x32x32", help="shape of a batch")
-    add("--penalty", choices=KINDS, help="default: spectreg")
-    add("--mode", default="auto", help="of the penalty (default: auto)")
-    add("--device", default="cpu", help="of torch (default: cpu)")
-    add("--eval", action="store_true", help="the model in evaluation mode")
-    add("--seed", type=int, default=0, help="of inputs and probes (default: 0)")
+    add("--penalty", choices=KINDS, help="penalty to check (default: spectreg)")
+    add("--mode", default="auto", help="mode of the penalty (default: auto)")
+    add("--device", default="cpu", help="device of torch (default: cpu)")
+    add("--eval", action="store_true", help="check the model in evaluation mode")
+    add("--seed", type=int, default=0, help="seed of inputs and probes (default: 0)")
     command.set_defaults(run=run)
 
 

@@ -41,7 +41,7 @@ def show_status(text: str = "") -> None:
 
 
 def columns() -> int:
-    """Of the terminal."""
+    """Return the width of the terminal."""
     return shutil.get_terminal_size().columns
 
 

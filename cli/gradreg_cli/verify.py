@@ -11,7 +11,6 @@ from typing import Any, get_args
 from gradreg_cli.parser import given, sizes
 from gradreg_cli.terminal import columns, is_terminal, say, show_status
 from gradreg_ref import checks
-from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 from gradreg_verify import Declaration, Report, Result, verify
 from gradreg_verify.frameworks.registry import choose, names
@@ -20,6 +19,7 @@ from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.self_test import Trial
 from gradreg_verify.report import e_values, history, render, waivers
 from gradreg_verify.report.progress import row, so_far
+from gradreg_verify.subject.declaration import NAMES
 
 COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
@@ -35,43 +35,45 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "target", nargs="?", help="torch, jax, auto, path/to/file.py:penalty, module:penalty"
     )
-    what = command.add_argument_group("what the penalty is meant to be (or use @declare)")
-    what.add_argument("--kind", choices=PENALTIES, help="which penalty")
-    what.add_argument("--probe", choices=get_args(Law), help="law of the probes")
-    what.add_argument("--num-probes", type=int, help="probes of each example")
+    what = command.add_argument_group("what the penalty should compute (or use @declare)")
+    what.add_argument("--kind", choices=NAMES, help="which penalty; r1 is frobreg with --outputs 1")
+    what.add_argument("--probe", choices=get_args(Law), help="distribution of the probes")
+    what.add_argument("--num-probes", type=int, help="number of probes per example")
     what.add_argument("--shared-probe", action="store_true", default=None, help="one for the batch")
-    what.add_argument("--side", choices=get_args(Side), help="where the probes are multiplied")
-    what.add_argument("--scale", type=float, help="0.5 for ½ × the penalty")
-    what.add_argument("--reduction", choices=get_args(Reduction), help="over the batch")
-    what.add_argument("--loss", choices=get_args(Loss), help="of doubleback")
+    what.add_argument("--side", choices=get_args(Side), help="probes of outputs or inputs")
+    what.add_argument("--scale", type=float, help="factor, 0.5 for ½ × the penalty")
+    what.add_argument("--reduction", choices=get_args(Reduction), help="how the batch is reduced")
+    what.add_argument("--loss", choices=get_args(Loss), help="loss of doubleback")
     what.add_argument(
-        "--arguments", type=lambda s: tuple(s.split(",")), help="in order, as in model,x,y"
+        "--arguments", type=lambda s: tuple(s.split(",")), help="in their order, as in model,x,y"
     )
-    what.add_argument("--outputs", type=int, help="it is for networks of so many outputs only")
+    what.add_argument("--outputs", type=int, help="test networks with so many outputs only")
     what.add_argument(
         "--square",
         action="store_true",
         default=None,
-        help="it is for networks with as many outputs as inputs only",
+        help="test networks with as many outputs as inputs only",
     )
-    what.add_argument("--input", type=sizes, help="it is for such inputs only, as in 3x8x8")
+    what.add_argument("--input", type=sizes, help="test inputs of this shape only, as in 3x8x8")
     where = command.add_argument_group("where and how")
-    where.add_argument("--framework", default="torch", help="of the function's models")
+    where.add_argument("--framework", default="torch", help="framework of the function")
     where.add_argument("--device", default="cpu", help="one of `gradreg backends`, or auto")
     where.add_argument(
-        "--dtype", action="append", help="whose rounding is checked (default float32; repeatable)"
+        "--dtype",
+        action="append",
+        help="dtype whose rounding is checked (default float32; repeatable)",
     )
     where.add_argument(
-        "--seed", type=int, help="of all that is drawn (default: 4; long: a fresh one)"
+        "--seed", type=int, help="seed of everything that is drawn (default: 4; long: a new one)"
     )
     where.add_argument("--profile", choices=("ci", "long"), default="ci", help="long draws more")
-    where.add_argument("--time-limit", type=float, default=10.0, help="seconds a call computes")
-    out = command.add_argument_group("what comes of it")
+    where.add_argument("--time-limit", type=float, default=10.0, help="CPU seconds of a call")
+    out = command.add_argument_group("output")
     out.add_argument(
         "--report", type=Path, action="append", default=[], help="out.json, .md, .html or .bib"
     )
     out.add_argument("--waivers", type=Path, help="TOML file of accepted failures with reasons")
-    out.add_argument("--evidence", type=Path, help="JSON file that gathers evidence over runs")
+    out.add_argument("--evidence", type=Path, help="JSON file that collects evidence over runs")
     out.add_argument("--self-test", action="store_true", help="run the kit on its own catalogue")
     command.set_defaults(run=run, default=command.get_default)
 

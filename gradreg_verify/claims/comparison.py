@@ -73,7 +73,7 @@ def same(
 
 
 def in_any_order(e: Example, variant: Variant) -> float | bool:
-    """Of a variant where it is exact: the difference that another order of its sums may make."""
+    """Bound the difference that another order of the sums may make, where a variant is exact."""
     penalty, options, exact = variant
     return exact and orders.of_value(penalty, e, options)
 

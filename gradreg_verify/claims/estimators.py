@@ -83,7 +83,7 @@ def gaussian(target: Target, e: Example) -> float:
 
 
 def gaussian_batch(target: Target, e: Example) -> float:
-    """Of a batch mean (2/B²) Σ_b ‖A_b‖²_F, by a rule on R^(Bm)."""
+    """Check the variance of a batch mean, (2/B²) Σ_b ‖A_b‖²_F, by a rule on R^(Bm)."""
     n, m = len(e.x), target.length(e)
     target.require_few(2 * (n * m) ** 2 + 1)
     rule = cubature.stroud_5_2(n * m)
@@ -137,7 +137,7 @@ def orthogonal_frame(target: Target, e: Example) -> float:
 
 
 def frames_cancel(target: Target, e: Example) -> float:
-    """Of m equal examples the sum is m tr A in every draw: their noise cancels."""
+    """Check that the sum over m equal examples is m tr A in every draw: their noise cancels."""
     m = e.probes.shape[1]
     one = target.declared
     if m == 1 or (one is not None and one.declaration.num_probes > 1):

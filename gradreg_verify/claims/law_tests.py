@@ -15,7 +15,7 @@ Test = tuple[str, float]
 
 
 def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
-    """Of q probes known up to a rotation: R Rᵀ, and a random unit combination R c.
+    """Test q probes known up to a rotation: R Rᵀ, and a random unit combination R c.
 
     R c follows the law of one probe where that law is rotation invariant in R: for gaussian probes
     N(0, I), for orthogonal ones uniform on the sphere.
@@ -71,7 +71,7 @@ def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
 
 
 def chance_of_the_same(probe: Law, m: int) -> float:
-    """That two independent probes are alike up to their sign; for several probes at most that."""
+    """Bound the probability that two independent probes are alike up to their sign."""
     return {"rademacher": 2.0 ** (1 - m), "onehot": 1 / m}.get(probe, 0.0)
 
 

@@ -91,7 +91,7 @@ def labels_out_of_range(target: Target, e: Example) -> float:
 
 
 def without_grad_mode(target: Target, e: Example) -> float:
-    """Under no_grad the right number or an error, never a silent 0."""
+    """Check for the right number or an error under no_grad, never a silent 0."""
     one = target.function()
     errors = []
     for variant in target.variants(e):

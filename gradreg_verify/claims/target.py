@@ -84,7 +84,7 @@ class Target:
         return "output" if self.declared is None else self.declared.declaration.side
 
     def length(self, e: Example) -> int:
-        """Of a probe at an example: logits, or input coordinates."""
+        """Return the length of a probe at an example: the logits, or the input coordinates."""
         return e.x[0].size if self.side == "input" else e.probes.shape[1]
 
     def require_few(self, points: int) -> None:
@@ -125,7 +125,7 @@ class Target:
         return e if per_example else e.rows(slice(0, 1))
 
     def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
-        """As `slope`, of SpectReg summed over all examples at all points."""
+        """Return `slope` of SpectReg summed over all examples at all points."""
         options = self.sided({"reduction": self.reduction})
         slopes = [
             self.slope("spectreg", examples, direction, probes=probes, **options)

@@ -55,7 +55,7 @@ class Cut(NamedTuple):
         return float((self.by(part, c) ** self.power).sum())
 
     def factor(self, o: Observed, d: Declaration) -> float:
-        """From that sum to the value: the scale, and 1/B for a mean."""
+        """Return the factor from that sum to the value: the scale, and 1/B for a mean."""
         if self.part is total:
             return 1.0
         return d.scale / (len(o.e.x) if d.reduction == "mean" else 1)

@@ -41,7 +41,7 @@ class Diagnosis:
 
 
 def diagnose(target: Target, claim: Claim) -> Diagnosis:
-    """Of a function for which the claim fails. What the diagnosis itself raises is said in it."""
+    """Diagnose a function for which the claim fails; errors of the diagnosis are part of it."""
     one, shown, sentences, start = target.function(), None, [], perf_counter()
     try:
         shown = smallest(target, claim, start + SECONDS / 2)

@@ -14,7 +14,7 @@ from gradreg_verify.subject.interception import realise
 
 
 def options(o: Observed, d: Declaration) -> dict[str, Any]:
-    """Those of the reference at an observation."""
+    """Return the options of the reference at an observation."""
     given: dict[str, Any] = {"side": "input"} if d.side == "input" else {}
     if d.probe is not None and o.probes is not None:
         given["probes"] = realise(d.probe, o.probes)

@@ -46,7 +46,7 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
 
 
 def elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
-    """On how many networks, where it is not on all of those that it can be computed at."""
+    """Say on how many networks the name holds, if not on all at which it can be computed."""
     computable = [o for o in seen.observed if o.case.z.shape[1] > 1 or o.telling]
     values = [scale(factor, o.sizes) * float(value(variant, o, o.case).real) for o in computable]
     right = sum(near(o.value, v) for o, v in zip(computable, values, strict=True))
@@ -54,7 +54,7 @@ def elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
 
 
 def value(variant: Variant, o: Observed, c: Case) -> Array:
-    """Of the batch, at the case of an observation or one like it with other parameters."""
+    """Return the variant's batch value at an observation, or with other parameters."""
     return np.asarray(variant.of(c, o.probes if variant.random else None).sum())
 
 

@@ -86,12 +86,12 @@ class Observed:
 
     @cached_property
     def slope(self) -> Slope:
-        """With the model in evaluation mode."""
+        """Return the slope in evaluation mode."""
         return slope_of(self, training=False)
 
     @cached_property
     def training(self) -> Slope | None:
-        """In training mode, at telling networks that are the same function in it."""
+        """Return the slope in training mode, at telling networks that are the same in it."""
         return slope_of(self, training=True) if self.telling and not self.e.batch_norm else None
 
     @cached_property
@@ -134,14 +134,14 @@ class Seen:
 
     @property
     def telling(self) -> list[Observed]:
-        """At smooth networks of ordinary size, where nothing coincides by accident."""
+        """Return the observations at smooth networks, where nothing coincides by accident."""
         return [o for o in self.observed if o.telling]
 
 
 def observations(
     one: DeclaredPenalty, more: tuple[Example, ...] = (), end: float = float("inf")
 ) -> Seen:
-    """At more examples and the networks of the kit, until the clock of `perf_counter` is at `end`.
+    """Observe more examples and the kit's networks, until the clock `perf_counter` is at `end`.
 
     Raises
     ------

@@ -117,7 +117,7 @@ def small() -> Iterator[Example]:
 
 
 def simplified(target: Target, claim: Claim, found: Counterexample, end: float) -> Counterexample:
-    """With fewer rows and more zeros, as long as the same comparison fails."""
+    """Return it with fewer rows and more zeros, as long as the same comparison fails."""
     ways = simpler_than(found.e)
     for _ in range(TRIES):
         e = next(ways, None)

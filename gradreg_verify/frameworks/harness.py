@@ -47,7 +47,7 @@ class Draw:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what it returned."""
+        """Return the shape of what the function returned."""
         return self.values.shape
 
 
@@ -124,7 +124,7 @@ class Harness(Protocol):
     draws_probes: bool  # where none are given
 
     def capabilities(self) -> Capabilities:
-        """Those of the framework on this machine."""
+        """Return the capabilities of the framework on this machine."""
         ...
 
     def provenance(self) -> dict[str, str]:
@@ -150,7 +150,7 @@ class Harness(Protocol):
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> tuple[Array, Array]:
-        """Those of two calls in a row, seeded once."""
+        """Return the gradients of two calls in a row, seeded once."""
         ...
 
     def draws(

@@ -178,7 +178,7 @@ def unix() -> bool:
 
 
 def gibibytes(memory: int) -> str:
-    """As in "139 GiB"."""
+    """Write a number of bytes as in "139 GiB"."""
     return f"{memory / 2**30:.0f} GiB"
 
 

@@ -17,7 +17,7 @@ from gradreg_verify.report.report import Report
 
 
 def path() -> Path:
-    """Of the file."""
+    """Return the path of the file."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "gradreg" / "verified.json"
 
@@ -37,7 +37,7 @@ def remember(report: Report) -> None:
 
 
 def last(backend: str, device: str, framework: str) -> str:
-    """In words; the outcome of another version of the framework says so."""
+    """Describe the last outcome; an outcome of another version of the framework says so."""
     found = known().get(f"{backend} on {device}")
     if not isinstance(found, Mapping):
         return f"never (gradreg verify {backend} --device {device})"

@@ -174,7 +174,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Without what BibTeX would take for its own."""
+    """Remove what has a meaning in BibTeX."""
     text = printable(text).replace("\\", "/").replace("{", "(").replace("}", ")")
     return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", "-").replace("~", "-")
 

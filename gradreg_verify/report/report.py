@@ -104,7 +104,7 @@ class Report:
 
     @property
     def status(self) -> int:
-        """Of the process: 0 where all is well, 1 where a claim fails, 2 where it was not tested."""
+        """Return the exit status: 0 all is well, 1 a claim fails, 2 it was not tested."""
         return 1 if self.failed else 0 if self.ok else 2
 
     @property
@@ -130,7 +130,7 @@ class Report:
 
 
 def counted(verdicts: Sequence[str]) -> str:
-    """Of each verdict how many, in words."""
+    """Count the verdicts of each kind, in words."""
     said = {
         "PASS": "hold",
         "FAIL": "fail",

@@ -72,7 +72,7 @@ class Bounded(Duck):
         return Bounded(move(self.value), move(self.radius), self.u, move(self.magnitude))
 
     def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:
-        """By the operation's rule; plain numbers are stored in the format first."""
+        """Compute by the operation's rule; plain numbers are stored in the format first."""
         if operation not in RULES:
             raise unknown(operation.__name__)
         return RULES[operation](

@@ -41,12 +41,12 @@ class Duck(NDArrayOperatorsMixin, ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the value."""
+        """Return the shape of the value."""
         return self.value.shape
 
     @property
     def ndim(self) -> int:
-        """Of the value."""
+        """Return the number of axes of the value."""
         return self.value.ndim
 
     @property
@@ -56,7 +56,7 @@ class Duck(NDArrayOperatorsMixin, ABC):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the value."""
+        """Return the dtype of the value."""
         return self.value.dtype
 
     @property
@@ -71,11 +71,11 @@ class Duck(NDArrayOperatorsMixin, ABC):
         return self.moved(lambda a: a[index])
 
     def reshape(self, *shape: int) -> Self:
-        """As of an array."""
+        """Reshape, as an array does."""
         return self.moved(lambda a: a.reshape(*shape))
 
     def transpose(self, *axes: int) -> Self:
-        """As of an array."""
+        """Transpose, as an array does."""
         return self.moved(lambda a: a.transpose(*axes))
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ class Duck(NDArrayOperatorsMixin, ABC):
 
 
 def unknown(what: str) -> TypeError:
-    """For an operation without a rule: never a silent conversion to a plain array."""
+    """Refuse an operation without a rule: never a silent conversion to a plain array."""
     return TypeError(
         f"expected an operation with a rounding rule, got {what}; "
         "write it with +, −, ×, /, einsum, where and functions of the table, or add its rule"

@@ -11,6 +11,7 @@ from gradreg_ref.typing import Law, Loss, Reduction, Side
 
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = tuple(row.name for row in PENALTIES.values() if not row.given_R)
+NAMES = (*KINDS, "r1")
 ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
 
 
@@ -21,7 +22,7 @@ class Declaration:
     Parameters
     ----------
     kind : str
-        One of `gradreg_ref.penalties.PENALTIES`.
+        One of `gradreg_ref.penalties.PENALTIES`, or "r1": "frobreg" with ``outputs=1``.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
         Law of the probes, E[rrᵀ] = I. SpectReg has gaussian ones where nothing is said; JacReg
         without a law is the exact one.
@@ -67,7 +68,9 @@ class Declaration:
     input: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.choice("kind", self.kind, KINDS)
+        checks.choice("kind", self.kind, NAMES)
+        if self.kind == "r1":
+            self.expand_r1()
         checks.choice("side", self.side, get_args(Side))
         checks.choice("reduction", self.reduction, get_args(Reduction))
         checks.choice("loss", self.loss, get_args(Loss))
@@ -87,6 +90,15 @@ class Declaration:
         self.check_shapes()
         if not isfinite(self.scale) or self.scale == 0:
             raise ValueError(f"expected scale to be finite and not 0, got {self.scale}")
+
+    def expand_r1(self) -> None:
+        """Replace R1 by FrobReg of networks with one output, which is the same number."""
+        if self.outputs not in (None, 1):
+            raise ValueError(
+                f"expected outputs=1 for r1, got {self.outputs}; for more outputs declare frobreg"
+            )
+        object.__setattr__(self, "kind", "frobreg")
+        object.__setattr__(self, "outputs", 1)
 
     def check_shapes(self) -> None:
         """Refuse networks that cannot be, or that the kit does not have."""

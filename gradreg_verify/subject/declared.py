@@ -42,7 +42,7 @@ class DeclaredPenalty:
         self.probes = Handover(harness, declaration, device)
 
     def capabilities(self) -> Capabilities:
-        """Those of the framework."""
+        """Return the capabilities of the framework."""
         return self.harness.capabilities()
 
     def value(
@@ -70,7 +70,7 @@ class DeclaredPenalty:
         return got * self.factor(options.get("reduction", "mean"), len(x))
 
     def factor(self, reduction: str, n: int) -> float:
-        """From the declared reduction to the one asked for; a penalty of weights has none."""
+        """Return the factor from the declared reduction to another; 1 for a penalty of weights."""
         if PENALTIES[self.declaration.kind].of == "weights":
             return 1.0
         parts = {"mean": n}
@@ -130,7 +130,7 @@ class DeclaredPenalty:
         return [self]
 
     def variants(self, e: Example) -> Iterator[Variant]:
-        """Of all variants at an example the one declared."""
+        """Yield the declared one of all variants at an example."""
         d, m = self.declaration, e.probes.shape[1]
         if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)

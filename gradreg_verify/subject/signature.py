@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 WORDS = {
-    "model": ("model", "net", "network", "module", "f", "fn", "func", "critic", "discriminator"),
+    "model": (
+        "model",
+        "net",
+        "network",
+        "module",
+        "f",
+        "fn",
+        "func",
+        "critic",
+        "discriminator",
+        "d",
+    ),
     "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples", "real"),
     "y": ("y", "target", "targets", "label", "labels"),
     "logits": ("logits", "logit", "output", "outputs", "out", "z", "preds", "y_pred", "scores"),
@@ -50,7 +61,7 @@ def free(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def how_to_say(function: Callable[..., Any]) -> str:
-    """That the names of the parameters say too little, and what each choice would mean."""
+    """Say that the parameter names say too little, and what each choice would mean."""
     names = [p.name for p in free(function) if p.default is p.empty and p.kind in POSITIONAL]
     said = [
         f"  --arguments {','.join(roles)}: "

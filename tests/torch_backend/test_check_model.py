@@ -76,7 +76,23 @@ def test_a_refusal_is_in_the_report():
 def test_examples_that_see_each_other():
     model, x = made("residual net with batch norm")
     assert gt.check_model(model, x)["examples"].right is None
+    assert "batchnorm='eval'" in gt.check_model(model, x)["examples"].remedy
+    penalty = gt.SpectReg(generator=g(), batchnorm="eval")
+    assert gt.check_model(model, x, penalty=penalty)["examples"].remedy == ""  # it is followed
     assert gt.check_model(model.eval(), x)["examples"].right is True
+
+
+@pytest.mark.filterwarnings("ignore:mode='auto'")
+@pytest.mark.parametrize("model", [*models.WRONG, *models.RIGHT], ids=str)
+def test_a_report_fits_80_columns(model):
+    report = str(gt.check_model(*model.made(), Y))
+    assert max(map(len, report.splitlines())) <= 80
+
+
+def test_a_negative_loss_gives_no_negative_lambda():
+    model, x = tanh_net()
+    report = gt.check_model(model, x, Y, loss=lambda z, y: F.cross_entropy(z, y) - 9)
+    assert "λ = -" not in report["penalty"].text
 
 
 def test_a_model_that_changes_itself():

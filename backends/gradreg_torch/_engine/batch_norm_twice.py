@@ -59,7 +59,7 @@ class _Backward(torch.autograd.Function):
     def forward(
         ctx: Any, g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor, eps: float
     ) -> Any:
-        """By torch's kernel."""
+        """Compute the value by torch's kernel."""
         ctx.set_materialize_grads(False)  # v and q are mostly not there
         B_g, Σgx, Σg = _kernel(g, x, weight, mean, s, eps)
         ctx.save_for_backward(g, x, weight, mean, s, Σgx, Σg)
@@ -107,7 +107,7 @@ def _kernel(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor, eps: 
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Inside it batch norm in training mode has the closed form.
+    """Context in which batch norm in training mode has the closed form.
 
     Elsewhere than on the CPU, in half precision, under `torch.func` transforms and in checkpointed
     blocks, which would recompute without this mode, torch's own batch norm runs.
@@ -132,7 +132,7 @@ class TwiceDifferentiable(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """As `torch.nn.functional.batch_norm`."""
+        """Compute `torch.nn.functional.batch_norm`."""
         fits = (
             training
             and x.dtype in (torch.float32, torch.float64)

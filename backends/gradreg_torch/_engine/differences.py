@@ -122,9 +122,8 @@ class Differences:
             once = graph.without_double_backward(left)
             remedy = graph.remedy(once[0]) if once else "mode='reverse'"
             raise ValueError(
-                f"expected kinks that finite differences can hold open, got "
-                f"{', '.join(sorted(left))}: a jump of the gradient divided by the step swamps it; "
-                f"use {remedy}"
+                f"expected operations that finite differences can follow, got "
+                f"{', '.join(sorted(left))}: the derivative jumps at a kink; use {remedy}"
             )
         return logits
 

@@ -42,7 +42,7 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = False,
 ) -> Tensor:
-    """Over the last axes of every example."""
+    """Normalise over the last axes of every example."""
     del cudnn_enable
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     y, _, _ = standardised(x, tuple(range(-len(shape), 0)), eps)
@@ -61,7 +61,7 @@ def batch_norm(
     *,
     policy: str = "batch",
 ) -> Tensor:
-    """Over batch and space in training mode, moving the running statistics; else with those."""
+    """Normalise by batch statistics, moving the running ones, in training mode; else by those."""
     channels = (1, -1) + (1,) * (x.ndim - 2)
     if not training:
         assert running_mean is not None
@@ -94,7 +94,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Over the space of every example and channel; statistics, if kept, are batch means."""
+    """Normalise over the space of each channel; statistics, if kept, are batch means."""
     channels = (1, -1) + (1,) * (x.ndim - 2)
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
@@ -114,7 +114,7 @@ FORMULAS: dict[Callable[..., Any], Callable[..., Tensor]] = {
 
 
 class Decomposed(TorchFunctionMode):
-    """Inside it normalisations are computed by the formulas above, and checkpoints are refused.
+    """Context in which the formulas above compute normalisations; checkpoints are refused.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 def at_least_single(t: Tensor) -> Tensor:
-    """In float32 where it comes in float16 or bfloat16."""
+    """Convert float16 and bfloat16 to float32."""
     return t.float() if t.dtype in HALF else t
 
 

@@ -16,7 +16,7 @@ def seconds(steps: dict[str, Callable[[], object]], device: torch.device) -> dic
 
 
 def _once(step: Callable[[], object], device: torch.device) -> float:
-    """Of one step: of this process on the CPU, whatever else runs there; else to its end."""
+    """Return the seconds of a step: on the CPU those of this process alone."""
     clock = process_time if device.type == "cpu" else perf_counter
     start = clock()
     step()

@@ -25,7 +25,7 @@ class Compared(NamedTuple):
 
 @contextmanager
 def in_float64(modules: tuple[nn.Module, ...]) -> Iterator[None]:
-    """Inside it parameters and buffers are in float64; afterwards their own, bit for bit."""
+    """Have parameters and buffers in float64 inside the context; restore them bit for bit."""
     tensors = {t for m in modules for t in (*m.parameters(), *m.buffers()) if t.is_floating_point()}
     kept = [(t, t.data, t.grad) for t in tensors]
     try:
@@ -72,14 +72,14 @@ def compared(
 
 @contextmanager
 def beside(parameters: Parameters) -> Iterator[None]:
-    """Inside it the parameters are a tenth of their size off; afterwards their own, bit for bit."""
+    """Move the parameters by a tenth of their size inside the context, and restore them."""
     with moved(parameters, directions(parameters, 3), 0.1):
         yield
 
 
 @contextmanager
 def moved(parameters: Parameters, delta: Parameters, h: float) -> Iterator[None]:
-    """Inside it θ is θ + hδ; afterwards θ again, bit for bit."""
+    """Move θ to θ + hδ inside the context, and restore θ bit for bit."""
     kept = {name: parameters[name].detach().clone() for name in delta}
     try:
         with torch.no_grad():

@@ -23,16 +23,18 @@ def size(one: Subject, value: float) -> Finding:
     if one.y is None:
         return Finding("penalty", None, f"{value:.4g}", "pass y to see it beside the loss")
     loss = float(one.plain_loss(reads=True).detach())
-    text = f"{value:.4g} beside a loss of {loss:.4g}"
+    text = f"{value:.4g}, the loss {loss:.4g}"
     if value == 0:
         with derivative.beside(one.parameters):
             near = one.value()
         if near == 0:
             remedy = "the Jacobian is zero: look for detach() or round()"
             return Finding("penalty", False, text, remedy)
-        text += f", and {near:.3g} with other parameters: a last layer of zeros, say"
-        return Finding("penalty", None, text, "the loss moves it first; then the penalty is there")
-    text += f": equal at λ = {loss / value:.3g}; a grid for λ may start at 1e-4 of that"
+        text += f", and {near:.3g} at other parameters: the last layer is zero, say"
+        remedy = "nothing to do: the loss moves the parameters, and then the penalty acts"
+        return Finding("penalty", None, text, remedy)
+    equal = abs(loss) / value
+    text += f": equal at λ = {equal:.3g}; a grid for λ may start at {1e-4 * equal:.1g}"
     return Finding("penalty", None, text)
 
 
@@ -71,14 +73,15 @@ def jacobian(one: Subject) -> Finding:
     along = derivative.directions(moving, 4)
     found = derivative.compared(value, moving, dict(zip(moving, products, strict=True)), along)
     if found.right:
-        text = f"that of the logits: {found.off:.0e} off along a random direction, in float64"
+        text = f"agrees with differences of the logits to {found.off:.0e}, in float64"
         return Finding("jacobian", True, text)
     if found.right is None:
         return _undecided("jacobian", "logits")
     return Finding(
         "jacobian",
         False,
-        f"not that of the logits: {found.off:.1%} off, so the penalty is of another function",
+        f"not the derivative of the logits: {found.off:.1%} off, so that the penalty is computed "
+        "for another function",
         "look for detach() and rounding on the way from x, and for a torch.autograd.Function "
         "whose backward pass is not the derivative",
     )
@@ -98,13 +101,13 @@ def derivatives(one: Subject) -> list[Finding]:
         return [_wrong_gradient(off, wrong), reached]
     if None in verdicts:
         return [_undecided("gradient", "value"), reached]
-    text = f"that of the penalty's value: {off:.0e} off along random directions, in float64"
+    text = f"agrees with differences of the penalty's value to {off:.0e}, in float64"
     return [Finding("gradient", True, text), reached]
 
 
 def _undecided(name: str, of: str) -> Finding:
     """Return the finding where differences depend on their step."""
-    text = f"not decided: kinks lie too close to say; differences of the {of} disagree"
+    text = f"not decided: a kink is near, and differences of the {of} depend on their step"
     return Finding(name, None, text, "try another batch, or fewer examples")
 
 
@@ -119,7 +122,7 @@ def _wrong_gradient(off: float, names: list[str]) -> Finding:
     return Finding(
         "gradient",
         False,
-        f"not that of the penalty's value: {off:.0%} off, at {shown}",
+        f"not the derivative of the penalty's value: {off:.0%} off, at {shown}",
         "a torch.autograd.Function or a hook before these has a backward pass whose own "
         "derivative is wrong: save inputs, not intermediates; or pass mode='finite_difference'",
     )
@@ -137,7 +140,8 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
     return Finding(
         "parameters",
         None,
-        text + " (the Jacobian does not depend on a bias if all that follows is piecewise linear)",
+        text
+        + " (if all later layers are piecewise linear, the Jacobian does not depend on a bias)",
     )
 
 
@@ -147,15 +151,12 @@ def examples(one: Subject) -> Finding:
     wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
     call = checked(one.model, one.x, Contraction(), True, False, wrt=wrt, batch=batch)
     if not couples_examples(call):
-        return Finding("examples", True, "each example's logits depend on its own x alone")
-    policy = one.penalty.options.get("batchnorm", "batch")
-    return Finding(
-        "examples",
-        None,
-        f"examples see each other (batch norm in training mode, or the like), under {policy!r}",
-        "the penalty is of the whole batch; batchnorm='eval' is that of each example alone, "
-        "where the coupling is torch's batch norm",
-    )
+        return Finding("examples", True, "the logits of an example depend on its own x alone")
+    text = "the logits of an example depend on other examples, as batch norm makes them in training"
+    if one.penalty.options.get("batchnorm") == "eval":
+        return Finding("examples", None, f"{text}; batchnorm='eval' penalises each example alone")
+    remedy = "the penalty is of the whole batch; batchnorm='eval' penalises each example alone"
+    return Finding("examples", None, text, f"{remedy} (where the cause is torch's batch norm)")
 
 
 def costs(one: Subject) -> Finding:

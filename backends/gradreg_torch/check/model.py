@@ -66,7 +66,7 @@ def check_model(
     found.append(
         Finding("unchanged", False, f"changed: {', '.join(changed)}", "look for state in the model")
         if changed
-        else Finding("unchanged", True, "parameters, buffers, gradients, random states")
+        else Finding("unchanged", True, "parameters, buffers, gradients, random states: as before")
     )
     name = getattr(model, "__name__", type(model).__name__)
     dtype = str(one.first.dtype).removeprefix("torch.")

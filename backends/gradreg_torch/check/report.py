@@ -11,7 +11,8 @@ class Finding:
     Parameters
     ----------
     name : str
-        "penalty", "gradient", "examples", "parameters", "repeatable", "unchanged", or "cost".
+        "penalty", "repeatable", "jacobian", "gradient", "parameters", "examples", "cost", or
+        "unchanged".
     right : bool or None
         None where it could not be decided, or where there is no right or wrong.
     text : str
@@ -28,14 +29,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """All findings. ``report.ok`` is False where something is wrong; ``str(report)`` is a table."""
+    """All findings of a check: ``report.ok`` for tests, ``print(report)`` for a table."""
 
     subject: str
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong. What could not be decided is not wrong."""
+        """Return whether nothing is wrong; a question that could not be decided is not wrong."""
         return all(f.right is not False for f in self.findings)
 
     def __getitem__(self, name: str) -> Finding:
@@ -50,7 +51,7 @@ class ModelReport:
         lines = [self.subject]
         for f in self.findings:
             mark = {True: "ok", False: "WRONG", None: "-"}[f.right]
-            text = wrap(f.text, 62) or [""]
+            text = wrap(f.text, 60) or [""]
             lines.append(f"  {mark:<6}{f.name:<12}{text[0]}")
             lines += [" " * 20 + more for more in text[1:]]
             lines += [" " * 18 + "> " + more for more in wrap(f.remedy, 60)]

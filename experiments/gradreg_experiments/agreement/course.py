@@ -60,7 +60,7 @@ class Course:
 
     @property
     def learning_rate(self) -> float:
-        """Of the optimiser."""
+        """Return the learning rate of the optimiser."""
         return OPTIMISERS[self.optimiser]
 
 

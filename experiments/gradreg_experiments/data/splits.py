@@ -138,7 +138,7 @@ def require_each(dataset: DataSet, train: int, validation: int) -> None:
 
 
 def ranks(labels: Labels, classes: int) -> Labels:
-    """For each image, how many images of the same class come before."""
+    """Count, for each image, the images of the same class that come before."""
     out = np.empty_like(labels)
     for c in range(classes):
         here = labels == c

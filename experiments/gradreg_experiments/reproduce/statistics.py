@@ -59,12 +59,12 @@ class Row:
 
     @property
     def mean(self) -> float:
-        """Over seeds."""
+        """Return the mean over seeds."""
         return float(self.percent().mean()) if self.outcomes else float("nan")
 
     @property
     def sd(self) -> float:
-        """With n − 1."""
+        """Return the standard deviation over seeds, with n − 1."""
         return float(self.percent().std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
 
     @property

@@ -41,11 +41,11 @@ class Point:
         return np.array([100 * getattr(o, part) for o in self.outcomes])
 
     def mean(self, part: str) -> float:
-        """Over seeds."""
+        """Return the mean over seeds."""
         return float(self.values(part).mean())
 
     def sd(self, part: str) -> float:
-        """Over seeds; nan for one seed."""
+        """Return the standard deviation over seeds; nan for one seed."""
         return float(self.values(part).std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
 
 

@@ -42,13 +42,13 @@ class JaxBackend(OneByOne):
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
-        """By vector-Jacobian products."""
+        """Compute the value by vector-Jacobian products."""
         return to_numpy(self.run(penalty, network, x, y, **options)[1])
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
-        """By `jax.grad`."""
+        """Compute the parameter gradient by `jax.grad`."""
         return flat(self.run(penalty, network, x, y, **options)[0])
 
     def run(

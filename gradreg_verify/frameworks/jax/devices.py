@@ -42,7 +42,7 @@ def described(device: Any) -> str:
 
 @contextmanager
 def placed(device: str) -> Iterator[None]:
-    """On that device, with float64."""
+    """Compute on that device, with float64, inside the context."""
     with jax.enable_x64(True), jax.default_device(devices()[device]):
         yield
 
@@ -59,5 +59,5 @@ def to_numpy(a: Any) -> Array:
 
 
 def flat(gradients: Any) -> Array:
-    """In the order of the reference."""
+    """Flatten gradients in the order of the reference."""
     return np.concatenate([to_numpy(g).ravel() for g in gradients] or [np.zeros(0)])

@@ -47,7 +47,7 @@ def structure(layers: tuple[Any, ...]) -> list[Any]:
 
 
 def constant(layer: Any, name: str) -> Any:
-    """Of a parameter whether there is none; an array by all its bytes; numbers as they are."""
+    """Return what tells a field apart: of a parameter whether it is None, of an array its bytes."""
     a = getattr(layer, name)
     if name in layer.parameter_names:
         return a is None

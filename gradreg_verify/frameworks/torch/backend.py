@@ -46,14 +46,14 @@ class TorchBackend(OneByOne):
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
-        """By vector-Jacobian products."""
+        """Compute the value by vector-Jacobian products."""
         _, value = self.run(penalty, network, x, y, **options)
         return to_numpy(value)
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
-        """By double backward."""
+        """Compute the parameter gradient by double backward."""
         module, value = self.run(penalty, network, x, y, **options)
         return gradient_of(value, module)
 

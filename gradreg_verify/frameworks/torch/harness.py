@@ -79,7 +79,7 @@ class TorchHarness(Called):
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> tuple[Array, Array]:
-        """Those of two calls in a row; a generator passed in lives through both."""
+        """Return the gradients of two calls in a row; a generator passed in lives through both."""
         module, inputs, labels = self.prepare(network, x, y, **settings)
         settings["generator"] = torch.Generator(inputs.device).manual_seed(supply.seed)
         with seeded(supply.seed, self.generators):

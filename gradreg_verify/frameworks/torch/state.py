@@ -54,7 +54,7 @@ def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
 
 
 def global_hooks() -> list[Mapping[int, Any]]:
-    """Those of all modules."""
+    """Return the hooks of all modules."""
     return [held for name, held in vars(nn.modules.module).items() if name.endswith("_hooks")]
 
 

@@ -23,7 +23,7 @@ def shared(m: Any, x: Tensor) -> Any:
 
 
 def residual_net() -> Net:
-    """With batch norm."""
+    """Build a residual net with batch norm."""
     conv, body = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
     a, b = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
     return Net(residual, conv=conv, a=a, b=b, body=body, last=nn.Linear(3, 3))

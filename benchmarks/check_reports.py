@@ -1,0 +1,82 @@
+"""What `check_model` says of four networks and how long it takes, written into docs/check.md.
+
+python benchmarks/check_reports.py
+"""
+
+import re
+import sys
+from pathlib import Path
+from time import process_time
+
+import gradreg_torch as gt
+import torch
+from gradreg_torch.check import ModelReport
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from networks import SUBJECTS
+from step_cost import plain
+
+PAGE = Path(__file__).parents[1] / "docs" / "check.md"
+BETWEEN = re.compile(r"(?<=<!-- reports -->\n).*?(?=<!-- end -->)", re.DOTALL)
+EXAMPLES, CLASSES, STEPS = 8, 10, 20
+
+
+class TinyBert(nn.Module):
+    """A BERT of two layers, as a function of the embeddings of 12 tokens."""
+
+    def __init__(self, m: int, width: int = 64) -> None:
+        super().__init__()
+        self.places = nn.Parameter(0.02 * torch.randn(12, width))
+        self.norm = nn.LayerNorm(width)
+        layer = nn.TransformerEncoderLayer(width, 4, 2 * width, 0.1, "gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(width, m)
+
+    def forward(self, inputs_embeds: Tensor) -> Tensor:
+        """Logits (n, m) of the first token."""
+        return self.head(self.encoder(self.norm(inputs_embeds + self.places))[:, 0])
+
+
+NETWORKS = {
+    name: (SUBJECTS[name].make, SUBJECTS[name].shape)
+    for name in ("LeNet", "residual net", "vision transformer")
+} | {"tiny BERT": (TinyBert, (12, 64))}
+
+
+def checked(name: str) -> tuple[ModelReport, float]:
+    """The report on a network, and how many plain steps the check took."""
+    make, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    model, x = make(CLASSES), torch.randn(EXAMPLES, *shape)
+    y = torch.randint(CLASSES, (EXAMPLES,))
+    g = torch.Generator().manual_seed(1)
+    start = process_time()
+    report = gt.check_model(model, x, y, gt.SpectReg(generator=g))
+    taken = process_time() - start
+    start = process_time()
+    for _ in range(STEPS):
+        model.zero_grad()
+        plain(model, x, y).backward()
+    return report, taken * STEPS / (process_time() - start)
+
+
+def section(name: str) -> str:
+    """A network's report, as docs/check.md has it."""
+    report, steps = checked(name)
+    return f"{name}. The check takes `{steps:.0f}` plain steps.\n\n```text\n{report}\n```\n"
+
+
+def main() -> None:
+    """Write all sections."""
+    torch.set_num_threads(1)
+    made = [
+        f"torch {torch.__version__}, one CPU thread: `python benchmarks/check_reports.py`\n",
+        *map(section, NETWORKS),
+    ]
+    text = BETWEEN.sub(lambda _: "\n" + "\n".join(made) + "\n", PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
