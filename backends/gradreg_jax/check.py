@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_jax import checks
+from gradreg_jax import arrays, checks
 from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model
 from gradreg_jax.spectreg import spectreg
@@ -155,10 +155,10 @@ def in_float64(tree: Any) -> Any:
     """The same with floating arrays in float64."""
 
     def one(a: Any) -> Any:
-        a = checks.array(a)
+        a = arrays.array(a)
         return a.astype(jnp.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
-    return jax.tree.map(one, tree, is_leaf=checks.sparse)
+    return jax.tree.map(one, tree, is_leaf=arrays.sparse)
 
 
 def _direction(params: Any, seed: int, only: int | None = None) -> Any:
@@ -200,15 +200,16 @@ def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
 
 
 def _alone(at: Linearised) -> bool:
-    """Whether a product of a column that is zero in every second example is zero there.
+    """Whether products of columns that are zero in some examples are zero there.
 
-    With `batch` by each binary digit of an example's number, which tells any two apart.
+    Once for each value of each binary digit of an example's number, which tells any two apart.
     """
-    number = jnp.arange(len(at.output))
+    number, z = jnp.arange(len(at.output)), at.output
+    generic = jnp.cos(1.0 + jnp.arange(z.size)).reshape(z.shape).astype(z.dtype)
     rows = number if at.batch is None else at.batch
-    for digit in range(1 if at.batch is None else max(1, (len(number) - 1).bit_length())):
+    for digit in range(max(1, (len(number) - 1).bit_length())):
         for parity in (0, 1):
-            r = jnp.ones_like(at.output).at[number >> digit & 1 == parity].set(0)
+            r = generic.at[number >> digit & 1 == parity].set(0)
             (v,) = at.pullback(r)
             others = rows >> digit & 1 == parity
             if any(bool(leaf[others].any()) for leaf in jax.tree.leaves(v)):

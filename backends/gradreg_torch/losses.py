@@ -26,7 +26,8 @@ def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
             f"expected y with shape ({z.shape[0]},) or {tuple(z.shape)}, got {tuple(y.shape)}"
         )
     if not y.is_floating_point():
-        raise TypeError(f"expected probabilities of a floating dtype, got {y.dtype}")
+        raise TypeError(f"expected probabilities of a real floating dtype, got {y.dtype}")
+    checks.wide("probabilities", y.dtype)
     if reads and ((y < 0).any() or ((y.sum(dim=1) - 1).abs() > 1e-2).any()):
         raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
     return y.to(z.dtype)
@@ -41,7 +42,9 @@ def targets(y: Any, z: Tensor) -> Tensor:
             "broadcasting would compare every example with every other"
         )
     if not y.is_floating_point():
-        raise TypeError(f"expected y of a floating dtype, got {y.dtype}; convert it with y.float()")
+        hint = "outputs and y by torch.view_as_real" if y.is_complex() else "it with y.float()"
+        raise TypeError(f"expected y of a real floating dtype, got {y.dtype}; convert {hint}")
+    checks.wide("y", y.dtype)
     return y
 
 

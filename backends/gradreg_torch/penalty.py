@@ -1,7 +1,7 @@
 """The base of the `nn.Module` twins: a function of this package with its options kept."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -53,13 +53,15 @@ class Penalty(nn.Module):
 
     R: ClassVar[Callable[..., Contraction]]
     takes_labels: ClassVar[bool]
+    needs_labels: ClassVar[bool]
     names: ClassVar[frozenset[str]]  # of all options
     _own: ClassVar[frozenset[str]]  # of those that R takes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        names = {field.name for field in fields(cls.R)}  # type: ignore[arg-type]
-        cls.takes_labels, cls._own = "y" in names, frozenset(names - {"y"})
+        default = {field.name: field.default for field in fields(cls.R)}  # type: ignore[arg-type]
+        cls.takes_labels, cls.needs_labels = "y" in default, default.get("y") is MISSING
+        cls._own = frozenset(default.keys() - {"y"})
         cls.names = cls._own | Options.__annotations__.keys()
 
     def __init__(
@@ -73,7 +75,8 @@ class Penalty(nn.Module):
         super().__init__()
         known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
-        self.every, self.generator, self.step = checks.count("every", every), generator, 0
+        self.every = checks.count("every", every, most=checks.MOST_NUMBERS)
+        self.generator, self.step = generator, 0
         self.fraction = _arguments.fraction(fraction, generator)
         _arguments.whole_batch(self.every, self.fraction, options)
         draws = generator is not None and "generator" in self._own
@@ -102,10 +105,14 @@ class Penalty(nn.Module):
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
-        own = {name: value for name, value in kept.items() if name in self._own}
-        R = self.R(y, **own) if self.takes_labels else self.R(**own)
-        options: Any = {name: value for name, value in kept.items() if name not in own}
+        R = self.contraction(y, kept)
+        options: Any = {name: value for name, value in kept.items() if name not in self._own}
         return evaluate(model, x, R, update_statistics=update, **options)
+
+    def contraction(self, y: Tensor | None, kept: Kept) -> Contraction:
+        """R of these labels and options."""
+        own = {name: value for name, value in kept.items() if name in self._own}
+        return self.R(y=y, **own) if self.takes_labels else self.R(**own)
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
@@ -170,7 +177,9 @@ class Penalty(nn.Module):
         unexpected += sorted(given - own) if strict else []
         try:
             if prefix + "step" in own & given:
-                self.step = int(state[prefix + "step"])
+                step = state[prefix + "step"]
+                step = step.item() if isinstance(step, Tensor) else step
+                self.step = checks.count("step", step, least=0, most=2**63 - 1)
             if prefix + "generator" in own & given and self.generator is not None:
                 self.generator.set_state(state[prefix + "generator"].cpu())
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:

@@ -201,6 +201,52 @@ def test_differences_know_that_examples_see_each_other(layer, x):
         gt.spectreg(model, x, probes=r, mode="finite_difference", reduction="none")
 
 
+def ghost_batch_norm(groups, axis):
+    """Batch norm over groups of the batch, as in large-batch training; or dealt out to them."""
+
+    def normed(x):
+        parts = x.unflatten(0, (groups, -1))
+        deviation = (parts.var(axis, keepdim=True) + 1e-5).sqrt()
+        return ((parts - parts.mean(axis, keepdim=True)) / deviation).flatten(0, 1)
+
+    return normed
+
+
+def reads(i, j):
+    """Example i sees example j, and no other pair is coupled."""
+
+    def coupled(x):
+        return torch.cat([x[:i], x[i : i + 1] + x[j : j + 1], x[i + 1 :]])
+
+    return coupled
+
+
+PARTLY_COUPLED = {
+    **{f"{k} groups": (32, ghost_batch_norm(k, 1)) for k in (2, 4, 16)},
+    **{f"every {k}th": (32, ghost_batch_norm(32 // k, 0)) for k in (2, 4, 16)},
+    **{f"rolled by {s}": (8, lambda x, s=s: x + x.roll(s, dims=0)) for s in range(1, 8)},
+    **{f"{i} sees {j}": (9, reads(i, j)) for i in range(9) for j in range(9) if i != j},
+}
+
+
+@pytest.mark.parametrize("name", PARTLY_COUPLED)
+def test_any_two_examples_that_see_each_other(name):
+    """Products that are zero in every second example did not see a roll by 2, nor groups."""
+    (n, layer), last = PARTLY_COUPLED[name], nn.Linear(4, 3).double()
+    x = torch.randn(n, 4, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+    with pytest.raises(ValueError, match="examples see each other"):
+        gt.frobreg(lambda x: last(layer(x)), x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 7, 20, 21, 50, 257])
+def test_sets_that_separate_any_two_examples(n):
+    sets = gt._engine.trial.separating(n)
+    assert sets.shape[1] == n
+    assert sets.any(1).all()
+    first_alone = (sets[:, :, None] & ~sets[:, None]).any(0)
+    assert torch.equal(first_alone, ~torch.eye(n, dtype=torch.bool)) or n == 1
+
+
 def test_one_example_alone_sees_no_other(x):
     assert gt.frobreg(behind(GraphConvolution), x[:1]) > 0
 
@@ -267,6 +313,21 @@ def test_scripted_modules(x):
     gradient = gradients(value, scripted)
     assert all(torch.equal(b, before[name]) for name, b in plain.named_buffers())
     torch.testing.assert_close(gradient, gradients(gt.spectreg(plain, x, probes=r), plain))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_frozen_modules_are_measured(mode, x):
+    """They have no mode any more, and no parameters: a bare AttributeError said so."""
+    plain = with_batch_norm().eval()
+    frozen = torch.jit.freeze(torch.jit.script(plain))
+    for _ in range(3):
+        frozen(x)
+    value = gt.frobreg(frozen, x, mode=mode)
+    torch.testing.assert_close(value, gt.frobreg(plain, x))
+    with pytest.raises(ValueError, match=r"torch\.jit\.freeze .* pass the module"):
+        gt.check_model(frozen, x)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

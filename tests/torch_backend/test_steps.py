@@ -297,6 +297,16 @@ def test_a_state_of_another_penalty_gets_a_sentence():
             penalty.load_state_dict(state | {name.strip(): value})
 
 
+@pytest.mark.parametrize("step", [1.5, -5, 2.0, torch.inf, torch.nan, True, [1, 2]])
+def test_a_step_is_a_whole_number(step):
+    """1.5 became 1, and -5 was taken."""
+    penalty = gt.FrobReg(every=3)
+    for value in (step, torch.tensor(step)):
+        with pytest.raises(RuntimeError, match=r"as state_dict.. saved it, got another"):
+            penalty.load_state_dict({"step": value})
+    assert penalty.step == 0
+
+
 @pytest.mark.parametrize("form", ["tuple", "dict"])
 def test_a_part_leaves_alone_what_is_no_example(form):
     """A table that all examples share, a flag and None were cut with the batch."""

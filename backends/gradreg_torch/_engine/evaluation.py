@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
-from gradreg_torch._engine.contraction import Contraction
+from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
@@ -101,14 +101,14 @@ def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     return Differences(at_x, model, before, mode, coupled, bool(kinks(found)))
 
 
-def couples_examples(call: Call) -> bool:
-    """Whether one example's logits depend on another's x, in a pass of its own."""
+def coupling(call: Call) -> tuple[bool, Side]:
+    """Whether one example's logits depend on another's x, in a pass of its own; its logits."""
     assert isinstance(call.model, Model)
     with torch.enable_grad(), visible(call.model):
         output = call.model(copied(call.inputs), call.model.buffers())
         at_x = Reverse(call, call.accept(output))
         found = graph.nodes(at_x.output)
-        return tried(at_x, found, graph.names(found), twice=False).coupled
+        return tried(at_x, found, graph.names(found), twice=False).coupled, at_x.side
 
 
 def of_logits(call: Call, logits: Tensor) -> Reverse:

@@ -15,9 +15,9 @@ from torch import Tensor
 from gradreg_torch._engine import graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
-from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import first_of, unflat, width
 from gradreg_torch._engine.model import Model, random_state, replayed
+from gradreg_torch._engine.parts import Buffers
 from gradreg_torch._engine.reverse import sum_of_squares
 
 

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from gradreg_torch._engine import checks
 from gradreg_torch._engine.batch_norm import RunningStatistics
-from gradreg_torch._engine.holding import (
+from gradreg_torch._engine.holding import held_modules
+from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
+from gradreg_torch._engine.normalisation import Decomposed
+from gradreg_torch._engine.parts import (
     Buffers,
     buffers_of,
-    held_modules,
+    in_training,
     named_parameters,
     parts_of,
     swapped,
 )
-from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
-from gradreg_torch._engine.normalisation import Decomposed
 
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
@@ -84,7 +86,7 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        move = any(p._buffers for p in self.parts) and any(p.training for p in self.parts)
+        move = any(p._buffers for p in self.parts) and any(map(in_training, self.parts))
         return copied(buffers_of(self.parts)) if move else {}
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
@@ -198,6 +200,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
             f"expected the model to return a tensor of logits, got {type(z).__name__}; "
             "wrap it, for example lambda x: model(x)[0]"
         )
+    checks.unmasked("logits", z)
     if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
             f"expected logits with shape ({n or 'n'}, ...), one row an example, got "
@@ -205,7 +208,9 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
             "of x (a graph, say), pass batch=, the example of each row"
         )
     if not z.is_floating_point():
-        raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}")
+        hint = "torch.view_as_real(logits)" if z.is_complex() else "numbers before they are rounded"
+        raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}; return {hint}")
+    checks.wide("logits", z.dtype)
     if grad and not z.requires_grad:
         raise ValueError(
             "expected logits that depend on x, got logits that require no grad; "

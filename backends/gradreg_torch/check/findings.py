@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.call import checked
-from gradreg_torch._engine.contraction import Contraction
-from gradreg_torch._engine.evaluation import couples_examples
+from gradreg_torch._engine.contraction import Contraction, same_for_all
+from gradreg_torch._engine.evaluation import coupling
 from gradreg_torch._engine.inputs import by_name, select
 from gradreg_torch._engine.model import Model
 from gradreg_torch.check import cost, derivative
@@ -144,11 +144,20 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
 def examples(one: Subject) -> Finding:
     """Whether examples see each other."""
     one.back()
-    wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
+    options = one.penalty.options
+    wrt, batch = options.get("wrt"), options.get("batch")
     call = checked(one.model, one.x, Contraction(), True, False, wrt=wrt, batch=batch)
-    if not couples_examples(call):
+    coupled, side = coupling(call)
+    if not coupled:
         return Finding("examples", True, "each example's logits depend on its own x alone")
-    policy = one.penalty.options.get("batchnorm", "batch")
+    policy = options.get("batchnorm", "batch")
+    if policy == "batch" and same_for_all(one.penalty.contraction(one.y, options).columns(side)):
+        return Finding(
+            "examples",
+            False,
+            "examples see each other, and R is the same for all: their derivatives cancel",
+            "pass batchnorm='eval', or an R that differs from example to example",
+        )
     return Finding(
         "examples",
         None,

@@ -82,8 +82,11 @@ def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
         return SpectReg(generator=torch.Generator(device).manual_seed(0))
     if not isinstance(penalty, Penalty):
         raise TypeError(f"expected a penalty such as SpectReg(generator=g), got {penalty!r}")
-    if penalty.takes_labels and y is None:
-        raise TypeError(f"expected labels y for {penalty}, got None; pass check_model(model, x, y)")
+    if penalty.needs_labels and y is None:
+        raise TypeError(
+            f"expected labels y for {type(penalty).__name__}, got None; "
+            "pass check_model(model, x, y)"
+        )
     return penalty
 
 
