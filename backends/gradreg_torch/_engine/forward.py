@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import graph
+from gradreg_torch._engine import distributed, forward_trial, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.inputs import first_of, unflat, width
@@ -58,6 +58,9 @@ class Forward:
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
+            if not distributed.parallel():
+                args = self.one_pass, self.model, self.call.inputs, found, random
+                forward_trial.require_right_gradient(*args, self.call.create_graph)
         products = [J_V]
         for chunk in others:
             with nullcontext() if random is None else replayed(random, x):
