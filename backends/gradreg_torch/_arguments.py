@@ -60,7 +60,7 @@ def same_device(name: str, a: Any, z: Tensor) -> None:
     """A tensor on the device of the logits: nothing is ever moved silently."""
     if not isinstance(a, Tensor):
         raise TypeError(f"expected {name} to be a tensor, got {type(a).__name__}")
-    checks.unmasked(name, a)
+    checks.dense(name, a)
     if a.device != z.device:
         raise ValueError(
             f"expected {name} on {z.device} like the logits, got {a.device}; "

@@ -35,7 +35,7 @@ class Given(Contraction):
         R = self.R
         if not isinstance(R, Tensor) or R.ndim != 3 or R.shape[0] == 1:
             return False
-        checks.unmasked("R", R)
+        checks.dense("R", R)
         return R.stride(0) == 0 or (R.device.type == "cpu" and same_for_all(R))
 
     def columns(self, side: Side) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch import _arguments
+from gradreg_torch import _arguments, _rows
 from gradreg_torch._engine import (
     Contraction,
     Evaluated,
@@ -17,6 +17,7 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
+from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
 from gradreg_torch._subset import Subset
@@ -77,6 +78,7 @@ class Penalty(nn.Module):
         checks.option_names(type(self).__name__, options, known)
         self.every = checks.count("every", every, most=checks.MOST_NUMBERS)
         self.generator, self.step = generator, 0
+        self._cut: set[tuple[str | int, ...]] = set()  # inputs beside x that were seen to be rows
         self.fraction = _arguments.fraction(fraction, generator)
         _arguments.whole_batch(self.every, self.fraction, options)
         draws = generator is not None and "generator" in self._own
@@ -99,7 +101,7 @@ class Penalty(nn.Module):
             raise ValueError(
                 "expected a model with fraction, got logits; pass the model, or objective"
             )
-        return self.of_part(model, self.subset(x, kept), y, kept).penalty
+        return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
 
     def evaluated(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
@@ -140,10 +142,20 @@ class Penalty(nn.Module):
         """An input that is differentiated."""
         return first_of(select(by_name(x), kept.get("wrt")))
 
-    def subset(self, x: Inputs, kept: Kept) -> Subset:
+    def subset(self, model: ModelOrLogits, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        return Subset.drawn(x, self.first(x, kept), self.fraction, self.generator)
+        if isinstance(x, Tensor):
+            return Subset.drawn(x, x, self.fraction, self.generator)
+        differentiated = select(by_name(x), kept.get("wrt"))
+        first = first_of(differentiated)
+        part = Subset.drawn(x, first, self.fraction, self.generator)
+        beside = _rows.beside_examples(x, differentiated, len(first))
+        if beside and beside not in self._cut and not is_functional():
+            assert callable(model)  # logits have no parts
+            _rows.require_examples(model, x, part, beside)
+            self._cut.add(beside)
+        return part
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, kept: Kept, update: bool = False

@@ -259,6 +259,14 @@ def test_the_answer_for_one_model_is_not_another_s(x):
         gt.frobreg(lambda x: last(x - x.mean(0, keepdim=True)), x)
 
 
+def test_views_of_the_batch_are_told_from_views_of_an_example(x):
+    """The same operations on as many axes: groups of features, then groups of examples."""
+    last = nn.Linear(4, 3).double()
+    assert gt.frobreg(lambda x: last(x.view(6, 2, 2).mean(1).repeat(1, 2)), x) > 0
+    with pytest.raises(ValueError, match="examples see each other"):
+        gt.frobreg(lambda x: last(x.view(2, 3, 4).mean(1).repeat(3, 1)), x)
+
+
 def test_batches_of_other_sizes_make_no_new_trial(x, monkeypatch):
     """Sentences of every length would double the cost of every step."""
     made, right = [], gt._engine.trial._trial

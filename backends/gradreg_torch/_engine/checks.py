@@ -94,12 +94,19 @@ def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
             )
 
 
-def unmasked(name: str, t: Tensor) -> None:
-    """A tensor all of whose entries count."""
+def dense(name: str, t: Tensor, called: str = "") -> None:
+    """A dense tensor, all of whose entries count."""
     if isinstance(t, MASKED):
         raise TypeError(
             f"expected {name} without a mask, got a masked tensor: a penalty would count what the "
             "mask hides; leave those examples out, or pass its .to_tensor(value)"
+        )
+    if t.is_nested or t.layout != torch.strided:
+        kind, to_dense = (
+            ("nested", "to_padded_tensor(0.0)") if t.is_nested else (t.layout, "to_dense()")
+        )
+        raise TypeError(
+            f"expected {name} as a dense tensor, got {kind}; pass {called or name}.{to_dense}"
         )
 
 

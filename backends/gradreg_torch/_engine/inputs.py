@@ -77,7 +77,7 @@ def require_differentiable(name: str | int, x: Any) -> None:
     """Raise unless x is a tensor (n, …), n >= 1, of a real floating dtype."""
     if not isinstance(x, Tensor):
         raise TypeError(f"expected input {name!r} to be a tensor, got {type(x).__name__}")
-    checks.unmasked(f"input {name!r}", x)
+    checks.dense(f"input {name!r}", x, "x")
     if x.is_complex():
         raise TypeError(
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; pass "
@@ -89,14 +89,6 @@ def require_differentiable(name: str | int, x: Any) -> None:
             ".float(), and for token models differentiate the embeddings"
         )
     checks.wide(f"input {name!r}", x.dtype)
-    if x.is_nested or x.layout != torch.strided:
-        kind, dense = (
-            ("nested", "to_padded_tensor(0.0)") if x.is_nested else (x.layout, "to_dense()")
-        )
-        raise TypeError(
-            f"expected input {name!r} as a dense tensor, got {kind}; pass x.{dense}, and a model "
-            "that makes of it what it needs"
-        )
     if not is_functional() and x.is_inference():
         raise ValueError(
             f"expected input {name!r} outside inference mode, got an inference tensor; "

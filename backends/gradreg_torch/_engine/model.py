@@ -200,7 +200,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
             f"expected the model to return a tensor of logits, got {type(z).__name__}; "
             "wrap it, for example lambda x: model(x)[0]"
         )
-    checks.unmasked("logits", z)
+    checks.dense("logits", z)
     if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
             f"expected logits with shape ({n or 'n'}, ...), one row an example, got "

@@ -57,7 +57,8 @@ def tried(
     parameters = (leaf for leaf in leaves if id(leaf) not in inputs)
     first = list(islice(parameters, 1))  # the others are looked for where there is a trial
     ragged = at_x.call.batch is not None
-    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *_kinds(found))
+    n = at_x.output.shape[0]
+    signature = (twice, by_graph, ragged, n > 1, *_kinds(found))
     known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
@@ -69,7 +70,7 @@ def tried(
 
 
 def _kinds(found: list[Any]) -> list[Any]:
-    """What nodes do, as far as they say: operations, the axes they work on, and numbers of axes.
+    """What nodes do, as far as they say: operations, their axes, and whether views keep the first.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
@@ -79,6 +80,9 @@ def _kinds(found: list[Any]) -> list[Any]:
         if type(node).__name__ != graph.LEAF:
             said += getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
             said += [len(gradient.shape) for gradient in node._input_metadata]
+            before = getattr(node, "_saved_self_sym_sizes", None)
+            if before:
+                said.append(before[0] == next(iter(node._input_metadata[0].shape), None))
     return said
 
 
