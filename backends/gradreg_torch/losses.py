@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single, flat
+from gradreg_torch._engine.trial import separating
 
+# Losses that were tried.
+_OWN: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Loss = str | LossFunction
 
@@ -94,8 +98,31 @@ def loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
     if is_functional():  # where autograd.grad is refused
         return torch.func.grad(total)(output, y, loss)
+    require_own(output, y, loss)
     (R,) = torch.autograd.grad(total(output, y, loss), output, create_graph=True)
     return R
+
+
+def require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
+    """Raise ValueError where an example's loss depends on another's outputs; tried once a loss."""
+    n = output.shape[0]
+    # A lambda that is written anew for each step has the code, and mostly the cells, of the last.
+    code = getattr(loss, "__code__", loss)
+    cells = [id(cell.cell_contents) for cell in getattr(loss, "__closure__", None) or ()]
+    if _OWN.get(code) == cells or n == 1 or output.is_meta:
+        return
+    z = output.detach().requires_grad_()
+    values = _arguments.per_example_loss(loss(z, y), z)
+    for some in separating(n).to(z.device):
+        (found,) = torch.autograd.grad(values[some].sum(), z, retain_graph=True)
+        if found[~some].any():
+            raise ValueError(
+                "expected a loss of each example alone, got one of an example that depends on the "
+                "outputs of others (a contrast with the batch, a mean over it): its R is not that "
+                "of one example; penalise with contract(model, x, R) and an R of your own, or use "
+                "a loss without the batch"
+            )
+    _OWN[code] = cells
 
 
 def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:

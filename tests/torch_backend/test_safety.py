@@ -425,3 +425,50 @@ def test_inside_transforms_of_torch_func(x):
     several = {n: torch.stack([p, 2 * p, 3 * p]).detach() for n, p in parameters.items()}
     each = [penalty({n: p[i] for n, p in several.items()}) for i in range(3)]
     torch.testing.assert_close(torch.func.vmap(penalty)(several), torch.stack(each))
+
+
+def contrast(z, y):
+    """Which of the batch an example is: a loss of all outputs."""
+    return F.cross_entropy(z @ z.mT, torch.arange(len(z)), reduction="none")
+
+
+def beside_the_mean(z, y):
+    return F.cross_entropy(z, y, reduction="none") - F.cross_entropy(z, y)
+
+
+def of_pixels(z, y):
+    return F.cross_entropy(z, y, reduction="none", label_smoothing=0.1, weight=torch.ones(3).to(z))
+
+
+Y = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("loss", [contrast, beside_the_mean])
+@pytest.mark.parametrize("mode", ["reverse", "finite_difference"])
+def test_a_loss_of_the_whole_batch_is_refused(loss, mode, x):
+    """DoubleBack was 0.0219 for 0.0178, and 0 for 0.0082."""
+    model = Around(torch.tanh)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="expected a loss of each example alone"):
+            gt.doubleback(model, x, Y, loss=loss, mode=mode)
+    with pytest.raises(ValueError, match="expected a loss of each example alone"):
+        gt.objective(model, x, Y, gt.DoubleBack(loss=lambda z, y: loss(z, y)))
+    assert gt.doubleback(model, x[:1], Y[:1], loss=loss) >= 0
+
+
+def closed_over(loss):
+    return lambda z, y: loss(z, y)
+
+
+def test_a_loss_is_tried_once(x, monkeypatch):
+    """Also a lambda that is written anew for each step; another closure is another loss."""
+    model, made, right = Around(torch.tanh), [], gt.losses.separating
+    monkeypatch.setattr(gt.losses, "separating", lambda n: made.append(n) or right(n))
+    for _ in range(3):
+        gt.doubleback(model, x, Y, loss=lambda z, y: of_pixels(z, y))
+    assert made == [6]
+    for _ in range(2):
+        gt.doubleback(model, x, Y, loss=closed_over(of_pixels))
+    assert made == [6, 6]
+    with pytest.raises(ValueError, match="expected a loss of each example alone"):
+        gt.doubleback(model, x, Y, loss=closed_over(contrast))
