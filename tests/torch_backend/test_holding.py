@@ -1,5 +1,6 @@
 """The modules behind a callable: wherever Python lets a callable keep one."""
 
+import gc
 from collections import ChainMap, UserDict, deque
 from functools import lru_cache, partial
 from types import MappingProxyType, ModuleType
@@ -124,3 +125,76 @@ def test_a_container_that_holds_itself_ends():
     holder = [MODEL]
     holder.append(holder)
     assert held_modules(kept(holder, FIRST)) == (MODEL,)
+
+
+class Keeping(nn.Module):
+    """A module that keeps another where `modules()` does not look."""
+
+    def __init__(self, held, get):
+        super().__init__()
+        self.last = nn.Linear(3, 3).double()
+        self.held, self.get = held, get
+
+    def forward(self, x):
+        return self.last(self.get(self.held)(x))
+
+
+def aside(model):
+    """Set past `nn.Module.__setattr__`, as people keep a teacher out of the parameters."""
+    keeping = Keeping(None, None)
+    vars(keeping).update(held=model, get=lambda held: held)
+    return keeping
+
+
+KEEPING = {
+    "a list": lambda model: Keeping([model], FIRST),
+    "a dict": lambda model: Keeping({"a": model}, A),
+    "a function": lambda model: Keeping(lambda x: model(x), lambda f: f),
+    "a partial": lambda model: Keeping(partial(lambda m, x: m(x), model), lambda f: f),
+    "a bound method": lambda model: Keeping(model.forward, lambda f: f),
+    "set aside": aside,
+    "a part of a part": lambda model: nn.Sequential(Keeping([model], FIRST)),
+    "kept by what is kept": lambda model: Keeping([Keeping([model], FIRST)], FIRST),
+}
+
+
+@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize("mode", ["reverse", "finite_difference"])
+def test_statistics_of_a_module_that_is_not_registered(name, mode):
+    """A penalty by itself moved them; an objective moves them once."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).double()
+    keeping, twin = KEEPING[name](model), nn.BatchNorm1d(5).double()
+    gt.spectreg(keeping, X, probes=R, mode=mode)
+    gt.spectreg(lambda x: keeping(x), X, probes=R, mode=mode)
+    assert torch.equal(model[1].running_mean, twin.running_mean)
+    twin(model[0](X))
+    y = torch.zeros(6, dtype=torch.int64)
+    gt.objective(keeping, X, y, gt.SpectReg(mode=mode), probes=R)
+    assert torch.equal(model[1].running_mean, twin.running_mean)
+
+
+def test_a_check_converts_what_is_not_registered():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+    keeping = Keeping([model], FIRST).float()
+    report = gt.check_model(keeping, X.float(), torch.zeros(6, dtype=torch.int64))
+    assert report["gradient"].right is True, report
+    assert report.ok, report
+
+
+def test_what_holds_a_module_is_not_held_by_it():
+    """A trainer, or a wrapper that a part knows: neither is a part of the model."""
+    inner = Keeping([MODEL], FIRST)
+    outer = nn.Sequential(inner)
+    inner.owner = [outer]
+    assert gt._engine.unregistered.unregistered(inner) == [MODEL]
+
+
+def test_a_module_is_let_go():
+    model = Keeping([nn.Linear(4, 3).double()], FIRST)
+    gt.frobreg(model, X)
+    alive = ref(model)
+    del model
+    gc.collect()
+    assert alive() is None

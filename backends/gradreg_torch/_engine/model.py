@@ -24,6 +24,7 @@ from gradreg_torch._engine.parts import (
     parts_of,
     swapped,
 )
+from gradreg_torch._engine.unregistered import unregistered
 
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
@@ -68,7 +69,7 @@ class Model:
     def parts(self) -> tuple[nn.Module, ...]:
         """These modules and all that they are made of."""
         if self._parts is None:  # the lock of `cached_property` in Python 3.11 cannot be compiled
-            self._parts = parts_of(self.modules)
+            self._parts = parts_of(all_modules(self.modules))
         return self._parts
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
@@ -105,6 +106,13 @@ class Model:
         with torch.no_grad():
             for key, value in buffers.items():
                 own[key].copy_(value.detach())
+
+
+def all_modules(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
+    """These modules, and those that they keep without registering them."""
+    if torch.compiler.is_compiling():
+        return modules
+    return (*modules, *(hidden for module in modules for hidden in unregistered(module)))
 
 
 def logits_of(output: Any) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gradreg_torch._engine import Evaluated
 from gradreg_torch._engine.holding import held_modules
 from gradreg_torch._engine.inputs import Inputs, by_name, changed
-from gradreg_torch._engine.model import Model
+from gradreg_torch._engine.model import Model, all_modules
 from gradreg_torch._engine.parts import named_parameters
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
@@ -32,7 +32,7 @@ class Subject:
     @cached_property
     def modules(self) -> tuple[nn.Module, ...]:
         """The model, or the modules that it holds."""
-        return held_modules(self.model)
+        return all_modules(held_modules(self.model))
 
     @cached_property
     def parameters(self) -> dict[str, Tensor]:
