@@ -36,6 +36,12 @@ def masked(t):
         return masked_tensor(t.detach(), torch.ones(t.shape, dtype=torch.bool))
 
 
+def nested(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a prototype
+        return torch.nested.nested_tensor([x[0], x[1]])
+
+
 def g():
     return torch.Generator().manual_seed(0)
 
@@ -114,7 +120,7 @@ CASES = {
     "masked probes": (lambda: gt.spectreg(MODEL, X, probes=masked(torch.ones(2, 3, 1).double())), "expected probes without a mask"),
     "a masked R": (lambda: gt.contract(MODEL, X, masked(torch.ones(2, 3, 1).double())), "expected R without a mask"),
     "sparse logits": (lambda: gt.frobreg(lambda x: MODEL(x).to_sparse(), X), "pass logits.to_dense()"),
-    "nested logits": (lambda: gt.frobreg(lambda x: torch.nested.nested_tensor([x[0], x[1]]), X), "pass logits.to_padded_tensor(0.0)"),
+    "nested logits": (lambda: gt.frobreg(lambda x: nested(x), X), "pass logits.to_padded_tensor(0.0)"),
     "sparse probabilities": (lambda: gt.doubleback(MODEL, X, torch.eye(3)[:2].to_sparse()), "pass y.to_dense()"),
     "a sparse R": (lambda: gt.contract(MODEL, X, torch.ones(2, 3, 1).to_sparse()), "pass R.to_dense()"),
     "sparse probes": (lambda: gt.spectreg(MODEL, X, probes=torch.ones(2, 3, 1).to_sparse()), "pass probes.to_dense()"),
