@@ -12,7 +12,7 @@ from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single, flat
-from gradreg_torch._engine.trial import separating
+from gradreg_torch._engine.trial import can_be_read, separating
 
 # Losses that were tried.
 _OWN: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
@@ -109,7 +109,7 @@ def require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
     # A lambda that is written anew for each step has the code, and mostly the cells, of the last.
     code = getattr(loss, "__code__", loss)
     cells = [id(cell.cell_contents) for cell in getattr(loss, "__closure__", None) or ()]
-    if _OWN.get(code) == cells or n == 1 or output.is_meta:
+    if _OWN.get(code) == cells or n == 1 or not can_be_read(output):
         return
     z = output.detach().requires_grad_()
     values = _arguments.per_example_loss(loss(z, y), z)

@@ -20,6 +20,7 @@ from gradreg_torch._engine import (
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
+from gradreg_torch._engine.trial import can_be_read
 from gradreg_torch._subset import Subset
 
 Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
@@ -151,7 +152,7 @@ class Penalty(nn.Module):
         first = first_of(differentiated)
         part = Subset.drawn(x, first, self.fraction, self.generator)
         beside = _rows.beside_examples(x, differentiated, len(first))
-        if beside and beside not in self._cut and not is_functional():
+        if beside and beside not in self._cut and can_be_read(first) and not is_functional():
             assert callable(model)  # logits have no parts
             _rows.require_examples(model, x, part, beside)
             self._cut.add(beside)

@@ -73,6 +73,14 @@ def test_a_refusal_is_in_the_report():
     assert gt.check_model(model, x, Y, gt.FrobReg(batchnorm="eval")).ok
 
 
+def test_an_R_that_needs_labels():
+    """Whether it does, nobody knows before it is called."""
+    model, x = tanh_net()
+    penalty = gt.Contract(R=lambda z, y: F.one_hot(y.long(), 3)[:, :, None].to(z.dtype))
+    assert "refused" in gt.check_model(model, x, penalty=penalty)["penalty"].text
+    assert gt.check_model(model, x, Y, penalty).ok
+
+
 SAME = torch.randn(1, 3, 2, generator=torch.Generator().manual_seed(0))
 ONE_R = {
     "expanded": SAME.expand(N, 3, 2),

@@ -124,6 +124,7 @@ CASES = {
     "sparse probabilities": (lambda: gt.doubleback(MODEL, X, torch.eye(3)[:2].to_sparse()), "pass y.to_dense()"),
     "a sparse R": (lambda: gt.contract(MODEL, X, torch.ones(2, 3, 1).to_sparse()), "pass R.to_dense()"),
     "sparse probes": (lambda: gt.spectreg(MODEL, X, probes=torch.ones(2, 3, 1).to_sparse()), "pass probes.to_dense()"),
+    "lazy batch norm": (lambda: gt.frobreg(nn.Sequential(nn.LazyBatchNorm1d(), MODEL), X), "run model(x) once"),
     "complex logits": (lambda: gt.frobreg(lambda x: torch.complex(x, x), X), "return torch.view_as_real(logits)"),
     "a complex R": (lambda: gt.contract(MODEL, X, torch.ones(2, 3, 1) + 0j), "pass torch.cat([R.real, R.imag], dim=2)"),
     "complex targets": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 3) + 0j, loss="mean_squared_error"), "outputs and y by torch.view_as_real"),

@@ -234,8 +234,27 @@ def test_any_two_examples_that_see_each_other(name):
     """Products that are zero in every second example did not see a roll by 2, nor groups."""
     (n, layer), last = PARTLY_COUPLED[name], nn.Linear(4, 3).double()
     x = torch.randn(n, 4, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
-    with pytest.raises(ValueError, match="examples see each other"):
-        gt.frobreg(lambda x: last(layer(x)), x)
+    for mode in ("reverse", "forward"):
+        with pytest.raises(ValueError, match="examples see each other"):
+            gt.frobreg(lambda x: last(layer(x)), x, mode=mode)
+
+
+@pytest.mark.parametrize("layer", COUPLED)
+@pytest.mark.parametrize("policy", ["error", "eval"])
+def test_forward_mode_knows_that_examples_see_each_other(layer, policy, x):
+    """It believed that they do not, unless torch's batch norm said so."""
+    model, V = behind(layer), torch.randn(6, 4, 1, dtype=torch.float64)
+    model(x)
+    for call in (
+        partial(gt.frobreg, model, x, mode="forward"),
+        partial(gt.jacreg, model, x, mode="forward"),
+        partial(gt.spectreg, model, x, probes=V, mode="forward", batchnorm=policy),
+    ):
+        with pytest.raises(ValueError, match="examples see each other"):
+            call()
+    J = torch.autograd.functional.jacobian(model, x)  # (n, k, n, i)
+    expected = torch.einsum("nkbi,bi->nk", J, V[:, :, 0]).square().sum() / 6
+    torch.testing.assert_close(gt.spectreg(model, x, probes=V, mode="forward"), expected)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 7, 20, 21, 50, 257])

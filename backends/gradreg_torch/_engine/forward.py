@@ -19,6 +19,7 @@ from gradreg_torch._engine.inputs import first_of, unflat, width
 from gradreg_torch._engine.model import Model, random_state, replayed
 from gradreg_torch._engine.parts import Buffers
 from gradreg_torch._engine.reverse import sum_of_squares
+from gradreg_torch._engine.trial import can_be_read
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,8 @@ class Forward:
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
-            if not distributed.parallel():
-                args = self.one_pass, self.model, self.call.inputs, found, random
-                forward_trial.require_right_gradient(*args, self.call.create_graph)
+            if random is not None and can_be_read(output) and not distributed.parallel():
+                forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
         products = [J_V]
         for chunk in others:
             with nullcontext() if random is None else replayed(random, x):

@@ -1,4 +1,6 @@
-"""Forward mode tried once: is J v, and its gradient, that of reverse mode?
+"""Forward mode tried once: do examples see each other, and is J v that of reverse mode?
+
+A v that is zero but in some examples has J v = 0 in the others, unless they see each other.
 
 torch differentiates some kernels wrongly in forward mode, without a word: right value, wrong
 parameter gradient (`torch.linalg.solve`, `det` and `slogdet` in torch 2.13), or no value at all
@@ -8,13 +10,14 @@ a pass repeated is another one, nothing is shown and nothing refused.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gradreg_torch._engine import checks, graph
+from gradreg_torch._engine import batch_norm, checks, graph
+from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.inputs import Named, first_of, unflat, width
 from gradreg_torch._engine.model import (
     AttentionByFormula,
@@ -24,6 +27,9 @@ from gradreg_torch._engine.model import (
     replayed,
     visible,
 )
+from gradreg_torch._engine.trial import operations, separating
+
+OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
 
 # By a parameter, the operations of models that were right.
 _RIGHT: Any = WeakTensorKeyDictionary()
@@ -33,43 +39,64 @@ WRONG = (
 )
 
 
-def require_right_gradient(
-    one_pass: Callable[[Tensor], tuple[Any, ...]],
-    model: Model,
-    inputs: Named,
-    found: list[Any],
-    random: Any,
-    twice: bool,
+def require_right(
+    one_pass: OnePass, model: Model, call: Call, found: list[Any], random: Random
 ) -> None:
-    """Raise ValueError unless ⟨u, J v⟩ is that of reverse mode; if `twice` its gradient too.
+    """Raise ValueError where forward mode is wrong; `found` are the nodes of output and products.
 
-    `found` are the nodes of the output and of its products.
+    Tried once a model; again where all products were zero.
     """
-    own = set(map(id, inputs.values()))
+    own = set(map(id, call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
     parameters = [p for p in leaves if id(p) not in own and not p._backward_hooks]
     right = _RIGHT.setdefault(parameters[0], set()) if parameters else set()
-    signature = (twice, len(found), frozenset(graph.names(found)))
+    x = first_of(call.inputs)
+    alone = call.policy in batch_norm.ALONE and len(x) > 1
+    signature = (call.create_graph, alone, *operations(found))
     if signature in right:
         return
-    x = first_of(inputs)
-    v = _generic(x.new_empty(1, x.shape[0], width(inputs)))
+    v = _generic(x.new_empty(1, x.shape[0], width(call.inputs)))
+    if alone:
+        with torch.no_grad():
+            _require_alone(one_pass, v, call.policy, x, random)
     with replayed(random, x):
         z, J_v, _ = one_pass(v)
+    _require_reverse_mode(model, call, v, J_v, z, random, parameters)
+    if J_v.any():
+        right.add(signature)
+
+
+def _require_alone(one_pass: OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
+    """Raise ValueError where a v in some examples moves the output of others."""
+    for some in separating(len(x)).to(x.device):
+        with replayed(random, x):
+            _, J_v, _ = one_pass(torch.where(some[:, None], v, 0))
+        if J_v[0][~some].any():
+            raise ValueError(batch_norm.refusal(policy, of_torch=False))
+
+
+def _require_reverse_mode(
+    model: Model,
+    call: Call,
+    v: Tensor,
+    J_v: Tensor,
+    z: Tensor,
+    random: Random,
+    parameters: list[Tensor],
+) -> None:
+    """Raise ValueError where ⟨u, J v⟩, or its gradient, is another than by reverse mode."""
     u = _generic(J_v)
-    other = _by_reverse_mode(model, inputs, v, u, z, random)
+    other = _by_reverse_mode(model, call.inputs, v, u, z, random)
     if other is None:
         return
-    terms = u * J_v
-    limit = _limit(z, *parameters)
-    expected = _gradient(other, parameters if twice else [])
-    if not (bool(other != 0) and bool(torch.isfinite(expected).all())):
+    terms, limit = u * J_v, _limit(z, *parameters)
+    trained = parameters if call.create_graph else []
+    expected = _gradient(other, trained)
+    if not (bool(torch.isfinite(other)) and bool(torch.isfinite(expected).all())):
         return
-    off = (terms.sum() - other).abs()
-    got = _gradient(terms.sum(), parameters if twice else [])
-    if not (off <= limit * terms.norm() and _close(got, expected, limit)):
+    off, size = (terms.sum() - other).abs(), torch.maximum(terms.norm(), other.abs())
+    if bool(off > limit * size) or not _close(_gradient(terms.sum(), trained), expected, limit):
         raise ValueError(WRONG)
-    right.add(signature)
 
 
 def _by_reverse_mode(

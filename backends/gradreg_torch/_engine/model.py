@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.batch_norm import RunningStatistics
@@ -88,7 +89,13 @@ class Model:
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
         move = any(p._buffers for p in self.parts) and any(map(in_training, self.parts))
-        return copied(buffers_of(self.parts)) if move else {}
+        own = buffers_of(self.parts) if move else {}
+        if not torch.compiler.is_compiling() and any(map(is_lazy, own.values())):
+            raise ValueError(
+                "expected a model whose buffers have a shape, got lazy ones; run model(x) once, as "
+                "before an optimiser is made"
+            )
+        return copied(own)
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.

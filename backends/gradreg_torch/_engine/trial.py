@@ -50,7 +50,7 @@ def tried(
     A model is tried once, or, with `again`, at every step.
     """
     by_graph = graph.couples_examples(found, names)
-    if not _can_be_read(at_x.output):
+    if not can_be_read(at_x.output):
         return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
     inputs = set(map(id, at_x.call.inputs.values()))
     leaves = (node.variable for node in found if type(node).__name__ == graph.LEAF)
@@ -58,7 +58,7 @@ def tried(
     first = list(islice(parameters, 1))  # the others are looked for where there is a trial
     ragged = at_x.call.batch is not None
     n = at_x.output.shape[0]
-    signature = (twice, by_graph, ragged, n > 1, *_kinds(found))
+    signature = (twice, by_graph, ragged, n > 1, *operations(found))
     known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
@@ -69,7 +69,7 @@ def tried(
     return trial
 
 
-def _kinds(found: list[Any]) -> list[Any]:
+def operations(found: list[Any]) -> list[Any]:
     """What nodes do, as far as they say: operations, their axes, and whether views keep the first.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
@@ -156,7 +156,7 @@ def _tolerance(dtype: torch.dtype) -> float:
     return min(0.25, 16 * torch.finfo(dtype).eps ** 0.5)
 
 
-def _can_be_read(output: Tensor) -> bool:
+def can_be_read(output: Tensor) -> bool:
     """Whether there are values, and nothing forbids to read them."""
     recording = output.is_cuda and torch.cuda.is_current_stream_capturing()
     return not output.is_meta and not recording

@@ -94,7 +94,7 @@ def _findings(one: Subject) -> list[Finding]:
     """In order; nothing else is asked of a model on which the penalty is refused."""
     try:
         value, again = one.value(), one.value()
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         return [Finding("penalty", False, f"refused: {error}", "do as the message says")]
     found = [findings.size(one, value), findings.repeatable(value, again)]
     if value != again:  # a state or noise that no comparison survives
