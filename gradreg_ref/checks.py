@@ -7,6 +7,7 @@ imaginary parts are far below rounding. An object with rules of its own for NumP
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from math import prod
 from re import fullmatch
 from typing import Any
 
@@ -16,6 +17,7 @@ from gradreg_ref.typing import Array
 
 # The largest imaginary part of a complex step, relative to the real parts: it changes no digit.
 INFINITESIMAL = 2.0**-100
+MOST_NUMBERS = 2**40
 NEAR = 0.5  # of two names, from which on one may be meant by the other
 
 
@@ -151,6 +153,15 @@ def count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
     return int(value)
+
+
+def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
+    """Check that a machine may hold as many numbers."""
+    if prod(map(int, sizes)) > MOST_NUMBERS:
+        raise ValueError(
+            f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "
+            f"{remedy}"
+        )
 
 
 def flag(name: str, value: Any) -> bool:

@@ -96,7 +96,8 @@ def draw(probe: Law, rng: Rng | None, n: int, m: int, num_probes: int = 1) -> Ar
     Raises
     ------
     ValueError, TypeError
-        An unknown law, a number below 1, more orthogonal probes than m, no generator.
+        An unknown law, a number below 1, more orthogonal probes than m, no generator, more numbers
+        than 2⁴⁰.
 
     Examples
     --------
@@ -107,6 +108,7 @@ def draw(probe: Law, rng: Rng | None, n: int, m: int, num_probes: int = 1) -> Ar
     checks.choice("probe", probe, LAWS)
     for name, value in (("n", n), ("m", m), ("num_probes", num_probes)):
         checks.count(name, value)
+    checks.fitting("probes", (n, m, num_probes), "draw fewer")
     return LAWS[probe](checks.generator(rng), n, m, num_probes)
 
 

@@ -250,6 +250,9 @@ def test_bad_arguments_say_what_to_do():
     for n, m, named in ((0, 3, "n"), (1, 2.5, "m")):
         with pytest.raises(ValueError, match=f"expected {named} to be a whole number"):
             draw("gaussian", rng, n, m)
+    for sizes in ((2, 3, 10**30), (10**12, 3, 1), (1, 2**41, 1)):
+        with pytest.raises(ValueError, match="expected at most 2⁴⁰ numbers, got probes with"):
+            draw("gaussian", rng, *sizes)
     with pytest.raises(ValueError, match="num_probes <= 3"):
         draw("orthogonal", rng, 1, 3, 4)
     for q in (3, 4):

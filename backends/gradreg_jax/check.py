@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gradreg_jax import checks
+from gradreg_jax import arrays, checks
 from gradreg_jax.objective import options_for
-from gradreg_jax.products import Linearised, Model
+from gradreg_jax.products import Linearised, Model, like
 from gradreg_jax.spectreg import spectreg
 
 STEP = 1e-8  # of every parameter's own size
@@ -134,8 +135,8 @@ def check_model(
         P = jax.jit(lambda params: jnp.mean(penalty(f, params, x, **options)))
         value = P(params)
         if value == 0:
-            params = jax.tree.map(lambda p, d: p + 0.1 * d, params, _direction(params, 3))
-        beside, gradient = jax.value_and_grad(P)(params)
+            params = _moved(params, _direction(params, 3), 0.1)
+        beside, gradient = jax.jit(jax.value_and_grad(P))(params)
         paths = jax.tree_util.tree_flatten_with_path(gradient)[0]
         leaves = [(jax.tree_util.keystr(path), g) for path, g in paths]
         off = max(_off(P, params, gradient, _direction(params, seed)) for seed in (1, 2))
@@ -162,32 +163,44 @@ def in_float64(tree: Any) -> Any:
     """The same with floating arrays in float64."""
 
     def one(a: Any) -> Any:
-        a = checks.array(a)
+        a = arrays.array(a)
         return a.astype(jnp.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
-    return jax.tree.map(one, tree, is_leaf=checks.sparse)
+    return jax.tree.map(one, tree, is_leaf=arrays.sparse)
 
 
-def _direction(params: Any, seed: int, only: int | None = None) -> Any:
+@jax.jit
+def _direction(params: Any, seed: int, only: int = -1) -> Any:
     """A random direction, each leaf of the size of its parameter; zero but for one, if asked."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     found = []
-    for i, (leaf, key) in enumerate(zip(leaves, keys, strict=True)):
+    for i, leaf in enumerate(leaves):
         size = jnp.sqrt(jnp.mean(leaf**2))
-        noise = jax.random.normal(key, leaf.shape, leaf.dtype) * jnp.where(size > 0, size, 1)
-        found.append(noise if only in (None, i) else jnp.zeros_like(leaf))
+        noise = jax.random.normal(keys[i], leaf.shape, leaf.dtype) * jnp.where(size > 0, size, 1)
+        found.append(jnp.where((only < 0) | (only == i), noise, 0))
     return jax.tree.unflatten(tree, found)
+
+
+@jax.jit
+def _moved(params: Any, delta: Any, h: float) -> Any:
+    """θ + hδ."""
+    return jax.tree.map(lambda p, d: p + h * d, params, delta)
+
+
+@jax.jit
+def _along(gradient: Any, delta: Any) -> tuple[Any, Any]:
+    """⟨g, δ⟩, and the root of the sum of its squared terms."""
+    terms = [g * d for g, d in zip(*map(jax.tree.leaves, (gradient, delta)), strict=True)]
+    return sum(t.sum() for t in terms), jnp.sqrt(sum((t**2).sum() for t in terms))
 
 
 def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> float:
     """|⟨g, δ⟩ − D| as a part of the derivative; the least of two steps, as one may meet a kink."""
-    products = [g * d for g, d in zip(*map(jax.tree.leaves, (gradient, delta)), strict=True)]
-    got = sum(float(p.sum()) for p in products)
-    size = sum(float((p**2).sum()) for p in products) ** 0.5
+    got, size = map(float, _along(gradient, delta))
 
     def at(h: float) -> float:
-        return float(P(jax.tree.map(lambda p, d: p + h * d, params, delta)))
+        return float(P(_moved(params, delta, h)))
 
     def off(h: float) -> float:
         expected = (at(h) - at(-h)) / (2 * h)
@@ -200,24 +213,26 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 
 def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
     """How far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
-    r = jax.random.normal(jax.random.key(5), at.output.shape, at.output.dtype)
-    (product,) = at.pullback(r)
+    r = like(jnp.asarray(np.random.default_rng(5).standard_normal(at.output.shape)), at.output)
+    (product,) = jax.jit(at.pullback)(r)
     along = jax.jit(lambda x: jnp.vdot(r, f(params, x)))
     return _off(along, x, product, _direction(x, 4))
 
 
 def _alone(at: Linearised) -> bool:
-    """Whether a product of a column that is zero in every second example is zero there.
+    """Whether products of columns that are zero in some examples are zero there.
 
-    With `batch` by each binary digit of an example's number, which tells any two apart.
+    Once for each value of each binary digit of an example's number, which tells any two apart.
     """
-    number = jnp.arange(len(at.output))
-    rows = number if at.batch is None else at.batch
-    for digit in range(1 if at.batch is None else max(1, (len(number) - 1).bit_length())):
+    z, pullback = at.output, jax.jit(at.pullback)
+    number, generic = np.arange(len(z)), np.cos(1.0 + np.arange(z.size)).reshape(z.shape)
+    rows = number if at.batch is None else np.asarray(at.batch)
+    for digit in range(max(1, (len(number) - 1).bit_length())):
         for parity in (0, 1):
-            r = jnp.ones_like(at.output).at[number >> digit & 1 == parity].set(0)
-            (v,) = at.pullback(r)
+            r = generic.copy()
+            r[number >> digit & 1 == parity] = 0
+            (v,) = pullback(like(jnp.asarray(r), z))
             others = rows >> digit & 1 == parity
-            if any(bool(leaf[others].any()) for leaf in jax.tree.leaves(v)):
+            if any(np.asarray(leaf)[others].any() for leaf in jax.tree.leaves(v)):
                 return False
     return True

@@ -1,11 +1,7 @@
-"""Check the arguments of the JAX backend. Errors say what was expected and what to do.
-
-Checks of shape and dtype always run. Those that read values run where there are any: of an argument
-of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
-"""
+"""Check the arguments of the JAX backend. Errors say what was expected and what to do."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from operator import index
 from typing import Any
 
@@ -13,56 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-HALF = (jnp.float16, jnp.bfloat16)
-
-
-def concrete(a: Any) -> bool:
-    """Return whether an array has values to read, which a traced array has not."""
-    return not isinstance(a, jax.core.Tracer)
-
-
-def array(a: Any) -> Any:
-    """Convert to an array of JAX; arrays that a compiled function closes over keep their values."""
-    if sparse(a):
-        raise TypeError(
-            f"expected a dense array, got {type(a).__name__}; pass its .todense(), and an f that "
-            "makes of it what it needs"
-        )
-    try:
-        if any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(a)):
-            raise TypeError("text")  # of which JAX asks whether it is the name of a dtype
-        with values() if isinstance(a, np.ndarray) else nullcontext():
-            return jnp.asarray(a)
-    except (TypeError, ValueError) as error:
-        why = f"{type(a).__name__}: {str(error).splitlines()[0]}"
-        raise TypeError(
-            "expected an array of numbers in the byte order of this machine, got "
-            f"{getattr(a, 'dtype', why)}; convert with np.asarray(a, float) (or int)"
-        ) from error
-
-
-def sparse(a: Any) -> bool:
-    """Return whether a is a sparse array (BCOO, BCSR), which a pytree takes for several arrays."""
-    return hasattr(a, "todense")
-
-
-def values() -> Any:
-    """Return a context that computes with concrete arrays, also while a function is compiled."""
-    return jax.ensure_compile_time_eval()
-
-
-def finite(a: Any) -> bool:
-    """Return whether an array has no NaN or infinity, as far as it has values to read."""
-    with values():
-        return not concrete(a) or bool(jnp.isfinite(a).all())
-
-
-def beyond(numbers: Any, n: int) -> str:
-    """Return least and largest of numbers, in words, where some are not in [0, n); else ""."""
-    with values():
-        if concrete(numbers) and (numbers.min() < 0 or numbers.max() >= n):
-            return f"{int(numbers.min())} to {int(numbers.max())}"
-    return ""
+from gradreg_jax.arrays import array, beyond, finite, floating, sparse
 
 
 def inputs(x: Any) -> int:
@@ -81,22 +28,6 @@ def inputs(x: Any) -> int:
     if len(sizes) > 1:
         raise ValueError(f"expected inputs of one batch size, got {sorted(sizes)}")
     return sizes.pop()
-
-
-def floating(name: str, a: Any) -> Any:
-    """Check a finite array of a real floating dtype."""
-    if a is None:
-        raise TypeError(f"expected {name} of a real floating dtype, got None")
-    a = array(a)
-    if not jnp.issubdtype(a.dtype, jnp.floating):
-        raise TypeError(
-            f"expected {name} of a real floating dtype, got {a.dtype}; convert it with "
-            ".astype(float), close f over what is not differentiated (masks, indices), and for "
-            "token models differentiate the embeddings"
-        )
-    if not finite(a):
-        raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
-    return a
 
 
 def batch(b: Any, rows: int, n: int) -> Any:

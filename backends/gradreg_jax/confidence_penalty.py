@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_jax import checks
+from gradreg_jax import arrays, checks
 from gradreg_jax.products import at_least_single, reduce
 
 
@@ -31,7 +31,7 @@ def confidence_penalty(logits: Any, *, reduction: str = "mean") -> Any:
     Pereyra et al., "Regularizing neural networks by penalizing confident output distributions"
     (2017); Varga, Csiszárik, Zombori (arXiv:1712.09936), CP.
     """
-    z = checks.rows_of_logits(checks.floating("logits", logits))
+    z = checks.rows_of_logits(arrays.floating("logits", logits))
     if 0 in z.shape:
         raise ValueError(f"expected logits with n >= 1, got {z.shape}; skip empty batches")
     log_p = jax.nn.log_softmax(at_least_single(z), axis=1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gradreg_jax import checks
+from gradreg_jax import arrays
 from gradreg_jax.products import Linearised, Model, reduce
 
 
@@ -42,7 +42,7 @@ def contract(
         R of another shape or dtype. Every message says what to do.
     """
     at = Linearised.at(f, params, x, batch=batch)
-    R = checks.floating("R", R(at.output, y) if callable(R) else R)
+    R = arrays.floating("R", R(at.output, y) if callable(R) else R)
     n, m = at.logits.shape
     if R.ndim != 3 or R.shape[:2] != (n, m) or R.shape[2] == 0:
         raise ValueError(

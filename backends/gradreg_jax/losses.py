@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_jax import checks
+from gradreg_jax import arrays, checks
 from gradreg_jax.products import Linearised, at_least_single
 
 
@@ -29,14 +29,14 @@ def target_probabilities(y: Any, z: Any) -> Any:
 
     Where values cannot be read, a row that is none is NaN.
     """
-    if y is None or checks.array(y).ndim != 2:
+    if y is None or arrays.array(y).ndim != 2:
         return onehot_rows(y, *z.shape)
-    y = checks.floating("y", y)
+    y = arrays.floating("y", y)
     if y.shape != z.shape:
         raise ValueError(f"expected y with shape ({z.shape[0]},) or {z.shape}, got {y.shape}")
-    if not checks.concrete(y):
+    if not arrays.concrete(y):
         return jnp.where(improper(y), jnp.nan, y)
-    with checks.values():
+    with arrays.values():
         if improper(y).any():
             raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
     return y
@@ -68,7 +68,7 @@ def mean_squared_error(at: Linearised, y: Any) -> Any:
 
 def residuals(at: Linearised, y: Any) -> Any:
     """Check y and return z − y, (n, k)."""
-    y = checks.floating("y", y)
+    y = arrays.floating("y", y)
     if y.shape != at.output.shape:
         raise ValueError(
             f"expected y with shape {at.output.shape} like the outputs, got {y.shape}; "

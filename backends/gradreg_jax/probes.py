@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_jax import checks
+from gradreg_jax import arrays, checks
 from gradreg_jax.products import Linearised
 
 Draw = Callable[[Any, int, int, int, Any], Any]
@@ -79,9 +79,9 @@ def draw_probes(
     checks.choice("probe", probe, LAWS)
     n, m = checks.count("n", n), checks.count("m", m)
     q = checks.count("num_probes", num_probes)
-    if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
-        raise TypeError(f"expected dtype to be a real floating dtype, got {jnp.dtype(dtype)}")
-    drawn_in = jnp.promote_types(jnp.dtype(dtype), jnp.float32)
+    dtype = arrays.dtype(dtype)
+    arrays.fitting("probes", (n, m, q), "draw fewer")
+    drawn_in = jnp.promote_types(dtype, jnp.float32)
     return LAWS[probe](checks.key(key), n, m, q, drawn_in).astype(dtype)
 
 

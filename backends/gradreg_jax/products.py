@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from gradreg_jax import checks
+from gradreg_jax import arrays, checks
 
 Model = Callable[[Any, Any], Any]
 UNROLLED = 16  # columns; of more, a loop that is written out takes long to compile
@@ -86,6 +86,7 @@ class Linearised:
     def identity(self) -> Any:
         """Return I for all examples: (1, k, k), in forward mode (1, i, i)."""
         size, dtype = self.column
+        arrays.fitting("R = I", (size, size), "estimate the penalty with spectreg")
         return jnp.eye(size, dtype=dtype)[None]
 
     def contract(
@@ -153,7 +154,7 @@ def squares(a: Any) -> Any:
 
 def at_least_single(a: Any) -> Any:
     """Convert float16 and bfloat16 to float32."""
-    return a.astype(jnp.float32) if a.dtype in checks.HALF else a
+    return a.astype(jnp.float32) if a.dtype in arrays.HALF else a
 
 
 def reduce(values: Any, reduction: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_jax import checks
+from gradreg_jax import arrays
 from gradreg_jax.products import at_least_single
 
 
@@ -27,11 +27,11 @@ def weight_decay(params: Any) -> Any:
     ValueError, TypeError
         No weights, or leaves that are none (an activation, a name, a table of indices).
     """
-    leaves = jax.tree.leaves(params, is_leaf=checks.sparse)
+    leaves = jax.tree.leaves(params, is_leaf=arrays.sparse)
     weights = [leaf for leaf in leaves if is_weight(leaf)]
     if not weights:
         raise ValueError("expected params with an array of two axes or more, got none")
-    return sum((at_least_single(checks.floating("params", W)) ** 2).sum() for W in weights)
+    return sum((at_least_single(arrays.floating("params", W)) ** 2).sum() for W in weights)
 
 
 def is_weight(leaf: Any) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine import checks
+
 
 def rows_of_logits(z: Tensor) -> Tensor:
     """Logits (n, k), one class axis, where a penalty needs classes."""
@@ -58,6 +60,7 @@ def same_device(name: str, a: Any, z: Tensor) -> None:
     """A tensor on the device of the logits: nothing is ever moved silently."""
     if not isinstance(a, Tensor):
         raise TypeError(f"expected {name} to be a tensor, got {type(a).__name__}")
+    checks.dense(name, a)
     if a.device != z.device:
         raise ValueError(
             f"expected {name} on {z.device} like the logits, got {a.device}; "

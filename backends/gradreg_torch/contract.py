@@ -7,7 +7,16 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from gradreg_torch._arguments import same_device
-from gradreg_torch._engine import Contraction, Inputs, ModelOrLogits, Options, Side, evaluate
+from gradreg_torch._engine import (
+    Contraction,
+    Inputs,
+    ModelOrLogits,
+    Options,
+    Side,
+    checks,
+    evaluate,
+)
+from gradreg_torch._engine.contraction import same_for_all
 from gradreg_torch.penalty import Penalty
 
 Columns = Tensor | Callable[[Tensor, Any], Tensor]
@@ -17,13 +26,17 @@ Columns = Tensor | Callable[[Tensor, Any], Tensor]
 class Given(Contraction):
     """R as the user gives it, or computes it from (logits, y); never detached."""
 
-    y: Any
     R: Columns
+    y: Any = None
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
         """Whether a constant R is one and the same for all examples."""
-        return isinstance(self.R, Tensor) and self.R.ndim == 3 and self.R.stride(0) == 0
+        R = self.R
+        if not isinstance(R, Tensor) or R.ndim != 3 or R.shape[0] == 1:
+            return False
+        checks.dense("R", R)
+        return R.stride(0) == 0 or (R.device.type == "cpu" and same_for_all(R))
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q]."""
@@ -36,7 +49,9 @@ class Given(Contraction):
                 "column an example pass R[:, :, None]"
             )
         if not R.is_floating_point():
-            raise TypeError(f"expected R of a floating dtype, got {R.dtype}; convert with .float()")
+            hint = "torch.cat([R.real, R.imag], dim=2)" if R.is_complex() else "R.float()"
+            raise TypeError(f"expected R of a real floating dtype, got {R.dtype}; pass {hint}")
+        checks.wide("R", R.dtype)
         return R
 
 
@@ -82,7 +97,7 @@ def contract(
     >>> torch.allclose(value, model.weight.sum(0).square().sum())
     True
     """
-    return evaluate(model, x, Given(y, R), **options).penalty
+    return evaluate(model, x, Given(R, y), **options).penalty
 
 
 class Contract(Penalty):

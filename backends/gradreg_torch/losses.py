@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single, flat
+from gradreg_torch._engine.trial import can_be_read, separating
 
+# Losses that were tried.
+_OWN: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Loss = str | LossFunction
 
@@ -26,7 +30,8 @@ def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
             f"expected y with shape ({z.shape[0]},) or {tuple(z.shape)}, got {tuple(y.shape)}"
         )
     if not y.is_floating_point():
-        raise TypeError(f"expected probabilities of a floating dtype, got {y.dtype}")
+        raise TypeError(f"expected probabilities of a real floating dtype, got {y.dtype}")
+    checks.wide("probabilities", y.dtype)
     if reads and ((y < 0).any() or ((y.sum(dim=1) - 1).abs() > 1e-2).any()):
         raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
     return y.to(z.dtype)
@@ -41,7 +46,9 @@ def targets(y: Any, z: Tensor) -> Tensor:
             "broadcasting would compare every example with every other"
         )
     if not y.is_floating_point():
-        raise TypeError(f"expected y of a floating dtype, got {y.dtype}; convert it with y.float()")
+        hint = "outputs and y by torch.view_as_real" if y.is_complex() else "it with y.float()"
+        raise TypeError(f"expected y of a real floating dtype, got {y.dtype}; convert {hint}")
+    checks.wide("y", y.dtype)
     return y
 
 
@@ -91,8 +98,31 @@ def loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
     if is_functional():  # where autograd.grad is refused
         return torch.func.grad(total)(output, y, loss)
+    require_own(output, y, loss)
     (R,) = torch.autograd.grad(total(output, y, loss), output, create_graph=True)
     return R
+
+
+def require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
+    """Raise ValueError where an example's loss depends on another's outputs; tried once a loss."""
+    n = output.shape[0]
+    # A lambda that is written anew for each step has the code, and mostly the cells, of the last.
+    code = getattr(loss, "__code__", loss)
+    cells = [id(cell.cell_contents) for cell in getattr(loss, "__closure__", None) or ()]
+    if _OWN.get(code) == cells or n == 1 or not can_be_read(output):
+        return
+    z = output.detach().requires_grad_()
+    values = _arguments.per_example_loss(loss(z, y), z)
+    for some in separating(n).to(z.device):
+        (found,) = torch.autograd.grad(values[some].sum(), z, retain_graph=True)
+        if found[~some].any():
+            raise ValueError(
+                "expected a loss of each example alone, got one of an example that depends on the "
+                "outputs of others (a contrast with the batch, a mean over it): its R is not that "
+                "of one example; penalise with contract(model, x, R) and an R of your own, or use "
+                "a loss without the batch"
+            )
+    _OWN[code] = cells
 
 
 def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:

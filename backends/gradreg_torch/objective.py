@@ -121,7 +121,7 @@ def in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""
-    part = penalty.subset(x, kept)
+    part = penalty.subset(model, x, kept)
     # In each pass batch norm would have statistics of its own.
     kept = kept | {"batchnorm": "error"}
     value, output = penalty.of_part(model, part, y, kept, update=True)

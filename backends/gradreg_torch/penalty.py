@@ -1,13 +1,13 @@
 """The base of the `nn.Module` twins: a function of this package with its options kept."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch import _arguments
+from gradreg_torch import _arguments, _rows
 from gradreg_torch._engine import (
     Contraction,
     Evaluated,
@@ -17,8 +17,10 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
+from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
+from gradreg_torch._engine.trial import can_be_read
 from gradreg_torch._subset import Subset
 
 Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
@@ -53,13 +55,15 @@ class Penalty(nn.Module):
 
     R: ClassVar[Callable[..., Contraction]]
     takes_labels: ClassVar[bool]
+    needs_labels: ClassVar[bool]
     names: ClassVar[frozenset[str]]  # of all options
     _own: ClassVar[frozenset[str]]  # of those that R takes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        names = {field.name for field in fields(cls.R)}  # type: ignore[arg-type]
-        cls.takes_labels, cls._own = "y" in names, frozenset(names - {"y"})
+        default = {field.name: field.default for field in fields(cls.R)}  # type: ignore[arg-type]
+        cls.takes_labels, cls.needs_labels = "y" in default, default.get("y") is MISSING
+        cls._own = frozenset(default.keys() - {"y"})
         cls.names = cls._own | Options.__annotations__.keys()
 
     def __init__(
@@ -73,7 +77,9 @@ class Penalty(nn.Module):
         super().__init__()
         known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
-        self.every, self.generator, self.step = checks.count("every", every), generator, 0
+        self.every = checks.count("every", every, most=checks.MOST_NUMBERS)
+        self.generator, self.step = generator, 0
+        self._cut: set[tuple[str | int, ...]] = set()  # inputs beside x that were seen to be rows
         self.fraction = _arguments.fraction(fraction, generator)
         _arguments.whole_batch(self.every, self.fraction, options)
         draws = generator is not None and "generator" in self._own
@@ -96,16 +102,20 @@ class Penalty(nn.Module):
             raise ValueError(
                 "expected a model with fraction, got logits; pass the model, or objective"
             )
-        return self.of_part(model, self.subset(x, kept), y, kept).penalty
+        return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
 
     def evaluated(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
-        own = {name: value for name, value in kept.items() if name in self._own}
-        R = self.R(y, **own) if self.takes_labels else self.R(**own)
-        options: Any = {name: value for name, value in kept.items() if name not in own}
+        R = self.contraction(y, kept)
+        options: Any = {name: value for name, value in kept.items() if name not in self._own}
         return evaluate(model, x, R, update_statistics=update, **options)
+
+    def contraction(self, y: Tensor | None, kept: Kept) -> Contraction:
+        """R of these labels and options."""
+        own = {name: value for name, value in kept.items() if name in self._own}
+        return self.R(y=y, **own) if self.takes_labels else self.R(**own)
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
@@ -133,10 +143,20 @@ class Penalty(nn.Module):
         """An input that is differentiated."""
         return first_of(select(by_name(x), kept.get("wrt")))
 
-    def subset(self, x: Inputs, kept: Kept) -> Subset:
+    def subset(self, model: ModelOrLogits, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""
         assert self.generator is not None
-        return Subset.drawn(x, self.first(x, kept), self.fraction, self.generator)
+        if isinstance(x, Tensor):
+            return Subset.drawn(x, x, self.fraction, self.generator)
+        differentiated = select(by_name(x), kept.get("wrt"))
+        first = first_of(differentiated)
+        part = Subset.drawn(x, first, self.fraction, self.generator)
+        beside = _rows.beside_examples(x, differentiated, len(first))
+        if beside and beside not in self._cut and can_be_read(first) and not is_functional():
+            assert callable(model)  # logits have no parts
+            _rows.require_examples(model, x, part, beside)
+            self._cut.add(beside)
+        return part
 
     def of_part(
         self, model: ModelOrLogits, part: Subset, y: Tensor | None, kept: Kept, update: bool = False
@@ -170,7 +190,9 @@ class Penalty(nn.Module):
         unexpected += sorted(given - own) if strict else []
         try:
             if prefix + "step" in own & given:
-                self.step = int(state[prefix + "step"])
+                step = state[prefix + "step"]
+                step = step.item() if isinstance(step, Tensor) else step
+                self.step = checks.count("step", step, least=0, most=2**63 - 1)
             if prefix + "generator" in own & given and self.generator is not None:
                 self.generator.set_state(state[prefix + "generator"].cpu())
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:

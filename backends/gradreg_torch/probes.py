@@ -87,7 +87,12 @@ def draw_probes(
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"expected generator=torch.Generator(device), got {generator!r}")
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"expected dtype to be a real floating torch.dtype, got {dtype!r}")
+        raise TypeError(
+            f"expected dtype to be a real floating torch.dtype, got {dtype!r}; for example "
+            "dtype=torch.float32"
+        )
+    checks.wide("dtype", dtype)
+    checks.fitting("probes", (n, m, q), "draw fewer")
     return LAWS[probe](generator, n, m, q).to(dtype)
 
 
@@ -137,6 +142,7 @@ class Probes(Contraction):
                 "without probes)"
             )
         g, n = _require_generator(self.generator, side.z), 1 if self.shared_probe else len(side.z)
+        checks.fitting("probes", (n, side.size, q), "draw fewer")
         return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.z.dtype)
 
 

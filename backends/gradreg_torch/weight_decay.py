@@ -34,6 +34,13 @@ def weight_decay(model: nn.Module) -> Tensor:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected model to be an nn.Module, got {type(model).__name__}")
+    for name, W in model.named_parameters():
+        if W.is_complex():
+            raise TypeError(
+                f"expected real weights, got {W.dtype} at {name!r}; add up "
+                "torch.view_as_real(W).square().sum() of these yourself"
+            )
+        checks.wide(f"weight {name!r}", W.dtype)
     squares = [at_least_single(W).square().sum() for W in model.parameters() if W.ndim >= 2]
     if not squares:
         raise ValueError("expected a model with weights of two axes or more, got none")

@@ -58,6 +58,16 @@ def test_examples_that_see_each_other():
     assert not gj.check_model(normed, PARAMS, X).alone
 
 
+@pytest.mark.parametrize("shift", [1, 2, 3, 4])
+def test_any_two_examples_that_see_each_other(shift):
+    """Products that are zero in every second example did not see a shift by two."""
+
+    def shifted(params, x):
+        return network(jnp.tanh)(params, x + jnp.roll(x, shift, axis=0))
+
+    assert not gj.check_model(shifted, PARAMS, X).alone
+
+
 def test_a_jacobian_that_is_zero():
     report = gj.check_model(lambda params, x: network(jnp.tanh)(params, 0 * x), PARAMS, X)
     assert not report.ok

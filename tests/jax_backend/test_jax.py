@@ -122,7 +122,40 @@ def test_sixteen_bits_lose_no_more_than_they_must(k, dtype):
     assert 0 < BY_ID["rounding-bounded"].check(target, list(bundled())[k]) <= 1
 
 
+def masked(a):
+    return np.ma.masked_array(np.asarray(a), np.asarray(a) > 0)
+
+
+FLOAT8 = jnp.float8_e4m3fn
 REFUSED = {
+    "probes of no dtype": (
+        lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype="nope"),
+        "got 'nope'; for example dtype=jnp.float32",
+    ),
+    "probes of 8 bits": (
+        lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=FLOAT8),
+        "expected dtype of a floating dtype of 16 bits or more, got float8_e4m3fn",
+    ),
+    "x of 8 bits": (lambda: gj.frobreg(f, PARAMS, jnp.asarray(X, FLOAT8)), "expected x of a float"),
+    "logits of 8 bits": (
+        lambda: gj.frobreg(lambda p, x: f(p, x).astype(FLOAT8), PARAMS, X),
+        "expected logits of a floating dtype of 16 bits or more",
+    ),
+    "probes beyond counting": (
+        lambda: gj.draw_probes("gaussian", 2, 3, 10**30, key=KEY),
+        "expected at most 2⁴⁰ numbers, got probes with 2 · 3 · 10000",
+    ),
+    # XLA ends the process.
+    "probes beyond memory": (
+        lambda: gj.draw_probes("gaussian", 10**12, 3, key=KEY),
+        "of them; draw fewer",
+    ),
+    "an identity beyond memory": (
+        lambda: gj.frobreg(lambda p, x: jnp.tile(f(p, x)[:, :1], 2**21), PARAMS, X),
+        "2097152 · 2097152 of them; estimate the penalty with spectreg",
+    ),
+    "a masked x": (lambda: gj.frobreg(f, PARAMS, masked(X)), "expected an array without a mask"),
+    "masked labels": (lambda: gj.onehot(f, PARAMS, X, masked(Y)), r"pass its \.filled\(value\)"),
     "no key": (lambda: gj.spectreg(f, PARAMS, X), "expected key=jax.random.key"),
     "integers": (lambda: gj.frobreg(f, PARAMS, X.astype(int)), "differentiate the embeddings"),
     "a loss": (lambda: gj.frobreg(lambda p, x: f(p, x).sum(), PARAMS, X), "not a loss"),

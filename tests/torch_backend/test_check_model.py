@@ -73,6 +73,42 @@ def test_a_refusal_is_in_the_report():
     assert gt.check_model(model, x, Y, gt.FrobReg(batchnorm="eval")).ok
 
 
+def test_an_R_that_needs_labels():
+    """Whether it does, nobody knows before it is called."""
+    model, x = tanh_net()
+    penalty = gt.Contract(R=lambda z, y: F.one_hot(y.long(), 3)[:, :, None].to(z.dtype))
+    assert "refused" in gt.check_model(model, x, penalty=penalty)["penalty"].text
+    assert gt.check_model(model, x, Y, penalty).ok
+
+
+SAME = torch.randn(1, 3, 2, generator=torch.Generator().manual_seed(0))
+ONE_R = {
+    "expanded": SAME.expand(N, 3, 2),
+    "repeated": SAME.repeat(N, 1, 1),
+    "computed": lambda z, y: SAME.to(z.dtype).expand(len(z), 3, 2),
+}
+
+
+@pytest.mark.parametrize("form", ONE_R)
+@pytest.mark.parametrize("coupled", [True, False])
+def test_one_R_for_all_examples(form, coupled):
+    """Behind batch norm derivatives cancel: 2e-12 was called right unless R was expanded."""
+    model, x = mlp(nn.BatchNorm1d(5) if coupled else torch.tanh), torch.randn(N, 4)
+    report = gt.check_model(model, x, penalty=gt.Contract(R=ONE_R[form]))
+    assert report.ok is not coupled, report
+    if coupled:
+        assert "the same for all" in str(report)
+        by_eval = gt.Contract(R=ONE_R[form], batchnorm="eval")
+        assert gt.check_model(model, x, penalty=by_eval).ok
+
+
+def test_tensors_among_the_options_are_compared_in_float64_too():
+    model, x = tanh_net()
+    probes = torch.randn(N, 3, 1, generator=g())
+    report = gt.check_model(model, x, Y, gt.SpectReg(probes=probes))
+    assert report["gradient"].right is True, report
+
+
 def test_examples_that_see_each_other():
     model, x = made("residual net with batch norm")
     assert gt.check_model(model, x)["examples"].right is None

@@ -43,11 +43,15 @@ TORCH_S_OWN = {
 
 @pytest.mark.parametrize("name", ["layer norm", "batch norm, training", "instance norm"])
 def test_torch_s_own_kernels_are_silently_wrong_in_forward_mode(name, monkeypatch):
-    """Why they are decomposed, and that the table would show it."""
+    """Why they are decomposed; that a trial would see it, and without it the table."""
     monkeypatch.setattr(_engine.normalisation, "FORMULAS", TORCH_S_OWN)
     monkeypatch.setattr(_engine.graph, "WRONG_IN_FORWARD_MODE", ("no such node",))
+    refused = "refused: expected a model that torch.func.jvp can run"
     said = layers.outcome(layers.CASES[name], "forward")
-    assert said.startswith(("WRONG", "refused: expected a model that torch.func.jvp can run"))
+    assert said.startswith(("refused: expected operations whose forward mode is right", refused))
+    monkeypatch.setattr(_engine.forward_trial, "require_right", lambda *_: None)
+    said = layers.outcome(layers.CASES[name], "forward")
+    assert said.startswith(("WRONG", refused))
 
 
 @pytest.mark.parametrize("name", ["layer norm", "instance norm"])

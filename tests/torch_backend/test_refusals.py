@@ -2,16 +2,19 @@
 """Bad input to the torch backend: what was expected, what came, what to do."""
 
 import re
+import warnings
 
 import gradreg_torch as gt
 import pytest
 import torch
 from torch import nn
+from torch.masked import masked_tensor
 
 MODEL = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
 X = torch.ones(2, 4, dtype=torch.float64)
 Y = torch.tensor([0, 2])
 NAN = X.clone().index_fill_(0, torch.tensor([1]), torch.nan)
+FLOAT8 = torch.float8_e4m3fn
 with torch.inference_mode():
     INFERENCE = torch.ones(2, 4, dtype=torch.float64)
 
@@ -25,6 +28,18 @@ def broken():
     with torch.no_grad():
         model.weight[0, 0] = torch.nan
     return model
+
+
+def masked(t):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a prototype
+        return masked_tensor(t.detach(), torch.ones(t.shape, dtype=torch.bool))
+
+
+def nested(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a prototype
+        return torch.nested.nested_tensor([x[0], x[1]])
 
 
 def g():
@@ -99,6 +114,35 @@ CASES = {
     "weight decay of no module": (lambda: gt.weight_decay([X]), "nn.Module, got list"),
     "weight decay of no weights": (lambda: gt.weight_decay(nn.ReLU()), "weights of two axes or more"),
     "confidence of integers": (lambda: gt.confidence_penalty(Y[:, None]), "real floating dtype"),
+    "a masked x": (lambda: gt.frobreg(MODEL, masked(X)), "expected input 0 without a mask"),
+    "masked logits": (lambda: gt.frobreg(lambda x: masked(MODEL(x)), X), "expected logits without a mask"),
+    "confidence of masked logits": (lambda: gt.confidence_penalty(masked(X)), "pass its .to_tensor(value)"),
+    "masked probes": (lambda: gt.spectreg(MODEL, X, probes=masked(torch.ones(2, 3, 1).double())), "expected probes without a mask"),
+    "a masked R": (lambda: gt.contract(MODEL, X, masked(torch.ones(2, 3, 1).double())), "expected R without a mask"),
+    "sparse logits": (lambda: gt.frobreg(lambda x: MODEL(x).to_sparse(), X), "pass logits.to_dense()"),
+    "nested logits": (lambda: gt.frobreg(lambda x: nested(x), X), "pass logits.to_padded_tensor(0.0)"),
+    "sparse probabilities": (lambda: gt.doubleback(MODEL, X, torch.eye(3)[:2].to_sparse()), "pass y.to_dense()"),
+    "a sparse R": (lambda: gt.contract(MODEL, X, torch.ones(2, 3, 1).to_sparse()), "pass R.to_dense()"),
+    "sparse probes": (lambda: gt.spectreg(MODEL, X, probes=torch.ones(2, 3, 1).to_sparse()), "pass probes.to_dense()"),
+    "lazy batch norm": (lambda: gt.frobreg(nn.Sequential(nn.LazyBatchNorm1d(), MODEL), X), "run model(x) once"),
+    "complex logits": (lambda: gt.frobreg(lambda x: torch.complex(x, x), X), "return torch.view_as_real(logits)"),
+    "a complex R": (lambda: gt.contract(MODEL, X, torch.ones(2, 3, 1) + 0j), "pass torch.cat([R.real, R.imag], dim=2)"),
+    "complex targets": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 3) + 0j, loss="mean_squared_error"), "outputs and y by torch.view_as_real"),
+    "weight decay of complex weights": (lambda: gt.weight_decay(nn.Linear(2, 2, dtype=torch.complex64)), "expected real weights, got torch.complex64 at 'weight'"),
+    "an input whose name has no hash": (lambda: gt.frobreg(MODEL, X, wrt={}), "expected wrt among [0], got {}"),
+    "inputs whose names have none": (lambda: gt.frobreg(MODEL, {"x": X}, wrt=[["x"]]), "expected wrt among ['x'], got [['x']]"),
+    "x of 8 bits": (lambda: gt.frobreg(MODEL, X.to(FLOAT8)), "expected input 0 of a floating dtype of 16 bits or more, got torch.float8_e4m3fn"),
+    "logits of 8 bits": (lambda: gt.frobreg(lambda x: MODEL(x).to(FLOAT8), X), "expected logits of a floating dtype of 16 bits or more"),
+    "an R of 8 bits": (lambda: gt.contract(MODEL, X, torch.ones(2, 3, 1).to(FLOAT8)), "expected R of a floating dtype of 16 bits or more"),
+    "probabilities of 8 bits": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 3).to(FLOAT8)), "expected probabilities of a floating dtype of 16 bits or more"),
+    "targets of 8 bits": (lambda: gt.doubleback(MODEL, X, torch.ones(2, 3).to(FLOAT8), loss="mean_squared_error"), "expected y of a floating dtype of 16 bits or more"),
+    "weights of 8 bits": (lambda: gt.weight_decay(nn.Linear(2, 2).to(FLOAT8)), "expected weight 'weight' of a floating dtype of 16 bits or more"),
+    "probes drawn in 8 bits": (lambda: gt.draw_probes("gaussian", 2, 3, generator=g(), dtype=FLOAT8), "expected dtype of a floating dtype of 16 bits or more"),
+    "probes drawn in no dtype": (lambda: gt.draw_probes("gaussian", 2, 3, generator=g(), dtype="nope"), "got 'nope'; for example dtype=torch.float32"),
+    "probes beyond counting": (lambda: gt.draw_probes("gaussian", 2, 3, 10**30, generator=g()), "expected at most 2⁴⁰ numbers, got probes with 2 · 3 · 10000000"),
+    "examples beyond counting": (lambda: gt.draw_probes("onehot", 2**41, 1, generator=g()), "of them; draw fewer"),
+    "an identity beyond memory": (lambda: gt.frobreg(lambda x: x[:, :1].expand(2, 2**21), X), "2097152 · 2097152 of them; estimate the penalty with spectreg"),
+    "a step in 10³⁰": (lambda: gt.FrobReg(every=10**30), "expected every <= 1099511627776"),
     "confidence of one logit": (lambda: gt.confidence_penalty(X[:, :1]), "at least 2 logits"),
 }  # fmt: skip
 

@@ -201,6 +201,71 @@ def test_differences_know_that_examples_see_each_other(layer, x):
         gt.spectreg(model, x, probes=r, mode="finite_difference", reduction="none")
 
 
+def ghost_batch_norm(groups, axis):
+    """Batch norm over groups of the batch, as in large-batch training; or dealt out to them."""
+
+    def normed(x):
+        parts = x.unflatten(0, (groups, -1))
+        deviation = (parts.var(axis, keepdim=True) + 1e-5).sqrt()
+        return ((parts - parts.mean(axis, keepdim=True)) / deviation).flatten(0, 1)
+
+    return normed
+
+
+def reads(i, j):
+    """Example i sees example j, and no other pair is coupled."""
+
+    def coupled(x):
+        return torch.cat([x[:i], x[i : i + 1] + x[j : j + 1], x[i + 1 :]])
+
+    return coupled
+
+
+PARTLY_COUPLED = {
+    **{f"{k} groups": (32, ghost_batch_norm(k, 1)) for k in (2, 4, 16)},
+    **{f"every {k}th": (32, ghost_batch_norm(32 // k, 0)) for k in (2, 4, 16)},
+    **{f"rolled by {s}": (8, lambda x, s=s: x + x.roll(s, dims=0)) for s in range(1, 8)},
+    **{f"{i} sees {j}": (9, reads(i, j)) for i in range(9) for j in range(9) if i != j},
+}
+
+
+@pytest.mark.parametrize("name", PARTLY_COUPLED)
+def test_any_two_examples_that_see_each_other(name):
+    """Products that are zero in every second example did not see a roll by 2, nor groups."""
+    (n, layer), last = PARTLY_COUPLED[name], nn.Linear(4, 3).double()
+    x = torch.randn(n, 4, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+    for mode in ("reverse", "forward"):
+        with pytest.raises(ValueError, match="examples see each other"):
+            gt.frobreg(lambda x: last(layer(x)), x, mode=mode)
+
+
+@pytest.mark.parametrize("layer", COUPLED)
+@pytest.mark.parametrize("policy", ["error", "eval"])
+def test_forward_mode_knows_that_examples_see_each_other(layer, policy, x):
+    """It believed that they do not, unless torch's batch norm said so."""
+    model, V = behind(layer), torch.randn(6, 4, 1, dtype=torch.float64)
+    model(x)
+    for call in (
+        partial(gt.frobreg, model, x, mode="forward"),
+        partial(gt.jacreg, model, x, mode="forward"),
+        partial(gt.spectreg, model, x, probes=V, mode="forward", batchnorm=policy),
+    ):
+        with pytest.raises(ValueError, match="examples see each other"):
+            call()
+    J = torch.autograd.functional.jacobian(model, x)  # (n, k, n, i)
+    expected = torch.einsum("nkbi,bi->nk", J, V[:, :, 0]).square().sum() / 6
+    torch.testing.assert_close(gt.spectreg(model, x, probes=V, mode="forward"), expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 7, 20, 21, 50, 257])
+def test_sets_that_separate_any_two_examples(n):
+    sets = gt._engine.trial.separating(n)
+    assert sets.shape[1] == n
+    assert sets.any(1).all()
+    first_alone = (sets[:, :, None] & ~sets[:, None]).any(0)
+    assert torch.equal(first_alone, ~torch.eye(n, dtype=torch.bool)) or n == 1
+
+
 def test_one_example_alone_sees_no_other(x):
     assert gt.frobreg(behind(GraphConvolution), x[:1]) > 0
 
@@ -211,6 +276,14 @@ def test_the_answer_for_one_model_is_not_another_s(x):
     assert gt.frobreg(lambda x: last(x - x.mean(1, keepdim=True)), x) > 0
     with pytest.raises(ValueError, match="examples see each other"):
         gt.frobreg(lambda x: last(x - x.mean(0, keepdim=True)), x)
+
+
+def test_views_of_the_batch_are_told_from_views_of_an_example(x):
+    """The same operations on as many axes: groups of features, then groups of examples."""
+    last = nn.Linear(4, 3).double()
+    assert gt.frobreg(lambda x: last(x.view(6, 2, 2).mean(1).repeat(1, 2)), x) > 0
+    with pytest.raises(ValueError, match="examples see each other"):
+        gt.frobreg(lambda x: last(x.view(2, 3, 4).mean(1).repeat(3, 1)), x)
 
 
 def test_batches_of_other_sizes_make_no_new_trial(x, monkeypatch):
@@ -267,6 +340,21 @@ def test_scripted_modules(x):
     gradient = gradients(value, scripted)
     assert all(torch.equal(b, before[name]) for name, b in plain.named_buffers())
     torch.testing.assert_close(gradient, gradients(gt.spectreg(plain, x, probes=r), plain))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_frozen_modules_are_measured(mode, x):
+    """They have no mode any more, and no parameters: a bare AttributeError said so."""
+    plain = with_batch_norm().eval()
+    frozen = torch.jit.freeze(torch.jit.script(plain))
+    for _ in range(3):
+        frozen(x)
+    value = gt.frobreg(frozen, x, mode=mode)
+    torch.testing.assert_close(value, gt.frobreg(plain, x))
+    with pytest.raises(ValueError, match=r"torch\.jit\.freeze .* pass the module"):
+        gt.check_model(frozen, x)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -356,3 +444,50 @@ def test_inside_transforms_of_torch_func(x):
     several = {n: torch.stack([p, 2 * p, 3 * p]).detach() for n, p in parameters.items()}
     each = [penalty({n: p[i] for n, p in several.items()}) for i in range(3)]
     torch.testing.assert_close(torch.func.vmap(penalty)(several), torch.stack(each))
+
+
+def contrast(z, y):
+    """Which of the batch an example is: a loss of all outputs."""
+    return F.cross_entropy(z @ z.mT, torch.arange(len(z)), reduction="none")
+
+
+def beside_the_mean(z, y):
+    return F.cross_entropy(z, y, reduction="none") - F.cross_entropy(z, y)
+
+
+def of_pixels(z, y):
+    return F.cross_entropy(z, y, reduction="none", label_smoothing=0.1, weight=torch.ones(3).to(z))
+
+
+Y = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("loss", [contrast, beside_the_mean])
+@pytest.mark.parametrize("mode", ["reverse", "finite_difference"])
+def test_a_loss_of_the_whole_batch_is_refused(loss, mode, x):
+    """DoubleBack was 0.0219 for 0.0178, and 0 for 0.0082."""
+    model = Around(torch.tanh)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="expected a loss of each example alone"):
+            gt.doubleback(model, x, Y, loss=loss, mode=mode)
+    with pytest.raises(ValueError, match="expected a loss of each example alone"):
+        gt.objective(model, x, Y, gt.DoubleBack(loss=lambda z, y: loss(z, y)))
+    assert gt.doubleback(model, x[:1], Y[:1], loss=loss) >= 0
+
+
+def closed_over(loss):
+    return lambda z, y: loss(z, y)
+
+
+def test_a_loss_is_tried_once(x, monkeypatch):
+    """Also a lambda that is written anew for each step; another closure is another loss."""
+    model, made, right = Around(torch.tanh), [], gt.losses.separating
+    monkeypatch.setattr(gt.losses, "separating", lambda n: made.append(n) or right(n))
+    for _ in range(3):
+        gt.doubleback(model, x, Y, loss=lambda z, y: of_pixels(z, y))
+    assert made == [6]
+    for _ in range(2):
+        gt.doubleback(model, x, Y, loss=closed_over(of_pixels))
+    assert made == [6, 6]
+    with pytest.raises(ValueError, match="expected a loss of each example alone"):
+        gt.doubleback(model, x, Y, loss=closed_over(contrast))

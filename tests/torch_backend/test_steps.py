@@ -297,6 +297,16 @@ def test_a_state_of_another_penalty_gets_a_sentence():
             penalty.load_state_dict(state | {name.strip(): value})
 
 
+@pytest.mark.parametrize("step", [1.5, -5, 2.0, torch.inf, torch.nan, True, [1, 2]])
+def test_a_step_is_a_whole_number(step):
+    """1.5 became 1, and -5 was taken."""
+    penalty = gt.FrobReg(every=3)
+    for value in (step, torch.tensor(step)):
+        with pytest.raises(RuntimeError, match=r"as state_dict.. saved it, got another"):
+            penalty.load_state_dict({"step": value})
+    assert penalty.step == 0
+
+
 @pytest.mark.parametrize("form", ["tuple", "dict"])
 def test_a_part_leaves_alone_what_is_no_example(form):
     """A table that all examples share, a flag and None were cut with the batch."""
@@ -311,10 +321,41 @@ def test_a_part_leaves_alone_what_is_no_example(form):
     x = (X, table, None, ids) if form == "tuple" else {"ids": ids, "x": X, "table": table}
     wrt = 0 if form == "tuple" else "x"
     penalty = gt.FrobReg(fraction=0.5, generator=rng(3), wrt=wrt)
+    gt.objective(f, x, Y, penalty)  # the first step tries whether ids are cut rightly
+    seen.clear()
     got = gt.objective(f, x, Y, penalty)
     torch.testing.assert_close(got.logits, model(X + table[:n]))
     assert {(rows, cut) for rows, _, _, cut in seen} == {(n // 2, n // 2), (n - n // 2, n - n // 2)}
     assert all(shared == 9 for _, shared, _, _ in seen)
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_table_as_long_as_the_batch_is_not_cut(short):
+    """Its rows went to other examples, or to none: logits were off by 0.5 without a word."""
+    table, model, n = torch.randn(len(X), 4, generator=rng(2), dtype=torch.float64), mlp(), len(X)
+    ids = torch.arange(n) % 3 if short else torch.arange(n).flip(0)
+
+    def f(x, table, ids):
+        return model(x + table[ids])
+
+    penalty = gt.FrobReg(fraction=0.5, generator=rng(3), wrt=0)
+    for call in (
+        lambda: gt.objective(f, (X, table, ids), Y, penalty),
+        lambda: penalty(f, (X, table, ids)),
+    ):
+        with pytest.raises(ValueError, match=r"close the model over it: lambda x: model"):
+            call()
+    got = gt.objective(lambda x, ids: f(x, table, ids), (X, ids), Y, penalty)
+    torch.testing.assert_close(got.logits, f(X, table, ids))
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.Identity()])
+def test_masks_beside_x_are_examples(layer):
+    """Dropout is no reason to doubt it, and the modes of the parts stay."""
+    model, mask = mlp(layer).train(), torch.ones(len(X), 1, dtype=torch.float64)
+    penalty = gt.FrobReg(fraction=0.5, generator=rng(3), wrt=0)
+    gt.objective(lambda x, mask: model(x * mask), (X, mask), Y, penalty)
+    assert all(part.training for part in model.modules())
 
 
 def test_a_step_without_penalty_has_the_dtype_of_what_is_differentiated():

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from gradreg_torch._engine import batch_norm, checks, examples
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.graph import in_transform, is_functional
-from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, first_of, leaves, own
 from gradreg_torch._engine.model import (
     Model,
@@ -17,6 +16,7 @@ from gradreg_torch._engine.model import (
     require_output,
     require_trainable,
 )
+from gradreg_torch._engine.parts import Buffers, in_training
 from gradreg_torch._engine.sums import REDUCTIONS
 
 MODES = ("auto", "reverse", "forward", "finite_difference", "one_sided_difference")
@@ -118,7 +118,7 @@ def checked(
                 "expected mode='reverse' or 'finite_difference' with batch, got 'forward', whose "
                 "columns have the length of one example's inputs; here examples have several rows"
             )
-    policy = batch_norm.OWN_R if R.same_for_all and batchnorm == "batch" else batchnorm
+    policy = batch_norm.OWN_R if batchnorm == "batch" and R.same_for_all else batchnorm
     run: Model | Tensor
     if isinstance(model, Tensor):
         checks.graph_reaches(model, inputs)
@@ -127,7 +127,7 @@ def checked(
     else:
         checks.is_callable(model)
         run = Model(model, x, policy)
-        if create_graph and isinstance(model, nn.Module) and model.training:
+        if create_graph and isinstance(model, nn.Module) and in_training(model):
             require_trainable(run.parts, inputs)
         inputs = {name: own(tensor) for name, tensor in inputs.items()}
     return Call(

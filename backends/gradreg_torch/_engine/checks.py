@@ -4,7 +4,8 @@ Checks of shape, dtype and device always run. `finite` and the range of labels m
 so by default they run on CPU tensors only: no training step on an accelerator waits for them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from math import prod
 from operator import index
 from typing import Any
 
@@ -52,7 +53,7 @@ def finite_value(values: Tensor) -> None:
         )
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
+def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """A whole number, by default a positive one."""
     try:
         whole = -1 if isinstance(value, bool | Tensor) else index(value)
@@ -60,6 +61,8 @@ def count(name: str, value: Any, least: int = 1) -> int:
         whole = -1
     if whole < least:
         raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
+    if most is not None and whole > most:
+        raise ValueError(f"expected {name} <= {most}, got {value!r}, more than any run has")
     return whole
 
 
@@ -67,7 +70,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """One of the known names."""
     known = list(known)
     if value not in known:
-        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
+        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r:.60}")
     return value
 
 
@@ -91,4 +94,48 @@ def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
             )
 
 
+def dense(name: str, t: Tensor, called: str = "") -> None:
+    """A dense tensor, all of whose entries count."""
+    if isinstance(t, MASKED):
+        raise TypeError(
+            f"expected {name} without a mask, got a masked tensor: a penalty would count what the "
+            "mask hides; leave those examples out, or pass its .to_tensor(value)"
+        )
+    if t.is_nested or t.layout != torch.strided:
+        kind, to_dense = (
+            ("nested", "to_padded_tensor(0.0)") if t.is_nested else (t.layout, "to_dense()")
+        )
+        raise TypeError(
+            f"expected {name} as a dense tensor, got {kind}; pass {called or name}.{to_dense}"
+        )
+
+
+def wide(name: str, dtype: torch.dtype) -> None:
+    """A floating dtype that torch computes in: those of 8 bits are only stored."""
+    if dtype.itemsize < 2:
+        raise TypeError(
+            f"expected {name} of a floating dtype of 16 bits or more, got {dtype}, in which torch "
+            "does not compute; use torch.float32, or convert with .float()"
+        )
+
+
+def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
+    """As many numbers as a machine may hold."""
+    if prod(sizes) > MOST_NUMBERS:
+        raise ValueError(
+            f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "
+            f"{remedy}"
+        )
+
+
+def is_among(name: Any, known: Container[Any]) -> bool:
+    """Whether a name, or a position, is one of the known."""
+    try:
+        return not isinstance(name, bool) and name in known
+    except TypeError:  # of what has no hash
+        return False
+
+
+MASKED: Any = torch.masked.MaskedTensor
+MOST_NUMBERS = 2**40
 HALF = (torch.float16, torch.bfloat16)

@@ -10,6 +10,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine import checks
+
 
 class Side(NamedTuple):
     """The side of J that columns multiply: the logits, or in forward mode the inputs.
@@ -47,6 +49,11 @@ class Contraction:
         return lambda columns: columns
 
 
+def same_for_all(columns: Tensor) -> bool:
+    """Whether columns[n, k, q] are equal for all of several examples (reads values)."""
+    return len(columns) > 1 and bool((columns == columns[:1]).all())
+
+
 @dataclass(frozen=True)
 class Identity(Contraction):
     """R = I (in forward mode V = I): the exact ‖J‖²_F."""
@@ -56,5 +63,6 @@ class Identity(Contraction):
 
     def columns(self, side: Side) -> Tensor:
         """The unit columns, of all examples."""
+        checks.fitting("R = I", (side.size, side.size), "estimate the penalty with spectreg")
         eye = torch.eye(side.size, dtype=side.z.dtype, device=side.z.device)
         return eye.expand(len(side.z), side.size, side.size)

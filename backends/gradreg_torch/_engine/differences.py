@@ -59,8 +59,7 @@ class Differences:
         columns = S(columns).to(output.dtype)
         pieces = Pieces() if self.kinked else None
         if pieces is not None:
-            with torch.no_grad():
-                self.again(self.at_x.call.inputs, pieces)
+            self.again(self.at_x.call.inputs, pieces)
         squares = torch.stack([self.column(r, pieces) for r in columns]).sum(dim=0)
         return squares / columns.shape[0] if R.averaged else squares, output
 

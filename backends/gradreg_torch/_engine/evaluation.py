@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
-from gradreg_torch._engine.contraction import Contraction
+from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.decisions import Watch
 from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
@@ -85,7 +86,8 @@ def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     twice = call.create_graph and mode in ("reverse", "auto")
     closed = twice and batch_norm.has_batch_norm(model.parts)
     norm = batch_norm_twice.TwiceDifferentiable() if closed else nullcontext()
-    with visible(model), norm:
+    watch = Watch() if "difference" in mode else None
+    with visible(model), norm, watch or nullcontext():
         own = None if call.update_statistics else copied(before.buffers)
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, coupled, found = examined(call, at_x, mode)
@@ -98,17 +100,18 @@ def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
     graph.require_seen(found)
-    return Differences(at_x, model, before, mode, coupled, bool(kinks(found)))
+    kinked = watch is None or watch.seen or bool(kinks(found))
+    return Differences(at_x, model, before, mode, coupled, kinked)
 
 
-def couples_examples(call: Call) -> bool:
-    """Whether one example's logits depend on another's x, in a pass of its own."""
+def coupling(call: Call) -> tuple[bool, Side]:
+    """Whether one example's logits depend on another's x, in a pass of its own; its logits."""
     assert isinstance(call.model, Model)
     with torch.enable_grad(), visible(call.model):
         output = call.model(copied(call.inputs), call.model.buffers())
         at_x = Reverse(call, call.accept(output))
         found = graph.nodes(at_x.output)
-        return tried(at_x, found, graph.names(found), twice=False).coupled
+        return tried(at_x, found, graph.names(found), twice=False).coupled, at_x.side
 
 
 def of_logits(call: Call, logits: Tensor) -> Reverse:

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import graph
+from gradreg_torch._engine import distributed, forward_trial, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
-from gradreg_torch._engine.holding import Buffers
 from gradreg_torch._engine.inputs import first_of, unflat, width
 from gradreg_torch._engine.model import Model, random_state, replayed
+from gradreg_torch._engine.parts import Buffers
 from gradreg_torch._engine.reverse import sum_of_squares
+from gradreg_torch._engine.trial import can_be_read
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Forward:
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
+            if random is not None and can_be_read(output) and not distributed.parallel():
+                forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
         products = [J_V]
         for chunk in others:
             with nullcontext() if random is None else replayed(random, x):

@@ -4,64 +4,135 @@ Messages tell people to write ``lambda x: model(inputs_embeds=x).logits``. A wra
 parallel training, a compiled part or batch norm's running statistics must be seen through it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, MappingView
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from itertools import islice
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+    NoneType,
+)
 from typing import Any
+from weakref import ReferenceType
 
 from torch import Tensor, nn
 
-Buffers = dict[tuple[int, str], Tensor]
-MOST = 200  # objects that are looked at
+MOST, MOST_ITEMS = 200, 10_000  # objects that are looked at; items of one of them
+# What holds no module, and is not counted.
+PLAIN = (NoneType, bool, int, float, complex, str, bytes, Tensor)
+CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset, deque, MappingView)
+HOLDING = (nn.Module, dict, *CONTAINERS)  # of the attributes of a class
 
 
 def held_modules(function: Callable[..., Any]) -> tuple[nn.Module, ...]:
     """The module itself, or the modules that a callable can reach by its own names.
 
     Looked at: arguments of `functools.partial`, ``self`` of a method, closures, defaults, globals
-    that the code names, attributes, and the items of lists and dicts among these.
+    that the code names (also of a module or a class that it names), attributes, weak references,
+    and the items of Python's containers among these.
     """
     found: dict[int, nn.Module] = {}
-    seen: set[int] = set()
-    waiting: list[Any] = [function]
+    seen: dict[int, Any] = {}  # kept alive, so that an id is that of one object
+    waiting: deque[Any] = deque([function])
     while waiting and len(seen) < MOST:
-        one = waiting.pop(0)
+        one = waiting.popleft()
         if id(one) in seen:
             continue
-        seen.add(id(one))
+        seen[id(one)] = one
         if isinstance(one, nn.Module):
             found[id(one)] = one
         else:
-            waiting += _behind(one)
+            waiting += (other for other in behind(one) if not isinstance(other, PLAIN))
     return tuple(found.values())
 
 
-def _behind(one: Any) -> list[Any]:
+def behind(one: Any) -> Iterable[Any]:
     """What an object holds, where it may hold a module."""
     if isinstance(one, partial):
         return [one.func, *one.args, *one.keywords.values()]
     if isinstance(one, MethodType):
-        return [one.__self__, one.__func__]
+        return [one.__self__, *_methods(type(one.__self__), one.__func__)]
+    if isinstance(one, BuiltinMethodType):
+        return [one.__self__]
     if isinstance(one, FunctionType):
         return _behind_function(one)
-    if isinstance(one, list | tuple):
-        return list(one[:MOST])
-    if isinstance(one, dict):
-        return list(one.values())[:MOST]
-    if isinstance(one, type | Tensor | ModuleType):
+    if isinstance(one, ReferenceType):
+        return [one()]
+    if isinstance(one, type | ModuleType):
         return []
-    own = list(getattr(one, "__dict__", {}).values())[:MOST]
-    return [*own, type(one).__call__] if callable(one) else own
+    return [*_items(one), *_attributes(one)]
+
+
+def _items(one: Any) -> Iterable[Any]:
+    """Items of a container of Python's own, which can be read without side effects."""
+    if isinstance(one, dict | MappingProxyType):
+        return [*_items(one.keys()), *_items(one.values())]
+    return islice(one, MOST_ITEMS) if isinstance(one, CONTAINERS) else ()
+
+
+def _attributes(one: Any) -> list[Any]:
+    """An object's own, those of its class, and what its `__call__` reaches."""
+    kind = type(one)
+    own = list(getattr(one, "__dict__", {}).values())
+    if kind.__module__ == "builtins":
+        return own
+    classes = [vars(c) for c in kind.__mro__ if c.__module__ != "builtins"]
+    slots = [getattr(one, name, None) for c in classes for name in _slots(c)]
+    of_class = [v for c in classes for v in c.values() if isinstance(v, HOLDING)]
+    call = _methods(kind, kind.__call__) if callable(one) else []
+    return [*own, *slots, *of_class, *call]
+
+
+def _slots(of_class: Any) -> Iterable[str]:
+    """The names of attributes that are not in `__dict__`."""
+    names = of_class.get("__slots__", ())
+    return (names,) if isinstance(names, str) else names
+
+
+def _methods(kind: type, first: Any) -> list[Any]:
+    """A method, and those of the class that it names, and so on."""
+    found = [first]
+    for method in found:  # which grows while it is read
+        if isinstance(method, FunctionType):
+            named = (_unbound(kind, name) for name in _names(method.__code__))
+            found += (m for m in named if isinstance(m, FunctionType) and m not in found)
+    return found
+
+
+def _unbound(owner: Any, name: str) -> Any:
+    """What a class or a module has by this name, without running code of theirs."""
+    for place in owner.__mro__ if isinstance(owner, type) else (owner,):
+        if name in vars(place):
+            value = vars(place)[name]
+            return getattr(value, "__func__", value)
+    return None
 
 
 def _behind_function(function: FunctionType) -> list[Any]:
     """Cells of the closure, defaults, attributes, and globals by name; torch's own hold nothing."""
     if (function.__module__ or "").split(".")[0] == "torch":
         return list(vars(function).values())
-    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    names = _names(function.__code__)
     cells = [_content(cell) for cell in function.__closure__ or ()]
-    return [*cells, *(function.__defaults__ or ()), *vars(function).values(), *named]
+    named = [function.__globals__.get(name) for name in names]
+    reached = [*cells, *named]
+    for owner in reached:  # which grows while it is read
+        if isinstance(owner, type | ModuleType) and owner.__name__.split(".")[0] != "torch":
+            inside = (_unbound(owner, name) for name in names)
+            reached += (v for v in inside if v is not None and not any(v is r for r in reached))
+    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    return [*reached, *defaults, *vars(function).values()]
+
+
+def _names(code: CodeType) -> list[str]:
+    """The globals and attributes that code names, and the functions inside it."""
+    inner = (c for c in code.co_consts if isinstance(c, CodeType))
+    return list(dict.fromkeys([*code.co_names, *(name for c in inner for name in _names(c))]))
 
 
 def _content(cell: Any) -> Any:
@@ -70,57 +141,3 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:
         return None
-
-
-def named_parameters(modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
-    """The parameters of modules by name; of several modules, with the number of the module."""
-    return {
-        name if len(modules) == 1 else f"{i}:{name}": p
-        for i, module in enumerate(modules)
-        for name, p in module.named_parameters()
-    }
-
-
-def parts_of(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
-    """The modules and all that they are made of."""
-    parts = list(dict.fromkeys(modules))
-    seen = set(parts)
-    for part in parts:  # which grows while it is read
-        for child in part._modules.values():
-            if child is not None and child not in seen:
-                seen.add(child)
-                parts.append(child)
-    return tuple(parts)
-
-
-def buffers_of(parts: tuple[nn.Module, ...]) -> Buffers:
-    """The buffers of these parts, each once, by the number of a part and their name."""
-    found = {id(b): (i, name, b) for i, name, b in reversed(_places(parts))}
-    return {(i, name): b for i, name, b in reversed(found.values())}
-
-
-@contextmanager
-def swapped(parts: tuple[nn.Module, ...], buffers: Buffers) -> Iterator[None]:
-    """Inside it the parts have these buffers; afterwards their own, untouched.
-
-    A buffer that two parts share is one buffer inside it, too.
-    """
-    own, places = buffers_of(parts), _places(parts)
-    stands_in = {id(own[key]): new for key, new in buffers.items()}
-    try:
-        for i, name, b in places:
-            setattr(parts[i], name, stands_in[id(b)])
-        yield
-    finally:
-        for i, name, b in places:
-            setattr(parts[i], name, b)
-
-
-def _places(parts: tuple[nn.Module, ...]) -> list[tuple[int, str, Tensor]]:
-    """Where a buffer is: the number of the part, its name there, and the buffer."""
-    return [
-        (i, name, b)
-        for i, part in enumerate(parts)
-        for name, b in part._buffers.items()
-        if b is not None
-    ]

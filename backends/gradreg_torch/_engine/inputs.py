@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
 
 Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
@@ -36,8 +37,8 @@ def select(named: Named, wrt: Wrt) -> Named:
     """The inputs to differentiate: those named, or the only one of a floating dtype."""
     if wrt is not None:
         names: list[Any] = list(wrt) if isinstance(wrt, tuple | list) else [wrt]
-        if not names or any(isinstance(k, bool) or k not in named for k in names):
-            raise ValueError(f"expected wrt among {list(named)}, got {wrt!r}")
+        if not names or not all(checks.is_among(k, named) for k in names):
+            raise ValueError(f"expected wrt among {list(named)}, got {wrt!r:.60}")
         return {name: named[name] for name in names}
     if len(named) == 1:
         return named
@@ -76,6 +77,7 @@ def require_differentiable(name: str | int, x: Any) -> None:
     """Raise unless x is a tensor (n, …), n >= 1, of a real floating dtype."""
     if not isinstance(x, Tensor):
         raise TypeError(f"expected input {name!r} to be a tensor, got {type(x).__name__}")
+    checks.dense(f"input {name!r}", x, "x")
     if x.is_complex():
         raise TypeError(
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; pass "
@@ -86,14 +88,7 @@ def require_differentiable(name: str | int, x: Any) -> None:
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
             ".float(), and for token models differentiate the embeddings"
         )
-    if x.is_nested or x.layout != torch.strided:
-        kind, dense = (
-            ("nested", "to_padded_tensor(0.0)") if x.is_nested else (x.layout, "to_dense()")
-        )
-        raise TypeError(
-            f"expected input {name!r} as a dense tensor, got {kind}; pass x.{dense}, and a model "
-            "that makes of it what it needs"
-        )
+    checks.wide(f"input {name!r}", x.dtype)
     if not is_functional() and x.is_inference():
         raise ValueError(
             f"expected input {name!r} outside inference mode, got an inference tensor; "
@@ -112,12 +107,24 @@ def own(x: Tensor) -> Tensor:
     A computed x stays in its graph, for J depends on parameters through it and the penalty's
     gradient must too; the view is a variable of its own, also where one input depends on another.
     """
-    if 0 in x.stride():
-        x = x.contiguous()  # `expand` makes entries of one memory, which forward mode refuses
+    if shares_memory(x):
+        x = x.contiguous()  # its tangent would share memory too: forward mode is wrong or refuses
     if computed(x):
         return x.view_as(x)
     # `torch.func` makes variables of its own.
     return x.detach() if is_functional() else x.detach().requires_grad_()
+
+
+def shares_memory(x: Tensor) -> bool:
+    """Whether entries of x may be one number in memory, as `expand` and `unfold` make them."""
+    if x.is_contiguous():
+        return False
+    reach = 0  # of the axes of shorter strides, which a stride must step over
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size > 1 and stride <= reach:
+            return True
+        reach += (size - 1) * stride
+    return False
 
 
 def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]:

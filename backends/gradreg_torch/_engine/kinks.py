@@ -3,12 +3,14 @@
 A ReLU that switches between x − hu and x + hu makes ∂z/∂θ jump, and a jump divided by 2h swamps the
 gradient: with kinks crossed, float32 differences were seen off by a factor of 10 to 80. So a pass
 at x itself records every piecewise linear function as c·x + d on its piece, every max pool by the
-indices it took, and the passes beside it repeat them: the same network, linear where it was linear.
+indices it took, every comparison by its outcome (see `decisions`), and the passes beside it repeat
+them: the same network, linear where it was linear.
 """
 
 import re
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any, cast
 
 import torch
@@ -16,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradreg_torch._engine.graph import name_of, saved_tensor_hooks
+from gradreg_torch._engine import decisions
+from gradreg_torch._engine.graph import in_transform, name_of, saved_tensor_hooks
 
 PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_),
     *(F.relu6, F.hardtanh, F.leaky_relu, F.threshold, F.hardsigmoid, F.softshrink),
-    *(torch.clamp, Tensor.clamp, torch.abs, Tensor.abs),
+    *(torch.clamp, Tensor.clamp, torch.abs, Tensor.abs, torch.frac, Tensor.frac),
 }
 IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
 # Each with the number of axes it pools over.
@@ -40,7 +43,8 @@ HELD = {*PIECEWISE_LINEAR, *POOLS, F.prelu, F.hardswish}
 KINKED = re.compile(
     "(Relu|LeakyRelu|Threshold|Hardtanh|Hardsigmoid|Hardswish|PreluKernel|RreluWithNoise|Softshrink"
     "|Hardshrink|Clamp|ClampMin|ClampMax|Abs|Max|Min|Maximum|Minimum|Amax|Amin|Aminmax|Sort|Topk"
-    "|Kthvalue|Median|Nanmedian|Cummax|Cummin|Mode|(Adaptive|Fractional)?MaxPool.*)Backward"
+    "|Kthvalue|Median|Nanmedian|Cummax|Cummin|Mode|Renorm|Frac|Fmod|Remainder"
+    "|Sign|Sgn|Floor|Ceil|Round|Trunc|(Adaptive|Fractional)?MaxPool.*)Backward"
 )
 
 
@@ -50,14 +54,20 @@ def kinks(found: list[Any]) -> set[str]:
 
 
 def has_kink(node: Any) -> bool:
-    """ELU with α = 1 and Euclidean distances have none; a recurrent layer may be made of ReLUs."""
+    """ELU with α = 1, Euclidean distances and |z| of a complex z have none; an RNN may have."""
     name = name_of(node)
+    if name.startswith("Abs"):
+        return not node._saved_self.is_complex()
     if name.startswith("CudnnRnn"):
         return int(node._saved_mode) == 0
     if name.startswith("Elu"):
         return float(node._saved_alpha) != 1.0
     if name.startswith(("Cdist", "Pdist")):
         return float(node._saved_p) != 2.0
+    if name.startswith("LinalgVectorNorm"):
+        return abs(float(node._saved_ord)) in (0.0, 1.0, inf)
+    if name.startswith("GridSampler"):  # between pixels, in a grid that is computed
+        return node.next_functions[1][0] is not None and int(node._saved_interpolation_mode) != 2
     return bool(KINKED.match(name))
 
 
@@ -72,8 +82,8 @@ class Pieces(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recorded: list[tuple[Tensor, ...]] = []
-        self.left: deque[tuple[Tensor, ...]] | None = None
+        self.recorded: list[tuple[Any, ...]] = []
+        self.left: deque[tuple[Any, ...]] | None = None
         self.hooks = saved_tensor_hooks()
 
     def repeat(self) -> "Pieces":
@@ -85,13 +95,13 @@ class Pieces(TorchFunctionMode):
         """The function, or its piece."""
         kwargs = kwargs or {}
         if func not in HELD:
+            return self.decision(func, func(*args, **kwargs), args, kwargs)
+        if not args:
+            kwargs = dict(kwargs)
+            args = (kwargs.pop("input"),)
+        self.require_held()
+        if func in PIECEWISE_LINEAR and args[0].is_complex():
             return func(*args, **kwargs)
-        if saved_tensor_hooks() != self.hooks:
-            raise ValueError(
-                "expected no ReLU or the like in a checkpointed block, got hooks on saved tensors: "
-                "finite differences cannot hold it open when it is computed again in the backward "
-                "pass; pass mode='reverse'"
-            )
         if func in PIECEWISE_LINEAR:
             return self.linear(func, *args, **kwargs)
         if func in POOLS and kwargs.get("return_indices"):
@@ -101,6 +111,31 @@ class Pieces(TorchFunctionMode):
         if func is F.prelu:
             return self.prelu(*args, **kwargs)
         return args[0] * self.linear(F.hardsigmoid, args[0])  # hardswish
+
+    def require_held(self) -> None:
+        """Raise where a pass is run again without this mode, or under a transform."""
+        if saved_tensor_hooks() != self.hooks:
+            raise ValueError(
+                "expected no ReLU or the like in a checkpointed block, got hooks on saved tensors: "
+                "finite differences cannot hold it open when it is computed again in the backward "
+                "pass; pass mode='reverse'"
+            )
+
+    def decision(self, func: Any, out: Any, args: Any, kwargs: Any) -> Any:
+        """The result of a function; comparisons and the like as at x."""
+        if not decisions.decided(func, out, (*args, *kwargs.values())):
+            return out
+        self.require_held()
+        if in_transform():
+            raise ValueError(
+                "expected no comparison inside a transform of torch.func, got one, which finite "
+                "differences cannot hold as it is at x; pass mode='reverse'"
+            )
+        if self.left is None:
+            self.recorded.append((decisions.to_keep(func, out),))
+            return out
+        (kept,) = self.taken(out if isinstance(out, Tensor) else None)
+        return decisions.held(func, out, kept)
 
     def linear(self, func: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """c·x + d."""
@@ -135,7 +170,7 @@ class Pieces(TorchFunctionMode):
         channels = weight if weight.numel() == 1 else weight.reshape(-1, *[1] * (x.ndim - 2))
         return torch.where(self.taken(x)[0], x, channels * x)
 
-    def taken(self, x: Tensor | None) -> tuple[Tensor, ...]:
+    def taken(self, x: Tensor | None) -> tuple[Any, ...]:
         """The next piece, of the shape of x."""
         if not self.left or (x is not None and self.left[0][0].shape != x.shape):
             raise ValueError(NOT_THE_SAME)

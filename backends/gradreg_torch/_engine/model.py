@@ -10,18 +10,22 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
 
+from gradreg_torch._engine import checks
 from gradreg_torch._engine.batch_norm import RunningStatistics
-from gradreg_torch._engine.holding import (
+from gradreg_torch._engine.holding import held_modules
+from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
+from gradreg_torch._engine.normalisation import Decomposed
+from gradreg_torch._engine.parts import (
     Buffers,
     buffers_of,
-    held_modules,
+    in_training,
     named_parameters,
     parts_of,
     swapped,
 )
-from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
-from gradreg_torch._engine.normalisation import Decomposed
+from gradreg_torch._engine.unregistered import unregistered
 
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
@@ -66,7 +70,7 @@ class Model:
     def parts(self) -> tuple[nn.Module, ...]:
         """These modules and all that they are made of."""
         if self._parts is None:  # the lock of `cached_property` in Python 3.11 cannot be compiled
-            self._parts = parts_of(self.modules)
+            self._parts = parts_of(all_modules(self.modules))
         return self._parts
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
@@ -84,8 +88,14 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        move = any(p._buffers for p in self.parts) and any(p.training for p in self.parts)
-        return copied(buffers_of(self.parts)) if move else {}
+        move = any(p._buffers for p in self.parts) and any(map(in_training, self.parts))
+        own = buffers_of(self.parts) if move else {}
+        if not torch.compiler.is_compiling() and any(map(is_lazy, own.values())):
+            raise ValueError(
+                "expected a model whose buffers have a shape, got lazy ones; run model(x) once, as "
+                "before an optimiser is made"
+            )
+        return copied(own)
 
     def pure(self, names: list[str | int], *inputs: Tensor) -> tuple[Any, Buffers]:
         """Output and moved buffers, as a function of the inputs of these names, for `torch.func`.
@@ -103,6 +113,13 @@ class Model:
         with torch.no_grad():
             for key, value in buffers.items():
                 own[key].copy_(value.detach())
+
+
+def all_modules(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
+    """These modules, and those that they keep without registering them."""
+    if torch.compiler.is_compiling():
+        return modules
+    return (*modules, *(hidden for module in modules for hidden in unregistered(module)))
 
 
 def logits_of(output: Any) -> Any:
@@ -198,6 +215,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
             f"expected the model to return a tensor of logits, got {type(z).__name__}; "
             "wrap it, for example lambda x: model(x)[0]"
         )
+    checks.dense("logits", z)
     if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
             f"expected logits with shape ({n or 'n'}, ...), one row an example, got "
@@ -205,7 +223,9 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
             "of x (a graph, say), pass batch=, the example of each row"
         )
     if not z.is_floating_point():
-        raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}")
+        hint = "torch.view_as_real(logits)" if z.is_complex() else "numbers before they are rounded"
+        raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}; return {hint}")
+    checks.wide("logits", z.dtype)
     if grad and not z.requires_grad:
         raise ValueError(
             "expected logits that depend on x, got logits that require no grad; "

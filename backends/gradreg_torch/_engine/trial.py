@@ -1,13 +1,14 @@
 """A graph tried once: can its products be differentiated, and does one example see another?
 
-Two products with chosen columns answer, before the first penalty is trusted. A column r that is
-zero in every second example has Jᵀr = 0 there, unless examples see each other. And ‖Jᵀr‖² is
-quadratic in r, so that ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a part of the backward pass
-records no graph: a gradient through it would be lost without a word.
+Products with chosen columns answer, before the first penalty is trusted. A column r that is zero
+in some examples has Jᵀr = 0 there, unless examples see each other; for any two examples one column
+is zero in the first alone, and one in the second alone. And ‖Jᵀr‖² is quadratic in r, so that
+⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a part of the backward pass records no graph: a gradient
+through it would be lost without a word.
 """
 
-from itertools import islice
-from math import isfinite
+from itertools import combinations, count, islice
+from math import comb, isfinite
 from typing import Any, NamedTuple
 
 import torch
@@ -49,14 +50,15 @@ def tried(
     A model is tried once, or, with `again`, at every step.
     """
     by_graph = graph.couples_examples(found, names)
-    if not _can_be_read(at_x.output):
+    if not can_be_read(at_x.output):
         return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
     inputs = set(map(id, at_x.call.inputs.values()))
     leaves = (node.variable for node in found if type(node).__name__ == graph.LEAF)
     parameters = (leaf for leaf in leaves if id(leaf) not in inputs)
     first = list(islice(parameters, 1))  # the others are looked for where there is a trial
     ragged = at_x.call.batch is not None
-    signature = (twice, by_graph, ragged, at_x.output.shape[0] > 1, *_kinds(found))
+    n = at_x.output.shape[0]
+    signature = (twice, by_graph, ragged, n > 1, *operations(found))
     known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
     if signature in known and not again:
         trial: Trial = known[signature]
@@ -67,8 +69,8 @@ def tried(
     return trial
 
 
-def _kinds(found: list[Any]) -> list[Any]:
-    """What nodes do, as far as they say: operations, the axes they work on, and numbers of axes.
+def operations(found: list[Any]) -> list[Any]:
+    """What nodes do, as far as they say: operations, their axes, and whether views keep the first.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
@@ -78,27 +80,35 @@ def _kinds(found: list[Any]) -> list[Any]:
         if type(node).__name__ != graph.LEAF:
             said += getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
             said += [len(gradient.shape) for gradient in node._input_metadata]
+            before = getattr(node, "_saved_self_sym_sizes", None)
+            if before:
+                said.append(before[0] == next(iter(node._input_metadata[0].shape), None))
     return said
 
 
 def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
-    """Two products, each of every second example; the first of them differentiated."""
-    coupled, once, decided = graph.couples_examples(found), "", True
-    for half in _halves(at_x):
-        r, others = _column(at_x.output, half), per_row(~half, at_x.call.batch)
-        try:
-            products = at_x.vjp(r, create_graph=twice)
-            coupled = coupled or any(_not_zero(v[others]) for v in products)
-            decided = decided and any(map(_not_zero, products))
-            if twice and not once:
-                once = _lost(r, products, leaves, found)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, NotImplementedError) as error:
-            if not twice:
-                raise
-            once = _words(found) or str(error).splitlines()[0]
+    """A product of all examples, differentiated, and products of some examples each."""
+    n, device = at_x.output.shape[0], at_x.output.device
+    once = _once(at_x, found, leaves) if twice else ""
+    coupled, decided = graph.couples_examples(found), True
+    for some in separating(n).to(device):
+        products = at_x.vjp(_column(at_x.output, some), create_graph=False)
+        others = per_row(~some, at_x.call.batch)
+        coupled = coupled or any(_not_zero(v[others]) for v in products)
+        decided = decided and any(map(_not_zero, products))
     return Trial(coupled, once, decided)
+
+
+def _once(at_x: Reverse, found: list[Any], leaves: list[Tensor]) -> str:
+    """What cannot be differentiated twice, in words; "" where all can."""
+    z = at_x.output
+    r = _column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device))
+    try:
+        return _lost(r, at_x.vjp(r, create_graph=True), leaves, found)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        return _words(found) or str(error).splitlines()[0]
 
 
 def _not_zero(v: Tensor) -> bool:
@@ -106,23 +116,24 @@ def _not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
-def _halves(at_x: Reverse) -> list[Tensor]:
-    """Every second example, and the others, (n,); with `batch` by each binary digit of its number.
+def separating(n: int) -> Tensor:
+    """Sets of examples (s, n): for any two examples, one set has the first and not the second.
 
-    The digits tell any two examples apart, whatever rows of x a wrong `batch` exchanges.
+    Every example has its own binary number of s digits, s // 2 of which are ones; a set for each
+    digit. No number has all the ones of another (Sperner), and s is about log₂ n + ½ log₂ log₂ n.
     """
-    n = at_x.output.shape[0]
-    number = torch.arange(n, device=at_x.output.device)
-    digits = (n - 1).bit_length() if at_x.call.batch is not None else min(n - 1, 1)
-    halves = [(number >> digit) % 2 == parity for digit in range(digits) for parity in (1, 0)]
-    return halves or [number == 0]
+    digits = next(s for s in count(1) if comb(s, s // 2) >= n)
+    if digits == 1:
+        return torch.ones(1, 1, dtype=torch.bool)
+    ones = torch.tensor(list(islice(combinations(range(digits), digits // 2), n)))
+    return torch.zeros(n, digits, dtype=torch.bool).scatter_(1, ones, True).T
 
 
-def _column(output: Tensor, half: Tensor) -> Tensor:
-    """A column like the output, zero but in half of the examples."""
+def _column(output: Tensor, some: Tensor) -> Tensor:
+    """A column like the output, zero but in some of the examples."""
     r = torch.zeros_like(output)
-    k = torch.arange(r[half].numel(), device=r.device)
-    r[half] = torch.cos(k + 1.0).reshape(r[half].shape).to(r.dtype)
+    k = torch.arange(r[some].numel(), device=r.device)
+    r[some] = torch.cos(k + 1.0).reshape(r[some].shape).to(r.dtype)
     return r.requires_grad_()
 
 
@@ -145,7 +156,7 @@ def _tolerance(dtype: torch.dtype) -> float:
     return min(0.25, 16 * torch.finfo(dtype).eps ** 0.5)
 
 
-def _can_be_read(output: Tensor) -> bool:
+def can_be_read(output: Tensor) -> bool:
     """Whether there are values, and nothing forbids to read them."""
     recording = output.is_cuda and torch.cuda.is_current_stream_capturing()
     return not output.is_meta and not recording

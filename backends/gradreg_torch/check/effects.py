@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine.model import random_state, set_random_state
+from gradreg_torch._engine.parts import in_training
 
 State = dict[str, Any]
 
@@ -22,7 +23,7 @@ def state(modules: tuple[nn.Module, ...], generator: torch.Generator | None) -> 
         "gradients": [None if p.grad is None else p.grad.clone() for p in parameters],
         "requires_grad": [p.requires_grad for p in parameters],
         "buffers": [b.clone() for module in modules for b in module.buffers()],
-        "training mode": [part.training for part in parts],
+        "training mode": [in_training(part) for part in parts],
         "hooks": [(len(part._forward_hooks), len(part._backward_hooks)) for part in parts],
         "torch's random state": torch.get_rng_state(),
         "the generator's state": None if generator is None else generator.get_state(),

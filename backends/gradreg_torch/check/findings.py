@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.call import checked
-from gradreg_torch._engine.contraction import Contraction
-from gradreg_torch._engine.evaluation import couples_examples
+from gradreg_torch._engine.contraction import Contraction, same_for_all
+from gradreg_torch._engine.evaluation import coupling
 from gradreg_torch._engine.inputs import by_name, select
 from gradreg_torch._engine.model import Model
 from gradreg_torch.check import cost, derivative
@@ -148,12 +148,23 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
 def examples(one: Subject) -> Finding:
     """Whether examples see each other."""
     one.back()
-    wrt, batch = one.penalty.options.get("wrt"), one.penalty.options.get("batch")
+    options = one.penalty.options
+    wrt, batch = options.get("wrt"), options.get("batch")
     call = checked(one.model, one.x, Contraction(), True, False, wrt=wrt, batch=batch)
-    if not couples_examples(call):
+    coupled, side = coupling(call)
+    if not coupled:
         return Finding("examples", True, "the logits of an example depend on its own x alone")
+    policy = options.get("batchnorm", "batch")
+    if policy == "batch" and same_for_all(one.penalty.contraction(one.y, options).columns(side)):
+        return Finding(
+            "examples",
+            False,
+            "the logits of an example depend on other examples, and R is the same for all: the "
+            "derivatives cancel",
+            "pass batchnorm='eval', or an R that differs from example to example",
+        )
     text = "the logits of an example depend on other examples, as batch norm makes them in training"
-    if one.penalty.options.get("batchnorm") == "eval":
+    if policy == "eval":
         return Finding("examples", None, f"{text}; batchnorm='eval' penalises each example alone")
     remedy = "the penalty is of the whole batch; batchnorm='eval' penalises each example alone"
     return Finding("examples", None, text, f"{remedy} (where the cause is torch's batch norm)")

@@ -82,8 +82,11 @@ def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
         return SpectReg(generator=torch.Generator(device).manual_seed(0))
     if not isinstance(penalty, Penalty):
         raise TypeError(f"expected a penalty such as SpectReg(generator=g), got {penalty!r}")
-    if penalty.takes_labels and y is None:
-        raise TypeError(f"expected labels y for {penalty}, got None; pass check_model(model, x, y)")
+    if penalty.needs_labels and y is None:
+        raise TypeError(
+            f"expected labels y for {type(penalty).__name__}, got None; "
+            "pass check_model(model, x, y)"
+        )
     return penalty
 
 
@@ -91,7 +94,7 @@ def _findings(one: Subject) -> list[Finding]:
     """In order; nothing else is asked of a model on which the penalty is refused."""
     try:
         value, again = one.value(), one.value()
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         return [Finding("penalty", False, f"refused: {error}", "do as the message says")]
     found = [findings.size(one, value), findings.repeatable(value, again)]
     if value != again:  # a state or noise that no comparison survives

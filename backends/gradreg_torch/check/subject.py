@@ -1,6 +1,7 @@
 """What `check_model` checks: a model, a batch, a penalty, and the way back to the state before."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine import Evaluated
-from gradreg_torch._engine.holding import held_modules, named_parameters
+from gradreg_torch._engine.holding import held_modules
 from gradreg_torch._engine.inputs import Inputs, by_name, changed
-from gradreg_torch._engine.model import Model
+from gradreg_torch._engine.model import Model, all_modules
+from gradreg_torch._engine.parts import named_parameters
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
 
@@ -30,7 +32,7 @@ class Subject:
     @cached_property
     def modules(self) -> tuple[nn.Module, ...]:
         """The model, or the modules that it holds."""
-        return held_modules(self.model)
+        return all_modules(held_modules(self.model))
 
     @cached_property
     def parameters(self) -> dict[str, Tensor]:
@@ -42,7 +44,8 @@ class Subject:
         if callable(self.model) and not self.parameters:
             raise ValueError(
                 "expected a model with parameters to train, got none that can be found; pass the "
-                "module, or a function that holds it, and call requires_grad_() on it"
+                "module, or a function that holds it, and call requires_grad_() on it; of a module "
+                "that torch.jit.freeze has frozen pass the module that was scripted"
             )
 
     @property
@@ -95,4 +98,6 @@ class Subject:
         def double(t: Any) -> Any:
             return t.double() if isinstance(t, Tensor) and t.is_floating_point() else t
 
-        return replace(self, x=changed(self.x, double), y=double(self.y))
+        penalty = copy(self.penalty)  # which shares the generator
+        penalty.options = {name: double(t) for name, t in penalty.options.items()}
+        return replace(self, x=changed(self.x, double), y=double(self.y), penalty=penalty)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradreg_jax.checks import concrete
+from gradreg_jax.arrays import concrete
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array

@@ -123,6 +123,11 @@ def normalised(h: Tensor) -> Tensor:
     return (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-5).sqrt()
 
 
+def of_groups(h: Tensor) -> Tensor:
+    """Batch norm of every second example, and of the others."""
+    return torch.stack([normalised(h[0::2]), normalised(h[1::2])], 1).flatten(0, 1)
+
+
 WRONG = (
     Model("a backward pass under no_grad", lambda: mlp(Unrecorded.apply), line="penalty",
           says="Unrecorded", penalty=lambda **o: SpectReg(mode="reverse", **o)),
@@ -134,6 +139,10 @@ WRONG = (
           line="gradient", says="at gate.weight, gate.bias"),
     Model("batch norm by hand", lambda: mlp(normalised), line="penalty",
           says="whose examples see each other", penalty=FrobReg),
+    Model("batch norm over examples dealt out to groups", lambda: mlp(of_groups), line="penalty",
+          says="whose examples see each other", penalty=FrobReg),
+    Model("a neighbour but one in the batch", lambda: mlp(lambda h: h + h.roll(2, 0).tanh()),
+          line="penalty", says="whose examples see each other", penalty=JacReg),
     Model("a deviation over the batch", lambda: mlp(deviation), line="penalty",
           says="whose examples see each other", penalty=JacReg),
     Model("noise by NumPy", noisy, line="repeatable", says="one seed gives"),

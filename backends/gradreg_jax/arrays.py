@@ -1,0 +1,120 @@
+"""Arrays: what becomes one, what values it has to read, and in which dtype it computes.
+
+Checks of shape and dtype always run. Those that read values run where there are any: of an argument
+of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
+"""
+
+from contextlib import nullcontext
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+HALF = (jnp.float16, jnp.bfloat16)
+MOST_NUMBERS = 2**40
+
+
+def concrete(a: Any) -> bool:
+    """Return whether an array has values to read, which a traced array has not."""
+    return not isinstance(a, jax.core.Tracer)
+
+
+def array(a: Any) -> Any:
+    """Convert to an array of JAX; arrays that a compiled function closes over keep their values."""
+    if sparse(a):
+        raise TypeError(
+            f"expected a dense array, got {type(a).__name__}; pass its .todense(), and an f that "
+            "makes of it what it needs"
+        )
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(
+            "expected an array without a mask, got a masked array: a penalty would count what the "
+            "mask hides; leave those examples out, or pass its .filled(value)"
+        )
+    try:
+        if any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(a)):
+            raise TypeError("text")  # of which JAX asks whether it is the name of a dtype
+        with values() if isinstance(a, np.ndarray) else nullcontext():
+            return jnp.asarray(a)
+    except (TypeError, ValueError) as error:
+        why = f"{type(a).__name__}: {str(error).splitlines()[0]}"
+        raise TypeError(
+            "expected an array of numbers in the byte order of this machine, got "
+            f"{getattr(a, 'dtype', why)}; convert with np.asarray(a, float) (or int)"
+        ) from error
+
+
+def sparse(a: Any) -> bool:
+    """Return whether a is a sparse array (BCOO, BCSR), which a pytree takes for several arrays."""
+    return hasattr(a, "todense")
+
+
+def values() -> Any:
+    """Return a context that computes with concrete arrays, also while a function is compiled."""
+    return jax.ensure_compile_time_eval()
+
+
+def finite(a: Any) -> bool:
+    """Return whether an array has no NaN or infinity, as far as it has values to read."""
+    with values():
+        return not concrete(a) or bool(jnp.isfinite(a).all())
+
+
+def beyond(numbers: Any, n: int) -> str:
+    """Return least and largest of numbers, in words, where some are not in [0, n); else ""."""
+    with values():
+        if concrete(numbers) and (numbers.min() < 0 or numbers.max() >= n):
+            return f"{int(numbers.min())} to {int(numbers.max())}"
+    return ""
+
+
+def floating(name: str, a: Any) -> Any:
+    """Check a finite array of a real floating dtype."""
+    if a is None:
+        raise TypeError(f"expected {name} of a real floating dtype, got None")
+    a = array(a)
+    if not jnp.issubdtype(a.dtype, jnp.floating):
+        raise TypeError(
+            f"expected {name} of a real floating dtype, got {a.dtype}; convert it with "
+            ".astype(float), close f over what is not differentiated (masks, indices), and for "
+            "token models differentiate the embeddings"
+        )
+    wide(name, a.dtype)
+    if not finite(a):
+        raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
+    return a
+
+
+def wide(name: str, dtype: Any) -> None:
+    """Refuse floats of 8 bits, with which JAX stores and does not compute."""
+    if jnp.dtype(dtype).itemsize < 2:
+        raise TypeError(
+            f"expected {name} of a floating dtype of 16 bits or more, got {jnp.dtype(dtype)}, with "
+            "which JAX does not compute; use float32, or convert with .astype(jnp.float32)"
+        )
+
+
+def dtype(value: Any) -> Any:
+    """Check a real floating dtype to compute in, or its name."""
+    try:
+        found = jnp.dtype(value)
+    except TypeError as error:
+        raise TypeError(
+            f"expected dtype to be a real floating dtype, got {value!r:.60}; for example "
+            "dtype=jnp.float32"
+        ) from error
+    if not jnp.issubdtype(found, jnp.floating):
+        raise TypeError(f"expected dtype to be a real floating dtype, got {found}")
+    wide("dtype", found)
+    return found
+
+
+def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
+    """Check that a machine may hold as many numbers; XLA ends the process where it cannot."""
+    if prod(sizes) > MOST_NUMBERS:
+        raise ValueError(
+            f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "
+            f"{remedy}"
+        )

@@ -1,0 +1,154 @@
+"""Forward mode tried once: do examples see each other, and is J v that of reverse mode?
+
+A v that is zero but in some examples has J v = 0 in the others, unless they see each other.
+
+torch differentiates some kernels wrongly in forward mode, without a word: right value, wrong
+parameter gradient (`torch.linalg.solve`, `det` and `slogdet` in torch 2.13), or no value at all
+(`scatter_reduce` of a product, Bessel functions). For one v and one u, ⟨u, J v⟩ and its gradient
+in the parameters are the same by both modes. Where reverse mode cannot be differentiated twice, or
+a pass repeated is another one, nothing is shown and nothing refused.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from gradreg_torch._engine import batch_norm, checks, graph
+from gradreg_torch._engine.call import Call
+from gradreg_torch._engine.inputs import Named, first_of, unflat, width
+from gradreg_torch._engine.model import (
+    AttentionByFormula,
+    Model,
+    Random,
+    copied,
+    replayed,
+    visible,
+)
+from gradreg_torch._engine.trial import operations, separating
+
+OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
+
+# By a parameter, the operations of models that were right.
+_RIGHT: Any = WeakTensorKeyDictionary()
+WRONG = (
+    "expected operations whose forward mode is right, got a J v, or its derivative, that is not "
+    "that of reverse mode (torch's linear solvers and determinants have such); pass mode='auto'"
+)
+
+
+def require_right(
+    one_pass: OnePass, model: Model, call: Call, found: list[Any], random: Random
+) -> None:
+    """Raise ValueError where forward mode is wrong; `found` are the nodes of output and products.
+
+    Tried once a model; again where all products were zero.
+    """
+    own = set(map(id, call.inputs.values()))
+    leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
+    parameters = [p for p in leaves if id(p) not in own and not p._backward_hooks]
+    right = _RIGHT.setdefault(parameters[0], set()) if parameters else set()
+    x = first_of(call.inputs)
+    alone = call.policy in batch_norm.ALONE and len(x) > 1
+    signature = (call.create_graph, alone, *operations(found))
+    if signature in right:
+        return
+    v = _generic(x.new_empty(1, x.shape[0], width(call.inputs)))
+    if alone:
+        with torch.no_grad():
+            _require_alone(one_pass, v, call.policy, x, random)
+    with replayed(random, x):
+        z, J_v, _ = one_pass(v)
+    _require_reverse_mode(model, call, v, J_v, z, random, parameters)
+    if J_v.any():
+        right.add(signature)
+
+
+def _require_alone(one_pass: OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
+    """Raise ValueError where a v in some examples moves the output of others."""
+    for some in separating(len(x)).to(x.device):
+        with replayed(random, x):
+            _, J_v, _ = one_pass(torch.where(some[:, None], v, 0))
+        if J_v[0][~some].any():
+            raise ValueError(batch_norm.refusal(policy, of_torch=False))
+
+
+def _require_reverse_mode(
+    model: Model,
+    call: Call,
+    v: Tensor,
+    J_v: Tensor,
+    z: Tensor,
+    random: Random,
+    parameters: list[Tensor],
+) -> None:
+    """Raise ValueError where ⟨u, J v⟩, or its gradient, is another than by reverse mode."""
+    u = _generic(J_v)
+    other = _by_reverse_mode(model, call.inputs, v, u, z, random)
+    if other is None:
+        return
+    terms, limit = u * J_v, _limit(z, *parameters)
+    trained = parameters if call.create_graph else []
+    expected = _gradient(other, trained)
+    if not (bool(torch.isfinite(other)) and bool(torch.isfinite(expected).all())):
+        return
+    off, size = (terms.sum() - other).abs(), torch.maximum(terms.norm(), other.abs())
+    if bool(off > limit * size) or not _close(_gradient(terms.sum(), trained), expected, limit):
+        raise ValueError(WRONG)
+
+
+def _by_reverse_mode(
+    model: Model, inputs: Named, v: Tensor, u: Tensor, z: Tensor, random: Random
+) -> Tensor | None:
+    """⟨Jᵀu, v⟩ with its graph, in a pass of its own; None where there is none to compare with."""
+    with AttentionByFormula(), replayed(random, first_of(inputs)), visible(model):
+        try:
+            again = model(copied(inputs), model.buffers())
+            if not _close(again.detach(), z.detach(), _limit(z)):
+                return None
+            columns = u.reshape(again.shape)
+            products = torch.autograd.grad(
+                again, list(inputs.values()), columns, create_graph=True, allow_unused=True
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, NotImplementedError):
+            return None
+    checks.reached(inputs, products)
+    along = unflat(v, inputs)
+    return torch.stack([(p * t[0]).sum() for p, t in zip(products, along, strict=True)]).sum()
+
+
+def _gradient(s: Tensor, parameters: list[Tensor]) -> Tensor:
+    """In all parameters, one after the other; NaN where reverse mode has none of its own."""
+    if not parameters or not s.requires_grad:
+        return s.new_zeros(sum(p.numel() for p in parameters))
+    try:
+        found = torch.autograd.grad(
+            s, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+    except (RuntimeError, NotImplementedError):
+        return s.new_full((1,), torch.nan)
+    return torch.cat([g.flatten().to(s) for g in found])
+
+
+def _generic(like: Tensor) -> Tensor:
+    """Numbers of which no sum is zero by chance."""
+    k = torch.arange(like.numel(), device=like.device)
+    return torch.cos(k + 1.0).reshape(like.shape).to(like.dtype)
+
+
+def _limit(*tensors: Tensor) -> float:
+    """16 √u of the lowest precision, at most a quarter: far above rounding."""
+    device = tensors[0].device.type
+    half = torch.is_autocast_enabled(device)
+    dtypes = [t.dtype for t in tensors] + ([torch.get_autocast_dtype(device)] if half else [])
+    return min(0.25, 16 * max(torch.finfo(d).eps for d in dtypes if d.is_floating_point) ** 0.5)
+
+
+def _close(a: Tensor, b: Tensor, limit: float) -> bool:
+    """Equal but for rounding, by their norms."""
+    off, size = (a.double() - b.double()).norm(), b.double().norm()
+    return bool(off <= limit * size)

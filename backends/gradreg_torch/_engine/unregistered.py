@@ -1,0 +1,53 @@
+"""Modules that a module keeps in a plain list, dict or function: `modules()` does not name them.
+
+Their buffers move in a pass all the same, and one of them may be a wrapper for data parallel
+training. They are looked for once a module.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from torch import nn
+
+from gradreg_torch._engine.holding import HOLDING, MOST, behind
+from gradreg_torch._engine.parts import parts_of
+
+OF_EVERY_MODULE = vars(nn.Module()).keys()
+# An object of another class (a trainer, a configuration) may know the module's own wrapper.
+FOLLOWED = (*HOLDING, FunctionType, MethodType, partial)
+_FOUND: WeakKeyDictionary[nn.Module, tuple[ref[nn.Module], ...]] = WeakKeyDictionary()
+
+
+def unregistered(module: nn.Module) -> list[nn.Module]:
+    """The modules behind the attributes of a module and its parts that are no parts of it."""
+    if module not in _FOUND:
+        _FOUND[module] = tuple(map(ref, _search(module)))
+    return [found for kept in _FOUND[module] if (found := kept()) is not None]
+
+
+def _search(module: nn.Module) -> Iterator[nn.Module]:
+    """From its parts on; a module that has this one as a part holds it, and is not held."""
+    own = set(parts_of((module,)))
+    seen: dict[int, Any] = {}
+    waiting = deque(value for part in own for value in _attributes(part))
+    while waiting and len(seen) < MOST:
+        one = waiting.popleft()
+        if id(one) in seen or (isinstance(one, nn.Module) and one in own):
+            continue
+        seen[id(one)] = one
+        if not isinstance(one, nn.Module):
+            waiting += (other for other in behind(one) if isinstance(other, FOLLOWED))
+        elif module not in (parts := parts_of((one,))):
+            own.update(parts)
+            waiting += (value for part in parts for value in _attributes(part))
+            yield one
+
+
+def _attributes(part: nn.Module) -> list[Any]:
+    """What a part has beside parameters, buffers and parts, where it may hold a module."""
+    own = vars(part)
+    return [own[n] for n in own.keys() - OF_EVERY_MODULE if isinstance(own[n], FOLLOWED)]

@@ -1,0 +1,68 @@
+"""Whether what `fraction` cuts are examples: a table that all share may be as long as the batch."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradreg_torch._engine.inputs import Inputs, Named, by_name
+from gradreg_torch._engine.model import Model, random_state, replayed
+from gradreg_torch._subset import Subset, taken
+
+
+def beside_examples(x: Inputs, differentiated: Named, n: int) -> tuple[str | int, ...]:
+    """The inputs that are cut because they are as long as the batch."""
+    return tuple(
+        name
+        for name, t in by_name(x).items()
+        if name not in differentiated and isinstance(t, Tensor) and t.ndim > 0 and len(t) == n
+    )
+
+
+def require_examples(
+    model: Callable[..., Any], x: Inputs, part: Subset, names: tuple[str | int, ...]
+) -> None:
+    """Raise ValueError unless the model makes of examples of x those rows of its output.
+
+    Of the part, and of all moved by one, as a part may be one that a table looks right for. In
+    evaluation mode, without gradients, and not decided where two passes differ.
+    """
+    run, whole = Model(model, x), by_name(x)
+    first = next(t for t in whole.values() if isinstance(t, Tensor))
+    with torch.no_grad(), evaluating(run.parts), replayed(random_state(first), first):
+        expected, again = run(whole), run(whole)
+        if not (isinstance(expected, Tensor) and torch.equal(expected, again)):
+            return
+        moved = part.rows.new_tensor(range(len(expected))).roll(1)
+        for rows, given in ((part.rows, part.x), (moved, taken(x, moved, len(moved)))):
+            try:
+                right = _close(run(by_name(given)), expected[rows])
+            except (IndexError, RuntimeError):
+                right = False
+            if not right:
+                raise ValueError(
+                    "expected inputs beside x that are as long as the batch to be examples, got "
+                    f"one of {list(names)} that is not, a table that all share, say: with fraction "
+                    "it is cut like them; close the model over it: lambda x: model(x, table)"
+                )
+
+
+@contextmanager
+def evaluating(parts: tuple[nn.Module, ...]) -> Iterator[None]:
+    """Inside it the parts are in evaluation mode; afterwards in their own."""
+    training = [part for part in parts if getattr(part, "training", False)]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Equal but for rounding, by their norms."""
+    limit = min(0.25, 16 * torch.finfo(b.dtype).eps ** 0.5)
+    return a.shape == b.shape and bool((a - b).double().norm() <= limit * b.double().norm())

@@ -1,0 +1,116 @@
+"""Forward mode is tried against reverse mode once: torch's own wrong gradients are refused."""
+
+import gradreg_torch as gt
+import pytest
+import torch
+import torch.nn.functional as F
+from gradreg_torch._engine import forward_trial
+from torch import nn
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+class Net(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(4, 9).double(), nn.Linear(9, 3).double()
+        self.f = f
+
+    def forward(self, x):
+        return self.f(self, x)
+
+
+def matrices(net, x):
+    return net.first(x).unflatten(1, (3, 3)) + 4 * torch.eye(3).to(x)
+
+
+WRONG = {
+    "a constant matrix solved": lambda m, x: torch.linalg.solve(
+        m.first.weight[:4] + 4 * torch.eye(4).to(x), x[:, :, None]
+    )[..., 0],
+    "solve": lambda m, x: torch.linalg.solve(matrices(m, x), x[:, :3, None])[..., 0],
+    "det": lambda m, x: torch.linalg.det(matrices(m, x))[:, None],
+    "slogdet": lambda m, x: torch.linalg.slogdet(matrices(m, x))[1][:, None],
+    "a product by indices": lambda m, x: (
+        torch.ones(6, 9)
+        .to(x)
+        .scatter_reduce(1, (torch.arange(9) // 2).expand(6, 9), m.first(x), "prod")
+    ),
+}
+RIGHT = {
+    "tanh": lambda m, x: m.last(m.first(x).tanh()),
+    "layer norm": lambda m, x: m.last(F.layer_norm(m.first(x), (9,))),
+    "dropout": lambda m, x: m.last(F.dropout(m.first(x).tanh(), 0.5)),
+    "relu": lambda m, x: m.last(m.first(x).relu()),
+    "inverse": lambda m, x: torch.linalg.inv(matrices(m, x)).flatten(1),
+    "eigenvalues": lambda m, x: torch.linalg.eigvalsh(matrices(m, x) + matrices(m, x).mT),
+    "cholesky": lambda m, x: torch.linalg.cholesky(matrices(m, x) @ matrices(m, x).mT).flatten(1),
+    "linear, no parameter reached": lambda m, x: x * 2 + m.first.bias[:4],
+    "attention": lambda m, x: F.scaled_dot_product_attention(
+        *(m.first(x)[:, :, None],) * 3
+    ).flatten(1),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_gradient_that_torch_loses_is_refused(name):
+    """Value right, gradient off by 58 to 180 %, without a word; the remedy works."""
+    model = Net(WRONG[name])
+    for _ in range(2):  # also after the first step
+        with pytest.raises(ValueError, match=r"whose forward mode is right.*'auto'"):
+            gt.frobreg(model, X, mode="forward")
+    assert gt.frobreg(model, X, mode="auto").requires_grad
+    with torch.no_grad():  # nothing is differentiated, and a value that is right stays
+        if name != "a product by indices":
+            torch.testing.assert_close(gt.frobreg(model, X, mode="forward"), gt.frobreg(model, X))
+            return
+        with pytest.raises(ValueError, match="whose forward mode is right"):
+            gt.frobreg(model, X, mode="forward")
+
+
+def test_a_derivative_that_torch_has_not_is_no_zero():
+    """A Bessel function is a constant to autograd: ‖JV‖² was 0."""
+    model = Net(lambda m, x: m.last(torch.special.bessel_j0(m.first(x))))
+    with pytest.raises(ValueError, match=r"expected input 0 to reach the logits|depend on x"):
+        gt.frobreg(model, X, mode="forward")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_models_are_no_false_alarm(name, dtype):
+    if dtype is torch.bfloat16 and name in ("inverse", "eigenvalues", "cholesky"):
+        pytest.skip("torch has no such operation in 16 bits")
+    model = Net(RIGHT[name]).to(dtype)
+    gt.frobreg(model, X.to(dtype), mode="forward")
+
+
+def test_a_model_is_tried_once(monkeypatch):
+    made, right = [], forward_trial._by_reverse_mode
+    monkeypatch.setattr(forward_trial, "_by_reverse_mode", lambda *a: made.append(1) or right(*a))
+    model = Net(RIGHT["tanh"])
+    for n in (6, 5, 6):
+        gt.frobreg(model, X[:n], mode="forward")
+    assert made == [1]
+
+
+def test_the_trial_changes_nothing():
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Dropout(), nn.Linear(5, 3))
+    model, y = model.double(), torch.zeros(6, dtype=torch.int64)
+    plain = nn.Sequential(*model)
+    before = [b.clone() for b in model.buffers()]
+    torch.manual_seed(1)
+    V = torch.randn(6, 4, 1, dtype=torch.float64)
+    torch.manual_seed(2)
+    gt.spectreg(model, X, probes=V, mode="forward")
+    after = torch.get_rng_state()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.buffers(), strict=True))
+    torch.manual_seed(2)
+    gt.objective(model, X, y, gt.SpectReg(mode="forward"), probes=V)
+    assert torch.equal(after, torch.get_rng_state())  # the first call, with the trial, drew as much
+    moved = [b.clone() for b in model.buffers()]
+    for a, b in zip(model.buffers(), before, strict=True):
+        a.data.copy_(b)
+    plain(X)
+    for a, b in zip(moved, model.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
