@@ -36,7 +36,7 @@ def hand_spectreg(f: Model, params: Any, x: Any, y: Any, key: Any) -> Any:
 
 
 def jvp_spectreg(f: Model, params: Any, x: Any, y: Any, key: Any) -> Any:
-    """The same value; its gradient is that of 2 r·Jv with v = Jᵀr held fixed."""
+    """SpectReg whose gradient is the gradient of 2 r·Jv with v = Jᵀr held fixed."""
     z, pullback = jax.vjp(lambda x: f(params, x), x)
     r = jax.random.normal(key, z.shape)
     v = jax.lax.stop_gradient(pullback(r)[0])

@@ -160,7 +160,7 @@ def check_model(
 
 
 def in_float64(tree: Any) -> Any:
-    """The same with floating arrays in float64."""
+    """The tree with its floating arrays in float64."""
 
     def one(a: Any) -> Any:
         a = arrays.array(a)

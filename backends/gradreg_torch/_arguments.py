@@ -84,7 +84,7 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
 
 
 def fraction(value: Any, generator: Any) -> float:
-    """In (0, 1]; a part is drawn."""
+    """The fraction, in (0, 1]; below 1 it needs a generator, which draws the part."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
     if value < 1 and generator is None:

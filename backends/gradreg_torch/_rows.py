@@ -51,7 +51,7 @@ def require_examples(
 
 @contextmanager
 def evaluating(parts: tuple[nn.Module, ...]) -> Iterator[None]:
-    """Inside it the parts are in evaluation mode; afterwards in their own."""
+    """A context in which the parts are in evaluation mode; afterwards in their own mode."""
     training = [part for part in parts if getattr(part, "training", False)]
     try:
         for part in training:

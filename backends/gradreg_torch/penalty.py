@@ -182,7 +182,7 @@ class Penalty(nn.Module):
         destination.update({prefix + name: t for name, t in self._state().items()})
 
     def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
-        """The same back, without a key too many or too few."""
+        """Load what `_save_to_state_dict` saved; report keys that are missing or unexpected."""
         _, strict, missing, unexpected, errors = rest
         own = {prefix + name for name in self._state()}
         given = {key for key in (prefix + "step", prefix + "generator") if key in state}

@@ -30,7 +30,7 @@ def has_batch_norm(parts: Iterable[nn.Module]) -> bool:
 
 
 class RunningStatistics(TorchFunctionMode):
-    """Inside it batch norm in training mode uses its running statistics: batchnorm="eval".
+    """A context in which batch norm in training mode uses running statistics: batchnorm="eval".
 
     Every example is then a function of itself alone.
     """
@@ -50,7 +50,7 @@ class RunningStatistics(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """As `torch.nn.functional.batch_norm` in evaluation mode."""
+        """Call `torch.nn.functional.batch_norm` in evaluation mode."""
         if training and running_mean is None:
             raise ValueError(refusal("eval"))
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)

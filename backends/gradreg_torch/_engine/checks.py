@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def graph_reaches(logits: Tensor, inputs: dict[str | int, Tensor]) -> None:
-    """In the form (logits, x): logits were computed from this x, with a graph."""
+    """Refuse logits that were not computed from this x with a graph, in the form (logits, x)."""
     for name, x in inputs.items():
         if not x.requires_grad:
             raise ValueError(
@@ -120,7 +120,7 @@ def wide(name: str, dtype: torch.dtype) -> None:
 
 
 def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
-    """As many numbers as a machine may hold."""
+    """Refuse more numbers than a machine can hold."""
     if prod(sizes) > MOST_NUMBERS:
         raise ValueError(
             f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "

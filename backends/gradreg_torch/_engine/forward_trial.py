@@ -122,7 +122,7 @@ def _by_reverse_mode(
 
 
 def _gradient(s: Tensor, parameters: list[Tensor]) -> Tensor:
-    """In all parameters, one after the other; NaN where reverse mode has none of its own."""
+    """The gradient in all parameters as one vector; NaN where reverse mode has none of its own."""
     if not parameters or not s.requires_grad:
         return s.new_zeros(sum(p.numel() for p in parameters))
     try:

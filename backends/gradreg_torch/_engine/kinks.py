@@ -87,7 +87,7 @@ class Pieces(TorchFunctionMode):
         self.hooks = saved_tensor_hooks()
 
     def repeat(self) -> "Pieces":
-        """From now on, from the beginning."""
+        """Play back what was kept, from the beginning."""
         self.left = deque(self.recorded)
         return self
 

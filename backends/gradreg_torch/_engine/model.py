@@ -68,7 +68,7 @@ class Model:
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
-        """These modules and all that they are made of."""
+        """The modules and all modules inside them."""
         if self._parts is None:  # the lock of `cached_property` in Python 3.11 cannot be compiled
             self._parts = parts_of(all_modules(self.modules))
         return self._parts
@@ -116,7 +116,7 @@ class Model:
 
 
 def all_modules(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
-    """These modules, and those that they keep without registering them."""
+    """The modules, and the modules that they keep without registering them."""
     if torch.compiler.is_compiling():
         return modules
     return (*modules, *(hidden for module in modules for hidden in unregistered(module)))
@@ -144,21 +144,21 @@ class Snapshot(NamedTuple):
 
 
 def random_state(x: Tensor) -> Random:
-    """Of the global generators that dropout draws from."""
+    """The state of the global generators that dropout draws from."""
     cuda = torch.cuda.get_rng_state(x.device) if x.device.type == "cuda" else None
     return torch.get_rng_state(), cuda
 
 
 @contextmanager
 def replayed(state: Random, x: Tensor) -> Iterator[None]:
-    """The same dropout masks again; afterwards the generators are where they were."""
+    """A context that draws the same dropout masks again and then restores the generators."""
     with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
         set_random_state(state, x)
         yield
 
 
 def set_random_state(state: Random, x: Tensor) -> None:
-    """The other way round of `random_state`."""
+    """Restore what `random_state` returned."""
     cpu, cuda = state
     torch.set_rng_state(cpu)
     if cuda is not None:
@@ -166,7 +166,7 @@ def set_random_state(state: Random, x: Tensor) -> None:
 
 
 class AttentionByFormula:
-    """As `sdpa_kernel(SDPBackend.MATH)`, which for a small model is a tenth of a step."""
+    """A cheaper `sdpa_kernel(SDPBackend.MATH)`, which costs a tenth of a step of a small model."""
 
     def __enter__(self) -> None:
         """Switch those that are not as they should be."""

@@ -42,7 +42,7 @@ def buffers_of(parts: tuple[nn.Module, ...]) -> Buffers:
 
 @contextmanager
 def swapped(parts: tuple[nn.Module, ...], buffers: Buffers) -> Iterator[None]:
-    """Inside it the parts have these buffers; afterwards their own, untouched.
+    """A context in which the parts have these buffers; afterwards they have their own, unchanged.
 
     A buffer that two parts share is one buffer inside it, too.
     """

@@ -30,7 +30,7 @@ def unregistered(module: nn.Module) -> list[nn.Module]:
 
 
 def _search(module: nn.Module) -> Iterator[nn.Module]:
-    """From its parts on; a module that has this one as a part holds it, and is not held."""
+    """The modules that its parts hold; a module that has this one as a part is left out."""
     own = set(parts_of((module,)))
     seen: dict[int, Any] = {}
     waiting = deque(value for part in own for value in _attributes(part))

@@ -15,7 +15,7 @@ State = dict[str, Any]
 
 
 def state(modules: tuple[nn.Module, ...], generator: torch.Generator | None) -> State:
-    """Of modules and the random generators, to compare or to go back to."""
+    """The state of modules and of the random generators, to compare or to restore."""
     parts = [part for module in modules for part in module.modules()]
     parameters = [p for module in modules for p in module.parameters()]
     return {

@@ -91,7 +91,7 @@ def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
 
 
 def _findings(one: Subject) -> list[Finding]:
-    """In order; nothing else is asked of a model on which the penalty is refused."""
+    """The findings in order; a model on which the penalty is refused gets no further questions."""
     try:
         value, again = one.value(), one.value()
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:

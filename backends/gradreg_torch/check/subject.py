@@ -65,7 +65,7 @@ class Subject:
         return float(self.evaluated().penalty.detach())
 
     def gradient(self, total: Tensor) -> dict[str, Tensor]:
-        """In every parameter, zero where there is none; no `.grad` is touched."""
+        """The gradient in every parameter, zero where there is none; no `.grad` is touched."""
         found = torch.autograd.grad(
             total, list(self.parameters.values()), allow_unused=True, materialize_grads=True
         )
@@ -93,7 +93,7 @@ class Subject:
         return training_loss(output, self.y, self.loss, reads)
 
     def in_float64(self) -> "Subject":
-        """The same on the batch in float64; the modules are to be converted around it."""
+        """The subject with its batch in float64; the caller converts the modules."""
 
         def double(t: Any) -> Any:
             return t.double() if isinstance(t, Tensor) and t.is_floating_point() else t

@@ -59,7 +59,7 @@ class JaxHarness(Called):
     def two_gradients(
         self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
     ) -> tuple[Array, Array]:
-        """Those of two calls in a row, each with its part of one key."""
+        """The gradients of two calls in a row, each with its part of one key."""
         with placed(settings.get("device", "cpu")):
             keys = jax.random.split(jax.random.key(supply.seed))
         first, second = (
