@@ -152,6 +152,6 @@ KINKED = {
 @pytest.mark.parametrize("name", KINKED)
 def test_kinks_that_are_not_held_are_refused(name):
     model = net(lambda h: h.tanh() + KINKED[name](h))
-    with pytest.raises(ValueError, match="expected kinks that finite differences can hold open"):
+    with pytest.raises(ValueError, match="expected operations that finite differences can follow"):
         gt.spectreg(model, X, probes=R, mode="finite_difference")
     assert gradient(model, "reverse").any()
