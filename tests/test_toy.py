@@ -260,6 +260,13 @@ def test_without_a_terminal_progress_is_plain_lines_with_the_time_left(monkeypat
     ]
 
 
+def test_nothing_is_shown_of_no_steps():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with terminal.progress(console, "0 runs", 0) as done:
+        done(0)
+    assert console.file.getvalue() == ""
+
+
 @pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=100)
