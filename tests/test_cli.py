@@ -117,7 +117,9 @@ def test_without_a_target_or_a_kind_the_choices_are_named(capsys, tmp_path):
     )
     (tmp_path / "mine.py").write_text("def penalty(model, x): ...")
     assert cli.main(["verify", f"{tmp_path}/mine.py:penalty"]) == 2
-    assert "got none; pass --kind frobreg (from Python kind='frobreg')" in capsys.readouterr().err
+    assert (
+        "got none; pass --kind frobreg, or from Python kind='frobreg';" in capsys.readouterr().err
+    )
 
 
 def test_a_class_is_not_a_penalty_and_its_instance_is(capsys, tmp_path):

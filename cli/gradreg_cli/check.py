@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from gradreg_cli.parser import sizes
-from gradreg_cli.terminal import say
+from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
@@ -86,8 +86,21 @@ def run(arguments: argparse.Namespace) -> int:
         report = gradreg_torch.check_model(model, x, y, penalty)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    say(str(report))
+    say(shown(report))
     return 0 if report.ok else 1
+
+
+def shown(report: Any) -> str:
+    """The report as it prints itself; on a narrower terminal, the text below each name."""
+    table = str(report)
+    if not is_terminal() or max(map(len, table.splitlines())) <= columns():
+        return table
+    lines = [report.subject]
+    for finding in report.findings:
+        mark = {True: "ok", False: "WRONG", None: "-"}[finding.right]
+        lines += [f"{mark} {finding.name}", f"  {finding.text}"]
+        lines += [f"  > {finding.remedy}"] if finding.remedy else []
+    return fold("\n".join(lines))
 
 
 def in_a_line(error: Exception) -> str:

@@ -43,7 +43,7 @@ def declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any])
     if attached is None:
         raise ValueError(
             f"expected a kind, the penalty that the function should compute ({', '.join(NAMES)}), "
-            "got none; pass --kind frobreg (from Python kind='frobreg'), or put "
+            "got none; pass --kind frobreg, or from Python kind='frobreg'; or put "
             "@declare('frobreg') on the function"
         )
     return replace(attached, **given)
