@@ -92,7 +92,44 @@ def test_the_seed_0_is_a_seed(capsys, monkeypatch):
 def test_quickstart_names_the_extra(capsys, monkeypatch):
     monkeypatch.setattr(needs, "find_spec", lambda _: None)
     assert cli.main(["quickstart"]) == 2
-    assert "pip install 'gradreg-ref[experiments]'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "pip install 'gradreg-ref[experiments]'" in said
+    assert "in a clone: pip install '.[experiments]'" in said
+
+
+def test_an_error_of_the_system_is_a_sentence(capsys, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(cli.verify, "verify", fail)
+    assert cli.main(["verify", "loopback"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(
+        f"expected a file or folder to use at {tmp_path}, got: Permission denied\n"
+    )
+    assert "Errno" not in said
+
+
+def test_without_a_target_or_a_kind_the_choices_are_named(capsys, tmp_path):
+    assert cli.main(["verify"]) == 2
+    assert "file.py:penalty, or a backend among jax, loopback, torch, auto" in (
+        capsys.readouterr().err
+    )
+    (tmp_path / "mine.py").write_text("def penalty(model, x): ...")
+    assert cli.main(["verify", f"{tmp_path}/mine.py:penalty"]) == 2
+    assert (
+        "got none; pass --kind frobreg, or from Python kind='frobreg';" in capsys.readouterr().err
+    )
+
+
+def test_a_class_is_not_a_penalty_and_its_instance_is(capsys, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Penalty:\n"
+        "    def __call__(self, model, x): raise RuntimeError('called')\n"
+        "penalty = Penalty()\n"
+    )
+    assert cli.main(["verify", f"{tmp_path}/mine.py:Penalty", "--kind", "frobreg"]) == 2
+    assert "write penalty = Penalty() in the file, and name penalty" in capsys.readouterr().err
 
 
 def test_interrupt(capsys, monkeypatch):

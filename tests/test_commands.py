@@ -23,6 +23,24 @@ def commands():
                     yield pytest.param(command, id=f"{page.stem}: {command}")
 
 
+def examples():
+    """Every example that a help shows."""
+    for point in cli.entry_points(group=cli.GROUP):
+        for parser in cli.parser(point.name).all():
+            shown = re.findall(r"^  (gradreg .*)$", parser.epilog or "", re.MULTILINE)
+            yield parser.prog, [line.partition("   ")[0] for line in shown]
+
+
+@pytest.mark.parametrize(("program", "shown"), [pytest.param(p, s, id=p) for p, s in examples()])
+def test_a_help_shows_examples_that_are_accepted(program, shown):
+    assert any(line.startswith(program) for line in shown)
+    for line in shown:
+        words = shlex.split(line)[1:]
+        if words == ["help", "verify"]:
+            continue
+        assert cli.parsed(words).command == words[0]
+
+
 @pytest.mark.parametrize("command", list(commands()))
 def test_the_command_line_accepts(command):
     words = shlex.split(command)

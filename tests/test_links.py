@@ -42,6 +42,17 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
+def test_a_page_of_many_sections_lists_them():
+    """At the top: a narrow window of the site shows no other list."""
+    many = 10
+    for page in (ROOT / "docs").glob("*.md"):
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.M)
+        heads = re.findall(r"^## (.*)$", text, re.MULTILINE)
+        top = text.partition("\n## ")[0]
+        missing = [head for head in heads if f"[{head}](#" not in top]
+        assert len(heads) < many or not missing, f"{page.name}: {missing}"
+
+
 def test_every_page_is_in_the_contents():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\w+$", index, re.MULTILINE))

@@ -29,6 +29,7 @@ NEEDS = {
     "Matching a known Jacobian": (),
     "A compiled step": (),
     "Mixed precision": (),
+    "Accumulation, clipping, schedules": (),
     "Going on from a checkpoint": (),
     "Lightning": ("lightning",),
     "Accelerate": ("accelerate",),

@@ -769,8 +769,11 @@ def test_a_choice_at_the_end_of_the_grid_is_said(best, said):
 def test_what_was_chosen_is_said_on_a_narrow_terminal(width):
     points = [tune.Point(lam, (at(lam, 1, lam), at(lam, 2, lam))) for lam in (0.00012, 0.5, 0.9)]
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(tune.table(TUNED, points))
-    lines = [line for line in console.export_text().splitlines() if "90.00" in line]
+    console.print(tune.table(TUNED, points, width))
+    text = console.export_text()
+    assert "…" not in text, "no number and no heading is cut"
+    assert "0.00012" in text
+    lines = [line for line in text.splitlines() if "90.00" in line]
     assert len(lines) == 1
     assert "chosen" in lines[0]
 

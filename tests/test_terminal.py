@@ -71,6 +71,33 @@ def test_every_option_has_a_text(name):
                 assert action.help, f"{parser.prog} {action.option_strings or action.dest}"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_describes_its_command_and_fits(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for parser in cli.parser(name).all():
+        assert parser.description.endswith("."), parser.prog
+        long = [line for line in parser.format_help().splitlines() if len(line) > 80]
+        assert not long, parser.prog
+
+
+def test_a_mistake_leads_to_the_help_of_its_command(capsys):
+    for argv, command in (["reproduce"], "reproduce"), (["vectors", "check"], "vectors check"):
+        status, said = stopped(capsys, *argv)
+        assert status == 2
+        assert said.count("\n") == 1
+        assert said.rstrip().endswith(f"; see: gradreg help {command}")
+        assert stopped(capsys, "help", *command.split())[0] == 0
+
+
+def test_an_example_in_a_help_is_not_wrapped(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    said = cli.parser("train").format_help()
+    assert max(map(len, said.split("where to start")[0].splitlines())) <= 40
+    assert "\n  gradreg train run.toml --seeds 3 --out results/mine\n" in (
+        next(p for p in cli.parser("train").all() if p.prog == "gradreg train").format_help()
+    )
+
+
 def test_a_command_that_cannot_be_loaded_hides_no_other(capsys, monkeypatch):
     class Point:
         name = "zzz"
@@ -114,6 +141,18 @@ def called(node):
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def test_prose_is_folded_for_a_terminal_alone(monkeypatch):
+    text = "wrong fails. It computes ½ × the batch mean.\n  The function returns 0.0437083483.\n"
+    assert terminal.fold(text) == text, "a pipe gets the lines whole"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(terminal.sys, "stdout", Terminal())
+    folded = terminal.fold(text)
+    assert folded.split() == text.split(), "no word is broken"
+    assert max(map(len, folded.splitlines())) <= 30
+    assert "\n  0.0437083483.\n" in folded, "an indented line stays indented"
 
 
 @pytest.mark.parametrize(

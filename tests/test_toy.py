@@ -260,6 +260,13 @@ def test_without_a_terminal_progress_is_plain_lines_with_the_time_left(monkeypat
     ]
 
 
+def test_nothing_is_shown_of_no_steps():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with terminal.progress(console, "0 runs", 0) as done:
+        done(0)
+    assert console.file.getvalue() == ""
+
+
 @pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=100)
@@ -309,7 +316,8 @@ def test_quickstart_writes_table_figure_and_record(tmp_path, monkeypatch, consol
     assert str(tmp_path) not in (out / "toy.json").read_text()
     text = console.file.getvalue()
     assert "JᵀR [is] contracted" in text
-    assert "4 iterations (the paper's scripts take 10000" in text
+    said = "4 iterations (the authors' scripts train for 10,000; use --full)"
+    assert said in " ".join(text.split()), "the line is folded"
 
 
 def test_quickstart_gives_the_same_bytes_again(tmp_path, monkeypatch, console):

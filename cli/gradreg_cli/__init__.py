@@ -19,10 +19,13 @@ __all__ = ["main"]
 GROUP = "gradreg.commands"
 ABOUT = "Penalties on input gradients: train with them, check your own, reproduce the paper."
 START = """where to start:
-  gradreg quickstart                           train the paper's toy problem: 3 minutes
+  gradreg quickstart                           train a toy problem: 3 minutes
+  gradreg check model.py:build --input 8x3x32x32
+                                               check a penalty on your model
   gradreg verify my_file.py:my_penalty --kind spectreg
-                                               check a penalty of yours
-  gradreg help verify                          the options of a command
+                                               check a penalty that you wrote
+  gradreg help verify                          options and examples of a command
+README.md and docs/ of the repository explain the penalties and the commands.
 """
 
 
@@ -63,6 +66,13 @@ def parsed(argv: Sequence[str]) -> Namespace:
     return parser(words[0]).parse_args(words)
 
 
+def sentence(error: Exception) -> str:
+    """What an error says; of an error of the system, the file and what was wrong with it."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"expected a file or folder to use at {error.filename}, got: {error.strerror}"
+    return str(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; what goes wrong is a sentence, never a traceback."""
     accept_every_letter()  # before any help is printed
@@ -78,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (BackendUnavailable, ValueError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            say(f"gradreg {arguments.command}: {error}", error=True)
+            say(f"gradreg {arguments.command}: {sentence(error)}", error=True)
         except KeyboardInterrupt as stopped:  # training says how to go on
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
     except BrokenPipeError:  # the reader has seen enough

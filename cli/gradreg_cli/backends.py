@@ -11,7 +11,14 @@ from gradreg_verify.report import history
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    command = commands.add_parser("backends", help="which backends and devices are here")
+    command = commands.add_parser(
+        "backends",
+        help="list the backends and devices of this machine",
+        description="List the backends (torch, JAX, and loopback, which is the NumPy reference "
+        "itself), what each can compute and on which devices, and when `gradreg verify` last "
+        "checked it here. For a backend that is missing, say what to install.",
+        epilog="example:\n  gradreg backends\n",
+    )
     command.set_defaults(run=run)
 
 

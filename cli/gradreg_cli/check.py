@@ -4,13 +4,13 @@ import argparse
 from typing import Any
 
 from gradreg_cli.parser import sizes
-from gradreg_cli.terminal import say
+from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
 EXAMPLES = """examples:
   gradreg check model.py:build --input 8x3x32x32
-  gradreg check package.models:Net --input 8x784 --penalty doubleback --mode reverse
+  gradreg check package.models:Net --input 8x784 --penalty doubleback
 """
 # What a name alone makes: a function of the Jacobian, without an R of the user's.
 KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
@@ -21,19 +21,35 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "check",
         help="check a penalty on your own torch model before it trains",
-        description="Check a penalty on a torch model with random inputs and labels: its gradient "
-        "against differences of its value, whether examples depend on each other, the cost of a "
-        "step.",
+        description="Check a penalty on a torch model with random inputs and labels: compare the "
+        "penalty's gradient with differences of its value, find examples that depend on each "
+        "other, measure the cost of a step, and suggest a grid for λ. The exit status is 1 if "
+        "something is wrong. docs/check.md explains every line.",
         epilog=EXAMPLES,
     )
     add = command.add_argument
     add("model", help="a model, or a function that builds one: file.py:name or package.module:name")
-    add("--input", required=True, type=sizes, metavar="8x3x32x32", help="shape of a batch")
-    add("--penalty", choices=KINDS, help="penalty to check (default: spectreg)")
-    add("--mode", default="auto", help="mode of the penalty (default: auto)")
-    add("--device", default="cpu", help="device of torch (default: cpu)")
+    add(
+        "--input",
+        required=True,
+        type=sizes,
+        metavar="8x3x32x32",
+        help="shape of a batch of inputs; the first size is the number of examples",
+    )
+    add(
+        "--penalty",
+        choices=KINDS,
+        help="penalty to check (default: spectreg, or frobreg for a model with one output)",
+    )
+    add(
+        "--mode",
+        default="auto",
+        help="how products with the Jacobian are computed: auto (default), reverse, forward, "
+        "finite_difference or one_sided_difference",
+    )
+    add("--device", default="cpu", help="a device that `gradreg backends` lists (default: cpu)")
     add("--eval", action="store_true", help="check the model in evaluation mode")
-    add("--seed", type=int, default=0, help="seed of inputs and probes (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of inputs and probes (default: 0)")
     command.set_defaults(run=run)
 
 
@@ -70,8 +86,26 @@ def run(arguments: argparse.Namespace) -> int:
         report = gradreg_torch.check_model(model, x, y, penalty)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    say(str(report))
+    say(shown(report))
     return 0 if report.ok else 1
+
+
+def shown(report: Any) -> str:
+    """The report as it prints itself; on a narrower terminal, the text below each name."""
+    table = str(report)
+    if not is_terminal() or max(map(len, table.splitlines())) <= columns():
+        return table
+    lines = [report.subject]
+    for finding in report.findings:
+        mark = {True: "ok", False: "WRONG", None: "-"}[finding.right]
+        lines += [f"{mark} {finding.name}", f"  {finding.text}"]
+        lines += [f"  > {finding.remedy}"] if finding.remedy else []
+    return fold("\n".join(lines))
+
+
+def in_a_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return next(iter(str(error).splitlines()), "no text")
 
 
 def built(found: Any, name: str) -> Any:
@@ -102,7 +136,9 @@ def logits(model: Any, x: Any) -> Any:
     except Exception as error:
         raise ValueError(
             f"expected a model of x {tuple(x.shape)}, but it raised {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}; say another --input"
+            f"{in_a_line(error)}; x holds random normal numbers: pass the --input of a batch, "
+            "as in 8x3x32x32, or, if the model takes integers such as tokens, a function that "
+            "builds the part of the model behind its embedding"
         ) from error
     z = getattr(z, "logits", z)
     if not isinstance(z, torch.Tensor) or z.ndim == 0 or len(z) != len(x):

@@ -21,12 +21,28 @@ SOFTWARE = f"""@software{{gradregref,
   version = {{{__version__}}}
 }}
 """
+EXAMPLES = """examples:
+  gradreg cite
+  gradreg cite report.json
+"""
 
 
 def add_to(commands: Any) -> None:
     """The command."""
-    command = commands.add_parser("cite", help="BibTeX of the paper, the software, a report")
-    command.add_argument("report", type=Path, nargs="?", help="made by verify --report FILE.json")
+    command = commands.add_parser(
+        "cite",
+        help="print BibTeX of the paper, of this software and of a report",
+        description="Print BibTeX entries of the paper and of this software and, if you name a "
+        "report, of the report with its digest. A report that was changed is refused.",
+        epilog=EXAMPLES,
+    )
+    command.add_argument(
+        "report",
+        type=Path,
+        nargs="?",
+        metavar="REPORT.json",
+        help="a file that gradreg verify --report wrote",
+    )
     command.set_defaults(run=run)
 
 

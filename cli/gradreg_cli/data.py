@@ -9,17 +9,38 @@ from gradreg_experiments.needs import need
 
 from gradreg_cli.terminal import say
 
+EXAMPLES = """examples:
+  gradreg data check data
+  gradreg data check data --cache cache
+"""
+
 
 def add_to(commands: Any) -> None:
     """The command and its one part."""
-    command = commands.add_parser("data", help="look for published image data sets in a folder")
-    parts = command.add_subparsers(dest="part", required=True)
-    check = parts.add_parser(
-        "check", help="say of every known data set whether it is there, whole and as published"
+    command = commands.add_parser(
+        "data",
+        help="look for published image data sets in a folder",
+        description="Look for the image data sets of the paper in a folder. Nothing is downloaded.",
+        epilog=EXAMPLES,
     )
-    check.add_argument("folder", type=Path, help="a folder that holds one data set or several")
+    parts = command.add_subparsers(required=True, metavar="check")
+    check = parts.add_parser(
+        "check",
+        help="say of every known data set whether it is there, whole and as published",
+        description="Read every known data set in a folder: digits need none; MNIST, "
+        "Fashion-MNIST, CIFAR-10, CIFAR-100 and TinyImageNet are read as published. Print how "
+        "many images there are, and compare each file with the published MD5 sum. The exit "
+        "status is 1 if a file is broken, and 2 if no data set is there.",
+        epilog=EXAMPLES,
+    )
     check.add_argument(
-        "--cache", type=Path, help="keep decoded images in this folder (default: throw them away)"
+        "folder", type=Path, metavar="DIR", help="a folder that holds one data set or several"
+    )
+    check.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the decoded images of TinyImageNet in this folder (default: delete them)",
     )
     check.set_defaults(run=run_check)
 

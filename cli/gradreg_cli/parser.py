@@ -1,6 +1,7 @@
 """The parser of the command line: no abbreviations, what may have been meant, what was given."""
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -9,11 +10,23 @@ from gradreg_cli.terminal import printable
 from gradreg_ref import checks
 
 
+class Layout(argparse.HelpFormatter):
+    """Help text that fits the terminal: prose is wrapped, an indented line is an example."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """The description or the examples of a command."""
+        lines = list[str]()
+        for line in text.splitlines():
+            example = not line or line.startswith("  ")
+            lines += [line] if example else textwrap.wrap(line, width)
+        return "\n".join(indent + line for line in lines)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser without abbreviations, which says what may have been meant."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", Layout)
         super().__init__(*args, **{"allow_abbrev": False} | options)
 
     def all(self) -> Iterator["Parser"]:
@@ -25,12 +38,17 @@ class Parser(argparse.ArgumentParser):
                     yield from inner.all()
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2 and the option that is nearest to an unknown one."""
+        """End with status 2: the nearest option to an unknown one, or the help to read."""
         unknown = message.partition("unrecognized arguments: ")[2].split()
         actions = [action for parser in self.all() for action in parser._actions]
         known = [name for action in actions for name in action.option_strings]
         near = get_close_matches(unknown[0].partition("=")[0], known, 1) if unknown else []
-        super().error(message + (f"; did you mean {near[0]}?" if near else ""))
+        if near:
+            message += f"; did you mean {near[0]}?"
+        elif "did you mean" not in message:
+            program, *command = self.prog.split()
+            message += f"; see: {' '.join([program, 'help', *command])}"
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """One of the choices of an argument."""

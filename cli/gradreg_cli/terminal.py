@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import sys
+from textwrap import wrap
 
 
 def say(text: object = "", *, word: str = "", colour: str = "", error: bool = False) -> None:
@@ -32,6 +33,18 @@ def printable(text: str) -> str:
     from gradreg_verify import text as texts
 
     return texts.printable(text)
+
+
+def fold(text: str) -> str:
+    """The text with lines that fit a terminal, broken at spaces; elsewhere the text itself."""
+    if not is_terminal():
+        return text
+    lines = list[str]()
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        width = max(columns(), len(indent) + 20)
+        lines += wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return "\n".join(lines)
 
 
 def show_status(text: str = "") -> None:

@@ -10,24 +10,38 @@ from gradreg_cli.agree import OUT
 from gradreg_verify.files import read_toml
 
 RUN = "a run in TOML"
-EXAMPLE = """a run in TOML (docs/experiments.md has all keys):
+JOBS = "number of processes, each with one thread (default: 1)"
+TOML = """
+
+run.toml describes a run (docs/experiments.md has all keys), for example:
   data = "digits"
-  train = 500
+  train = 500                     # number of training images
+  validation = 300                # number of images to choose λ by (tune)
   network = "lenet"
   seed = 1
   penalty = "spectreg"
-  lam = 0.03"""
+  lam = 0.03                      # λ, the weight of the penalty
+"""
+EXAMPLES = f"""examples:
+  gradreg train run.toml
+  gradreg train run.toml --seeds 3 --out results/mine
+  gradreg train run.toml --data data{TOML}"""
 
 
 def add_to(commands: Any) -> None:
     """Add the command and its options."""
     train = commands.add_parser(
-        "train", help="train the run that a TOML file describes", epilog=EXAMPLE
+        "train",
+        help="train the run that a TOML file describes",
+        description="Train the network that a TOML file describes, with the file's penalty, and "
+        "print its accuracy on test images. A run that has a result already is not trained again. "
+        "Needs pip install '.[experiments]'.",
+        epilog=EXAMPLES,
     )
     add = train.add_argument
-    add("--seeds", type=int, help="number of seeds, from the seed of the file on")
+    add("--seeds", type=int, metavar="N", help="train N seeds, from the file's seed on")
     add("--stack-seeds", action="store_true", help="train the seeds as one model")
-    add("--out", type=Path, default=Path("results/runs"), help=OUT)
+    add("--out", type=Path, default=Path("results/runs"), metavar="DIR", help=OUT)
     train.set_defaults(run=run)
     add_run(train)
 
@@ -35,9 +49,9 @@ def add_to(commands: Any) -> None:
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add what `train` and `tune` have in common."""
     add = command.add_argument
-    add("file", type=Path, help="a run in TOML, see below")
-    add("--data", type=Path, help="folder with data sets")
-    add("--jobs", type=int, default=1, help="number of processes, each with one thread")
+    add("file", type=Path, metavar="run.toml", help="a file that describes the run, see below")
+    add("--data", type=Path, metavar="DIR", help="folder with data sets; digits need none")
+    add("--jobs", type=int, default=1, metavar="N", help=JOBS)
 
 
 def run(arguments: argparse.Namespace) -> int:

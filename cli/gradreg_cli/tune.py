@@ -8,26 +8,44 @@ from typing import Any
 from gradreg_experiments.needs import TRAINING, need
 
 from gradreg_cli.agree import OUT
-from gradreg_cli.train import EXAMPLE, RUN, add_run
+from gradreg_cli.train import RUN, TOML, add_run
 from gradreg_verify.files import read_toml
+
+EXAMPLES = f"""examples:
+  gradreg tune run.toml
+  gradreg tune run.toml --from 0.001 --to 1 --points 7 --seeds 3{TOML}"""
 
 
 def add_to(commands: Any) -> None:
     """Add the command and its options."""
     tune = commands.add_parser(
-        "tune", help="find λ with validation images, on a log grid", epilog=EXAMPLE
+        "tune",
+        help="choose λ by the accuracy on validation images",
+        description="Train the network that a TOML file describes with several values of λ, the "
+        "weight of the penalty, on a logarithmic grid, and without a penalty. Choose the λ with "
+        "the highest accuracy on validation images, which the file must hold out "
+        "(validation = 300). Needs pip install '.[experiments]'.",
+        epilog=EXAMPLES,
     )
     add = tune.add_argument
-    add("--from", dest="low", type=float, default=1e-4, help="smallest λ (default: 0.0001)")
-    add("--to", dest="high", type=float, default=1.0, help="largest λ (default: 1)")
-    add("--points", type=int, default=9, help="number of values of λ (default: 9)")
+    add(
+        "--from",
+        dest="low",
+        type=float,
+        default=1e-4,
+        metavar="LOW",
+        help="smallest λ (default: 0.0001)",
+    )
+    add("--to", dest="high", type=float, default=1.0, metavar="HIGH", help="largest λ (default: 1)")
+    add("--points", type=int, default=9, metavar="N", help="number of values of λ (default: 9)")
     add(
         "--seeds",
         type=int,
         default=3,
-        help="number of seeds, from the seed of the file on (default: 3)",
+        metavar="N",
+        help="train N seeds, from the file's seed on (default: 3)",
     )
-    add("--out", type=Path, default=Path("results/tune"), help=OUT)
+    add("--out", type=Path, default=Path("results/tune"), metavar="DIR", help=OUT)
     tune.set_defaults(run=run)
     add_run(tune)
 

@@ -8,24 +8,49 @@ from gradreg_cli.terminal import say
 from gradreg_verify import vectors
 
 FORMAT = """results of yours, NAME.results.json (docs/vectors.md has the format):
-  {"results": [{"name": "00-frobreg", "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}"""
+  {"results": [{"name": "00-frobreg",
+                "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
+"""
+EXAMPLES = """examples:
+  gradreg vectors export vectors
+  gradreg vectors check vectors
+"""
+ABOUT = (
+    "Test vectors hold an implementation in any language against the reference: small networks "
+    "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
+    "numbers of your implementation to NAME.results.json in the folder, and check the folder."
+)
 
 
 def add_to(commands: Any) -> None:
     """The command and its two parts."""
-    command = commands.add_parser("vectors", help="frozen test vectors: export them, check them")
-    parts = command.add_subparsers(dest="part", required=True)
-    export = parts.add_parser(
-        "export", help="write the published vectors, and the mistakes they catch, to a folder"
+    command = commands.add_parser(
+        "vectors",
+        help="test vectors for implementations in other languages",
+        description=ABOUT,
+        epilog=EXAMPLES,
     )
-    export.add_argument("folder", type=Path, help="made if need be")
+    parts = command.add_subparsers(required=True, metavar="export | check")
+    export = parts.add_parser(
+        "export",
+        help="write the published vectors, and the mistakes they catch, to a folder",
+        description=ABOUT,
+        epilog=EXAMPLES,
+    )
+    export.add_argument(
+        "folder", type=Path, metavar="DIR", help="where to write them; created if it is missing"
+    )
     export.set_defaults(run=run_export)
     check = parts.add_parser(
         "check",
         help="recompute a folder's vectors, and hold NAME.results.json against them",
-        epilog=FORMAT,
+        description="Recompute the vectors of a folder with the reference, and compare every "
+        "NAME.results.json in the folder with them. The exit status is 1 if a number differs.",
+        epilog=f"{EXAMPLES}\n{FORMAT}",
     )
-    check.add_argument("folder", type=Path, help="with vectors, and results beside them")
+    check.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder with vectors, and with your results"
+    )
     check.set_defaults(run=run_check)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gradreg_cli.parser import given, sizes
-from gradreg_cli.terminal import columns, is_terminal, say, show_status
+from gradreg_cli.terminal import columns, fold, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 from gradreg_verify import Declaration, Report, Result, verify
@@ -23,58 +23,130 @@ from gradreg_verify.subject.declaration import NAMES
 
 COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
+EXAMPLES = """examples:
+  gradreg verify my_penalty.py:penalty --kind spectreg
+  gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
+  gradreg verify package.module:penalty --kind r1 --report report.html
+  gradreg verify torch
+"""
+
 
 def add_to(commands: Any) -> None:
     """The command and its options."""
     command = commands.add_parser(
         "verify",
         help="check every claim for a backend or for your own penalty",
-        description="Check every claim for a backend (a name of `gradreg backends`), or for one "
-        "penalty: path/to/file.py:penalty or package.module:penalty, which is imported and run.",
+        description="Check every claim (a statement about a penalty, listed in docs/claims.md) "
+        "for a backend, or for a function of yours, which is imported and run in a process of its "
+        "own. If a claim fails, say what the function computes. The exit status is 0 if all "
+        "claims hold, 1 if one fails, 2 if nothing could be tested. docs/verify.md explains the "
+        "verdicts.",
+        epilog=EXAMPLES,
     )
     command.add_argument(
-        "target", nargs="?", help="torch, jax, auto, path/to/file.py:penalty, module:penalty"
+        "target",
+        nargs="?",
+        help="path/to/file.py:penalty, package.module:penalty, or a backend: torch, jax, auto",
     )
     what = command.add_argument_group("what the penalty should compute (or use @declare)")
-    what.add_argument("--kind", choices=NAMES, help="which penalty; r1 is frobreg with --outputs 1")
-    what.add_argument("--probe", choices=get_args(Law), help="distribution of the probes")
-    what.add_argument("--num-probes", type=int, help="number of probes per example")
-    what.add_argument("--shared-probe", action="store_true", default=None, help="one for the batch")
-    what.add_argument("--side", choices=get_args(Side), help="probes of outputs or inputs")
-    what.add_argument("--scale", type=float, help="factor, 0.5 for ½ × the penalty")
-    what.add_argument("--reduction", choices=get_args(Reduction), help="how the batch is reduced")
-    what.add_argument("--loss", choices=get_args(Loss), help="loss of doubleback")
     what.add_argument(
-        "--arguments", type=lambda s: tuple(s.split(",")), help="in their order, as in model,x,y"
+        "--kind",
+        choices=NAMES,
+        metavar="KIND",
+        help=f"which penalty: {', '.join(NAMES)}; r1 is frobreg with --outputs 1",
     )
-    what.add_argument("--outputs", type=int, help="test networks with so many outputs only")
+    what.add_argument(
+        "--probe",
+        choices=get_args(Law),
+        metavar="LAW",
+        help=f"distribution of the probes: {', '.join(get_args(Law))} (default for spectreg: "
+        "gaussian)",
+    )
+    what.add_argument("--num-probes", type=int, metavar="N", help="number of probes per example")
+    what.add_argument(
+        "--shared-probe",
+        action="store_true",
+        default=None,
+        help="all examples of a batch share one probe",
+    )
+    what.add_argument(
+        "--side",
+        choices=get_args(Side),
+        help="output (default): probes r of the outputs, ‖Jᵀr‖²; input: probes v of the inputs, "
+        "‖Jv‖²",
+    )
+    what.add_argument(
+        "--scale", type=float, metavar="A", help="factor of the penalty, 0.5 for ½ (default: 1)"
+    )
+    what.add_argument(
+        "--reduction",
+        choices=get_args(Reduction),
+        help="mean (default) or sum over the batch; none: one value per example",
+    )
+    what.add_argument(
+        "--loss", choices=get_args(Loss), help="loss of doubleback (default: cross_entropy)"
+    )
+    what.add_argument(
+        "--arguments",
+        type=lambda s: tuple(s.split(",")),
+        metavar="model,x,y",
+        help="what the function's arguments are, in order: model, x, y, logits, params",
+    )
+    what.add_argument("--outputs", type=int, metavar="N", help="test only networks with N outputs")
     what.add_argument(
         "--square",
         action="store_true",
         default=None,
-        help="test networks with as many outputs as inputs only",
+        help="test only networks with as many outputs as inputs",
     )
-    what.add_argument("--input", type=sizes, help="test inputs of this shape only, as in 3x8x8")
+    what.add_argument(
+        "--input",
+        type=sizes,
+        metavar="3x8x8",
+        help="test only inputs of this shape, the shape of one example",
+    )
     where = command.add_argument_group("where and how")
-    where.add_argument("--framework", default="torch", help="framework of the function")
-    where.add_argument("--device", default="cpu", help="one of `gradreg backends`, or auto")
+    where.add_argument("--framework", default="torch", help="torch (default) or jax")
+    where.add_argument("--device", default="cpu", help="a device of `gradreg backends`, or auto")
     where.add_argument(
         "--dtype",
         action="append",
         help="dtype whose rounding is checked (default float32; repeatable)",
     )
     where.add_argument(
-        "--seed", type=int, help="seed of everything that is drawn (default: 4; long: a new one)"
+        "--seed",
+        type=int,
+        metavar="N",
+        help="seed of everything that is drawn (default: 4; with --profile long a new one)",
     )
-    where.add_argument("--profile", choices=("ci", "long"), default="ci", help="long draws more")
-    where.add_argument("--time-limit", type=float, default=10.0, help="CPU seconds of a call")
+    where.add_argument(
+        "--profile", choices=("ci", "long"), default="ci", help="long draws more probes"
+    )
+    where.add_argument(
+        "--time-limit",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="most CPU time of one call of the function (default: 10 seconds)",
+    )
     out = command.add_argument_group("output")
     out.add_argument(
-        "--report", type=Path, action="append", default=[], help="out.json, .md, .html or .bib"
+        "--report",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the report to FILE.json, .md, .html or .bib (repeatable)",
     )
-    out.add_argument("--waivers", type=Path, help="TOML file of accepted failures with reasons")
-    out.add_argument("--evidence", type=Path, help="JSON file that collects evidence over runs")
-    out.add_argument("--self-test", action="store_true", help="run the kit on its own catalogue")
+    out.add_argument(
+        "--waivers", type=Path, metavar="FILE", help="TOML file of accepted failures with reasons"
+    )
+    out.add_argument(
+        "--evidence", type=Path, metavar="FILE", help="JSON file that collects evidence over runs"
+    )
+    out.add_argument(
+        "--self-test", action="store_true", help="test the kit on wrong and right functions"
+    )
     command.set_defaults(run=run, default=command.get_default)
 
 
@@ -86,7 +158,10 @@ RECORDED = f"kind {' '.join(DECLARED)} framework device profile time_limit waive
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0: all hold; 1: a claim fails; 2: not tested, or (ValueError) it cannot run."""
     if arguments.target is None and not arguments.self_test:
-        raise ValueError(f"expected what to verify: {', '.join(names())}, or file.py:penalty")
+        known = ", ".join([*names(), "auto"])
+        raise ValueError(
+            f"expected what to verify: file.py:penalty, or a backend among {known}; got nothing"
+        )
     for path in arguments.report:
         render.require_format(path)
     if not arguments.time_limit > 0:
@@ -145,7 +220,7 @@ def verified(arguments: argparse.Namespace) -> Report:
     whole = ":" not in arguments.target  # a backend
     if whole:
         known = [*names(), "auto"]
-        checks.choice("what to verify (or file.py:penalty)", arguments.target, known)
+        checks.choice("a backend (or file.py:penalty)", arguments.target, known)
         if arguments.kind or declared:
             raise ValueError("expected --kind and its options with a function, not with a backend")
     framework = arguments.target if whole else arguments.framework
@@ -191,10 +266,11 @@ def show_trial(trial: Trial) -> None:
 
 def show_end(report: Report) -> None:
     """What the verdicts add up to, how far they reach, and what is wrong."""
-    say(f"\n{report.target}: {report.counts}")
-    say(f"declared: {report.declared}")
+    say(fold(f"\n{report.target}: {report.counts}"))
+    say(fold(f"declared: {report.declared}"))
     rounding = ", ".join(report.dtypes) or "no other"
-    say(f"tier: {report.tier}; formulas in float64, rounding in {rounding};")
-    say(f"      {report.framework} on {report.device}; seed {report.seed}")
+    say(fold(f"tier: {report.tier}; formulas in float64, rounding in {rounding};"))
+    say(fold(f"      {report.framework} on {report.device}; seed {report.seed}"))
     if report.diagnosis is not None:
-        say(f"\n{report.diagnosis}")
+        prose, code, network = str(report.diagnosis).partition("\n\nimport ")
+        say(f"\n{fold(prose)}{code}{network}")

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from gradreg_verify.frameworks.registry import BackendUnavailable
+from gradreg_verify.frameworks.registry import BackendUnavailable, install
 
 PACKAGES = {"PIL": "Pillow", "sklearn": "scikit-learn"}  # of modules with another name
 TRAINING = ("torch", "matplotlib", "rich", "sklearn", "PIL")
@@ -14,5 +14,5 @@ def need(what: str, *modules: str, extra: str = "experiments") -> None:
         if find_spec(module) is None:
             raise BackendUnavailable(
                 f"{what} needs {PACKAGES.get(module, module)}, which is not installed; "
-                f"pip install 'gradreg-ref[{extra}]'"
+                + install(extra)
             )

@@ -50,7 +50,10 @@ class Plain(Console):
 
 @contextmanager
 def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the number of steps done."""
+    """Give a function to call with the number of steps done; print nothing if there are none."""
+    if not total:
+        yield lambda _: None
+        return
     if not console.is_terminal:
         yield lines(console, name, total)
         return

@@ -108,6 +108,11 @@ def names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
+def install(extra: str) -> str:
+    """The command that installs an extra: from an index, or in a clone of the repository."""
+    return f"pip install 'gradreg-ref[{extra}]', or in a clone: pip install '.[{extra}]'"
+
+
 def load(name: str) -> Backend:
     """The backend of that name.
 
@@ -125,8 +130,7 @@ def load(name: str) -> Backend:
         backend: Backend = points[name].load()()
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
-            f"backend {name!r} needs {error.name}, which is not installed; "
-            f"pip install 'gradreg-ref[{name}]'"
+            f"backend {name!r} needs {error.name}, which is not installed; {install(name)}"
         ) from error
     return backend
 

@@ -20,7 +20,8 @@ def locate(spec: str) -> Any:
     where, _, name = spec.rpartition(":")
     if not where or not name:
         raise ValueError(
-            f"expected path/to/file.py:penalty or package.module:penalty, got {spec!r}"
+            f"expected path/to/file.py:NAME or package.module:NAME, got {spec!r}; NAME is what "
+            "the file defines"
         )
     found = module_of(where)
     for part in name.split("."):

@@ -62,19 +62,25 @@ def free(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def how_to_say(function: Callable[..., Any]) -> str:
     """Say that the parameter names say too little, and what each choice would mean."""
+    if isinstance(function, type):
+        return (
+            f"expected a function or an instance, got the class {function.__name__}; write "
+            f"penalty = {function.__name__}() in the file, and name penalty"
+        )
     names = [p.name for p in free(function) if p.default is p.empty and p.kind in POSITIONAL]
     said = [
         f"  --arguments {','.join(roles)}: "
         + ", ".join(f"{name} is {MEANING[role]}" for name, role in zip(names, roles, strict=True))
         for roles in sorted(CHOICES.get(len(names), ()), key=lambda roles: -agreeing(names, roles))
     ]
+    roles = next(iter(CHOICES.get(len(names), ())), ("model", "x", "y"))
     return "\n".join(
         [
             "expected parameters whose names say what they are (model, x, y, logits), got "
             f"{name_of(function)}{inspect.signature(function)}; say what they are, in order"
             + (":" if said else ", as in --arguments model,x,y"),
             *said,
-            "(from Python: arguments=('x', 'logits'))",
+            f"(from Python: arguments={roles!r})",
         ]
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradreg_verify.claims.target import Target
 from gradreg_verify.frameworks.registry import Backend, load, require_device
-from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declaration import NAMES, Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 
@@ -42,7 +42,8 @@ def declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any])
         return Declaration(kind, **given)
     if attached is None:
         raise ValueError(
-            "expected kind= to say what the penalty is meant to compute, for example "
-            "kind='frobreg'; or put @declare('frobreg') on the function"
+            f"expected a kind, the penalty that the function should compute ({', '.join(NAMES)}), "
+            "got none; pass --kind frobreg, or from Python kind='frobreg'; or put "
+            "@declare('frobreg') on the function"
         )
     return replace(attached, **given)

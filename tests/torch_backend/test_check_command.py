@@ -1,7 +1,9 @@
 """`gradreg check`: exit status 0, 1, 2, and a sentence for what cannot run."""
 
+import gradreg_cli as cli
+import gradreg_cli.check
 import pytest
-from gradreg_cli import main
+from gradreg_cli import main, terminal
 
 MODELS = """
 import torch
@@ -62,6 +64,25 @@ def test_a_wrong_model(check):
     assert status == 1
     assert "WRONG gradient" in said
     assert check("wrong", "--mode", "finite_difference")[0] == 0  # as the remedy says
+
+
+def test_a_narrow_terminal_breaks_no_word(check, monkeypatch):
+    _, whole = check("wrong")
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setattr(cli.check, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    status, said = check("wrong")
+    assert status == 1
+    assert max(map(len, said.splitlines())) <= 40
+    assert "\nWRONG gradient\n  " in said
+    assert {"repeatable", "differences", "finite_difference"} <= set(said.split())
+    assert max(map(len, whole.splitlines())) > 40, "a pipe gets the table"
+
+
+def test_an_input_that_does_not_fit_names_the_batch_and_tokens(check):
+    said = check("right", "--input", "6x5")[1]
+    assert "pass the --input of a batch, as in 8x3x32x32" in said
+    assert "the part of the model behind its embedding" in said
 
 
 def test_one_logit_is_checked_with_frobreg(check):

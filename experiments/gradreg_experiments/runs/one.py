@@ -45,7 +45,7 @@ def run_all(run: Run, request: Namespace) -> int:
 
 def trained(groups: list[Group], store: Store, jobs: int, console: Console) -> list[str]:
     """Train every group, here or in processes. Return a sentence for each group that failed."""
-    with progress(console, "training", sum(g[0].iterations for g in groups) or 1) as done:
+    with progress(console, "training", sum(g[0].iterations for g in groups)) as done:
         if jobs > 1:
             return sweep(groups, store, jobs, done)
         before = 0

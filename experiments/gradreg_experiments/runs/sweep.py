@@ -54,7 +54,7 @@ def train_missing(
     """Run what has no result yet, in a folder that no other process has; see `sweep`."""
     with held(store.folder):
         left = missing(groups, store, weights)
-        steps = sum(group[0].iterations for group in left) or 1
+        steps = sum(group[0].iterations for group in left)
         with progress(console, f"{title}{len(left)} runs", steps) as done:
             return sweep(left, store, jobs, done)
 

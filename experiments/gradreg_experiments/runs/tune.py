@@ -27,6 +27,7 @@ from gradreg_ref import checks
 
 LARGEST, MOST = 1e30, 1000  # λ, points
 BAR, CHOSEN = 30, "chosen"  # characters, a word
+LEAST = 50  # characters that the columns before the bar take
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def tune(
         shown = ", ".join(str(o.run.seed) for o in points[0].outcomes) or "none"
         console.print(f"Compared by the seeds that every λ has: {shown}.")
     if points and points[0].outcomes:
-        console.print(table(run, points))
+        console.print(table(run, points, console.width))
         if said := at_an_end(points):
             console.print(said)
         write(request.out, run, points, request.recorded)
@@ -140,20 +141,25 @@ def at_an_end(points: Sequence[Point]) -> str:
     return f"λ is at the end of the grid: {ends[chosen]} extends it." if chosen in ends else ""
 
 
-def table(run: Run, points: Sequence[Point]) -> Table:
-    """The curve, a line for each λ."""
-    out = Table(title=f"{tuned(run)[1]}, {run.data}, {run.train} images", box=SIMPLE_HEAD)
+def table(run: Run, points: Sequence[Point], width: int) -> Table:
+    """The curve, a line for each λ; without bars on a terminal that has no room for them."""
+    bars = width >= LEAST + BAR // 3
+    between = (0, 1 if width >= LEAST else 0)
+    title = f"{tuned(run)[1]}, {run.data}, {run.train} images"
+    out = Table(title=title, box=SIMPLE_HEAD, padding=between)
     for name in ("λ", "validation (sd)", "test"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("", no_wrap=True, min_width=len(CHOSEN))
-    out.add_column("", max_width=BAR)  # what gives way on a narrow terminal
+    if bars:
+        out.add_column("", max_width=BAR)  # what gives way on a narrow terminal
     values = [p.mean("validation") for p in points]
     low, high = min(values), max(values)
     for p, value in zip(points, values, strict=True):
         bar = Bar(BAR, 0, 1 + (BAR - 1) * (value - low) / ((high - low) or 1))
         shown = f"{value:.2f}" + (f" ({p.sd('validation'):.2f})" if len(p.outcomes) > 1 else "")
         chosen = CHOSEN if p is best(points) else ""
-        out.add_row(f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", chosen, bar)
+        cells = f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", chosen
+        out.add_row(*cells, *([bar] if bars else []))
     out.caption = (
         "Accuracy in per cent, mean over seeds. λ is chosen by the validation images; the test "
         "images have no say in it."

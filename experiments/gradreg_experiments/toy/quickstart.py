@@ -74,7 +74,7 @@ def run(
     setting = Setting(tuple(range(1, seeds + 1)), iterations, device=device, task=task)
     sweeps = trained(setting, console)
     seconds = {"verification": checked - start, "training": monotonic() - checked}
-    console.print("3. What came, beside the poster.")
+    console.print("3. Results, beside the figures of the authors' poster.")
     console.print(table(rows(sweeps), console.width))
     made = record(sweeps, request.recorded, seconds)
     paths = write_result(out, made["experiment"], runs(sweeps), made, figure(sweeps))
@@ -89,7 +89,9 @@ def trained(setting: Setting, console: Console) -> list[Sweep]:
     console.print(
         f"2. Training {setting.task} on {setting.device}: seeds 1 to {len(setting.seeds)}, "
         f"{setting.iterations} iterations"
-        + (f" (the paper's scripts take {PAPER_ITERATIONS}; --full does)." if fewer else "."),
+        + (
+            f" (the authors' scripts train for {PAPER_ITERATIONS:,}; use --full)." if fewer else "."
+        ),
     )
     sweeps = []
     for penalty, lams in SWEEPS.items() if setting.task == PAPER else [("SpectReg", ROW)]:
