@@ -9,6 +9,8 @@ from gradreg_verify.diagnosis.expected import near
 from gradreg_verify.diagnosis.factors import SAME, number
 from gradreg_verify.diagnosis.observe import Observed, Slope
 
+NEAR = 0.01
+
 
 def in_a_line(text: str) -> str:
     """What a function under test said, short."""
@@ -52,6 +54,14 @@ def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str
     return ""
 
 
+def how_far(seen: list[Observed], expected: list[float]) -> str:
+    """By how much values are off, where that is less than 1 %; or ""."""
+    if not all(expected):
+        return ""
+    off = max(abs(o.value / e - 1) for o, e in zip(seen, expected, strict=True))
+    return f", off by {100 * off:.1g}% at most" if off < NEAR else ""
+
+
 def about_the_gradient(seen: list[Observed], expected: Array) -> str:
     """What the slopes are, after "It computes …", where they are not those expected."""
     here = [o.slope for o in seen], expected
@@ -75,6 +85,8 @@ def about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
     if all(near(s.value, float(e), s.size) for s, e in pairs):
         return ""
     got = np.array([s.value for s in slopes])
+    if nan := int(np.isnan(got).sum()):
+        return f"; but its gradient{mode} is NaN on {nan} of {len(slopes)} networks"
     if not got.any():
         return f"; but its gradient{mode} is zero"
     ratios = got[expected != 0] / expected[expected != 0]
