@@ -97,7 +97,7 @@ def about_values(seen: Seen, d: Declaration) -> str:
     if not said and len(off) < len(observed):
         right = f"{len(observed) - len(off)} of {len(observed)} networks"
         said = f"Its value is the declared one on {right}, and another one on the rest"
-        said += where(wrong, observed, expected) + how_far(off, list(compress(expected, wrong)))
+        said += where(wrong, observed, expected) or how_far(off, list(compress(expected, wrong)))
         said += "."
     said = said or of_degree(observed, d) or UNKNOWN
     one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
