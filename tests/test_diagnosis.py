@@ -294,12 +294,12 @@ def test_networks_that_are_off_by_little_are_said_to_be():
     assert said(wrong) == f"{on}, off by 0.0001% at most."
 
 
-def test_a_level_that_one_network_sets_is_not_said():
+def test_a_level_that_two_networks_set_is_not_said():
     def wrong(model, x):
         value = each(model, x).mean()
-        return value * (1 if value > 1e7 else 2 + value.sin())
+        return value * (1 if value < 0.003 else 2 + value.sin())
 
-    on = "Its value is the declared one on 1 of 22 networks, and another one on the rest"
+    on = "Its value is the declared one on 2 of 22 networks, and another one on the rest"
     assert said(wrong) == f"{on}."
 
 
