@@ -89,15 +89,13 @@ def unusual_shapes(target: Target, e: Example) -> float:
         raise NotHere("its networks are of a shape declared")
     if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
         raise NotHere("asked once")
-    return largest([at_unusual(target, e) for e in unusual()])
-
-
-def at_unusual(target: Target, e: Example) -> float:
-    """The formula at an example, which is named where it fails."""
-    try:
-        return max([agree(target, e, v) for v in target.variants(e)], default=0.0)
-    except Broken as broken:
-        raise Broken(f"{e}: {broken}") from broken
+    errors = []
+    for other in unusual():
+        try:
+            errors += [agree(target, other, v) for v in target.variants(other)]
+        except Broken as broken:
+            raise Broken(f"{other}: {broken}") from broken
+    return largest(errors)
 
 
 def all_classes(target: Target, e: Example) -> float:
