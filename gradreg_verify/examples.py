@@ -174,13 +174,17 @@ def bundled(seed: int = 0) -> Iterator[Example]:
 
 
 def unusual() -> Iterator[Example]:
-    """A batch larger than chunks, in which rows repeat; and many logits of inputs of rank 3."""
+    """A batch larger than chunks, in which rows repeat; many logits of inputs of rank 3; J = 0."""
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
     x = draw((67, 2))[np.arange(67) % 60]
     yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
     layers = (Flatten(), *dense(draw, "tanh", 6, 2, 12))
     yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)
+    # One coordinate, and a first example at which no ReLU is open.
+    first = Linear(1 + np.abs(draw((3, 1))), np.zeros(3))
+    layers = (first, *dense(draw, "relu", 1, 3, 4)[1:])
+    yield example(draw, labels, layers, np.array([[-1.0], [0.5], [1.25]]), exact=False)
 
 
 def quarters(rng: Rng) -> Draw:

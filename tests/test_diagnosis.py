@@ -286,6 +286,69 @@ def test_networks_where_the_value_is_another_are_described():
     assert said(wrong) == f"{on}, those with ReLU."
 
 
+def test_networks_that_are_off_by_little_are_said_to_be():
+    def wrong(model, x):
+        return each(model, x).mean() * (1 + 1e-6 * (x.sum() > 0))
+
+    on = "Its value is the declared one on 11 of 22 networks, and another one on the rest"
+    assert said(wrong) == f"{on}, off by 0.0001% at most."
+
+
+def test_a_level_that_two_networks_set_is_not_said():
+    def wrong(model, x):
+        value = each(model, x).mean()
+        return value * (1 if value < 0.003 else 2 + value.sin())
+
+    on = "Its value is the declared one on 2 of 22 networks, and another one on the rest"
+    assert said(wrong) == f"{on}."
+
+
+def test_networks_of_several_layers_are_described():
+    def first_layer(model):
+        return next(p for p in model.parameters() if p.ndim > 1).square().sum()
+
+    assert said(first_layer, "weight_decay").endswith(", those with several layers of weights.")
+
+
+def test_a_gradient_that_is_nan_on_one_network_is_no_formula():
+    def wrong(model, x):
+        return each(model, x).sqrt().square().mean()
+
+    found = diagnose(target(wrong), BY_ID["training-gradient"])
+    assert found.computes.endswith("; but its gradient is NaN on 1 of 23 networks.")
+    assert "its gradient is nan; that of the batch mean of frobreg is 0" in str(found)
+
+
+def test_the_network_shown_is_the_unusual_one_that_fails():
+    def wrong(model, x):
+        values = each(model, x)
+        return values.sum() / values.count_nonzero().clamp(min=1)
+
+    shown = diagnose(target(wrong), BY_ID["training-gradient"]).counterexample
+    assert shown.e.x.shape == (2, 1)
+    assert not (shown.e.J.any(axis=(1, 2))).all()
+
+
+LABELLED = {
+    "Jᵀ(p − e_c), c the predicted class": lambda z, y: torch.nn.functional.cross_entropy(
+        z, z.argmax(1), reduction="sum"
+    ),
+    "Jᵀ(p − y) with y smoothed by 0.1": lambda z, y: torch.nn.functional.cross_entropy(
+        z, y, reduction="sum", label_smoothing=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("vector", LABELLED)
+def test_other_labels_of_doubleback_are_named(vector):
+    def wrong(model, x, y):
+        x = x.detach().requires_grad_()
+        loss = LABELLED[vector](model(x), y)
+        return squares(torch.autograd.grad(loss, x, create_graph=True)[0]).mean()
+
+    assert said(wrong, "doubleback") == f"{MEAN}‖{vector}‖²."
+
+
 def test_random_numbers_where_none_are_declared_are_named():
     def wrong(model, x):
         return projected(model, x, torch.randn_like)

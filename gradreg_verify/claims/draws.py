@@ -202,6 +202,8 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     if d.num_probes > 1:
         yield from law_tests.several_read_out(r, probe, rng)
         return
+    # Frames depend on each other within a call.
+    independent = probe != "frames" and not d.shared_probe
     law_tests.exact_structure(r, probe, BATCH)
     yield from law_tests.each_row(r[:, :, 0], probe, 1 if d.shared_probe else BATCH, "of a batch")
     # A law may be another one in a batch of one.
@@ -209,11 +211,14 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         few = read_out(target, m, batch, calls)
         law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
         yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
+        if independent and batch > 1:
+            yield law_tests.each_pair(few[:, :, 0], probe, batch)
     if probe == "rademacher":  # as many bits at each length
         calls = 2 * target.draws * shortest(d) // (BATCH * m)
         yield from coins.bits(target, readout.network(BATCH, m), calls)
-    if probe != "frames" and not d.shared_probe:  # frames depend on each other within a call
+    if independent:
         yield law_tests.in_a_batch(r[:, :, 0], probe, BATCH)
+        yield law_tests.each_pair(r[:, :, 0], probe, BATCH)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return

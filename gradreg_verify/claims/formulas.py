@@ -84,12 +84,18 @@ def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
 
 
 def unusual_shapes(target: Target, e: Example) -> float:
-    """The formula in a batch of 67 with rows that repeat, and of 12 logits of inputs of rank 3."""
+    """The formula in a batch of 67 with rows that repeat, of 12 logits of inputs of rank 3, …"""
     if target.function().declaration.restricted:
         raise NotHere("its networks are of a shape declared")
     if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
         raise NotHere("asked once")
-    return largest([agree(target, other, v) for other in unusual() for v in target.variants(other)])
+    errors = []
+    for other in unusual():
+        try:
+            errors += [agree(target, other, v) for v in target.variants(other)]
+        except Broken as broken:
+            raise Broken(f"{other}: {broken}") from broken
+    return largest(errors)
 
 
 def all_classes(target: Target, e: Example) -> float:

@@ -186,6 +186,25 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
         yield f"{name}: a coordinate does not follow the law", least(np.array(p))
 
 
+def each_pair(r: Array, probe: Law, batch: int) -> Test:
+    """Every two places of a batch, over the calls: probes there are not alike more than by chance.
+
+    Of continuous laws cos² is Beta(½, (m−1)/2), and Fisher's −2 Σ log p is χ² of two degrees each.
+    """
+    calls, m = len(r) // batch, r.shape[1]
+    R = r.reshape(calls, batch, m)
+    R = R / np.sqrt((R * R).sum(axis=2, keepdims=True))
+    i, j = np.triu_indices(batch, 1)
+    cos2 = np.minimum(np.einsum("tbk,tck->tbc", R, R)[:, i, j] ** 2, 1)
+    if probe in ("rademacher", "onehot"):
+        alike = (cos2 > 1 - 1e-9).sum(axis=0)
+        p = scipy.stats.binom.sf(alike - 1, calls, chance_of_the_same(probe, m))
+    else:
+        beyond = np.maximum(scipy.stats.beta.sf(cos2, 0.5, (m - 1) / 2), 1e-300)
+        p = scipy.stats.chi2.sf(-2 * np.log(beyond).sum(axis=0), 2 * calls)
+    return f"{probe}: two rows of a batch of {batch} are not independent", least(p)
+
+
 def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
     """Test ‖Σ_b u_b u_bᵀ − B I/m‖²_F, u = r/‖r‖, which holds the angles of all pairs of a batch.
 

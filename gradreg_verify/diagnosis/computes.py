@@ -16,7 +16,7 @@ from gradreg_verify.diagnosis.factors import SAME
 from gradreg_verify.diagnosis.named import named
 from gradreg_verify.diagnosis.observe import Seen
 from gradreg_verify.diagnosis.unnamed import nearly, of_degree
-from gradreg_verify.diagnosis.words import about_the_gradient, in_a_line, where
+from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
 from gradreg_verify.subject.declaration import Declaration
 
@@ -97,7 +97,8 @@ def about_values(seen: Seen, d: Declaration) -> str:
     if not said and len(off) < len(observed):
         right = f"{len(observed) - len(off)} of {len(observed)} networks"
         said = f"Its value is the declared one on {right}, and another one on the rest"
-        said += f"{where(wrong, observed, expected)}."
+        said += where(wrong, observed, expected) or how_far(off, list(compress(expected, wrong)))
+        said += "."
     said = said or of_degree(observed, d) or UNKNOWN
     one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
     return said + (ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
@@ -109,7 +110,10 @@ def as_declared(seen: Seen, d: Declaration) -> str:
     slopes = np.array([declared_slope(o, d) for o in seen.observed])
     wrong = about_the_gradient(seen.observed, slopes)
     if wrong:
-        return named(seen, gradient=True) or f"Its value is the declared one {tried}{wrong}."
+        telling = [o.telling for o in seen.observed]
+        there = about_the_gradient(seen.telling, slopes[telling])
+        said = named(seen, gradient=True) if there else ""
+        return said or f"Its value is the declared one {tried}{wrong}."
     one = d.probe is not None and not d.shared_probe and any(o.shared for o in seen.observed)
     shared = ", but with one probe for the whole batch" if one else ""
     drawn = "" if d.probe is None else " at the numbers drawn,"

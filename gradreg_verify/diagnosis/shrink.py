@@ -15,7 +15,7 @@ from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.shown import as_code, code, in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.examples import Example, classes, dense, example, quarters
+from gradreg_verify.examples import Example, classes, dense, example, quarters, unusual
 from gradreg_verify.outcomes import Broken, raised
 from gradreg_verify.subject.suited import fits, suited
 
@@ -56,7 +56,7 @@ class Counterexample:
 def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counterexample | None:
     """The first example with another number than is declared, or that breaks the claim, simplified.
 
-    Small ones come before the bundled ones.
+    Small ones come before the bundled ones, and those of unusual shapes last.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counter
     d = target.function().declaration
     # A law of probes fails on any network, and the simplest one has J = 0.
     law = claim.id == "probe-law"
-    networks = suited(d) if law else chain(filter(partial(fits, d), small()), suited(d))
+    few, last = (filter(partial(fits, d), examples) for examples in (small(), unusual()))
+    networks = suited(d) if law else chain(few, suited(d), last)
     found = None
     for e in networks:
         shown = counterexample(target, claim, e)

@@ -7,9 +7,9 @@ from gradreg_verify.claims.comparison import LIMIT
 from gradreg_verify.diagnosis.expected import declared_value
 from gradreg_verify.diagnosis.factors import FEWEST, SAME
 from gradreg_verify.diagnosis.observe import Observed
+from gradreg_verify.diagnosis.words import NEAR
 from gradreg_verify.subject.declaration import Declaration
 
-NEAR = 0.01
 ROUNDING = 1e-5  # float32 rounds to 6e-8, some of it many times
 
 

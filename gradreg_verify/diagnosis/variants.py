@@ -113,6 +113,14 @@ VECTORS = (
     Vector(
         "Jᵀe_c, c the predicted class", lambda c, _: np.eye(c.z.shape[1])[c.z.real.argmax(axis=1)]
     ),
+    Vector(
+        "Jᵀ(p − e_c), c the predicted class",
+        lambda c, _: softmax(c.z) - np.eye(c.z.shape[1])[c.z.real.argmax(axis=1)],
+    ),
+    Vector(
+        "Jᵀ(p − y) with y smoothed by 0.1",
+        lambda c, _: softmax(c.z) - 0.9 * e_y(c) - 0.1 / c.z.shape[1],
+    ),
     Vector("∂p_y/∂x", lambda c, _: np.einsum("nkl,nl->nk", softmax_jacobian(c.z), e_y(c))),
     Vector("2Jᵀ(z − y)/m", lambda c, _: mse(c), "DoubleBack of the mean squared error"),
     Vector("(∂p/∂x)ᵀr", lambda c, r: softmax_jacobian(c.z) @ per_probe(r), "projected JacReg"),

@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gradreg_ref.networks import Layer
 from gradreg_ref.typing import Array
 from gradreg_verify.diagnosis.expected import near
 from gradreg_verify.diagnosis.factors import SAME, number
 from gradreg_verify.diagnosis.observe import Observed, Slope
+
+NEAR = 0.01
+FEW = 3  # networks on either side of a level: fewer are on one side of some level by accident
 
 
 def in_a_line(text: str) -> str:
@@ -20,6 +24,11 @@ def has(layer: str) -> Callable[[Observed], bool]:
     return lambda o: layer in repr(o.e.network.layers)
 
 
+def weights_of(layers: tuple[Layer, ...]) -> int:
+    """The number of linear and convolutional layers."""
+    return sum(repr(layers).count(kind) for kind in ("Linear(", "Conv2d("))
+
+
 FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
     ("with ReLU", has("'relu'")),
     ("with images", lambda o: o.e.x.ndim > 2),
@@ -27,6 +36,7 @@ FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
     ("with max pooling", has("MaxPool2d")),
     ("with batch norm", has("BatchNorm")),
     ("with a residual sum", has("Residual")),
+    ("with several layers of weights", lambda o: weights_of(o.e.network.layers) > 1),
     ("with one example in the batch", lambda o: o.sizes[0] == 1),
     ("with several examples in the batch", lambda o: o.sizes[0] > 1),
     ("with one logit", lambda o: o.sizes[1] == 1),
@@ -45,6 +55,8 @@ def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str
         return f", those with {fewest} logits or more"
     failing = [v for v, fails in zip(expected, wrong, strict=True) if fails]
     holding = [v for v, fails in zip(expected, wrong, strict=True) if not fails]
+    if min(len(failing), len(holding)) < FEW:
+        return ""
     if min(failing) > max(holding):
         return f", those where {min(failing):.4g} or more is expected"
     if max(failing) < min(holding):
@@ -52,13 +64,23 @@ def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str
     return ""
 
 
+def how_far(seen: list[Observed], expected: list[float]) -> str:
+    """By how much values are off, where that is less than 1 %; or ""."""
+    if not all(expected):
+        return ""
+    off = max(abs(o.value / e - 1) for o, e in zip(seen, expected, strict=True))
+    return f", off by {100 * off:.1g}% at most" if off < NEAR else ""
+
+
 def about_the_gradient(seen: list[Observed], expected: Array) -> str:
     """What the slopes are, after "It computes …", where they are not those expected."""
+    both = [(o.slope, o.training, e) for o, e in zip(seen, expected, strict=True) if o.training]
     here = [o.slope for o in seen], expected
-    pairs = [(o.training, e) for o, e in zip(seen, expected, strict=True) if o.training]
-    there = [slope for slope, _ in pairs], np.array([e for _, e in pairs])
+    at_both = np.array([e for _, _, e in both])
+    there = [training for _, training, _ in both], at_both
     said = about_slopes(*here, "")
-    if not pairs or "missing" in said or said == about_slopes(*there, ""):
+    alike = both and about_slopes([slope for slope, *_ in both], at_both, "")
+    if not both or "missing" in said or alike == about_slopes(*there, ""):
         return said
     return about_slopes(*here, " in evaluation mode") + about_slopes(*there, " in training mode")
 
@@ -75,6 +97,8 @@ def about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
     if all(near(s.value, float(e), s.size) for s, e in pairs):
         return ""
     got = np.array([s.value for s in slopes])
+    if nan := int(np.isnan(got).sum()):
+        return f"; but its gradient{mode} is NaN on {nan} of {len(slopes)} networks"
     if not got.any():
         return f"; but its gradient{mode} is zero"
     ratios = got[expected != 0] / expected[expected != 0]

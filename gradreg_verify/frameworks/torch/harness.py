@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,17 @@ from gradreg_verify.frameworks.torch.randomness import (
     seeded,
     states_of,
 )
-from gradreg_verify.frameworks.torch.state import Graph, changed, state
-from gradreg_verify.outcomes import Broken
+from gradreg_verify.frameworks.torch.state import (
+    Graph,
+    changed,
+    seeds_set,
+    settings_kept,
+    state,
+)
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.watch import Patience
+
+SEEDS = (20261123, 20270311)  # none that a function would set
 
 
 class TorchHarness(Called):
@@ -39,6 +47,7 @@ class TorchHarness(Called):
     def __init__(self, function: Callable[..., Any], *asked: Any, **options: Any) -> None:
         super().__init__(function, *asked, **options)
         self.patience, self.generators = Patience(self.seconds), generators_of(function)
+        self.settings_changed: set[str] = set()
 
     def shown(self, function: Any) -> Any:
         """The `forward` of a module."""
@@ -102,26 +111,38 @@ class TorchHarness(Called):
     ) -> list[str]:
         """What a call in training mode leaves changed, in words."""
         found: list[str] = []
-        for requires_grad in (True, False):
+        left: list[dict[str, Any]] = []
+        self.settings_changed.clear()
+        for seed in SEEDS:
+            whole = seed == SEEDS[0]
             settings: dict[str, Any] = {
                 "device": device,
                 "training": True,
-                "requires_grad": requires_grad,
+                "requires_grad": whole,
             }
             module, inputs, labels = self.prepare(network, x, y, **settings)
-            if requires_grad:
-                inputs.grad = torch.ones_like(inputs)
-            for parameter in module.parameters():
-                parameter.grad = torch.ones_like(parameter)
-            with seeded(20261123, self.generators):  # not a seed that a function would set
+            for leaf in (*module.parameters(), *([inputs] if whole else ())):
+                leaf.grad = torch.ones_like(leaf)
+            if not whole:  # as in fine-tuning: a layer is frozen, and another in evaluation mode
+                next(module.parameters()).requires_grad_(False)
+                next(module.children()).eval()
+            with seeded(seed, self.generators):
                 before = state(module, inputs, labels)
                 graph, names = self.watched(module, inputs, labels, supply, **settings)
-                names += changed(before, state(module, inputs, labels), random=random)
+                left.append(state(module, inputs, labels))
+                names += changed(before, left[-1], random=random)
                 if not names:  # and whether another call lets go of what the first one made
                     self.call(module, inputs, labels, supply, **settings)
                     names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
             found += names
+        self.ask_in_unusual_settings(module, inputs, labels, supply, device=device)
+        found += seeds_set(*left) + sorted(self.settings_changed)
         return list(dict.fromkeys(found))
+
+    def ask_in_unusual_settings(self, *prepared: Any, device: str) -> None:
+        """Call it without grad mode, and with a default dtype that x does not have."""
+        with seeded(SEEDS[0], self.generators), suppress(Broken, NotTestable):  # it may refuse
+            self.call(*prepared, device=device, no_grad=True, default="float32")
 
     def watched(
         self, module: nn.Module, x: Tensor, y: Tensor, supply: Supply, **settings: Any
@@ -175,6 +196,7 @@ class TorchHarness(Called):
         *,
         generator: torch.Generator | None = None,
         no_grad: bool = False,
+        default: str = "",
         **settings: Any,
     ) -> Tensor:
         """The function's value; whatever it raises becomes `Broken`."""
@@ -190,10 +212,11 @@ class TorchHarness(Called):
         with (
             answering(),
             warnings.catch_warnings(),
-            default_dtype(DTYPES[dtype]),
+            default_dtype(DTYPES[default or dtype]),
             self.patience.limit(x.shape, dtype, module.training, no_grad, supply.feed is None),
             grad,
             fed,
+            settings_kept(self.settings_changed),
         ):
             warnings.simplefilter("ignore")
             got = self.positional(module, x, y)(**keywords)

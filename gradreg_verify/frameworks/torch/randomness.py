@@ -1,11 +1,12 @@
 """Where a call's random numbers come from: seeded, recorded, or fed."""
 
+import pickle
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,15 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def generators_of(function: Any) -> list[torch.Generator]:
+Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+
+
+def generators_of(function: Any) -> list[Generator]:
     """The generators that a function keeps: in attributes, closures, partials, or globals it names.
 
-    They draw like the global generator, so the kit seeds them together with it.
+    They draw like the global generators, so the kit seeds them together with these.
     """
-    found: dict[int, torch.Generator] = {}
+    found: dict[int, Generator] = {}
     seen: set[int] = set()
     waiting: deque[Any] = deque([function])
     while waiting:
@@ -77,7 +81,7 @@ def generators_of(function: Any) -> list[torch.Generator]:
         if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
             continue
         seen.add(id(held))
-        if isinstance(held, torch.Generator):
+        if isinstance(held, Generator):
             found[id(held)] = held
         elif len(seen) < MOST_OBJECTS:
             waiting.extend(_held_by(held))
@@ -101,32 +105,66 @@ def _held_by(held: Any) -> Iterator[Any]:
                 yield cell.cell_contents
         yield from held.__defaults__ or ()
         yield from (held.__kwdefaults__ or {}).values()
-        named = (held.__globals__.get(name) for name in held.__code__.co_names)
-        yield from (value for value in named if isinstance(value, torch.Generator))
+        yield from (held.__globals__.get(name) for name in _names(held.__code__))
     elif isinstance(held, MethodType):
         yield from (held.__self__, held.__func__)
     else:
         yield from getattr(held, "__dict__", {}).values()
 
 
+def _names(code: CodeType) -> Iterator[str]:
+    """The globals that a function names, and those of the functions that it defines."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def state_of(kept: Generator) -> Any:
+    """The state of a generator."""
+    if isinstance(kept, np.random.Generator):
+        return kept.bit_generator.state
+    return kept.getstate() if isinstance(kept, random.Random) else kept.get_state()
+
+
+def set_state(kept: Generator, state: Any) -> None:
+    """Put a generator back into a state."""
+    if isinstance(kept, np.random.Generator):
+        kept.bit_generator.state = state
+    elif isinstance(kept, random.Random):
+        kept.setstate(state)
+    else:
+        kept.set_state(state)
+
+
+def set_seed(kept: Generator, seed: int) -> None:
+    """Seed a generator."""
+    if isinstance(kept, torch.Generator):
+        kept.manual_seed(seed)
+    elif isinstance(kept, np.random.Generator):
+        kept.bit_generator.state = type(kept.bit_generator)(seed).state
+    else:
+        kept.seed(seed % 2**32)
+
+
 @contextmanager
-def seeded(seed: int, kept: Sequence[torch.Generator] = ()) -> Iterator[None]:
+def seeded(seed: int, kept: Sequence[Generator] = ()) -> Iterator[None]:
     """Global generators and those kept at a seed, within; afterwards as they were."""
     python, numpy = random.getstate(), np.random.get_state()
-    states = [generator.get_state() for generator in kept]
+    states = [state_of(generator) for generator in kept]
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         seed_global(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         for generator in kept:
-            generator.manual_seed(seed)
+            set_seed(generator, seed)
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
             for generator, state in zip(kept, states, strict=True):
-                generator.set_state(state)
+                set_state(generator, state)
 
 
 def seed_global(seed: int) -> None:
@@ -142,9 +180,12 @@ def numpy_state() -> tuple[Any, ...]:
     return (name, np.asarray(keys).tobytes(), *rest)
 
 
-def states_of(kept: Sequence[torch.Generator]) -> tuple[Any, ...]:
+def states_of(kept: Sequence[Generator]) -> tuple[Any, ...]:
     """The global random states, and those of some generators, as values that can be compared."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    torch_s = [torch.get_rng_state(), *cuda, *(generator.get_state() for generator in kept)]
-    numbers = (state.numpy().tobytes() for state in torch_s)
-    return (*numbers, numpy_state(), random.getstate())
+    held = (state_of(generator) for generator in kept)
+    states = (
+        state.numpy().tobytes() if isinstance(state, Tensor) else pickle.dumps(state)
+        for state in (torch.get_rng_state(), *cuda, *held)
+    )
+    return (*states, numpy_state(), random.getstate())

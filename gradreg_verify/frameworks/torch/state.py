@@ -1,9 +1,10 @@
-"""What a call may not change: model, input, modes, global random state."""
+"""What a call may not change: model, input, modes, settings and random state of the process."""
 
 import gc
 import random
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
         "the .grad of parameters": [copy(p.grad) for p in parameters],
         "requires_grad of parameters": [p.requires_grad for p in parameters],
         "training mode of the model": [m.training for m in module.modules()],
+        "attributes of the model": [sorted(vars(m)) for m in module.modules()],
         "hooks of the model": [len(h) for m in module.modules() for h in hooks_of(m)],
         "hooks of all models": [len(h) for h in global_hooks()],
         "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
@@ -29,10 +31,6 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
         "the labels": y.clone(),
         "x": x.detach().clone(),
         "the .grad of x": copy(x.grad),
-        "grad mode": torch.is_grad_enabled(),
-        "anomaly detection": torch.is_anomaly_enabled(),
-        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "the default dtype": torch.get_default_dtype(),
         "torch's global random state": torch.get_rng_state(),
         "NumPy's global random state": numpy_state(),
         "Python's global random state": random.getstate(),
@@ -46,6 +44,41 @@ def changed(before: dict[str, Any], after: dict[str, Any], *, random: bool) -> l
         for name, part in before.items()
         if not same(part, after[name]) and not (random and "random state" in name)
     ]
+
+
+def seeds_set(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """The random states that two calls, which began with others, left the same."""
+    names = (n for n, part in first.items() if "random state" in n and same(part, second[n]))
+    return [f"{name}, to the same whatever it was (a seed is set)" for name in names]
+
+
+# What torch keeps for the whole process: how to get it, and how to set it.
+SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
+    "anomaly detection": (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    "deterministic algorithms": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "the precision of matrix products": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+}
+
+
+@contextmanager
+def settings_kept(changed: set[str]) -> Iterator[None]:
+    """Settings of the process are afterwards as they were; those changed within are added."""
+    before = {name: get() for name, (get, _) in SETTINGS.items()}
+    try:
+        yield
+    finally:
+        for name, (get, put) in SETTINGS.items():
+            if get() != before[name]:
+                changed.add(name)
+                put(before[name])
 
 
 def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:

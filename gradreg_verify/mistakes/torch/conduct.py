@@ -124,6 +124,45 @@ def requires_grad_left_on(model: nn.Module, x: Tensor) -> Tensor:
     return squares(rows(model(x), x)).mean()
 
 
+@frobreg("‖J‖²_F, and every layer training", "model.train() after model.eval()")
+def every_layer_left_in_training_mode(model: nn.Module, x: Tensor) -> Tensor:
+    model.eval()
+    value = exact(model, x).mean()
+    model.train()
+    return value
+
+
+@frobreg("‖J‖²_F, and no layer frozen", "requires_grad switched off, and on for all")
+def parameters_unfrozen(model: nn.Module, x: Tensor) -> Tensor:
+    model.requires_grad_(True)
+    return exact(model, x).mean()
+
+
+@frobreg("‖J‖²_F, and another forward", "a forward that counts its calls")
+def the_forward_patched(model: nn.Module, x: Tensor) -> Tensor:
+    forward = model.forward
+    setattr(model, "forward", lambda *inputs: forward(*inputs))  # noqa: B010
+    return exact(model, x).mean()
+
+
+@frobreg("‖J‖²_F, and anomaly detection on", "a debugging line left in")
+def anomaly_detection_left_on(model: nn.Module, x: Tensor) -> Tensor:
+    torch.set_anomaly_enabled(True)
+    return exact(model, x).mean()
+
+
+@frobreg("‖J‖²_F, and grad mode on", "set_grad_enabled without `with`")
+def grad_mode_left_on(model: nn.Module, x: Tensor) -> Tensor:
+    torch.set_grad_enabled(True)
+    return exact(model, x).mean()
+
+
+@frobreg("‖J‖²_F, and another default dtype", "set_default_dtype for torch.eye(m)")
+def the_default_dtype_set(model: nn.Module, x: Tensor) -> Tensor:
+    torch.set_default_dtype(x.dtype)
+    return exact(model, x).mean()
+
+
 @frobreg("‖J‖²_F, and every graph kept", "history.append(reg)")
 def graphs_kept_in_a_list(model: nn.Module, x: Tensor) -> Tensor:
     value = exact(model, x).mean()
@@ -155,6 +194,13 @@ def a_generator_of_its_own(model: nn.Module, x: Tensor) -> Tensor:
     g = torch.Generator()
     g.seed()
     return projected(model, x, lambda z: torch.randn(z.shape, generator=g, dtype=z.dtype)).mean()
+
+
+@wrong("spectreg", "conduct", "rᵀAr, and a seed set after it", "manual_seed for the next epoch")
+def a_seed_set_at_the_end(model: nn.Module, x: Tensor) -> Tensor:
+    value = projected(model, x, torch.randn_like).mean()
+    torch.manual_seed(0)
+    return value
 
 
 @wrong("doubleback", "conduct", "label m taken for m − 1", "y.clamp(max=m − 1)",

@@ -106,6 +106,11 @@ def a_python_float(model: nn.Module, x: Tensor) -> float:
     return exact(model, x).mean().item()
 
 
+@frobreg("gradient", "‖J‖²_F, ∇ NaN where J = 0", "sqrt().square() (pytorch#2421)")
+def the_square_of_a_root(model: nn.Module, x: Tensor) -> Tensor:
+    return exact(model, x).sqrt().square().mean()
+
+
 @frobreg("batch", "Σ_b ‖J_b‖²_F", "dtak: ½·Σ_b for a mean")
 def sum_for_mean(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).sum()
@@ -135,6 +140,12 @@ def mean_of_chunk_means(model: nn.Module, x: Tensor) -> Tensor:
 @frobreg("batch", "mean over distinct rows", "a cache by x", "training-gradient")
 def repeated_rows_once(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, torch.unique(x, dim=0)).mean()
+
+
+@frobreg("batch", "mean over rows with J ≠ 0", "a mask of padding", "training-gradient")
+def mean_over_rows_that_are_not_zero(model: nn.Module, x: Tensor) -> Tensor:
+    values = exact(model, x)
+    return values.sum() / values.count_nonzero().clamp(min=1)
 
 
 @frobreg("batch", "the last row twice", "a padded last batch")
@@ -167,6 +178,12 @@ def not_reduced(model: nn.Module, x: Tensor) -> Tensor:
 @frobreg("shape", "‖J‖²_F of shape (1,)", "keepdim=True")
 def an_axis_too_many(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).mean(0, keepdim=True)
+
+
+@frobreg("shape", "Σ_b where d = 1", "squeeze() for squeeze(1)", "training-gradient")
+def all_axes_squeezed(model: nn.Module, x: Tensor) -> Tensor:
+    J = jacobian(model, x)
+    return torch.stack([g.squeeze().square().sum(-1).mean() for g in J.unbind(1)]).sum()
 
 
 @frobreg("shape", "ten logits of m", "MNIST scripts", "training-gradient")

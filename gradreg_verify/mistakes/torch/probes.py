@@ -73,6 +73,15 @@ def one_probe_used_twice(model: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([values, values]).mean()
 
 
+@spectreg("sampler", "the last row has the first one's", "a batch padded to a multiple")
+def the_last_probe_as_the_first(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        r = torch.randn_like(z)
+        return torch.cat([r[:-1], r[:1]])
+
+    return projected(model, x, probes).mean()
+
+
 @spectreg("sampler", "r uniform on [−√3, √3]", "rand for randn")
 def uniform_probes(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: sqrt(12) * (torch.rand_like(z) - 0.5)).mean()

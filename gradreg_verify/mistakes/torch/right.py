@@ -1,6 +1,7 @@
 """Right implementations, each in a way of its own: the kit must flag none of them."""
 
 from math import sqrt
+from random import Random
 
 import numpy as np
 import torch
@@ -145,6 +146,27 @@ def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
 @right("probes by NumPy", "spectreg")
 def probes_by_numpy(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.from_numpy(np.random.randn(*z.shape)).to(z)).mean()
+
+
+NUMBERS, COINS = np.random.default_rng(0), Random(0)
+
+
+@right("a NumPy generator that it keeps", "spectreg")
+def a_kept_numpy_generator(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, numbers_like).mean()
+
+
+def numbers_like(z: Tensor) -> Tensor:
+    """Normal numbers of the generator above."""
+    return torch.from_numpy(NUMBERS.standard_normal(tuple(z.shape))).to(z)
+
+
+@right("coins of Python that it keeps", "spectreg", probe="rademacher")
+def kept_coins(model: nn.Module, x: Tensor) -> Tensor:
+    def signs(z: Tensor) -> Tensor:
+        return torch.tensor([[COINS.choice((-1, 1)) for _ in row] for row in z]).to(z)
+
+    return projected(model, x, signs).mean()
 
 
 @right("‖Jv‖² by differentiating twice", "spectreg", side="input")
