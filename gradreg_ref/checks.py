@@ -16,9 +16,9 @@ import numpy as np
 from gradreg_ref.typing import Array
 
 # The largest imaginary part of a complex step, relative to the real parts: it changes no digit.
-INFINITESIMAL = 2.0**-100
-MOST_NUMBERS = 2**40
-NEAR = 0.5  # of two names, from which on one may be meant by the other
+_INFINITESIMAL = 2.0**-100
+_MOST_NUMBERS = 2**40
+_NEAR = 0.5  # of two names, from which on one may be meant by the other
 
 
 def as_array(name: str, a: Any) -> Array:
@@ -61,7 +61,7 @@ def floating(name: str, a: Any) -> Array:
         raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
     if a.dtype.kind == "c" and isinstance(a, np.ndarray):
         largest = max(1.0, np.abs(a.real).max(initial=0.0))
-        if np.abs(a.imag).max(initial=0.0) > INFINITESIMAL * largest:
+        if np.abs(a.imag).max(initial=0.0) > _INFINITESIMAL * largest:
             raise TypeError(
                 f"expected {name} real, got {a.dtype} with imaginary parts; pass real and "
                 "imaginary parts as two real coordinates (derivatives: gradreg_ref.complex_step)"
@@ -137,7 +137,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """Check that a name is one of the known names."""
     known = list(known)
     if value not in known:
-        near = get_close_matches(value, known, 1, NEAR) if isinstance(value, str) else []
+        near = get_close_matches(value, known, 1, _NEAR) if isinstance(value, str) else []
         hint = f"; did you mean {quoted(near)}?" if near else ""
         raise ValueError(f"expected {name} to be one of {quoted(known)}; got {value!r}{hint}")
     return value
@@ -157,7 +157,7 @@ def count(name: str, value: Any) -> int:
 
 def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
     """Check that a machine may hold as many numbers."""
-    if prod(map(int, sizes)) > MOST_NUMBERS:
+    if prod(map(int, sizes)) > _MOST_NUMBERS:
         raise ValueError(
             f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "
             f"{remedy}"

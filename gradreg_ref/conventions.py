@@ -10,7 +10,7 @@ from gradreg_ref import checks
 
 
 @dataclass(frozen=True)
-class Convention:
+class _Convention:
     """Theirs = scale · n^a · i^b · (1/n) Σ_b P_b, where P_b is our penalty of one example.
 
     Parameters
@@ -63,61 +63,61 @@ class Convention:
         return value
 
 
-CONVENTIONS: dict[str, Convention] = {
-    "paper": Convention(
+CONVENTIONS: dict[str, _Convention] = {
+    "paper": _Convention(
         "frobreg",
         "1/n Σ_b ‖J_b‖²",
         "Varga, Csiszárik, Zombori (arXiv:1712.09936): SpectReg, FrobReg, JacReg, DoubleBack",
     ),
-    "jacobian_regularizer": Convention(
+    "jacobian_regularizer": _Convention(
         "frobreg",
         "1/(2n) Σ_b ‖J_b‖²",
         "facebookresearch/jacobian_regularizer (arXiv:1908.02729), and CEBRA",
         scale=0.5,
     ),
-    "torchdeq": Convention(
+    "torchdeq": _Convention(
         "frobreg",
         "1/(n·i) Σ_b ‖J_b‖²",
         "locuslab/deq and torchdeq, jac_loss_estimate; there m = i",
         i_power=-1,
     ),
-    "sum": Convention(
+    "sum": _Convention(
         "frobreg",
         "Σ_b ‖J_b‖²",
         "the gradient of a sum of losses, taken for that of their mean",
         n_power=1,
     ),
-    "R1": Convention(
+    "R1": _Convention(
         "frobreg",
         "γ/2 · 1/n Σ_b ‖∇D(x_b)‖²",
         "Mescheder et al. (arXiv:1801.04406), StyleGAN; m = 1, times γ",
         scale=0.5,
     ),
-    "tulip": Convention(
+    "tulip": _Convention(
         "doubleback",
         "1/(2n) Σ_b ‖∇L_b‖²",
         "cfinlay/tulip (arXiv:1905.11468)",
         scale=0.5,
     ),
-    "mean_loss": Convention(
+    "mean_loss": _Convention(
         "doubleback",
         "‖∂L̄/∂x‖², L̄ = 1/n Σ_b L_b",
         "the gradient of the mean loss, squared and summed over the batch",
         n_power=-1,
     ),
-    "mean_loss_mean": Convention(
+    "mean_loss_mean": _Convention(
         "doubleback",
         "1/n ‖∂L̄/∂x‖², L̄ = 1/n Σ_b L_b",
         "the gradient of the mean loss, its square averaged over the batch",
         n_power=-2,
     ),
-    "confidence_penalty_scripts": Convention(
+    "confidence_penalty_scripts": _Convention(
         "confidence_penalty",
         "Σ_b Σ_k p log p",
         "the authors' scripts",
         n_power=1,
     ),
-    "weight_decay_paper": Convention(
+    "weight_decay_paper": _Convention(
         "weight_decay",
         "½ Σ ‖W‖²",
         "Varga, Csiszárik, Zombori (arXiv:1712.09936), and the weight_decay of torch's optimisers",

@@ -87,7 +87,7 @@ def mean_squared_error(z: Array, y: Any) -> Array:
     return np.einsum("nk,nk->n", residual, residual) / z.shape[1]
 
 
-def mean_squared_error_gradient(z: Array, y: Any) -> Array:
+def _mean_squared_error_gradient(z: Array, y: Any) -> Array:
     """Compute ∂L/∂z = 2 (z − y) / m; shape (n, k)."""
     z = checks.logits(z)
     return 2 * (z - _targets(y, *z.shape)) / z.shape[1]
@@ -95,7 +95,7 @@ def mean_squared_error_gradient(z: Array, y: Any) -> Array:
 
 LOSSES = {
     "cross_entropy": (cross_entropy, cross_entropy_gradient),
-    "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
+    "mean_squared_error": (mean_squared_error, _mean_squared_error_gradient),
 }
 
 

@@ -47,7 +47,7 @@ def orthogonal(rng: Rng, n: int, m: int, q: int) -> Array:
     return np.sqrt(m) * np.einsum("nmq,nq->nmq", Q, signs)
 
 
-def frames(rng: Rng, n: int, m: int, q: int) -> Array:
+def _frames(rng: Rng, n: int, m: int, q: int) -> Array:
     """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples.
 
     All probes of these examples are orthogonal, within an example and across. Each probe alone is
@@ -70,7 +70,7 @@ LAWS: dict[str, Callable[[Rng, int, int, int], Array]] = {
     "rademacher": rademacher,
     "sphere": sphere,
     "orthogonal": orthogonal,
-    "frames": frames,
+    "frames": _frames,
     "onehot": onehot,
 }
 

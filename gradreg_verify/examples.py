@@ -29,7 +29,7 @@ from gradreg_ref.typing import Array, Rng
 
 Shape = tuple[int, ...]
 Draw = Callable[[Shape], Array]
-Labels = Callable[[int, int], Array]
+_Labels = Callable[[int, int], Array]
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,18 @@ def normalised(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]
 
 def example(
     draw: Draw,
-    labels: Labels,
+    labels: _Labels,
     layers: tuple[Layer, ...],
     x: Array,
     exact: bool,
 ) -> Example:
     """An example of these layers at x, with labels, targets and probes drawn."""
-    network = tamed(Network(layers), x)
+    network = _tamed(Network(layers), x)
     n, m = network.forward(x).shape
     return Example(network, x, labels(n, m), draw((n, m)), draw((n, m, 4)), exact)
 
 
-def tamed(network: Network, x: Array) -> Network:
+def _tamed(network: Network, x: Array) -> Network:
     """The last layer halved until |z| <= 8, which keeps it dyadic.
 
     Further out p is onehot to many digits, and p − y a difference of rounding errors.
@@ -192,7 +192,7 @@ def quarters(rng: Rng) -> Draw:
     return lambda shape: rng.integers(-8, 9, shape) / 4
 
 
-def classes(rng: Rng) -> Labels:
+def classes(rng: Rng) -> _Labels:
     """n labels of m classes."""
     return lambda n, m: rng.integers(0, m, n)
 
@@ -213,21 +213,21 @@ def all_variants(e: Example) -> Iterator[Variant]:
             if row.of == "weights" or (softmax and e.probes.shape[1] == 1):
                 continue
             smooth = softmax or not row.constant_R
-            exact = exact_mse(e) if form.get("loss") else e.exact and not smooth
+            exact = _exact_mse(e) if form.get("loss") else e.exact and not smooth
             if row.probes != "always":
                 yield Variant(row.name, dict(form), exact)
             if row.probes != "never":
                 yield Variant(row.name, {**form, "probes": e.probes}, exact)
 
 
-def exact_mse(e: Example) -> bool:
+def _exact_mse(e: Example) -> bool:
     """2 (z − y) / m is exact where m is a power of two, unless squares use up the 53 bits."""
-    return e.exact and e.probes.shape[1] in (1, 2, 4, 8) and not squares(e.network.layers)
+    return e.exact and e.probes.shape[1] in (1, 2, 4, 8) and not _squares(e.network.layers)
 
 
-def squares(layers: tuple[Layer, ...]) -> bool:
+def _squares(layers: tuple[Layer, ...]) -> bool:
     """Whether a layer squares its input, here or in the body of a residual sum."""
     return any(
-        squares(layer.body) if isinstance(layer, Residual) else layer == Activation("square")
+        _squares(layer.body) if isinstance(layer, Residual) else layer == Activation("square")
         for layer in layers
     )

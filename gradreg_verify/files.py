@@ -13,12 +13,12 @@ T = TypeVar("T")
 # Bytes. Lists of nothing take 25 times their bytes in memory, and long dotted keys of TOML take
 # time with the square of their length.
 MOST_JSON, MOST_TOML = 8 << 20, 64 << 10
-DEEPEST = 64  # lists and tables in one another
+_DEEPEST = 64  # lists and tables in one another
 # Whatever the contents of a file may make of what reads them.
 WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
-def same(data: Any) -> Any:
+def _same(data: Any) -> Any:
     """The data as they are."""
     return data
 
@@ -26,7 +26,7 @@ def same(data: Any) -> Any:
 def read_json(
     path: Path,
     what: str,
-    make: Callable[[Any], T] = same,
+    make: Callable[[Any], T] = _same,
     *,
     remedy: str = "",
     finite: bool = True,
@@ -52,26 +52,26 @@ def read_json(
         The file cannot be read, is no JSON, has a key twice, or holds something else. The sentence
         names the file.
     """
-    number = finite_number if finite else float
+    number = _finite_number if finite else float
 
     def parse(text: str) -> Any:
         return json.loads(
-            text, object_pairs_hook=once_each, parse_constant=number, parse_float=number
+            text, object_pairs_hook=_once_each, parse_constant=number, parse_float=number
         )
 
-    return read(path, MOST_JSON, what, lambda text: make(shallow(parse(text))), remedy)
+    return read(path, MOST_JSON, what, lambda text: make(_shallow(parse(text))), remedy)
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """The table of a TOML file; refused as by `read_json`."""
 
     def parse(text: str) -> dict[str, Any]:
-        return shallow(tomllib.loads(text, parse_float=finite_number))
+        return _shallow(tomllib.loads(text, parse_float=_finite_number))
 
     return read(path, MOST_TOML, what, parse)
 
 
-def finite_number(text: str) -> float:
+def _finite_number(text: str) -> float:
     """A number of a file, unless it is NaN or beyond all bounds."""
     if not math.isfinite(float(text)):
         raise ValueError(f"{text}, which is no finite number")
@@ -81,7 +81,7 @@ def finite_number(text: str) -> float:
 def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str = "") -> T:
     """What `make` makes of the text of a regular file of at most so many bytes."""
     try:
-        return make(contents(path, most).decode("utf-8-sig"))
+        return make(_contents(path, most).decode("utf-8-sig"))
     except OSError as error:
         reason, cause = (error.strerror or str(error)).lower(), error
     except WRONG as error:
@@ -90,9 +90,9 @@ def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str
     raise ValueError(f"expected {what} in {path}, got: {reason}{end}") from cause
 
 
-def contents(path: Path, most: int) -> bytes:
+def _contents(path: Path, most: int) -> bytes:
     """The bytes of a regular file; a pipe or a device would keep the reader waiting for ever."""
-    with open(path, "rb", opener=at_once) as file:
+    with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("no regular file")
         found = file.read(most + 1)
@@ -101,7 +101,7 @@ def contents(path: Path, most: int) -> bytes:
     return found
 
 
-def at_once(path: str, how: int) -> int:
+def _at_once(path: str, how: int) -> int:
     """Open without waiting for somebody to write into a pipe; Windows has no such pipes."""
     return os.open(path, how | getattr(os, "O_NONBLOCK", 0))
 
@@ -115,7 +115,7 @@ def in_words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, whose keys are all different."""
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -125,10 +125,10 @@ def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def shallow(data: T) -> T:
+def _shallow(data: T) -> T:
     """The data, if they are not so deep that their reader, or a message about them, fails."""
     level: list[Any] = [data]
-    for _ in range(DEEPEST):
+    for _ in range(_DEEPEST):
         level = [
             entry
             for each in level

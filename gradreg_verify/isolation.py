@@ -22,11 +22,11 @@ from gradreg_verify.subject import watch
 from gradreg_verify.subject.locate import locate
 from gradreg_verify.text import printable
 
-SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
-PATIENCE = 20  # time limits without a verdict, after which the process is ended
-GRACE = 2.0  # seconds beyond a call's limit, after which compiled code is taken to be stuck
-IMPORT = 10.0  # seconds: an import may take six times as long, as a first call with that limit
-WATCH = 0.5  # seconds between looks at the other process
+_SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+_PATIENCE = 20  # time limits without a verdict, after which the process is ended
+_GRACE = 2.0  # seconds beyond a call's limit, after which compiled code is taken to be stuck
+_IMPORT = 10.0  # seconds: an import may take six times as long, as a first call with that limit
+_WATCH = 0.5  # seconds between looks at the other process
 
 
 def verify_isolated(
@@ -42,12 +42,12 @@ def verify_isolated(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     deadline = sharedctypes.RawValue("d", 0.0)
-    process = context.Process(target=work, args=(theirs, deadline, spec, options), daemon=True)
+    process = context.Process(target=_work, args=(theirs, deadline, spec, options), daemon=True)
     process.start()
     theirs.close()
     results: list[Result] = []
     try:
-        for message in messages(ours, deadline, options["time_limit"]):
+        for message in _messages(ours, deadline, options["time_limit"]):
             if isinstance(message, Result):
                 results.append(message)
                 progress(message)
@@ -56,33 +56,33 @@ def verify_isolated(
             else:
                 raise message
         why = watch.unanswered(watch.by_the_clock(options["time_limit"]), "by the clock")
-        return unfinished(spec, options, results, why, progress, hung=True)
+        return _unfinished(spec, options, results, why, progress, hung=True)
     except EOFError:
         process.join()
         why = f"its process died (exit {process.exitcode})"
-        return unfinished(spec, options, results, why, progress)
+        return _unfinished(spec, options, results, why, progress)
     finally:
         process.kill()
 
 
-def messages(ours: Connection, deadline: Any, time_limit: float) -> Iterator[Any]:
+def _messages(ours: Connection, deadline: Any, time_limit: float) -> Iterator[Any]:
     """What the process says, until it no longer answers; EOFError where it dies."""
     heard = monotonic()
     while True:
-        if ours.poll(WATCH):
+        if ours.poll(_WATCH):
             yield ours.recv()
             heard = monotonic()
         now, end = monotonic(), deadline.value
-        if (end and now > end + GRACE) or now - heard > PATIENCE * time_limit + 60:
+        if (end and now > end + _GRACE) or now - heard > _PATIENCE * time_limit + 60:
             return
 
 
-def work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) -> None:
+def _work(pipe: Connection, deadline: Any, spec: str, options: dict[str, Any]) -> None:
     """Send verdicts as they come, then the report, or the error; runs in the new process."""
     watch.deadline = deadline
     end_with_parent()
     try:
-        with watch.time_limit(max(options["time_limit"], IMPORT), first=True):
+        with watch.time_limit(max(options["time_limit"], _IMPORT), first=True):
             function = locate(spec)
         pipe.send(verify(function, progress=pipe.send, **options))
     except Hung as hung:
@@ -102,7 +102,7 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # a library of C without it
-            ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
     def wait() -> None:
         if parent is not None:
@@ -112,7 +112,7 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def unfinished(
+def _unfinished(
     spec: str,
     options: dict[str, Any],
     results: list[Result],

@@ -23,7 +23,7 @@ from gradreg_verify.subject.suited import suited
 from gradreg_verify.subject.target import target_of
 from gradreg_verify.text import printable
 
-Progress = Callable[[Result], None]
+_Progress = Callable[[Result], None]
 
 
 def verify(
@@ -37,7 +37,7 @@ def verify(
     profile: str = "ci",
     time_limit: float = 10.0,
     waivers: Mapping[str, str] | None = None,
-    progress: Progress = lambda _: None,
+    progress: _Progress = lambda _: None,
     **declared: Any,
 ) -> Report:
     """Run every claim on the bundled examples; deterministic for a given seed.
@@ -81,9 +81,9 @@ def verify(
     """
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
-    target = replace(target, draws=draws, dtypes=dtypes_of(target, dtypes))
-    examples = [e for s in (0, *range(seed, seed + more)) for e in examples_for(target, s)]
-    results = tuple(run_all(target, examples, waivers or {}, progress))
+    target = replace(target, draws=draws, dtypes=_dtypes_of(target, dtypes))
+    examples = [e for s in (0, *range(seed, seed + more)) for e in _examples_for(target, s)]
+    results = tuple(_run_all(target, examples, waivers or {}, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
     one, answered = target.declared, not any(r.hung for r in results)
     tier = "argument" if one is None or not answered else one.probes.tier
@@ -98,7 +98,7 @@ def verify(
         results=results,
         diagnosis=diagnose(target, broken[0].claim) if broken and one and answered else None,
         provenance=provenance(target),
-        evidence=evidence_of(target, examples, results) if answered else None,
+        evidence=_evidence_of(target, examples, results) if answered else None,
     )
 
 
@@ -106,13 +106,13 @@ def verify(
 PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
 
 
-def examples_for(target: Target, seed: int) -> Iterator[Example]:
+def _examples_for(target: Target, seed: int) -> Iterator[Example]:
     """All bundled examples, or those that a function is declared for."""
     one = target.declared
     return bundled(seed) if one is None else suited(one.declaration, seed)
 
 
-def evidence_of(
+def _evidence_of(
     target: Target, examples: list[Example], results: tuple[Result, ...]
 ) -> Evidence | None:
     """What the tests came to, where they were run to their end."""
@@ -120,15 +120,15 @@ def evidence_of(
     return evidence(target, filter(BY_ID["probe-law"].applies, examples)) if passed else None
 
 
-def dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
+def _dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:
     """The lower precisions to check."""
     here = [d for d in target.backend.capabilities().dtypes if d != "float64"]
     usual = ("float32",) if "float32" in here else ()
     return usual if asked is None else tuple(checks.choice("dtypes", d, here) for d in asked)
 
 
-def run_all(
-    target: Target, examples: list[Example], waivers: Mapping[str, str], progress: Progress
+def _run_all(
+    target: Target, examples: list[Example], waivers: Mapping[str, str], progress: _Progress
 ) -> list[Result]:
     """All claims, in order; once nothing can be asked any more, the rest is NOT-TESTED."""
     waivers = {claim_of(name).id: reason for name, reason in waivers.items()}
@@ -137,13 +137,13 @@ def run_all(
     results: list[Result] = []
     for claim in CLAIMS:
         start = perf_counter()
-        why_not = over or no_formula(claim, results)
+        why_not = over or _no_formula(claim, results)
         if target.declared is not None and not claim.about(target.declared.declaration):
             result = Result(claim, "NOT-APPLICABLE", "")
         elif why_not:
             result = Result(claim, "NOT-TESTED", why_not)
         else:
-            result = judged(claim, target, examples, no_answer)
+            result = _judged(claim, target, examples, no_answer)
             over = f"see {claim.id}" if result.hung or no_answer is not None else ""
         if result.verdict == "FAIL" and claim.id in waivers:
             figure = f"{waivers[claim.id]} ({result.figure})"
@@ -153,14 +153,14 @@ def run_all(
     return results
 
 
-def no_formula(claim: Claim, results: list[Result]) -> str:
+def _no_formula(claim: Claim, results: list[Result]) -> str:
     """Why rounding cannot be bounded: a formula is wrong."""
     wrong = [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
     rounding = claim.id == "rounding-bounded"
     return f"no formula to compare with: see {wrong[0]}" if rounding and wrong else ""
 
 
-def judged(
+def _judged(
     claim: Claim, target: Target, examples: list[Example], no_answer: Broken | Hung | None
 ) -> Result:
     """The verdict on one claim."""
@@ -179,7 +179,7 @@ def preflight(target: Target) -> Broken | Hung | None:
     if target.declared is None:
         return None
     try:
-        every_shape(target, next(iter(examples_for(target, 0))))
+        every_shape(target, next(iter(_examples_for(target, 0))))
     except (Broken, Hung) as no_answer:
         return no_answer
     except NotTestable:
@@ -213,7 +213,7 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
         shown_on = max(shown_on, made)
         if reason and (missed or not made):
             where = f" on {missed} of {made + missed} examples" if made else ""
-            left_out.append(f"{check.__name__.replace('_', ' ')}{where} ({reason})")
+            left_out.append(f"{check.__name__.replace('_', ' ').strip()}{where} ({reason})")
     if not shown_on:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
     own_limit = claim.id in ("rounding-bounded", "finite-differences")

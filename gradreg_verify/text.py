@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 # Controls but line feed and tab, halves of surrogate pairs, and signs that turn the direction.
-HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable(text: str) -> str:
@@ -15,11 +15,11 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return re.sub(r"[^\n\t\x20-\x7e]", lambda found: written(found.group()), text)
+    return re.sub(r"[^\n\t\x20-\x7e]", lambda found: _written(found.group()), text)
 
 
-def written(sign: str) -> str:
+def _written(sign: str) -> str:
     """A sign, or its escape if it is one that cannot be seen."""
-    if unicodedata.category(sign) not in HIDDEN:
+    if unicodedata.category(sign) not in _HIDDEN:
         return sign
     return sign.encode("unicode_escape").decode("ascii")

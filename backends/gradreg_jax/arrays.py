@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 HALF = (jnp.float16, jnp.bfloat16)
-MOST_NUMBERS = 2**40
+_MOST_NUMBERS = 2**40
 
 
 def concrete(a: Any) -> bool:
@@ -81,13 +81,13 @@ def floating(name: str, a: Any) -> Any:
             ".astype(float), close f over what is not differentiated (masks, indices), and for "
             "token models differentiate the embeddings"
         )
-    wide(name, a.dtype)
+    _wide(name, a.dtype)
     if not finite(a):
         raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
     return a
 
 
-def wide(name: str, dtype: Any) -> None:
+def _wide(name: str, dtype: Any) -> None:
     """Refuse floats of 8 bits, with which JAX stores and does not compute."""
     if jnp.dtype(dtype).itemsize < 2:
         raise TypeError(
@@ -107,13 +107,13 @@ def dtype(value: Any) -> Any:
         ) from error
     if not jnp.issubdtype(found, jnp.floating):
         raise TypeError(f"expected dtype to be a real floating dtype, got {found}")
-    wide("dtype", found)
+    _wide("dtype", found)
     return found
 
 
 def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
     """Check that a machine may hold as many numbers; XLA ends the process where it cannot."""
-    if prod(sizes) > MOST_NUMBERS:
+    if prod(sizes) > _MOST_NUMBERS:
         raise ValueError(
             f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "
             f"{remedy}"

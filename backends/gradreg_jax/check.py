@@ -14,8 +14,8 @@ from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model, like
 from gradreg_jax.spectreg import spectreg
 
-STEP = 1e-8  # of every parameter's own size
-LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
+_STEP = 1e-8  # of every parameter's own size
+_LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ class ModelReport:
     @property
     def ok(self) -> bool:
         """Return whether Jacobian and gradient are right and the penalty is not zero everywhere."""
-        return max(self.jacobian, self.off) <= LIMIT and not self.zero
+        return max(self.jacobian, self.off) <= _LIMIT and not self.zero
 
     def __str__(self) -> str:
         lines = [f"penalty     {self.penalty:.4g}" + (": WRONG, J is zero" if self.zero else "")]
-        if self.jacobian > LIMIT:
+        if self.jacobian > _LIMIT:
             lines += [
                 f"jacobian    WRONG: {self.jacobian:.1%} off the derivative of the logits, so that",
                 "            the penalty is computed for another function; look for stop_gradient",
                 "            and rounding on the way from x, and for a custom rule that is not the",
                 "            derivative",
             ]
-        if self.off <= LIMIT:
+        if self.off <= _LIMIT:
             lines += [
                 f"gradient    right: agrees with differences of the penalty to {self.off:.0e}"
             ]
@@ -129,7 +129,7 @@ def check_model(
     if key is None and getattr(penalty, "func", penalty) is spectreg:
         key = jax.random.key(0)
     with jax.enable_x64(True):
-        params, x = in_float64(params), in_float64(x)
+        params, x = _in_float64(params), _in_float64(x)
         checks.trainable(params)
         options = options_for(penalty, y, key, loss)
         P = jax.jit(lambda params: jnp.mean(penalty(f, params, x, **options)))
@@ -143,7 +143,7 @@ def check_model(
         wrong = [
             name
             for i, (name, _) in enumerate(leaves)
-            if off > LIMIT and _off(P, params, gradient, _direction(params, 1, only=i)) > LIMIT
+            if off > _LIMIT and _off(P, params, gradient, _direction(params, 1, only=i)) > _LIMIT
         ]
         untrained = [name for name, g in leaves if not g.any()]
         batch = getattr(penalty, "keywords", {}).get("batch")
@@ -159,7 +159,7 @@ def check_model(
         )
 
 
-def in_float64(tree: Any) -> Any:
+def _in_float64(tree: Any) -> Any:
     """The tree with its floating arrays in float64."""
 
     def one(a: Any) -> Any:
@@ -205,10 +205,10 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
     def off(h: float) -> float:
         expected = (at(h) - at(-h)) / (2 * h)
         rounding = 16 * float_info.epsilon * abs(at(0.0)) / h
-        scale = max(abs(got), abs(expected), size / 10, rounding / LIMIT)
+        scale = max(abs(got), abs(expected), size / 10, rounding / _LIMIT)
         return abs(got - expected) / scale if scale > 0 else 0.0
 
-    return min(off(STEP), off(STEP / 4))
+    return min(off(_STEP), off(_STEP / 4))
 
 
 def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:

@@ -9,22 +9,22 @@ from gradreg_jax import arrays, checks
 from gradreg_jax.products import Linearised, at_least_single
 
 
-def cross_entropy(at: Linearised, y: Any) -> Any:
+def _cross_entropy(at: Linearised, y: Any) -> Any:
     """L = −Σ_k y_k log p_k, shape (n,)."""
     z = checks.rows_of_logits(at.output)
-    y = target_probabilities(y, z)
+    y = _target_probabilities(y, z)
     return -(y * jax.nn.log_softmax(at_least_single(z), axis=1)).sum(axis=1)
 
 
-def cross_entropy_gradient(at: Linearised, y: Any) -> Any:
+def _cross_entropy_gradient(at: Linearised, y: Any) -> Any:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
     z = checks.rows_of_logits(at.output)
     p = jax.nn.softmax(at_least_single(z), axis=1)
-    y = target_probabilities(y, z).astype(p.dtype)
+    y = _target_probabilities(y, z).astype(p.dtype)
     return p * y.sum(axis=1, keepdims=True) - y
 
 
-def target_probabilities(y: Any, z: Any) -> Any:
+def _target_probabilities(y: Any, z: Any) -> Any:
     """Convert labels (n,) to onehot rows (n, m); check that rows (n, m) are probabilities.
 
     Where values cannot be read, a row that is none is NaN.
@@ -35,14 +35,14 @@ def target_probabilities(y: Any, z: Any) -> Any:
     if y.shape != z.shape:
         raise ValueError(f"expected y with shape ({z.shape[0]},) or {z.shape}, got {y.shape}")
     if not arrays.concrete(y):
-        return jnp.where(improper(y), jnp.nan, y)
+        return jnp.where(_improper(y), jnp.nan, y)
     with arrays.values():
-        if improper(y).any():
+        if _improper(y).any():
             raise ValueError("expected rows of y to be probabilities (>= 0, summing to 1)")
     return y
 
 
-def improper(y: Any) -> Any:
+def _improper(y: Any) -> Any:
     """Return which rows are not probabilities, (n, 1)."""
     return (y < 0).any(axis=1, keepdims=True) | (abs(y.sum(axis=1, keepdims=True) - 1) > 1e-2)
 
@@ -56,17 +56,17 @@ def onehot_rows(y: Any, n: int, m: int) -> Any:
     return jnp.where(e_y.any(axis=1, keepdims=True), e_y, jnp.nan)
 
 
-def mean_squared_error_gradient(at: Linearised, y: Any) -> Any:
+def _mean_squared_error_gradient(at: Linearised, y: Any) -> Any:
     """∂L/∂z = 2 (z − y) / m of the mean over outputs, without ½; shape (n, k)."""
-    return 2 * residuals(at, y) / at.logits.shape[1]
+    return 2 * _residuals(at, y) / at.logits.shape[1]
 
 
-def mean_squared_error(at: Linearised, y: Any) -> Any:
+def _mean_squared_error(at: Linearised, y: Any) -> Any:
     """L = Σ_k (z_k − y_k)² / m, shape (n,)."""
-    return (at_least_single(residuals(at, y)) ** 2).mean(axis=1)
+    return (at_least_single(_residuals(at, y)) ** 2).mean(axis=1)
 
 
-def residuals(at: Linearised, y: Any) -> Any:
+def _residuals(at: Linearised, y: Any) -> Any:
     """Check y and return z − y, (n, k)."""
     y = arrays.floating("y", y)
     if y.shape != at.output.shape:
@@ -78,6 +78,6 @@ def residuals(at: Linearised, y: Any) -> Any:
 
 
 LOSSES = {
-    "cross_entropy": (cross_entropy, cross_entropy_gradient),
-    "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
+    "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
+    "mean_squared_error": (_mean_squared_error, _mean_squared_error_gradient),
 }

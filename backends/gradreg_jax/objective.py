@@ -14,7 +14,7 @@ from gradreg_jax.onehot import onehot
 from gradreg_jax.products import Linearised, Model
 from gradreg_jax.spectreg import spectreg
 
-PENALTIES = (frobreg, spectreg, doubleback, jacreg, onehot)
+_PENALTIES = (frobreg, spectreg, doubleback, jacreg, onehot)
 
 
 class Objective(NamedTuple):
@@ -68,10 +68,10 @@ def objective(
     """
     options = options_for(penalty, y, key, loss)
     at = Linearised.at(f, params, x, batch=batch)
-    return Objective(value(loss, at, y), penalty(at, params, x, **options), at.output)
+    return Objective(_value(loss, at, y), penalty(at, params, x, **options), at.output)
 
 
-def value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
+def _value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
     """Compute the loss and check that it is a scalar."""
     if isinstance(loss, str):
         return LOSSES[checks.choice("loss", loss, LOSSES)][0](at, y).mean()
@@ -89,8 +89,8 @@ def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
     function, args, bound = penalty, (), {}
     if isinstance(penalty, partial):
         function, args, bound = penalty.func, penalty.args, penalty.keywords
-    if function not in PENALTIES or args:
-        names = ", ".join(known.__name__ for known in PENALTIES)
+    if function not in _PENALTIES or args:
+        names = ", ".join(known.__name__ for known in _PENALTIES)
         raise TypeError(
             f"expected penalty to be one of {names}, or functools.partial of one with options by "
             f"name, got {penalty!r:.60}; add others to the loss yourself"

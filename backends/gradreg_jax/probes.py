@@ -10,48 +10,53 @@ import jax.numpy as jnp
 from gradreg_jax import arrays, checks
 from gradreg_jax.products import Linearised
 
-Draw = Callable[[Any, int, int, int, Any], Any]
+_Draw = Callable[[Any, int, int, int, Any], Any]
 
 
-def gaussian(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+def _gaussian(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """N(0, I): independent standard normal entries."""
     return jax.random.normal(key, (n, m, q), dtype)
 
 
-def rademacher(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+def _rademacher(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """±1 with probability ½ each, independent."""
     return jax.random.rademacher(key, (n, m, q), dtype)
 
 
-def sphere(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+def _sphere(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · r / ‖r‖ with r ~ N(0, I)."""
-    r = gaussian(key, n, m, q, dtype)
+    r = _gaussian(key, n, m, q, dtype)
     return sqrt(m) * r / jnp.sqrt((r * r).sum(axis=1, keepdims=True))
 
 
-def orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+def _orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · Q, Q[m, q] Haar: the QR factor of a gaussian with diag(R) > 0 (Mezzadri 2007)."""
     if q > m:
         raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    Q, R = jnp.linalg.qr(gaussian(key, n, m, q, dtype))
+    Q, R = jnp.linalg.qr(_gaussian(key, n, m, q, dtype))
     return sqrt(m) * Q * jnp.sign(jnp.diagonal(R, axis1=1, axis2=2))[:, None, :]
 
 
-def frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+def _frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples."""
     group = max(1, min(n, m // q))  # more than m are refused below
-    Q = orthogonal(key, -(-n // group), m, group * q, dtype)
+    Q = _orthogonal(key, -(-n // group), m, group * q, dtype)
     return jnp.swapaxes(Q.reshape(-1, m, group, q), 1, 2).reshape(-1, m, q)[:n]
 
 
-def onehot(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
+def _onehot(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · e_c, c uniform on all m classes."""
     c = jax.random.randint(key, (n, q), 0, m)
     return sqrt(m) * jnp.swapaxes(jax.nn.one_hot(c, m, dtype=dtype), 1, 2)
 
 
-LAWS: dict[str, Draw] = {
-    law.__name__: law for law in (gaussian, rademacher, sphere, orthogonal, frames, onehot)
+LAWS: dict[str, _Draw] = {
+    "gaussian": _gaussian,
+    "rademacher": _rademacher,
+    "sphere": _sphere,
+    "orthogonal": _orthogonal,
+    "frames": _frames,
+    "onehot": _onehot,
 }
 
 

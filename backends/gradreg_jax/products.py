@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from gradreg_jax import arrays, checks
 
 Model = Callable[[Any, Any], Any]
-UNROLLED = 16  # columns; of more, a loop that is written out takes long to compile
+_UNROLLED = 16  # columns; of more, a loop that is written out takes long to compile
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class Linearised:
 
         def reverse(r: Any) -> Any:
             (v,) = self.pullback(like(S(r).reshape(-1, *self.output.shape[1:]), self.output))
-            return self.per_example(sum(squares(leaf) for leaf in jax.tree.leaves(v)))
+            return self.per_example(sum(_squares(leaf) for leaf in jax.tree.leaves(v)))
 
         def forward(v: Any) -> Any:
-            return squares(S(self.pushforward(v)))
+            return _squares(S(self.pushforward(v)))
 
         one = reverse if self.mode == "reverse" else forward
         with checks.forward_rules():
-            return checks.products(sum_over_columns(one, R, chunk_size))
+            return checks.products(_sum_over_columns(one, R, chunk_size))
 
     def per_example(self, rows: Any) -> Any:
         """Add up values of the rows of x for each of n examples."""
@@ -127,7 +127,7 @@ class Linearised:
         return J_v.reshape(J_v.shape[0], -1)
 
 
-def sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
+def _sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
     """Compute Σ_q one(r) over the columns r of R[n, k, q].
 
     With a `chunk_size` that many at once, and again in the backward pass, which then holds no more.
@@ -137,7 +137,7 @@ def sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) 
         size = min(checks.count("chunk_size", chunk_size), R.shape[2])
         columns = jnp.moveaxis(R, 2, 0)
         return jax.lax.map(jax.checkpoint(one), columns, batch_size=size).sum(axis=0)
-    if R.shape[2] <= UNROLLED:
+    if R.shape[2] <= _UNROLLED:
         return sum(one(R[:, :, j]) for j in range(R.shape[2]))
     return jax.vmap(one, in_axes=2)(R).sum(axis=0)
 
@@ -147,7 +147,7 @@ def like(r: Any, a: Any) -> Any:
     return r.astype(jnp.result_type(a)) + jnp.zeros_like(a)
 
 
-def squares(a: Any) -> Any:
+def _squares(a: Any) -> Any:
     """Sum over all axes but the batch: (n,)."""
     return (at_least_single(a).reshape(a.shape[0], -1) ** 2).sum(axis=1)
 

@@ -28,13 +28,13 @@ def weight_decay(params: Any) -> Any:
         No weights, or leaves that are none (an activation, a name, a table of indices).
     """
     leaves = jax.tree.leaves(params, is_leaf=arrays.sparse)
-    weights = [leaf for leaf in leaves if is_weight(leaf)]
+    weights = [leaf for leaf in leaves if _is_weight(leaf)]
     if not weights:
         raise ValueError("expected params with an array of two axes or more, got none")
     return sum((at_least_single(arrays.floating("params", W)) ** 2).sum() for W in weights)
 
 
-def is_weight(leaf: Any) -> bool:
+def _is_weight(leaf: Any) -> bool:
     """Return whether a leaf is a floating array of two axes or more; refuse what is no array."""
     if isinstance(leaf, int | float):
         return False

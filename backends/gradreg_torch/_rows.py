@@ -31,7 +31,7 @@ def require_examples(
     """
     run, whole = Model(model, x), by_name(x)
     first = next(t for t in whole.values() if isinstance(t, Tensor))
-    with torch.no_grad(), evaluating(run.parts), replayed(random_state(first), first):
+    with torch.no_grad(), _evaluating(run.parts), replayed(random_state(first), first):
         expected, again = run(whole), run(whole)
         if not (isinstance(expected, Tensor) and torch.equal(expected, again)):
             return
@@ -50,7 +50,7 @@ def require_examples(
 
 
 @contextmanager
-def evaluating(parts: tuple[nn.Module, ...]) -> Iterator[None]:
+def _evaluating(parts: tuple[nn.Module, ...]) -> Iterator[None]:
     """A context in which the parts are in evaluation mode; afterwards in their own mode."""
     training = [part for part in parts if getattr(part, "training", False)]
     try:

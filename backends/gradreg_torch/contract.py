@@ -19,14 +19,14 @@ from gradreg_torch._engine import (
 from gradreg_torch._engine.contraction import same_for_all
 from gradreg_torch.penalty import Penalty
 
-Columns = Tensor | Callable[[Tensor, Any], Tensor]
+_Columns = Tensor | Callable[[Tensor, Any], Tensor]
 
 
 @dataclass(frozen=True)
-class Given(Contraction):
+class _Given(Contraction):
     """R as the user gives it, or computes it from (logits, y); never detached."""
 
-    R: Columns
+    R: _Columns
     y: Any = None
 
     @property
@@ -56,7 +56,7 @@ class Given(Contraction):
 
 
 def contract(
-    model: ModelOrLogits, x: Inputs, R: Columns, y: Any = None, **options: Unpack[Options]
+    model: ModelOrLogits, x: Inputs, R: _Columns, y: Any = None, **options: Unpack[Options]
 ) -> Tensor:
     """Compute ‖JᵀR‖²_F = Σ_iq (Σ_k J[k, i] R[k, q])² for a given R, by q vector-Jacobian products.
 
@@ -97,10 +97,10 @@ def contract(
     >>> torch.allclose(value, model.weight.sum(0).square().sum())
     True
     """
-    return evaluate(model, x, Given(R, y), **options).penalty
+    return evaluate(model, x, _Given(R, y), **options).penalty
 
 
 class Contract(Penalty):
     """`contract` as a module that keeps its options: ``Contract(R=lambda z, y: …)(net, x, y)``."""
 
-    R = Given
+    R = _Given

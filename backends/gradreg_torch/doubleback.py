@@ -11,7 +11,7 @@ from gradreg_torch.penalty import Penalty
 
 
 @dataclass(frozen=True)
-class LossGradient(Contraction):
+class _LossGradient(Contraction):
     """R = ∂L/∂z, one column, never detached."""
 
     y: Tensor
@@ -64,13 +64,13 @@ def doubleback(
     Drucker, LeCun, "Improving generalization performance using double backpropagation" (1992);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), DoubleBack.
     """
-    return evaluate(model, x, LossGradient(y, loss), **options).penalty
+    return evaluate(model, x, _LossGradient(y, loss), **options).penalty
 
 
 class DoubleBack(Penalty):
     """`doubleback` as a module that keeps its options: ``DoubleBack()(model, x, y)``."""
 
-    R = LossGradient
+    R = _LossGradient
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
         """The gradient that is penalised is that of the loss that is trained."""

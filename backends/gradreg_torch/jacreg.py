@@ -15,7 +15,7 @@ from gradreg_torch.probes import Probes
 
 
 @dataclass(frozen=True)
-class SoftmaxJacobian(Probes):
+class _SoftmaxJacobian(Probes):
     """R = S = ∂p/∂z, or S [r₁ … r_q] / √q; S is never detached."""
 
     def __post_init__(self) -> None:
@@ -107,11 +107,11 @@ def jacreg(
     Sokolić, Giryes, Sapiro, Rodrigues, "Robust large margin deep neural networks" (2016);
     Varga, Csiszárik, Zombori (arXiv:1712.09936), JacReg.
     """
-    R = SoftmaxJacobian(probes, probe, num_probes, shared_probe, generator)
+    R = _SoftmaxJacobian(probes, probe, num_probes, shared_probe, generator)
     return evaluate(model, x, R, **options).penalty
 
 
 class JacReg(Penalty):
     """`jacreg` as a module that keeps its options: ``JacReg()(model, x)``."""
 
-    R = SoftmaxJacobian
+    R = _SoftmaxJacobian

@@ -16,11 +16,11 @@ from gradreg_torch._engine.trial import can_be_read, separating
 
 # Losses that were tried.
 _OWN: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-Loss = str | LossFunction
+_LossFunction = Callable[[Tensor, Tensor], Tensor]
+Loss = str | _LossFunction
 
 
-def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
+def _labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
     """Labels (n,), or rows (n, m), which must be probabilities."""
     if not isinstance(y, Tensor) or y.ndim != 2:
         return _arguments.labels(y, z, reads)
@@ -37,7 +37,7 @@ def labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
     return y.to(z.dtype)
 
 
-def targets(y: Any, z: Tensor) -> Tensor:
+def _targets(y: Any, z: Tensor) -> Tensor:
     """Regression targets of the shape of the outputs z (n, …)."""
     _arguments.same_device("y", y, z)
     if y.shape != z.shape:
@@ -52,58 +52,58 @@ def targets(y: Any, z: Tensor) -> Tensor:
     return y
 
 
-def cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
+def _cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
     """Compute the batch mean of L = −Σ_k y_k log p_k."""
     z = _arguments.classes(output)
-    return torch.nn.functional.cross_entropy(z, labels_or_rows(y, z, reads))
+    return torch.nn.functional.cross_entropy(z, _labels_or_rows(y, z, reads))
 
 
-def cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
+def _cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
     z = _arguments.classes(output)
-    y, p = labels_or_rows(y, z, reads), at_least_single(z).softmax(dim=1)
+    y, p = _labels_or_rows(y, z, reads), at_least_single(z).softmax(dim=1)
     if y.ndim == 1:
         return p - torch.nn.functional.one_hot(y, z.shape[1]).to(p.dtype)
     rows = at_least_single(y)
     return p * rows.sum(dim=1, keepdim=True) - rows
 
 
-def mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:
+def _mean_squared_error(output: Tensor, y: Any, reads: bool) -> Tensor:
     """Compute the batch mean of L = (1/m) Σ_k (z_k − y_k)²: no ½, the mean over outputs."""
     del reads
-    return (output - targets(y, output)).square().mean()
+    return (output - _targets(y, output)).square().mean()
 
 
-def mean_squared_error_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
+def _mean_squared_error_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = 2 (z − y) / m; shape (n, k)."""
     del reads
-    residual = flat(output - targets(y, output))
+    residual = flat(output - _targets(y, output))
     return 2 * residual / residual.shape[1]
 
 
-LOSSES = {
-    "cross_entropy": (cross_entropy, cross_entropy_gradient),
-    "mean_squared_error": (mean_squared_error, mean_squared_error_gradient),
+_LOSSES = {
+    "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
+    "mean_squared_error": (_mean_squared_error, _mean_squared_error_gradient),
 }
 
 
 def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """∂L/∂z (n, k) of a loss by name, or of any loss (outputs, y) ↦ (n,) by differentiation."""
     if callable(loss):
-        return flat(loss_derivative(output, y, loss))
-    return LOSSES[checks.choice("loss", loss, LOSSES)][1](output, y, reads)
+        return flat(_loss_derivative(output, y, loss))
+    return _LOSSES[checks.choice("loss", loss, _LOSSES)][1](output, y, reads)
 
 
-def loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
+def _loss_derivative(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
     if is_functional():  # where autograd.grad is refused
-        return torch.func.grad(total)(output, y, loss)
-    require_own(output, y, loss)
-    (R,) = torch.autograd.grad(total(output, y, loss), output, create_graph=True)
+        return torch.func.grad(_total)(output, y, loss)
+    _require_own(output, y, loss)
+    (R,) = torch.autograd.grad(_total(output, y, loss), output, create_graph=True)
     return R
 
 
-def require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
+def _require_own(output: Tensor, y: Any, loss: _LossFunction) -> None:
     """Raise ValueError where an example's loss depends on another's outputs; tried once a loss."""
     n = output.shape[0]
     # A lambda that is written anew for each step has the code, and mostly the cells, of the last.
@@ -125,7 +125,7 @@ def require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
     _OWN[code] = cells
 
 
-def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
+def _total(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
     """Σ L over the batch: one example's loss depends on its outputs alone."""
     return _arguments.per_example_loss(loss(output, y), output).sum()
 
@@ -133,7 +133,7 @@ def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
 def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """The batch mean of a loss by name, or the scalar of any loss (outputs, y) ↦ ()."""
     if not callable(loss):
-        return LOSSES[checks.choice("loss", loss, LOSSES)][0](output, y, reads)
+        return _LOSSES[checks.choice("loss", loss, _LOSSES)][0](output, y, reads)
     value = loss(output, y)
     if not isinstance(value, Tensor) or value.ndim != 0:
         raise ValueError("expected the training loss to be a scalar; take its batch mean")

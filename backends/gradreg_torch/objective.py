@@ -91,21 +91,21 @@ def objective(
         _arguments.for_unlabelled(penalty, ragged)
     at_eval = penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
     if unlabelled is not None or at_eval or not penalty.in_training():  # a pass for the loss alone
-        output = plain_pass(model, x, differentiated, reads, ragged)
+        output = _plain_pass(model, x, differentiated, reads, ragged)
         given = (x, y) if unlabelled is None else (unlabelled,)
         penalised = penalty(model, *given, **options)
     elif not penalty.due(kept):
-        output = plain_pass(model, x, differentiated, reads, ragged)
+        output = _plain_pass(model, x, differentiated, reads, ragged)
         penalised = penalty.zero(x, kept)
     elif penalty.fraction < 1:
-        output, penalised = in_part(model, x, y, penalty, kept)
+        output, penalised = _in_part(model, x, y, penalty, kept)
     else:
         value, output = penalty.evaluated(model, x, y, kept, update=True)
         penalised = scaled(value, penalty.every)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
 
-def plain_pass(
+def _plain_pass(
     model: Callable[..., Tensor], x: Inputs, differentiated: Named, reads: bool, ragged: bool
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
@@ -117,7 +117,7 @@ def plain_pass(
     return output
 
 
-def in_part(
+def _in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, in two passes, and the penalty of the part drawn."""

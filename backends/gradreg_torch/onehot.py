@@ -12,7 +12,7 @@ from gradreg_torch.penalty import Penalty
 
 
 @dataclass(frozen=True)
-class Label(Contraction):
+class _Label(Contraction):
     """R = e_y, one column."""
 
     y: Tensor
@@ -55,10 +55,10 @@ def onehot(model: ModelOrLogits, x: Inputs, y: Tensor, **options: Unpack[Options
     ----------
     Varga, Csiszárik, Zombori (arXiv:1712.09936), Onehot and Random onehot.
     """
-    return evaluate(model, x, Label(y), **options).penalty
+    return evaluate(model, x, _Label(y), **options).penalty
 
 
 class Onehot(Penalty):
     """`onehot` as a module that keeps its options: ``Onehot()(model, x, y)``."""
 
-    R = Label
+    R = _Label

@@ -12,48 +12,53 @@ from torch import Tensor
 from gradreg_torch._arguments import same_device
 from gradreg_torch._engine import Contraction, Side, checks, distributed
 
-Draw = Callable[[torch.Generator, int, int, int], Tensor]
+_Draw = Callable[[torch.Generator, int, int, int], Tensor]
 
 
-def gaussian(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+def _gaussian(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """N(0, I): independent standard normal entries."""
     return torch.randn(n, m, q, generator=g, device=g.device, dtype=torch.float64)
 
 
-def rademacher(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+def _rademacher(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """±1 with probability ½ each, independent."""
     return 2 * torch.randint(0, 2, (n, m, q), generator=g, device=g.device).double() - 1
 
 
-def sphere(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+def _sphere(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · r / ‖r‖ with r ~ N(0, I)."""
-    r = gaussian(g, n, m, q)
+    r = _gaussian(g, n, m, q)
     return sqrt(m) * r / r.square().sum(dim=1, keepdim=True).sqrt()
 
 
-def orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+def _orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · Q, Q[m, q] Haar: the QR factor of a gaussian with diag(R) > 0 (Mezzadri 2007)."""
     if q > m:
         raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    Q, R = torch.linalg.qr(gaussian(g, n, m, q))
+    Q, R = torch.linalg.qr(_gaussian(g, n, m, q))
     return sqrt(m) * Q * R.diagonal(dim1=1, dim2=2).sign()[:, None, :]
 
 
-def frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+def _frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · columns of Haar matrices, q an example: one matrix serves m // q examples in a row."""
     group = max(1, min(n, m // q))  # more than m are refused below
-    Q = orthogonal(g, -(-n // group), m, group * q)
+    Q = _orthogonal(g, -(-n // group), m, group * q)
     return Q.reshape(-1, m, group, q).transpose(1, 2).reshape(-1, m, q)[:n]
 
 
-def onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
+def _onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · e_c, c uniform on all m classes."""
     c = torch.randint(0, m, (n, q), generator=g, device=g.device)
     return sqrt(m) * torch.nn.functional.one_hot(c, m).transpose(1, 2).double()
 
 
-LAWS: dict[str, Draw] = {
-    law.__name__: law for law in (gaussian, rademacher, sphere, orthogonal, frames, onehot)
+LAWS: dict[str, _Draw] = {
+    "gaussian": _gaussian,
+    "rademacher": _rademacher,
+    "sphere": _sphere,
+    "orthogonal": _orthogonal,
+    "frames": _frames,
+    "onehot": _onehot,
 }
 
 
@@ -141,7 +146,7 @@ class Probes(Contraction):
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
-        g, n = _require_generator(self.generator, side.z), 1 if self.shared_probe else len(side.z)
+        g, n = require_generator(self.generator, side.z), 1 if self.shared_probe else len(side.z)
         checks.fitting("probes", (n, side.size, q), "draw fewer")
         return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.z.dtype)
 
@@ -167,7 +172,7 @@ def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
     return r
 
 
-def _require_generator(g: Any, z: Tensor) -> torch.Generator:
+def require_generator(g: Any, z: Tensor) -> torch.Generator:
     """Randomness is an argument, never global state."""
     if torch.compiler.is_compiling():
         raise ValueError(

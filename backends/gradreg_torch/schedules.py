@@ -13,7 +13,7 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        require_weights(value=self.value)
+        _require_weights(value=self.value)
 
     def __call__(self, step: int) -> float:
         """λ at a step."""
@@ -41,7 +41,7 @@ class Linear:
     begin: int = 0
 
     def __post_init__(self) -> None:
-        require_weights(start=self.start, end=self.end)
+        _require_weights(start=self.start, end=self.end)
         checks.count("steps", self.steps)
         checks.count("begin", self.begin, least=0)
 
@@ -51,7 +51,7 @@ class Linear:
         return self.start + (self.end - self.start) * passed
 
 
-def require_weights(**weights: float) -> None:
+def _require_weights(**weights: float) -> None:
     """Finite and not negative: a negative λ rewards large gradients."""
     for name, value in weights.items():
         try:

@@ -17,8 +17,8 @@ from gradreg_ref import __version__, checks
 __all__ = ["main"]
 
 GROUP = "gradreg.commands"
-ABOUT = "Penalties on input gradients: train with them, check your own, reproduce the paper."
-START = """where to start:
+_ABOUT = "Penalties on input gradients: train with them, check your own, reproduce the paper."
+_START = """where to start:
   gradreg quickstart                           train a toy problem: 3 minutes
   gradreg check model.py:build --input 8x3x32x32
                                                check a penalty on your model
@@ -31,7 +31,7 @@ README.md and docs/ of the repository explain the penalties and the commands.
 
 def parser(only: str | None = None) -> Parser:
     """The parser of all commands, or of one alone, whose module is then all that is imported."""
-    top = Parser(prog="gradreg", description=ABOUT, epilog=START)
+    top = Parser(prog="gradreg", description=_ABOUT, epilog=_START)
     version = f"gradreg-ref {__version__}"
     top.add_argument(
         "-V", "--version", action="version", version=version, help="print the version and exit"
@@ -66,7 +66,7 @@ def parsed(argv: Sequence[str]) -> Namespace:
     return parser(words[0]).parse_args(words)
 
 
-def sentence(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     """What an error says; of an error of the system, the file and what was wrong with it."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"expected a file or folder to use at {error.filename}, got: {error.strerror}"
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (BackendUnavailable, ValueError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            say(f"gradreg {arguments.command}: {sentence(error)}", error=True)
+            say(f"gradreg {arguments.command}: {_sentence(error)}", error=True)
         except KeyboardInterrupt as stopped:  # training says how to go on
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
     except BrokenPipeError:  # the reader has seen enough

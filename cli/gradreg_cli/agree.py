@@ -6,7 +6,7 @@ from typing import Any
 
 from gradreg_experiments.needs import need
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg agree
   gradreg agree --steps 50 --out results/short
 """
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
         "torch, with JAX and, as a small network, with NumPy, for every penalty. Compare loss, "
         "penalty and parameters after every step, and write tables and a figure. The exit status "
         "is 1 if two runs differ by more than rounding explains. Needs pip install '.[all]'.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     command.add_argument(
         "--steps",

@@ -8,12 +8,12 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg check model.py:build --input 8x3x32x32
   gradreg check package.models:Net --input 8x784 --penalty doubleback
 """
 # What a name alone makes: a function of the Jacobian, without an R of the user's.
-KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
+_KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
 
 
 def add_to(commands: Any) -> None:
@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
         "penalty's gradient with differences of its value, find examples that depend on each "
         "other, measure the cost of a step, and suggest a grid for λ. The exit status is 1 if "
         "something is wrong. docs/check.md explains every line.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     add = command.add_argument
     add("model", help="a model, or a function that builds one: file.py:name or package.module:name")
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
     )
     add(
         "--penalty",
-        choices=KINDS,
+        choices=_KINDS,
         help="penalty to check (default: spectreg, or frobreg for a model with one output)",
     )
     add(
@@ -71,10 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     from gradreg_verify.subject.locate import locate
 
     torch.manual_seed(arguments.seed)
-    model = built(locate(arguments.model), arguments.model).to(arguments.device)
+    model = _built(locate(arguments.model), arguments.model).to(arguments.device)
     model.train(not arguments.eval)
     x = torch.randn(arguments.input, device=arguments.device)
-    z = logits(model, x)
+    z = _logits(model, x)
     row = PENALTIES[arguments.penalty or ("frobreg" if z[0].numel() == 1 else "spectreg")]
     options: dict[str, Any] = {"mode": arguments.mode}
     if row.probes == "always":
@@ -86,11 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         report = gradreg_torch.check_model(model, x, y, penalty)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    say(shown(report))
+    say(_shown(report))
     return 0 if report.ok else 1
 
 
-def shown(report: Any) -> str:
+def _shown(report: Any) -> str:
     """The report as it prints itself; on a narrower terminal, the text below each name."""
     table = str(report)
     if not is_terminal() or max(map(len, table.splitlines())) <= columns():
@@ -103,12 +103,12 @@ def shown(report: Any) -> str:
     return fold("\n".join(lines))
 
 
-def in_a_line(error: Exception) -> str:
+def _in_a_line(error: Exception) -> str:
     """The first line of what an error says."""
     return next(iter(str(error).splitlines()), "no text")
 
 
-def built(found: Any, name: str) -> Any:
+def _built(found: Any, name: str) -> Any:
     """The module itself, or what a function or class without arguments makes."""
     from torch import nn
 
@@ -126,7 +126,7 @@ def built(found: Any, name: str) -> Any:
     return model
 
 
-def logits(model: Any, x: Any) -> Any:
+def _logits(model: Any, x: Any) -> Any:
     """The model's output at x; an error of its own as a sentence."""
     import torch
 
@@ -136,7 +136,7 @@ def logits(model: Any, x: Any) -> Any:
     except Exception as error:
         raise ValueError(
             f"expected a model of x {tuple(x.shape)}, but it raised {type(error).__name__}: "
-            f"{in_a_line(error)}; x holds random normal numbers: pass the --input of a batch, "
+            f"{_in_a_line(error)}; x holds random normal numbers: pass the --input of a batch, "
             "as in 8x3x32x32, or, if the model takes integers such as tokens, a function that "
             "builds the part of the model behind its embedding"
         ) from error

@@ -8,20 +8,20 @@ from gradreg_cli.terminal import say
 from gradreg_ref import __version__
 from gradreg_verify.report import render
 
-PAPER = """@article{varga2017gradient,
+_PAPER = """@article{varga2017gradient,
   title = {Gradient Regularization Improves Accuracy of Discriminative Models},
   author = {Varga, D{\\'a}niel and Csisz{\\'a}rik, Adri{\\'a}n and Zombori, Zsolt},
   journal = {arXiv:1712.09936},
   year = {2017}
 }
 """
-SOFTWARE = f"""@software{{gradregref,
+_SOFTWARE = f"""@software{{gradregref,
   title = {{gradreg-ref: a property-tested reference for penalties on input gradients}},
   author = {{{{The gradreg-ref developers}}}},
   version = {{{__version__}}}
 }}
 """
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg cite
   gradreg cite report.json
 """
@@ -34,7 +34,7 @@ def add_to(commands: Any) -> None:
         help="print BibTeX of the paper, of this software and of a report",
         description="Print BibTeX entries of the paper and of this software and, if you name a "
         "report, of the report with its digest. A report that was changed is refused.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     command.add_argument(
         "report",
@@ -48,7 +48,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the entries."""
-    entries = [PAPER, SOFTWARE]
+    entries = [_PAPER, _SOFTWARE]
     if arguments.report:
         entries.append(render.bibtex(render.read(arguments.report)))
     say("\n".join(entries).rstrip("\n"))

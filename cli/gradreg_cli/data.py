@@ -9,7 +9,7 @@ from gradreg_experiments.needs import need
 
 from gradreg_cli.terminal import say
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg data check data
   gradreg data check data --cache cache
 """
@@ -21,7 +21,7 @@ def add_to(commands: Any) -> None:
         "data",
         help="look for published image data sets in a folder",
         description="Look for the image data sets of the paper in a folder. Nothing is downloaded.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     parts = command.add_subparsers(required=True, metavar="check")
     check = parts.add_parser(
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
         "Fashion-MNIST, CIFAR-10, CIFAR-100 and TinyImageNet are read as published. Print how "
         "many images there are, and compare each file with the published MD5 sum. The exit "
         "status is 1 if a file is broken, and 2 if no data set is there.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     check.add_argument(
         "folder", type=Path, metavar="DIR", help="a folder that holds one data set or several"
@@ -42,10 +42,10 @@ def add_to(commands: Any) -> None:
         metavar="DIR",
         help="keep the decoded images of TinyImageNet in this folder (default: delete them)",
     )
-    check.set_defaults(run=run_check)
+    check.set_defaults(run=_run_check)
 
 
-def run_check(arguments: argparse.Namespace) -> int:
+def _run_check(arguments: argparse.Namespace) -> int:
     """0: what is there can be read; 1: something is broken; 2: nothing known is there."""
     need("data check", "PIL")
     from gradreg_experiments.data import check

@@ -10,7 +10,7 @@ from gradreg_cli.terminal import printable
 from gradreg_ref import checks
 
 
-class Layout(argparse.HelpFormatter):
+class _Layout(argparse.HelpFormatter):
     """Help text that fits the terminal: prose is wrapped, an indented line is an example."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
     """A parser without abbreviations, which says what may have been meant."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options.setdefault("formatter_class", Layout)
+        options.setdefault("formatter_class", _Layout)
         super().__init__(*args, **{"allow_abbrev": False} | options)
 
     def all(self) -> Iterator["Parser"]:

@@ -11,7 +11,7 @@ from gradreg_cli.agree import OUT
 from gradreg_cli.parser import given
 from gradreg_verify.frameworks.registry import choose
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg quickstart
   gradreg quickstart --seeds 2 --iterations 1000 --out results/short
 """
@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
         "(the paper's toy problem) with SpectReg and DoubleBack at several λ, and draw the test "
         "error against λ. Takes about 3 minutes on one processor core. Needs "
         "pip install '.[experiments]'.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     add = command.add_argument
     add("--full", action="store_true", help="10,000 iterations and 10 seeds, as in the paper")

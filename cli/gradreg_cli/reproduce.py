@@ -13,13 +13,13 @@ from gradreg_cli.parser import given
 from gradreg_cli.train import JOBS
 from gradreg_verify.frameworks.registry import choose
 
-NAMES = [*DATA]
+_NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
-RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
-RECORDED += " problem noise"
-EXAMPLES = f"""experiments:
-  {", ".join(NAMES[:5])},
-  {", ".join(NAMES[5:])}, all
+_RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
+_RECORDED += " problem noise"
+_EXAMPLES = f"""experiments:
+  {", ".join(_NAMES[:5])},
+  {", ".join(_NAMES[5:])}, all
 
 examples:
   gradreg reproduce toy
@@ -27,8 +27,8 @@ examples:
   gradreg reproduce weight-decay --data data --on mnist --arm SpectReg
   gradreg reproduce all --data data --budget 2h --jobs 4
 """
-OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
-OF_TOY = "problem noise"
+_OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
+_OF_TOY = "problem noise"
 
 
 def add_to(commands: Any) -> None:
@@ -40,12 +40,12 @@ def add_to(commands: Any) -> None:
         "accuracies beside the figures that the authors published on their poster. Runs that have "
         "a result already are not trained again, so the same command continues after a stop. "
         "Needs pip install '.[experiments]'. docs/experiments.md describes every experiment.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     add = command.add_argument
     add(
         "experiment",
-        choices=(*NAMES, "all"),
+        choices=(*_NAMES, "all"),
         help="an experiment of the paper, or all",
         metavar="EXPERIMENT",
     )
@@ -100,13 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
     from gradreg_experiments.reproduce.run import reproduce
 
     name = arguments.experiment
-    if name == "toy" and (useless := given(arguments, OF_TABLES)):
+    if name == "toy" and (useless := given(arguments, _OF_TABLES)):
         raise ValueError(
             "expected --seeds, --iterations, --problem, --noise, --device, --out or --tables for "
             f"the toy problem, got {' '.join(useless)}"
         )
-    if name != "toy" and given(arguments, OF_TOY):
+    if name != "toy" and given(arguments, _OF_TOY):
         raise ValueError(f"expected --problem and --noise with toy alone, got {name}")
-    arguments.recorded = shlex.join(["gradreg", "reproduce", name, *given(arguments, RECORDED)])
+    arguments.recorded = shlex.join(["gradreg", "reproduce", name, *given(arguments, _RECORDED)])
     _, arguments.device = choose("torch", arguments.device)
-    return reproduce(NAMES if name == "all" else [name], arguments)
+    return reproduce(_NAMES if name == "all" else [name], arguments)

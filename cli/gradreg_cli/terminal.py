@@ -21,7 +21,7 @@ def say(text: object = "", *, word: str = "", colour: str = "", error: bool = Fa
     """
     stream = sys.stderr if error else sys.stdout
     line = printable(str(text))
-    if word and shows_colours():
+    if word and _shows_colours():
         line = line.replace(word, f"\033[{colour}m{word}\033[0m", 1)
     print(line, file=stream, flush=True)
 
@@ -64,7 +64,7 @@ def is_terminal() -> bool:
     return here and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
-def shows_colours() -> bool:
+def _shows_colours() -> bool:
     """Whether it shows colours, and nobody asked for none (no-color.org)."""
     return is_terminal() and not os.environ.get("NO_COLOR")
 

@@ -22,7 +22,7 @@ run.toml describes a run (docs/experiments.md has all keys), for example:
   penalty = "spectreg"
   lam = 0.03                      # λ, the weight of the penalty
 """
-EXAMPLES = f"""examples:
+_EXAMPLES = f"""examples:
   gradreg train run.toml
   gradreg train run.toml --seeds 3 --out results/mine
   gradreg train run.toml --data data{TOML}"""
@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
         description="Train the network that a TOML file describes, with the file's penalty, and "
         "print its accuracy on test images. A run that has a result already is not trained again. "
         "Needs pip install '.[experiments]'.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     add = train.add_argument
     add("--seeds", type=int, metavar="N", help="train N seeds, from the file's seed on")

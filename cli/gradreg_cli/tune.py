@@ -11,7 +11,7 @@ from gradreg_cli.agree import OUT
 from gradreg_cli.train import RUN, TOML, add_run
 from gradreg_verify.files import read_toml
 
-EXAMPLES = f"""examples:
+_EXAMPLES = f"""examples:
   gradreg tune run.toml
   gradreg tune run.toml --from 0.001 --to 1 --points 7 --seeds 3{TOML}"""
 
@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
         "weight of the penalty, on a logarithmic grid, and without a penalty. Choose the λ with "
         "the highest accuracy on validation images, which the file must hold out "
         "(validation = 300). Needs pip install '.[experiments]'.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     add = tune.add_argument
     add(

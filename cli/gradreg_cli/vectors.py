@@ -7,15 +7,15 @@ from typing import Any
 from gradreg_cli.terminal import say
 from gradreg_verify import vectors
 
-FORMAT = """results of yours, NAME.results.json (docs/vectors.md has the format):
+_FORMAT = """results of yours, NAME.results.json (docs/vectors.md has the format):
   {"results": [{"name": "00-frobreg",
                 "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
 """
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg vectors export vectors
   gradreg vectors check vectors
 """
-ABOUT = (
+_ABOUT = (
     "Test vectors hold an implementation in any language against the reference: small networks "
     "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
     "numbers of your implementation to NAME.results.json in the folder, and check the folder."
@@ -27,41 +27,41 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "vectors",
         help="test vectors for implementations in other languages",
-        description=ABOUT,
-        epilog=EXAMPLES,
+        description=_ABOUT,
+        epilog=_EXAMPLES,
     )
     parts = command.add_subparsers(required=True, metavar="export | check")
     export = parts.add_parser(
         "export",
         help="write the published vectors, and the mistakes they catch, to a folder",
-        description=ABOUT,
-        epilog=EXAMPLES,
+        description=_ABOUT,
+        epilog=_EXAMPLES,
     )
     export.add_argument(
         "folder", type=Path, metavar="DIR", help="where to write them; created if it is missing"
     )
-    export.set_defaults(run=run_export)
+    export.set_defaults(run=_run_export)
     check = parts.add_parser(
         "check",
         help="recompute a folder's vectors, and hold NAME.results.json against them",
         description="Recompute the vectors of a folder with the reference, and compare every "
         "NAME.results.json in the folder with them. The exit status is 1 if a number differs.",
-        epilog=f"{EXAMPLES}\n{FORMAT}",
+        epilog=f"{_EXAMPLES}\n{_FORMAT}",
     )
     check.add_argument(
         "folder", type=Path, metavar="DIR", help="folder with vectors, and with your results"
     )
-    check.set_defaults(run=run_check)
+    check.set_defaults(run=_run_check)
 
 
-def run_export(arguments: argparse.Namespace) -> int:
+def _run_export(arguments: argparse.Namespace) -> int:
     """The files, and where they went."""
     for path in vectors.export(arguments.folder):
         say(f"written: {path}")
     return 0
 
 
-def run_check(arguments: argparse.Namespace) -> int:
+def _run_check(arguments: argparse.Namespace) -> int:
     """0: all agree; 1: something differs."""
     if not arguments.folder.is_dir():
         raise ValueError(f"expected a folder of vectors, got {arguments.folder}")

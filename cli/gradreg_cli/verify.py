@@ -21,9 +21,9 @@ from gradreg_verify.report import e_values, history, render, waivers
 from gradreg_verify.report.progress import row, so_far
 from gradreg_verify.subject.declaration import NAMES
 
-COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
+_COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   gradreg verify my_penalty.py:penalty --kind spectreg
   gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
   gradreg verify package.module:penalty --kind r1 --report report.html
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         "own. If a claim fails, say what the function computes. The exit status is 0 if all "
         "claims hold, 1 if one fails, 2 if nothing could be tested. docs/verify.md explains the "
         "verdicts.",
-        epilog=EXAMPLES,
+        epilog=_EXAMPLES,
     )
     command.add_argument(
         "target",
@@ -150,9 +150,9 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run, default=command.get_default)
 
 
-DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
+_DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
 # What gives the verdicts again; where they are written to does not matter.
-RECORDED = f"kind {' '.join(DECLARED)} framework device profile time_limit waivers dtype"
+_RECORDED = f"kind {' '.join(_DECLARED)} framework device profile time_limit waivers dtype"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -170,14 +170,14 @@ def run(arguments: argparse.Namespace) -> int:
         e_values.read(arguments.evidence)  # now, and not after the minutes that follow
     tested, status = "not run", 0
     if arguments.self_test:
-        tested, status = tested_itself(arguments.device)
+        tested, status = _tested_itself(arguments.device)
     if arguments.target is None:
         return status
-    report = verified(arguments)
+    report = _verified(arguments)
     words = ["gradreg", "verify", arguments.target, "--seed", str(report.seed)]
-    command = shlex.join([*words, *given(arguments, RECORDED)])
+    command = shlex.join([*words, *given(arguments, _RECORDED)])
     report = replace(report, self_test=tested, command=command)
-    show_end(report)
+    _show_end(report)
     for path in arguments.report:
         render.write(report, path)
         say(f"written: {path}")
@@ -188,12 +188,12 @@ def run(arguments: argparse.Namespace) -> int:
     return max(status, report.status)
 
 
-def tested_itself(device: str) -> tuple[str, int]:
+def _tested_itself(device: str) -> tuple[str, int]:
     """What the two tables of the self-test add up to, and the exit status."""
-    trials = self_test.self_test(show_trial, device)
+    trials = self_test.self_test(_show_trial, device)
     tested = self_test.score(trials)
     say(f"{tested}\n")
-    models = self_test.models(show_trial)
+    models = self_test.models(_show_trial)
     if models:
         of_models = self_test.score_of_models(models)
         say(of_models)
@@ -201,7 +201,7 @@ def tested_itself(device: str) -> tuple[str, int]:
     return tested, 0 if all(t.ok for t in (*trials, *models)) else 1
 
 
-def verified(arguments: argparse.Namespace) -> Report:
+def _verified(arguments: argparse.Namespace) -> Report:
     """The report on a backend, or on a function in a process of its own."""
     seed = arguments.seed
     if seed is None:
@@ -212,7 +212,7 @@ def verified(arguments: argparse.Namespace) -> Report:
         **{name: getattr(arguments, name) for name in ("device", "profile", "time_limit")},
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
     }
-    declared = {n: value for n in DECLARED if (value := getattr(arguments, n)) is not None}
+    declared = {n: value for n in _DECLARED if (value := getattr(arguments, n)) is not None}
     if arguments.target.endswith(".py"):
         raise ValueError(
             f"expected a function of the file, as in {arguments.target}:penalty, got the file alone"
@@ -230,16 +230,16 @@ def verified(arguments: argparse.Namespace) -> Report:
     show_status("loading")
     try:
         if whole:
-            report = verify(backend, progress=printer(), **options)
+            report = verify(backend, progress=_printer(), **options)
             history.remember(report)
             return report
         options |= declared | {"kind": arguments.kind, "framework": framework}
-        return verify_isolated(arguments.target, printer(), options)
+        return verify_isolated(arguments.target, _printer(), options)
     finally:
         show_status()
 
 
-def printer() -> Callable[[Result], None]:
+def _printer() -> Callable[[Result], None]:
     """A function that prints a verdict as it comes, and below it how much is left.
 
     Verdicts on claims that do not apply are counted at the end.
@@ -251,20 +251,20 @@ def printer() -> Callable[[Result], None]:
         show_status()
         if result.verdict != "NOT-APPLICABLE":
             line = row(result, columns() if is_terminal() else None)
-            say(line, word=result.verdict, colour=COLOURS[result.verdict])
+            say(line, word=result.verdict, colour=_COLOURS[result.verdict])
         show_status(so_far(results))
 
     return show
 
 
-def show_trial(trial: Trial) -> None:
+def _show_trial(trial: Trial) -> None:
     """An entry of the catalogue as it is judged."""
     verdict = "ok  " if trial.ok else "MISS"
     claim = trial.claim or "right"
     say(f"{verdict} {claim:5} {trial.mistake or '-':8} {trial.entry}  {trial.formula}")
 
 
-def show_end(report: Report) -> None:
+def _show_end(report: Report) -> None:
     """What the verdicts add up to, how far they reach, and what is wrong."""
     say(fold(f"\n{report.target}: {report.counts}"))
     say(fold(f"declared: {report.declared}"))

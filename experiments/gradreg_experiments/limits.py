@@ -2,11 +2,11 @@
 
 from gradreg_ref import checks
 
-MOST = 1000
+_MOST = 1000
 
 
 def few(name: str, value: int) -> int:
     """A whole number from 1 to 1000, of seeds or processes."""
-    if checks.count(name, value) > MOST:
-        raise ValueError(f"expected {name} of at most {MOST}, got {value}")
+    if checks.count(name, value) > _MOST:
+        raise ValueError(f"expected {name} of at most {_MOST}, got {value}")
     return value

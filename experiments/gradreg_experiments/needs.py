@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from gradreg_verify.frameworks.registry import BackendUnavailable, install
 
-PACKAGES = {"PIL": "Pillow", "sklearn": "scikit-learn"}  # of modules with another name
+_PACKAGES = {"PIL": "Pillow", "sklearn": "scikit-learn"}  # of modules with another name
 TRAINING = ("torch", "matplotlib", "rich", "sklearn", "PIL")
 
 
@@ -13,6 +13,6 @@ def need(what: str, *modules: str, extra: str = "experiments") -> None:
     for module in modules:
         if find_spec(module) is None:
             raise BackendUnavailable(
-                f"{what} needs {PACKAGES.get(module, module)}, which is not installed; "
+                f"{what} needs {_PACKAGES.get(module, module)}, which is not installed; "
                 + install(extra)
             )

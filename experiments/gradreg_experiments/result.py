@@ -18,9 +18,9 @@ from gradreg_verify.files import write_atomically
 # Okabe and Ito's colours, told apart by the colour-blind, and different in lightness.
 PLAIN, BEST, TOO_LARGE, DOUBLEBACK = "#D55E00", "#0072B2", "#56B4E9", "#CC79A7"
 TRUTH, FAINT = "#222222", "#999999"
-WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
-Table = Iterable[Sequence[Any]]  # for CSV; the head comes first
-LETTERS = 64  # of a title, in a line
+_WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
+_Table = Iterable[Sequence[Any]]  # for CSV; the head comes first
+_LETTERS = 64  # of a title, in a line
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -43,12 +43,12 @@ STYLE: dict[Any, Any] = {
 def drawing(height: float) -> Iterator[Figure]:
     """Give an empty figure; what is drawn within has the style."""
     with matplotlib.rc_context(STYLE):
-        yield Figure(figsize=(WIDTH, height), layout="constrained")
+        yield Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
 def entitle(fig: Figure, *lines: str) -> None:
     """Write the title above a figure, in lines that fit the width."""
-    text = "\n".join(fill(line, LETTERS) for line in lines)
+    text = "\n".join(fill(line, _LETTERS) for line in lines)
     fig.suptitle(text, x=0.01, ha="left")
 
 
@@ -70,7 +70,7 @@ def or_null(value: Any, form: str) -> Any:
 
 
 def write_result(
-    folder: Path, stem: str, table: Table, record: dict[str, Any], figure: Figure | None
+    folder: Path, stem: str, table: _Table, record: dict[str, Any], figure: Figure | None
 ) -> list[Path]:
     """Write ``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole, and return the paths.
 

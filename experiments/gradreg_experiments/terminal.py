@@ -15,7 +15,7 @@ from rich.segment import Segment
 
 from gradreg_verify.text import printable
 
-LINE_EVERY_S = 15.0
+_LINE_EVERY_S = 15.0
 
 
 def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
@@ -55,14 +55,14 @@ def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int]
         yield lambda _: None
         return
     if not console.is_terminal:
-        yield lines(console, name, total)
+        yield _lines(console, name, total)
         return
     with Progress(console=console) as bar:
         task = bar.add_task(name, total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
-def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
+def _lines(console: Console, name: str, total: int) -> Callable[[int], None]:
     """Print a line every 15 seconds, and one at the end."""
     start = said = monotonic()
     last = 0
@@ -70,7 +70,7 @@ def lines(console: Console, name: str, total: int) -> Callable[[int], None]:
     def say(done: int) -> None:
         nonlocal said, last
         now = monotonic()
-        if done == last or (done < total and now - said < LINE_EVERY_S):
+        if done == last or (done < total and now - said < _LINE_EVERY_S):
             return
         said, last, left = now, done, (now - start) * (total - done) / done
         console.print(f"{name}: {done} of {total}, {now - start:.0f} s, {left:.0f} s left")

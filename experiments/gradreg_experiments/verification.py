@@ -8,7 +8,7 @@ from gradreg_verify.frameworks.registry import load
 from gradreg_verify.report import history
 from gradreg_verify.report.progress import row
 
-COLOURS = {"PASS": "green", "FAIL": "bold red"}
+_COLOURS = {"PASS": "green", "FAIL": "bold red"}
 
 
 def verified(device: str, console: Console) -> Report:
@@ -16,7 +16,7 @@ def verified(device: str, console: Console) -> Report:
 
     def show(result: Result) -> None:
         line = Text(row(result, console.width if console.is_terminal else None))
-        line.highlight_words([result.verdict], COLOURS.get(result.verdict, "yellow"))
+        line.highlight_words([result.verdict], _COLOURS.get(result.verdict, "yellow"))
         console.print(line, soft_wrap=True)
 
     report = verify(load("torch"), device=device, progress=show)

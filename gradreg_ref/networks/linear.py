@@ -101,7 +101,7 @@ class BatchNorm:
     def forward(self, x: Array) -> Array:
         """Value, of the shape of x (n, c, …)."""
         _expect("BatchNorm", self.weight.shape[0], x)
-        mean, bias = per_channel(self.mean, x), per_channel(self.bias, x)
+        mean, bias = _per_channel(self.mean, x), _per_channel(self.bias, x)
         return self.scale(x) * (x - mean) + bias
 
     def derivative(self, x: Array) -> Array:
@@ -110,7 +110,7 @@ class BatchNorm:
 
     def scale(self, x: Array) -> Array:
         """Weight / √(var + eps), along the channels of x."""
-        return per_channel(self.weight / np.sqrt(self.var + self.eps), x)
+        return _per_channel(self.weight / np.sqrt(self.var + self.eps), x)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def placement(length: int, size: int, stride: int, padding: int) -> Array:
     return (u == stride * s + a - padding).astype(float)
 
 
-def per_channel(a: Array, x: Array) -> Array:
+def _per_channel(a: Array, x: Array) -> Array:
     """Give one number a channel (c,) the axes of an example (c, …)."""
     return a[(slice(None),) + (None,) * (x.ndim - 2)]
 

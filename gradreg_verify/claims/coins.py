@@ -49,7 +49,7 @@ def threshold(target: Target, e: Example) -> float:
     )
     fed = one.probes.supply(r, n).feed or ()
     middle = 0.5 if kinds == {"uniform"} else 0.0
-    near = Supply(feed=tuple(middle + (a - middle) / NEAR[middle] for a in fed))
+    near = Supply(feed=tuple(middle + (a - middle) / _NEAR[middle] for a in fed))
     far, got = (
         one.harness.value(network, x, y, supply, device=one.device)
         for supply in (Supply(feed=fed), near)
@@ -57,4 +57,4 @@ def threshold(target: Target, e: Example) -> float:
     return same("rademacher, of numbers near the middle: a biased coin", got, far)
 
 
-NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 become the middle ± 2⁻⁷
+_NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 become the middle ± 2⁻⁷

@@ -19,7 +19,7 @@ LIMIT = 1e-9
 # at 1e-6 a limit of 1e-9 is 1e-15. A slope's terms have the size of its direction.
 FLOOR = 1e-6
 # Of the same computation made twice: threads may add in another order.
-FEW_ROUNDINGS = 2.0**-50
+_FEW_ROUNDINGS = 2.0**-50
 
 
 def expected_value(penalty: str, e: Example, **options: Any) -> Array:
@@ -54,7 +54,7 @@ def same(
     what : str
         Named in the message.
     exact : float or bool
-        The largest difference itself, by `orders`; True: up to `FEW_ROUNDINGS`, False: up to
+        The largest difference itself, by `orders`; True: up to `_FEW_ROUNDINGS`, False: up to
         `LIMIT`, both relative.
     scale : float
         Size of the terms, where they cancel in the number compared.
@@ -65,10 +65,10 @@ def same(
     difference = float(np.abs(got - expected).max())
     size = max(float(np.abs(expected).max()), scale, FLOOR)
     relative = difference / size
-    relative_limit = FEW_ROUNDINGS if exact else LIMIT
+    relative_limit = _FEW_ROUNDINGS if exact else LIMIT
     limit = relative_limit if isinstance(exact, bool) else min(exact / size, LIMIT)
     if not relative <= limit:
-        raise Broken(f"{what}: expected {brief(expected)} (within {limit:.0e}), got {brief(got)}")
+        raise Broken(f"{what}: expected {_brief(expected)} (within {limit:.0e}), got {_brief(got)}")
     return relative
 
 
@@ -78,7 +78,7 @@ def in_any_order(e: Example, variant: Variant) -> float | bool:
     return exact and orders.of_value(penalty, e, options)
 
 
-def brief(a: Array) -> str:
+def _brief(a: Array) -> str:
     """Enough digits to see the difference, few enough entries to read."""
     text = np.array2string(a, precision=17, threshold=8, edgeitems=3, separator=", ")
     return " ".join(text.split())

@@ -17,7 +17,7 @@ from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 
-def functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
+def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example."""
     m = e.probes.shape[1]
     known = target.functions()
@@ -30,7 +30,7 @@ def functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
 def repeatable(target: Target, e: Example) -> float:
     """The same seed gives the same number, whatever was called in between."""
     errors = []
-    for one in functions(target, e):
+    for one in _functions(target, e):
         network, x, y = arguments(e, {"loss": one.declaration.loss})
         first, _, again = (
             one.harness.value(
@@ -47,7 +47,7 @@ def after_a_step(target: Target, e: Example) -> float:
     """A model whose parameters moved in place, as in training, is that of the new parameters."""
     moved = e.network.with_parameters(e.network.parameters() / 2)
     errors = []
-    for one in functions(target, e):
+    for one in _functions(target, e):
         network, x, y = arguments(e, {"loss": one.declaration.loss})
         supply, settings = one.probes.of_seed(1, moved, x), {"training": True, "device": one.device}
         got = one.harness.after_a_step(network, moved, x, y, supply, **settings)
@@ -62,7 +62,7 @@ def nothing_left_behind(target: Target, e: Example) -> float:
     if e.batch_norm:
         raise NotHere("its statistics may move")
     compared = []
-    for one in functions(target, e):
+    for one in _functions(target, e):
         network, x, y = arguments(e, {"loss": one.declaration.loss})
         d, taken = one.declaration, one.harness.arguments
         random = d.probe is not None and not {"generator", "key"} & set(taken)
@@ -77,30 +77,30 @@ def nothing_left_behind(target: Target, e: Example) -> float:
 def fresh_probes(target: Target, e: Example) -> float:
     """Two calls in a row draw different probes, and so do two examples of a batch."""
     m, compared = e.probes.shape[1], []
-    for one in functions(target, e):
+    for one in _functions(target, e):
         d = one.declaration
         if d.probe is None or not one.harness.draws_probes:
             continue
-        calls, n = (PAIRS, 2) if d.shared_probe else (1, PAIRS)
-        pairs = [calls_in_a_row(one, n, m, target.seed + t) for t in range(calls)]
+        calls, n = (_PAIRS, 2) if d.shared_probe else (1, _PAIRS)
+        pairs = [_calls_in_a_row(one, n, m, target.seed + t) for t in range(calls)]
         first, second = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
         per_call = first[::n], second[::n]
-        no_more(
+        _no_more(
             "two calls in a row use the same probes: a seed is set in every call",
             *(per_call if d.shared_probe else (first, second)),
             chance_of_the_same(d.probe, m),
         )
         if not d.shared_probe:
             what = "examples of a batch have the same probe"
-            no_more(what, first[1:], first[:-1], chance_of_the_same(d.probe, m))
+            _no_more(what, first[1:], first[:-1], chance_of_the_same(d.probe, m))
         compared.append(0.0)
     return largest(compared)
 
 
-PAIRS = 32  # of probes compared: all alike by chance once in 3³² for one of three classes
+_PAIRS = 32  # of probes compared: all alike by chance once in 3³² for one of three classes
 
 
-def calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Array]:
+def _calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Array]:
     """The second moments of the probes of two calls, (n, m, m) each."""
     network, x = readout.network(n, m)
     y = np.zeros(n, int)
@@ -108,7 +108,7 @@ def calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Arra
     return [readout.second_moments(gradient, n, m) for gradient in pair]
 
 
-def no_more(what: str, a: Array, b: Array, chance: float) -> None:
+def _no_more(what: str, a: Array, b: Array, chance: float) -> None:
     """Broken where pairs are alike more often than independent ones are, by a binomial test."""
     alike = int((a == b).all(axis=(1, 2)).sum())
     p = float(scipy.stats.binom.sf(alike - 1, len(a), chance))

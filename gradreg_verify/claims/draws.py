@@ -33,7 +33,7 @@ from gradreg_verify.subject.suited import suited
 
 # One in a million false alarms in all: fixed seeds make the outcome the same in every run.
 ALPHA = 1e-6
-BATCH = 50  # examples in one call of a function whose probes are read out
+_BATCH = 50  # examples in one call of a function whose probes are read out
 
 
 def replay(target: Target, e: Example) -> float:
@@ -45,14 +45,14 @@ def replay(target: Target, e: Example) -> float:
     if m == 1:
         raise NotHere("one logit")
     errors = [
-        at_drawn_probes(target, penalty, e, probe, q, shared)
+        _at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()
-        for penalty, q, shared in forms(target, m, every=probe == target.laws()[0])
+        for penalty, q, shared in _forms(target, m, every=probe == target.laws()[0])
     ]
     return largest(errors)
 
 
-def forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, bool]]:
+def _forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, bool]]:
     """Penalty, number of probes, and whether the batch shares them.
 
     A law is drawn by one function, whichever penalty asks: every form is replayed with one law,
@@ -71,7 +71,7 @@ def forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, bo
             yield penalty, 1, True
 
 
-def at_drawn_probes(
+def _at_drawn_probes(
     target: Target, penalty: str, e: Example, probe: Law, q: int, shared: bool
 ) -> float:
     """What is drawn from a seed, in the target, against the same probes given to the reference."""
@@ -90,7 +90,7 @@ def at_drawn_probes(
     direction = direction_for(e)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
     # A function may draw other probes in training mode; a backend has no such setting.
-    modes: tuple[dict[str, bool], ...] = ({},) if target.declared is None else ({}, TRAINING)
+    modes: tuple[dict[str, bool], ...] = ({},) if target.declared is None else ({}, _TRAINING)
     for mode in modes:
         slope, _ = target.slope(penalty, e, direction, **drawn, **mode)
         where = " in training mode" if mode else ""
@@ -99,12 +99,12 @@ def at_drawn_probes(
     return error
 
 
-TRAINING = {"training": True}
+_TRAINING = {"training": True}
 
 
 def law(target: Target, e: Example) -> float:
     """Structure exactly, marginal law and independence by test; the smallest p-value × N."""
-    tests = list(p_values(target, e))
+    tests = list(_p_values(target, e))
     if not tests:
         raise NotTestable("it shows no probes")
     what, p = min(tests, key=lambda test: test[1])
@@ -150,27 +150,27 @@ def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
     found: list[Test] = []
     for e in {e.probes.shape[1]: e for e in examples}.values():  # one of each length
         with suppress(NotTestable):
-            found += p_values(target, e)
+            found += _p_values(target, e)
     if not found:
         return None
     least = min(p for _, p in found)
     return Evidence(len(found), min(1.0, len(found) * least), target.draws)
 
 
-def p_values(target: Target, e: Example) -> tuple[Test, ...]:
+def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
     """Every test of every law the target draws."""
     m = e.probes.shape[1]
     one = target.declared
     if one is not None and (one.declaration.kind == "jacreg" or m <= one.declaration.num_probes):
         raise NotTestable("its probes cannot be read out in full")
-    return tuple(test for probe in target.laws() for test in of_one_law(target, m, probe))
+    return tuple(test for probe in target.laws() for test in _of_one_law(target, m, probe))
 
 
 @cache
-def of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
+def _of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
     """The tests of `target.draws` probes of one law."""
     if target.declared is not None:
-        return tuple(of_read_out(target, m, probe))
+        return tuple(_of_read_out(target, m, probe))
     n = target.draws
     r = target.backend.draw(probe, n, m, 2, seed=target.seed, device=target.device)
     law_tests.check(r.shape == (n, m, 2), f"{probe}: expected probes (n, m, q), got {r.shape}")
@@ -180,45 +180,45 @@ def of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
     return (*law_tests.marginal_law(r[:, :, 0], probe), *law_tests.products_vanish(r, probe))
 
 
-SMALL = {1: 200, 5: 60}  # batch to calls
+_SMALL = {1: 200, 5: 60}  # batch to calls
 
 
 @cache
-def shortest(d: Declaration) -> int:
+def _shortest(d: Declaration) -> int:
     """The length of the probes in small batches: a law of their own shows at any length."""
     return min(m for e in suited(d) if (m := e.probes.shape[1]) > max(2, d.num_probes))
 
 
-def read_out(target: Target, m: int, batch: int, calls: int) -> Array:
+def _read_out(target: Target, m: int, batch: int, calls: int) -> Array:
     """Probes of so many calls, each of a seed of its own."""
     one, seeds = target.function().probes, range(1000 * target.seed, 1000 * target.seed + calls)
     return np.concatenate([one.draw(batch, m, seed) for seed in seeds])
 
 
-def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
+def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
     d, rng = target.function().declaration, np.random.default_rng(target.seed)
-    r = read_out(target, m, BATCH, target.draws // BATCH)
+    r = _read_out(target, m, _BATCH, target.draws // _BATCH)
     if d.num_probes > 1:
         yield from law_tests.several_read_out(r, probe, rng)
         return
     # Frames depend on each other within a call.
     independent = probe != "frames" and not d.shared_probe
-    law_tests.exact_structure(r, probe, BATCH)
-    yield from law_tests.each_row(r[:, :, 0], probe, 1 if d.shared_probe else BATCH, "of a batch")
+    law_tests.exact_structure(r, probe, _BATCH)
+    yield from law_tests.each_row(r[:, :, 0], probe, 1 if d.shared_probe else _BATCH, "of a batch")
     # A law may be another one in a batch of one.
-    for batch, calls in SMALL.items() if m == shortest(d) else ():
-        few = read_out(target, m, batch, calls)
+    for batch, calls in _SMALL.items() if m == _shortest(d) else ():
+        few = _read_out(target, m, batch, calls)
         law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
         yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
         if independent and batch > 1:
             yield law_tests.each_pair(few[:, :, 0], probe, batch)
     if probe == "rademacher":  # as many bits at each length
-        calls = 2 * target.draws * shortest(d) // (BATCH * m)
-        yield from coins.bits(target, readout.network(BATCH, m), calls)
+        calls = 2 * target.draws * _shortest(d) // (_BATCH * m)
+        yield from coins.bits(target, readout.network(_BATCH, m), calls)
     if independent:
-        yield law_tests.in_a_batch(r[:, :, 0], probe, BATCH)
-        yield law_tests.each_pair(r[:, :, 0], probe, BATCH)
+        yield law_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
+        yield law_tests.each_pair(r[:, :, 0], probe, _BATCH)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return
@@ -227,6 +227,6 @@ def of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     for size in (2, 4):
         yield from law_tests.coordinates(r[:, :, 0], probe, size)
     yield law_tests.all_pairs(r[:, :, 0], probe)
-    for lag in (BATCH,) if probe == "frames" else (1, 2, BATCH // 2, BATCH):
+    for lag in (_BATCH,) if probe == "frames" else (1, 2, _BATCH // 2, _BATCH):
         if lag < len(r):
             yield law_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

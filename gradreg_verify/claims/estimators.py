@@ -22,25 +22,25 @@ from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
 
 # Rules of degree 3 by law; two orthonormal probes or more have no axes of their own.
-DEGREE_3 = {
+_DEGREE_3 = {
     "gaussian": cubature.gaussian_axes,
     "rademacher": cubature.all_signs,
     "onehot": cubature.onehot_classes,
     **dict.fromkeys(("sphere", "orthogonal", "frames"), cubature.sphere_axes),
 }
-MOST_SIGNS, MOST_LENGTH = 6, 10
+_MOST_SIGNS, _MOST_LENGTH = 6, 10
 
 
 def unbiased(target: Target, e: Example) -> float:
     """E f = ‖J‖²_F by a rule of degree 3 for every law the target draws; the same for ∇_θ."""
     m = target.length(e)
-    if m > MOST_LENGTH:
+    if m > _MOST_LENGTH:
         raise NotHere(f"probes of length {m}")
-    laws = [law for law in target.laws() if law != "rademacher" or m <= MOST_SIGNS]
-    return largest([unbiased_for(target, e, DEGREE_3[law](m)) for law in laws])
+    laws = [law for law in target.laws() if law != "rademacher" or m <= _MOST_SIGNS]
+    return largest([_unbiased_for(target, e, _DEGREE_3[law](m)) for law in laws])
 
 
-def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
+def _unbiased_for(target: Target, e: Example, rule: Rule) -> float:
     """Mean of the value, and of the gradient along a direction, under a rule of equal weights."""
     direction, one = direction_for(e), target.with_values(e)
     slope, scale = target.total_slope(e, rule.points, direction)
@@ -59,7 +59,7 @@ def unbiased_for(target: Target, e: Example, rule: Rule) -> float:
     )
 
 
-def variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
+def _variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
     """Mean and variance of the estimate under a rule of degree 5 are the closed forms."""
     one = target.with_values(e)
     got_mean, got_variance = moments_of(target.estimates(one, rule.points), rule)
@@ -79,7 +79,7 @@ def gaussian(target: Target, e: Example) -> float:
     """2‖A‖²_F."""
     m = target.length(e)
     target.require_few(2 * m * m + 1)
-    return variance_is(target, e, cubature.stroud_5_2(m), "gaussian")
+    return _variance_is(target, e, cubature.stroud_5_2(m), "gaussian")
 
 
 def gaussian_batch(target: Target, e: Example) -> float:
@@ -98,14 +98,14 @@ def rademacher(target: Target, e: Example) -> float:
     """2(‖A‖²_F − Σ_k A_kk²), by all 2^m signs."""
     m = target.length(e)
     target.require_few(2**m)
-    return variance_is(target, e, cubature.all_signs(m), "rademacher")
+    return _variance_is(target, e, cubature.all_signs(m), "rademacher")
 
 
 def sphere(target: Target, e: Example) -> float:
     """2m/(m + 2) (‖A‖²_F − (tr A)²/m), by a design of 2m² points."""
     m = target.length(e)
     target.require_few(2 * m * m)
-    return variance_is(target, e, cubature.sphere_degree_5(m), "sphere")
+    return _variance_is(target, e, cubature.sphere_degree_5(m), "sphere")
 
 
 def averaged(target: Target, e: Example) -> float:

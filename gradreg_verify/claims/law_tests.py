@@ -23,7 +23,7 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     n, m, q = r.shape
     gram = np.einsum("nkq,nkp->nqp", r, r)
     total = np.einsum("nqq->n", gram)
-    yield from independent_columns(gram, probe, m)
+    yield from _independent_columns(gram, probe, m)
     if probe != "gaussian":
         same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m))
     if probe in ("orthogonal", "frames"):
@@ -34,7 +34,7 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
         yield f"onehot: classes not uniform, {counts}", float(scipy.stats.chisquare(counts).pvalue)
         return
     for k, l in combinations(range(m), 2):
-        yield zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
+        yield _zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
     if probe not in ("gaussian", "orthogonal", "frames"):
         return
     one: Law = "gaussian" if probe == "gaussian" else "sphere"
@@ -46,7 +46,7 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
         yield angles(combined[:-1], combined[1:], one, 1)
 
 
-def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
+def _independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
     """Probes of an example are no multiples of each other, but by chance where they are few.
 
     Their Gram matrix G, known up to a rotation, has ‖G‖²_F as of independent probes. Of gaussian
@@ -65,9 +65,9 @@ def independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
     overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
     if probe == "gaussian":
         share = overlap / np.einsum("nqq->n", gram) ** 2
-        yield zero_mean(what, share - (m + q + 1) / (q * m + 2))
+        yield _zero_mean(what, share - (m + q + 1) / (q * m + 2))
     elif probe not in ("orthogonal", "frames"):
-        yield zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
+        yield _zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
 
 
 def chance_of_the_same(probe: Law, m: int) -> float:
@@ -128,29 +128,29 @@ def products_vanish(r: Array, probe: Law) -> Iterator[Test]:
     one = r[:, :, 0]
     for lag in (1, 2, len(r) // 2):
         name = f"{probe}: examples {lag} apart are correlated"
-        yield zero_mean(name, (one[:-lag] * one[lag:]).sum(axis=1))
+        yield _zero_mean(name, (one[:-lag] * one[lag:]).sum(axis=1))
     for size in (2, 3, 4):
         yield from coordinates(one, probe, size)
     yield all_pairs(one, probe)
     if probe not in ("orthogonal", "frames"):
         products = (r[:, :, 0] * r[:, :, 1]).sum(axis=1)
-        yield zero_mean(f"{probe}: the probes of an example are correlated", products)
+        yield _zero_mean(f"{probe}: the probes of an example are correlated", products)
 
 
 def coordinates(r: Array, probe: Law, size: int) -> Iterator[Test]:
     """Products of so many coordinates have mean zero."""
     for some in combinations(range(r.shape[1]), size):
         name = f"{probe}: coordinates {some} are correlated"
-        yield zero_mean(name, r[:, some].prod(axis=1))
+        yield _zero_mean(name, r[:, some].prod(axis=1))
 
 
 def all_pairs(r: Array, probe: Law) -> Test:
     """Σ_{i<j} r_i r_j, which sees a small mean in all coordinates where no single pair does."""
     pairs = (r.sum(axis=1) ** 2 - (r * r).sum(axis=1)) / 2
-    return zero_mean(f"{probe}: coordinates have a mean, or are correlated", pairs)
+    return _zero_mean(f"{probe}: coordinates have a mean, or are correlated", pairs)
 
 
-def zero_mean(what: str, products: Array) -> Test:
+def _zero_mean(what: str, products: Array) -> Test:
     """The normal test of a mean. Products that are all zero fail: no law tested here has them."""
     if not products.any():
         return f"{what}: all products are zero", 0.0
@@ -168,22 +168,22 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
     alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
     chance = chance_of_the_same(probe, m)
     p = scipy.stats.binom.sf(alike - 1, calls - 1, chance)
-    yield f"{name}: the same in every call", least(p)
+    yield f"{name}: the same in every call", _least(p)
     if probe == "rademacher":
         agreeing = [(R[:, :, i] * R[:, :, j] > 0).sum(axis=0) for i, j in combinations(range(m), 2)]
-        yield f"{name}: signs are correlated", least(two_sided(np.array(agreeing), calls, 0.5))
+        yield f"{name}: signs are correlated", _least(two_sided(np.array(agreeing), calls, 0.5))
     elif probe == "onehot":
         counts = (np.abs(R) > 0.5).sum(axis=0)
-        yield f"{name}: classes not uniform", least(two_sided(counts, calls, 1 / m))
+        yield f"{name}: classes not uniform", _least(two_sided(counts, calls, 1 / m))
     else:
         law = scipy.stats.beta(0.5, (m - 1) / 2, scale=m)
         if probe == "gaussian":
             law = scipy.stats.chi2(1)
             tail = scipy.stats.chi2.cdf(norms.sum(axis=0), calls * m)
-            yield f"{name}: the variance", least(2 * np.minimum(tail, 1 - tail))
+            yield f"{name}: the variance", _least(2 * np.minimum(tail, 1 - tail))
         some = sorted({0, batch // 2, batch - 1})
         p = [scipy.stats.kstest(R[:, b, k] ** 2, law.cdf).pvalue for b in some for k in range(m)]
-        yield f"{name}: a coordinate does not follow the law", least(np.array(p))
+        yield f"{name}: a coordinate does not follow the law", _least(np.array(p))
 
 
 def each_pair(r: Array, probe: Law, batch: int) -> Test:
@@ -202,7 +202,7 @@ def each_pair(r: Array, probe: Law, batch: int) -> Test:
     else:
         beyond = np.maximum(scipy.stats.beta.sf(cos2, 0.5, (m - 1) / 2), 1e-300)
         p = scipy.stats.chi2.sf(-2 * np.log(beyond).sum(axis=0), 2 * calls)
-    return f"{probe}: two rows of a batch of {batch} are not independent", least(p)
+    return f"{probe}: two rows of a batch of {batch} are not independent", _least(p)
 
 
 def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
@@ -222,7 +222,7 @@ def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
     return f"{probe}: examples of a batch are not independent", float(min(1.0, p))
 
 
-def least(p: Array) -> float:
+def _least(p: Array) -> float:
     """The least of several p-values, as one."""
     return float(min(1.0, p.size * p.min()))
 

@@ -38,7 +38,7 @@ def each_alone(target: Target, e: Example) -> float:
         same(
             f"{v.penalty} of each example alone",
             target.value(v.penalty, e, reduction="none", **v.options),
-            alone(target, e, v),
+            _alone(target, e, v),
             exact=in_any_order(e, v),
         )
         for v in target.variants(e)
@@ -53,14 +53,14 @@ def sum_and_mean(target: Target, e: Example) -> float:
     for variant in target.variants(e):
         penalty, options, _ = variant
         limit = in_any_order(e, variant)
-        total, n = alone(target, e, variant).sum(), len(e.x)
+        total, n = _alone(target, e, variant).sum(), len(e.x)
         for reduction, expected in (("sum", total), ("mean", total / n)):
             got = target.value(penalty, e, reduction=reduction, **options)
             errors.append(same(f"{penalty}, {reduction}", got, expected, exact=limit))
     return largest(errors)
 
 
-def alone(target: Target, e: Example, variant: Variant) -> Array:
+def _alone(target: Target, e: Example, variant: Variant) -> Array:
     """The values of all examples, each in a batch of its own."""
     penalty, options, _ = variant
     values = []
@@ -76,7 +76,7 @@ def scaled_outputs(target: Target, e: Example) -> float:
     """Last layer × 2: SpectReg and FrobReg × 4."""
     *rest, last = e.network.layers
     doubled = e.with_network((*rest, Linear(2 * last.weight, 2 * last.bias)))  # type: ignore[attr-defined]
-    return times_four(target, e, doubled)
+    return _times_four(target, e, doubled)
 
 
 def scaled_inputs(target: Target, e: Example) -> float:
@@ -85,24 +85,24 @@ def scaled_inputs(target: Target, e: Example) -> float:
     if not isinstance(first, Linear | Conv2d):
         raise NotHere("the first layer has no weights")
     layers = (replace(first, weight=2 * first.weight), *rest)
-    return times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
+    return _times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
 
 
 # Of degree 2 in J: R does not depend on the network.
-HOMOGENEOUS = tuple(
+_HOMOGENEOUS = tuple(
     row.name for row in PENALTIES.values() if row.of == "jacobian" and row.constant_R
 )
 
 
-def times_four(target: Target, e: Example, doubled: Example) -> float:
+def _times_four(target: Target, e: Example, doubled: Example) -> float:
     """Penalties of a doubled Jacobian."""
-    kept = [(v, v) for v in target.variants(e) if v.penalty in HOMOGENEOUS]
+    kept = [(v, v) for v in target.variants(e) if v.penalty in _HOMOGENEOUS]
     if not kept:
-        raise NotAsked(f"a law of {', '.join(HOMOGENEOUS)}")
-    return related(target, "of 2J", e, doubled, kept, factor=4)
+        raise NotAsked(f"a law of {', '.join(_HOMOGENEOUS)}")
+    return _related(target, "of 2J", e, doubled, kept, factor=4)
 
 
-def related(
+def _related(
     target: Target,
     what: str,
     e: Example,
@@ -130,13 +130,13 @@ def permuted_batch(target: Target, e: Example) -> float:
     for variant in target.variants(e):
         penalty, options, _ = variant
         there = target.value(penalty, e, reduction="none", **options)
-        back = target.value(penalty, backwards, reduction="none", **reversed_probes(options))
+        back = target.value(penalty, backwards, reduction="none", **_reversed_probes(options))
         limit = in_any_order(e, variant)
         errors.append(same(f"{penalty} of the reversed batch", back, there[::-1], exact=limit))
     return largest(errors)
 
 
-def reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
+def _reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
     """Per-example options in reverse order."""
     return {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
@@ -159,7 +159,7 @@ def permuted_classes(target: Target, e: Example) -> float:
             new["probes"] = v.options["probes"][:, order]
         if not PENALTIES[v.penalty].given_R:  # an R of the user's own need not be symmetric
             variants.append((v, v._replace(options=v.options | new)))
-    return related(target, "of permuted classes", e, moved, variants)
+    return _related(target, "of permuted classes", e, moved, variants)
 
 
 def shifted(target: Target, e: Example) -> float:
@@ -173,7 +173,7 @@ def shifted(target: Target, e: Example) -> float:
         for v in target.variants(e)
         if v.options.get("loss") != "mean_squared_error" and not PENALTIES[v.penalty].given_R
     ]
-    return related(target, "at z + 2", e, moved, kept)
+    return _related(target, "at z + 2", e, moved, kept)
 
 
 def linear_model(target: Target, e: Example) -> float:

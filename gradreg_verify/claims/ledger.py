@@ -21,10 +21,10 @@ from gradreg_verify.claims import (
 )
 from gradreg_verify.claims.claim import Check, Claim, on
 
-PER_EXAMPLE = tuple(row.name for row in PENALTIES.values() if row.of != "weights")
+_PER_EXAMPLE = tuple(row.name for row in PENALTIES.values() if row.of != "weights")
 
 
-def states(
+def _states(
     kind: str, alias: str, sentence: str, formula: str, *more: Check, logits: int = 1
 ) -> Claim:
     """The claim that a penalty is its formula."""
@@ -33,7 +33,7 @@ def states(
     return Claim(name, alias, sentence, formula, made, kind, on(kind), logits)
 
 
-def of_law(
+def _of_law(
     law: Law, alias: str, sentence: str, formula: str, *made: Check, page: str = "spectreg"
 ) -> Claim:
     """The claim about the variance for probes of a law."""
@@ -48,9 +48,9 @@ CLAIMS = (
         "values are per example; sum and mean are theirs",
         "∂P_b/∂x_c = 0 for b ≠ c",
         (laws.every_shape, laws.each_alone, laws.sum_and_mean),
-        about=on(*PER_EXAMPLE),
+        about=on(*_PER_EXAMPLE),
     ),
-    states("frobreg", "S2", "FrobReg is ‖J‖²_F", "‖J‖²_F = Σ_k ‖Jᵀe_k‖²", formulas.unit_probes),
+    _states("frobreg", "S2", "FrobReg is ‖J‖²_F", "‖J‖²_F = Σ_k ‖Jᵀe_k‖²", formulas.unit_probes),
     Claim(
         "spectreg-quadratic-form",
         "S3",
@@ -69,7 +69,7 @@ CLAIMS = (
         page="spectreg",
         about=on("spectreg"),
     ),
-    of_law(
+    _of_law(
         "gaussian",
         "S5",
         "variance for gaussian probes",
@@ -77,21 +77,21 @@ CLAIMS = (
         estimators.gaussian,
         estimators.gaussian_batch,
     ),
-    of_law(
+    _of_law(
         "rademacher",
         "S6",
         "variance for signs",
         "Var = 2(‖A‖²_F − Σ_k A_kk²)",
         estimators.rademacher,
     ),
-    of_law(
+    _of_law(
         "sphere",
         "S7",
         "variance on the sphere",
         "Var = 2m/(m+2) · (‖A‖²_F − (tr A)²/m)",
         estimators.sphere,
     ),
-    of_law(
+    _of_law(
         "frames",
         "S24",
         "probes orthogonal across the batch: like examples cancel each other's noise",
@@ -129,7 +129,7 @@ CLAIMS = (
             formulas.unusual_shapes,
         ),
     ),
-    states(
+    _states(
         "doubleback",
         "S11",
         "DoubleBack is ‖Jᵀ(p − y)‖², p not detached",
@@ -137,7 +137,7 @@ CLAIMS = (
         formulas.class_probabilities,
         formulas.all_classes,
     ),
-    states(
+    _states(
         "jacreg",
         "S12",
         "JacReg is ‖SJ‖²_F, p not detached",
@@ -158,7 +158,7 @@ CLAIMS = (
             laws.linear_model,
             laws.shifted,
         ),
-        about=on(*PER_EXAMPLE),
+        about=on(*_PER_EXAMPLE),
     ),
     Claim(
         "rounding-bounded",
@@ -167,14 +167,14 @@ CLAIMS = (
         "|P̂ − P| ≤ bound",
         (precision.precision,),
     ),
-    states(
+    _states(
         "contract",
         "S23",
         "Contract is ‖JᵀR‖²_F for the R given, never detached",
         "Σ_iq (Σ_k J_ki R_kq)²",
     ),
-    states("onehot", "S16", "Onehot is ‖Jᵀe_y‖²", "‖Jᵀe_y‖²"),
-    states(
+    _states("onehot", "S16", "Onehot is ‖Jᵀe_y‖²", "‖Jᵀe_y‖²"),
+    _states(
         "confidence_penalty",
         "S17",
         "the confidence penalty is Σ p log p",

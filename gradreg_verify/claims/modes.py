@@ -29,7 +29,12 @@ def input_side(target: Target, e: Example) -> float:
     if "input" not in target.backend.capabilities().sides:
         raise NotTestable("it has probes of the logits only")
     mirror = replace(target, probed="input")
-    checks = (formulas.quadratic_form, *ESTIMATES, estimators.averaged, estimators.orthogonal_frame)
+    checks = (
+        formulas.quadratic_form,
+        *_ESTIMATES,
+        estimators.averaged,
+        estimators.orthogonal_frame,
+    )
     errors = []
     for check in checks:
         try:
@@ -39,7 +44,7 @@ def input_side(target: Target, e: Example) -> float:
     return largest(errors)
 
 
-ESTIMATES = (estimators.unbiased, estimators.gaussian, estimators.rademacher, estimators.sphere)
+_ESTIMATES = (estimators.unbiased, estimators.gaussian, estimators.rademacher, estimators.sphere)
 
 
 def differences(target: Target, e: Example) -> float:
@@ -52,7 +57,7 @@ def differences(target: Target, e: Example) -> float:
         raise NotTestable("it has no finite differences")
     return largest(
         [
-            difference(target, e, v, mode)
+            _difference(target, e, v, mode)
             for v in target.variants(e)
             for mode in modes
             if PENALTIES[v.penalty].of == "jacobian"
@@ -60,7 +65,7 @@ def differences(target: Target, e: Example) -> float:
     )
 
 
-def difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
+def _difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
     """One penalty's value and slope in one mode, as a share of their limits."""
     penalty, options = variant.penalty, {"reduction": "sum"} | variant.options
     value = same(

@@ -17,24 +17,24 @@ from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example
 from gradreg_verify.rounding import UNIT_ROUNDOFF
 
-MORE = 16  # roundings beside the sums: a root and its square, scales, reductions
+_MORE = 16  # roundings beside the sums: a root and its square, scales, reductions
 
 
 def of_value(penalty: str, e: Example, options: dict[str, Any]) -> float:
     """The bound of a value summed over the batch, or of each example's value."""
-    f, network = of_absolute_values(penalty, e, options)
+    f, network = _of_absolute_values(penalty, e, options)
     each = f(network)
-    return gamma(e) * float(each.max() if options.get("reduction") == "none" else each.sum())
+    return _gamma(e) * float(each.max() if options.get("reduction") == "none" else each.sum())
 
 
 def of_slope(penalty: str, e: Example, options: dict[str, Any], direction: Array) -> float:
     """The bound of the slope along a direction, summed over the batch."""
-    f, network = of_absolute_values(penalty, e, options)
+    f, network = _of_absolute_values(penalty, e, options)
     slope = directional_derivative(lambda net: f(net).sum(), network, np.abs(direction))
-    return gamma(e) * float(slope)
+    return _gamma(e) * float(slope)
 
 
-def of_absolute_values(penalty: str, e: Example, options: dict[str, Any]) -> tuple[Any, Any]:
+def _of_absolute_values(penalty: str, e: Example, options: dict[str, Any]) -> tuple[Any, Any]:
     """The formula where no terms cancel, from a network to values (n,), and the network."""
     given = {k: np.abs(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     given["reduction"] = "none"
@@ -44,8 +44,8 @@ def of_absolute_values(penalty: str, e: Example, options: dict[str, Any]) -> tup
     return lambda net: np.asarray(evaluate(penalty, net, x, y, **given)), network
 
 
-def gamma(e: Example) -> float:
+def _gamma(e: Example) -> float:
     """γ_t: forwards and backwards through the network, twice for a gradient, then the squares."""
-    t = 4 * (e.network.parameters().size + e.x.size + e.probes.size) + MORE
+    t = 4 * (e.network.parameters().size + e.x.size + e.probes.size) + _MORE
     u = UNIT_ROUNDOFF["float64"]
     return t * u / (1 - t * u)

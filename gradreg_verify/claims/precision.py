@@ -31,7 +31,7 @@ def precision(target: Target, e: Example) -> float:
     return largest(errors)
 
 
-OVERFLOW = {"float32": 2.0**128, "bfloat16": 2.0**128, "float16": 2.0**16}
+_OVERFLOW = {"float32": 2.0**128, "bfloat16": 2.0**128, "float16": 2.0**16}
 
 
 def within_rounding(target: Target, penalty: str, e: Example, **options: Any) -> float:
@@ -49,7 +49,7 @@ def within_rounding(target: Target, penalty: str, e: Example, **options: Any) ->
 
     value, radius = value_bound(f, e.network, e.x, u)
     slope, deviation = slope_bound(f, e.network, e.x, direction, u, np.random.default_rng(5))
-    if max(float(value + radius), abs(slope) + deviation) >= OVERFLOW[target.dtype]:
+    if max(float(value + radius), abs(slope) + deviation) >= _OVERFLOW[target.dtype]:
         raise Undecided(f"{penalty} is out of the range of {target.dtype}")
     got = target.value(penalty, e, **options)
     share = near(f"{penalty} in {target.dtype}", got, value, radius)

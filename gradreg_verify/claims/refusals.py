@@ -11,25 +11,25 @@ from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest, raised
 
-Attempt = tuple[str, Example, dict[str, Any]]  # penalty, where, options
-UNDER_JIT = "; under jit nothing can be raised: give NaN for labels outside [0, m), by jnp.where"
+_Attempt = tuple[str, Example, dict[str, Any]]  # penalty, where, options
+_UNDER_JIT = "; under jit nothing can be raised: give NaN for labels outside [0, m), by jnp.where"
 
 
-def with_first(a: Any, entry: float) -> Any:
+def _with_first(a: Any, entry: float) -> Any:
     """The array with another first entry."""
     a = a.copy()
     a.flat[0] = entry
     return a
 
 
-def attempts(e: Example) -> dict[str, Attempt]:
+def _attempts(e: Example) -> dict[str, _Attempt]:
     """What a backend must refuse, by what is wrong with it."""
     n, m, _ = e.probes.shape
     ones = np.ones((n, m, 1))
     flat = replace(e, targets=e.targets[:, 0])
-    tries: dict[str, Attempt] = {
-        "NaN in x": ("frobreg", replace(e, x=with_first(e.x, np.nan)), {}),
-        "infinity in x": ("frobreg", replace(e, x=with_first(e.x, np.inf)), {}),
+    tries: dict[str, _Attempt] = {
+        "NaN in x": ("frobreg", replace(e, x=_with_first(e.x, np.nan)), {}),
+        "infinity in x": ("frobreg", replace(e, x=_with_first(e.x, np.inf)), {}),
         "integer x": ("frobreg", replace(e, x=np.ones(e.x.shape, int)), {}),
         "an empty batch": ("frobreg", e.rows(slice(0, 0)), {}),
         "an unknown reduction": ("frobreg", e, {"reduction": "average"}),
@@ -55,12 +55,12 @@ def attempts(e: Example) -> dict[str, Attempt]:
 
 
 def sentences(target: Target, e: Example) -> float:
-    """A backend refuses everything in `attempts`: ValueError or TypeError, with a sentence."""
+    """A backend refuses everything in `_attempts`: ValueError or TypeError, with a sentence."""
     if target.declared is not None:
         raise NotTestable("other bad inputs: a function need not refuse them")
     if e.probes.shape[1] > 1:
         target.require_representative(e)
-    for what, (penalty, there, options) in attempts(e).items():
+    for what, (penalty, there, options) in _attempts(e).items():
         try:
             got = target.value(penalty, there, **options)
         except (ValueError, TypeError) as error:
@@ -85,7 +85,7 @@ def labels_out_of_range(target: Target, e: Example) -> float:
         return 0.0
     if np.isfinite(got).all():
         framework = target.backend.capabilities().framework
-        remedy = UNDER_JIT if framework.startswith("jax") else ""
+        remedy = _UNDER_JIT if framework.startswith("jax") else ""
         raise Broken(f"label {m} of {m} classes: expected an error or NaN, got {got}{remedy}")
     return 0.0
 

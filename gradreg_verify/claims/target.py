@@ -14,7 +14,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 # Points of a rule for which a backend is asked in one call, and of a rule that it is asked for; a
 # function is asked for one point in a call.
-AT_ONCE, MOST_POINTS, MOST_CALLS = 64, 210, 40
+_AT_ONCE, _MOST_POINTS, _MOST_CALLS = 64, 210, 40
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Target:
 
     def require_few(self, points: int) -> None:
         """NotHere where a rule has many points: networks of fewer logits show the same."""
-        if points > (MOST_POINTS if self.declared is None else MOST_CALLS):
+        if points > (_MOST_POINTS if self.declared is None else _MOST_CALLS):
             raise NotHere(f"a rule of {points} points")
 
     def estimate(self, e: Example, probes: Array) -> Array:
@@ -138,7 +138,7 @@ class Target:
 
         Every call has the same shape, for which a program is compiled once.
         """
-        n, at_once = len(e.x), AT_ONCE if self.declared is None else 1
+        n, at_once = len(e.x), _AT_ONCE if self.declared is None else 1
         p, *_, length = points.shape
         probes = np.broadcast_to(points.reshape(p, -1, length), (p, n, length))
         many = e.rows(np.tile(np.arange(n), at_once))

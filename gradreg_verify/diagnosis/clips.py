@@ -14,27 +14,27 @@ from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.diagnosis.variants import VECTORS, Vector
 from gradreg_verify.subject.declaration import Declaration
 
-ROUND = 4  # digits of a c that confirms itself
+_ROUND = 4  # digits of a c that confirms itself
 
 
-def total(o: Observed, d: Declaration) -> Array:
+def _total(o: Observed, d: Declaration) -> Array:
     """The value itself."""
     return declared_value(o, d, o.e.network)
 
 
-def each(o: Observed, d: Declaration) -> Array:
+def _each(o: Observed, d: Declaration) -> Array:
     """The values of the examples, without scale and reduction."""
     return np.asarray(
         evaluate(d.kind, o.e.network, o.e.x, o.case.y, reduction="none", **options(o, d))
     )
 
 
-def entries(o: Observed, d: Declaration) -> Array:
+def _entries(o: Observed, d: Declaration) -> Array:
     """The absolute entries of the vector whose square is the penalty."""
-    return np.abs(vector_of(d)[0].at(o.case, o.probes))
+    return np.abs(_vector_of(d)[0].at(o.case, o.probes))
 
 
-def vector_of(d: Declaration) -> list[Vector]:
+def _vector_of(d: Declaration) -> list[Vector]:
     """The vector whose square is the penalty, if there is one."""
     title = PENALTIES[d.kind].title
     if d.loss_option.get("loss") == "mean_squared_error":
@@ -42,7 +42,7 @@ def vector_of(d: Declaration) -> list[Vector]:
     return [v for v in VECTORS if v.penalty == title][:1]
 
 
-class Cut(NamedTuple):
+class _Cut(NamedTuple):
     """What is cut off, and by `np.minimum` or `np.maximum`; what is left to a power is summed."""
 
     words: str
@@ -56,17 +56,17 @@ class Cut(NamedTuple):
 
     def factor(self, o: Observed, d: Declaration) -> float:
         """Return the factor from that sum to the value: the scale, and 1/B for a mean."""
-        if self.part is total:
+        if self.part is _total:
             return 1.0
         return d.scale / (len(o.e.x) if d.reduction == "mean" else 1)
 
 
-CUTS = (
-    Cut("clipped at {c}", total, np.minimum),
-    Cut("raised to {c} where it is less", total, np.maximum),
-    Cut("with every example's value clipped at {c}", each, np.minimum),
-    Cut("with every example's value raised to {c} where it is less", each, np.maximum),
-    Cut("with the entries of {v} clamped to [-{c}, {c}]", entries, np.minimum, power=2),
+_CUTS = (
+    _Cut("clipped at {c}", _total, np.minimum),
+    _Cut("raised to {c} where it is less", _total, np.maximum),
+    _Cut("with every example's value clipped at {c}", _each, np.minimum),
+    _Cut("with every example's value raised to {c} where it is less", _each, np.maximum),
+    _Cut("with the entries of {v} clamped to [-{c}, {c}]", _entries, np.minimum, power=2),
 )
 
 
@@ -74,16 +74,16 @@ def clipped(seen: list[Observed], declared: Declaration) -> str:
     """What was cut off, and where; "" where no c explains all values."""
     if PENALTIES[declared.kind].of == "weights" or declared.side == "input":
         return ""
-    vector = "".join(v.name for v in vector_of(declared))
-    for d in like(declared):
+    vector = "".join(v.name for v in _vector_of(declared))
+    for d in _like(declared):
         off = [o for o in seen if not near(o.value, float(declared_value(o, d, o.e.network)))]
-        for cut in CUTS if vector else CUTS[:-1]:
-            if off and (c := level(off, seen, cut, d)):
+        for cut in _CUTS if vector else _CUTS[:-1]:
+            if off and (c := _level(off, seen, cut, d)):
                 return f"Its value is the {d}, {cut.words.format(c=f'{c:.10g}', v=vector)}."
     return ""
 
 
-def like(d: Declaration) -> Iterator[Declaration]:
+def _like(d: Declaration) -> Iterator[Declaration]:
     """What is declared, then with a factor and a reduction that are often taken for it."""
     yield d
     for scale in (d.scale, 1.0, 0.5):
@@ -91,7 +91,7 @@ def like(d: Declaration) -> Iterator[Declaration]:
         yield replace(d, scale=scale, reduction="sum")
 
 
-def level(off: list[Observed], seen: list[Observed], cut: Cut, d: Declaration) -> float | None:
+def _level(off: list[Observed], seen: list[Observed], cut: _Cut, d: Declaration) -> float | None:
     """The c that explains all values; None where there is none."""
     part, got = cut.part(off[0], d), off[0].value / cut.factor(off[0], d)
 
@@ -101,12 +101,12 @@ def level(off: list[Observed], seen: list[Observed], cut: Cut, d: Declaration) -
     if not excess(-12) <= 0 <= excess(12):
         return None
     c = float(10.0 ** scipy.optimize.brentq(excess, -12, 12, xtol=1e-15, maxiter=1000))
-    if len(off) == 1 and not round_number(c):
+    if len(off) == 1 and not _round_number(c):
         return None
     explained = (near(o.value, cut.factor(o, d) * cut.value(cut.part(o, d), c)) for o in seen)
     return c if all(explained) else None
 
 
-def round_number(c: float) -> bool:
+def _round_number(c: float) -> bool:
     """Whether c has few digits, as a constant in code has."""
-    return bool(abs(float(f"{c:.{ROUND - 1}e}") / c - 1) < 1e-12)
+    return bool(abs(float(f"{c:.{_ROUND - 1}e}") / c - 1) < 1e-12)

@@ -21,19 +21,19 @@ from gradreg_verify.examples import Example
 from gradreg_verify.subject.declaration import Declaration
 
 UNKNOWN = "No formula that the kit knows fits its values."
-ONE_OUTPUT = " On networks with one output it is the {d}: if it is for these, declare --outputs 1."
+_ONE_OUTPUT = " On networks with one output it is the {d}: if it is for these, declare --outputs 1."
 AS_DECLARED = "Value and gradient are those declared"
 
 
 def computed(seen: Seen, d: Declaration) -> str:
     """What was computed; "" where nothing fits."""
-    said = [about_chance(seen, d), about_refused(seen)]
+    said = [_about_chance(seen, d), _about_refused(seen)]
     if seen.chance != "unseeded" and seen.observed:
-        said.append(about_values(seen, d))
+        said.append(_about_values(seen, d))
     return " ".join(filter(None, said))
 
 
-def about_chance(seen: Seen, d: Declaration) -> str:
+def _about_chance(seen: Seen, d: Declaration) -> str:
     """Random numbers where none are declared, and none where some are."""
     if seen.chance == "unseeded":
         return (
@@ -47,7 +47,7 @@ def about_chance(seen: Seen, d: Declaration) -> str:
     return ""
 
 
-def about_refused(seen: Seen) -> str:
+def _about_refused(seen: Seen) -> str:
     """Where it gives no value, and what it may be declared to be for."""
     n = len(seen.refused)
     if not n:
@@ -55,12 +55,12 @@ def about_refused(seen: Seen) -> str:
     e, why = seen.refused[0]
     said = f"It gives no value on {n} of {n + len(seen.observed)} networks, as on {e}: "
     said += f"{in_a_line(why).rstrip('.: ')}."
-    for words, option, feature in FOR:
+    for words, option, feature in _FOR:
         none = not any(feature(e) for e, _ in seen.refused)
         if seen.observed and none and all(feature(o.e) for o in seen.observed):
             return f"{said} It gives one {words}: if it is for these, declare {option}."
     if not seen.observed:
-        options = " or ".join(option for _, option, _ in FOR)
+        options = " or ".join(option for _, option, _ in _FOR)
         other = "x,logits" if "model" in seen.arguments else "model,x"
         said += (
             f" It was called with {', '.join(seen.arguments)}: if its parameters are others, name "
@@ -69,7 +69,7 @@ def about_refused(seen: Seen) -> str:
     return said
 
 
-FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
+_FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
     ("on all networks with images", "--input 3x8x8", lambda e: e.x.ndim > 2),
     ("on all networks with one output", "--outputs 1", lambda e: e.probes.shape[1] == 1),
     (
@@ -80,7 +80,7 @@ FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
 )
 
 
-def about_values(seen: Seen, d: Declaration) -> str:
+def _about_values(seen: Seen, d: Declaration) -> str:
     """What values and slopes are."""
     observed = seen.observed
     if all(abs(o.value) < SAME for o in observed):
@@ -91,7 +91,7 @@ def about_values(seen: Seen, d: Declaration) -> str:
     wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
     off = list(compress(observed, wrong))
     if not off:
-        return as_declared(seen, d)
+        return _as_declared(seen, d)
     said = named(seen) if any(o.telling for o in off) else ""
     said = said or clipped(observed, d) or nearly(seen.telling, d)
     if not said and len(off) < len(observed):
@@ -101,10 +101,10 @@ def about_values(seen: Seen, d: Declaration) -> str:
         said += "."
     said = said or of_degree(observed, d) or UNKNOWN
     one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
-    return said + (ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
+    return said + (_ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
 
 
-def as_declared(seen: Seen, d: Declaration) -> str:
+def _as_declared(seen: Seen, d: Declaration) -> str:
     """Where all values are those declared: about the gradient."""
     tried = f"on all {len(seen.observed)} networks tried"
     slopes = np.array([declared_slope(o, d) for o in seen.observed])

@@ -12,7 +12,7 @@ from gradreg_verify.diagnosis.words import in_a_line
 from gradreg_verify.outcomes import Hung, raised
 
 SECONDS = 30.0  # half of them to find and simplify an example, the rest to name what is computed
-NOT_OF_A_FORMULA = ("rounding-bounded", "repeatable", "bad-input-refused")
+_NOT_OF_A_FORMULA = ("rounding-bounded", "repeatable", "bad-input-refused")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def diagnose(target: Target, claim: Claim) -> Diagnosis:
     one, shown, sentences, start = target.function(), None, [], perf_counter()
     try:
         shown = smallest(target, claim, start + SECONDS / 2)
-        if claim.id not in NOT_OF_A_FORMULA:
+        if claim.id not in _NOT_OF_A_FORMULA:
             more = () if shown is None else (shown.e,)
             seen = observations(one, more, start + SECONDS)
             sentences.append(computed(seen, one.declaration))

@@ -12,7 +12,7 @@ Sizes = tuple[int, int, int, int]  # B, m, d, and p pixels (1 for vectors)
 
 Factor = tuple[float, int, float, int, int]
 # Powers of B, m, d and p, the likeliest first.
-POWERS: list[tuple[int, float, int, int]] = sorted(
+_POWERS: list[tuple[int, float, int, int]] = sorted(
     product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1), (0, -1)),
     key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]) + 2 * abs(p[3]), abs(p[0])),
 )
@@ -27,7 +27,7 @@ def fit(got: Array, values: Array, sizes: list[Sizes]) -> Factor | None:
             return None
         if (~zero).sum() < FEWEST:
             return None
-        for powers in POWERS:
+        for powers in _POWERS:
             scales = np.array([scale((1.0, *powers), size) for size in sizes])
             a = (got / (values * scales))[~zero]
             if a[0] != 0 and np.abs(a / a[0] - 1).max() < SAME:

@@ -37,23 +37,23 @@ def square(v: Array) -> Array:
     return np.einsum("niq,niq->n", v, v)
 
 
-def norm(v: Array) -> Array:
+def _norm(v: Array) -> Array:
     """‖v‖ of every example."""
     return np.sqrt(square(v))
 
 
-def batch_norm(v: Array) -> Array:
+def _batch_norm(v: Array) -> Array:
     """(Σ_b ‖v_b‖²)^½."""
     return np.sqrt(square(v).sum())
 
 
-def largest(v: Array) -> Array:
+def _largest(v: Array) -> Array:
     """The largest ‖v_b‖² of the batch."""
     squares = square(v)
     return squares[squares.real.argmax()]
 
 
-def singular(v: Array) -> Array:
+def _singular(v: Array) -> Array:
     """σ_max of every example; its derivative is that between the singular vectors."""
     left, _, right = np.linalg.svd(v.real, full_matrices=False)
     return np.einsum("ni,niq,nq->n", left[:, :, 0], v, right[:, 0])
@@ -62,24 +62,24 @@ def singular(v: Array) -> Array:
 FORMS = (
     Form("‖{}‖²", square),
     Form("‖{}‖² with one factor detached", lambda v: np.einsum("niq,niq->n", v, v.real)),
-    Form("‖{}‖, the norm and not its square", norm),
-    Form("(‖{}‖ − 1)²", lambda v: (norm(v) - 1) ** 2),
+    Form("‖{}‖, the norm and not its square", _norm),
+    Form("(‖{}‖ − 1)²", lambda v: (_norm(v) - 1) ** 2),
     Form("‖{}‖⁴, squared twice", lambda v: square(v) ** 2),
     Form(
         "‖Σ_b {}‖², summed over the batch before it is squared",
         lambda v: square(v.sum(axis=0, keepdims=True)),
         whole=True,
     ),
-    Form("(Σ_b ‖{}‖²)^½, a norm over the whole batch", batch_norm, whole=True),
+    Form("(Σ_b ‖{}‖²)^½, a norm over the whole batch", _batch_norm, whole=True),
     Form(
         "((Σ_b ‖{}‖²)^½ − 1)², with the norm over the whole batch",
-        lambda v: (batch_norm(v) - 1) ** 2,
+        lambda v: (_batch_norm(v) - 1) ** 2,
         whole=True,
     ),
-    Form("max_b ‖{}‖², the largest of the batch", largest, whole=True),
+    Form("max_b ‖{}‖², the largest of the batch", _largest, whole=True),
     Form("Σ |{}|, absolute values", lambda v: (v * np.sign(v.real)).sum(axis=(1, 2))),
-    Form("σ²_max of {}, the largest singular value squared", lambda v: singular(v) ** 2),
-    Form("σ_max of {}, the largest singular value", singular),
+    Form("σ²_max of {}, the largest singular value squared", lambda v: _singular(v) ** 2),
+    Form("σ_max of {}, the largest singular value", _singular),
 )
 
 
@@ -97,7 +97,7 @@ class Variant:
         return "ᵀr" in self.name
 
 
-def sum_of_squares(arrays: list[Array]) -> Array:
+def _sum_of_squares(arrays: list[Array]) -> Array:
     """Σ over arrays and entries."""
     return np.asarray(sum((a * a).sum() for a in arrays))
 
@@ -108,25 +108,25 @@ OTHERS = (
         "Σ p log p with p detached",
         lambda c, _: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1),
     ),
-    Variant("Σ‖W‖²_F", lambda c, _: sum_of_squares(c.network.weights()), whole=True),
+    Variant("Σ‖W‖²_F", lambda c, _: _sum_of_squares(c.network.weights()), whole=True),
     Variant(
         "Σ‖θ‖², biases included",
-        lambda c, _: sum_of_squares([c.network.parameters()]),
+        lambda c, _: _sum_of_squares([c.network.parameters()]),
         whole=True,
     ),
     Variant(
         "Σ‖W‖²_F of matrices, filters left out",
-        lambda c, _: sum_of_squares([W for W in c.network.weights() if W.ndim == 2]),
+        lambda c, _: _sum_of_squares([W for W in c.network.weights() if W.ndim == 2]),
         whole=True,
     ),
 )
 
 
-def made_of(form: Form, vector: Vector) -> Variant:
+def _made_of(form: Form, vector: Vector) -> Variant:
     """The number that a form makes of a vector; the square of one may be a penalty."""
     title = f"{vector.penalty}, " if form.of is square and vector.penalty else ""
     name = title + form.text.format(vector.name)
     return Variant(name, lambda c, r: form.of(vector.at(c, r)), form.whole)
 
 
-VARIANTS = (*(made_of(form, vector) for form, vector in product(FORMS, VECTORS)), *OTHERS)
+VARIANTS = (*(_made_of(form, vector) for form, vector in product(FORMS, VECTORS)), *OTHERS)

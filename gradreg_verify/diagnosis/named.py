@@ -27,7 +27,7 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
         if variant.random and not probed:
             continue
         try:
-            values = np.array([float(value(variant, o, o.case).real) for o in observed])
+            values = np.array([float(_value(variant, o, o.case).real) for o in observed])
         except (ValueError, IndexError):  # labels that are no targets, or the other way round
             continue
         factor = fit(obtained, values, [o.sizes for o in observed])
@@ -36,8 +36,8 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
         sentence = f"It computes {in_words(factor, variant.whole)}{variant.name}"
         if probed and any(o.shared for o in observed):
             sentence += ", one probe for the whole batch"
-        sentence += elsewhere(variant, factor, seen)
-        slopes = np.array([scale(factor, o.sizes) * slope(variant, o) for o in observed])
+        sentence += _elsewhere(variant, factor, seen)
+        slopes = np.array([scale(factor, o.sizes) * _slope(variant, o) for o in observed])
         wrong = about_the_gradient(observed, slopes)
         if not wrong:
             return f"{sentence}."
@@ -45,19 +45,19 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
     return "" if gradient else value_only
 
 
-def elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
+def _elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
     """Say on how many networks the name holds, if not on all at which it can be computed."""
     computable = [o for o in seen.observed if o.case.z.shape[1] > 1 or o.telling]
-    values = [scale(factor, o.sizes) * float(value(variant, o, o.case).real) for o in computable]
+    values = [scale(factor, o.sizes) * float(_value(variant, o, o.case).real) for o in computable]
     right = sum(near(o.value, v) for o, v in zip(computable, values, strict=True))
     return "" if right == len(computable) else f" on {right} of {len(computable)} networks"
 
 
-def value(variant: Variant, o: Observed, c: Case) -> Array:
+def _value(variant: Variant, o: Observed, c: Case) -> Array:
     """Return the variant's batch value at an observation, or with other parameters."""
     return np.asarray(variant.of(c, o.probes if variant.random else None).sum())
 
 
-def slope(variant: Variant, o: Observed) -> float:
+def _slope(variant: Variant, o: Observed) -> float:
     """The variant's derivative along the direction."""
-    return o.along(lambda network: value(variant, o, Case.at(network, o.e.x, o.case.y)))
+    return o.along(lambda network: _value(variant, o, Case.at(network, o.e.x, o.case.y)))

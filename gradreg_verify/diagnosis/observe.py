@@ -87,17 +87,17 @@ class Observed:
     @cached_property
     def slope(self) -> Slope:
         """Return the slope in evaluation mode."""
-        return slope_of(self, training=False)
+        return _slope_of(self, training=False)
 
     @cached_property
     def training(self) -> Slope | None:
         """Return the slope in training mode, at telling networks that are the same in it."""
-        return slope_of(self, training=True) if self.telling and not self.e.batch_norm else None
+        return _slope_of(self, training=True) if self.telling and not self.e.batch_norm else None
 
     @cached_property
     def probes(self) -> Array | None:
         """r[n, k, q], as far as they are known."""
-        r = drawn(self) if self.given is None else self.given
+        r = _drawn(self) if self.given is None else self.given
         return None if r is None else np.broadcast_to(r, (len(self.e.x), *r.shape[1:]))
 
     def along(self, f: Callable[[Network], Array]) -> float:
@@ -151,7 +151,7 @@ def observations(
     observed: list[Observed] = []
     refused: list[tuple[Example, str]] = []
     repeated, reseeded = True, 0
-    for e, telling, factor in (*((e, False, 1.0) for e in more), *places(one.declaration)):
+    for e, telling, factor in (*((e, False, 1.0) for e in more), *_places(one.declaration)):
         if perf_counter() > end:
             break
         try:
@@ -168,7 +168,7 @@ def observations(
     return Seen(observed, refused, chance, one.harness.arguments)
 
 
-def places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
+def _places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
     """The bundled examples, whether they are telling, and three with a scaled last layer."""
     scaled = 0
     for e in suited(d):
@@ -178,10 +178,10 @@ def places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
         yield e, smooth, 1.0
         if smooth and not d.softmax and scaled < 3:
             scaled += 1
-            yield from ((scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
+            yield from ((_scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
 
 
-def scaled_outputs(e: Example, factor: float) -> Example:
+def _scaled_outputs(e: Example, factor: float) -> Example:
     """The example with its logits, and so J, times a factor."""
     *rest, last = e.network.layers
     assert isinstance(last, Linear)
@@ -207,7 +207,7 @@ def observe(
     return Observed(one, e, supply, float(value.sum()), given)
 
 
-def slope_of(o: Observed, *, training: bool) -> Slope:
+def _slope_of(o: Observed, *, training: bool) -> Slope:
     """The slope in a mode of the model."""
     try:
         gradient = o.one.harness.gradient(
@@ -225,7 +225,7 @@ def slope_of(o: Observed, *, training: bool) -> Slope:
     return Slope(float(gradient @ direction), size)
 
 
-def drawn(o: Observed) -> Array | None:
+def _drawn(o: Observed) -> Array | None:
     """The numbers drawn, as probes r[n, k, q], where every call of a random function draws one."""
     d, (n, m, _) = o.one.declaration, o.e.probes.shape
     if d.side == "input":

@@ -71,23 +71,23 @@ def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counter
     d = target.function().declaration
     # A law of probes fails on any network, and the simplest one has J = 0.
     law = claim.id == "probe-law"
-    few, last = (filter(partial(fits, d), examples) for examples in (small(), unusual()))
+    few, last = (filter(partial(fits, d), examples) for examples in (_small(), unusual()))
     networks = suited(d) if law else chain(few, suited(d), last)
     found = None
     for e in networks:
-        shown = counterexample(target, claim, e)
+        shown = _counterexample(target, claim, e)
         found = found or shown
         if shown is not None and shown.kind[1]:  # another number than is declared
             found = shown
             break
         if perf_counter() > end or (law and found is not None):
             break
-    return found if law or found is None else simplified(target, claim, found, end)
+    return found if law or found is None else _simplified(target, claim, found, end)
 
 
-def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample | None:
+def _counterexample(target: Target, claim: Claim, e: Example) -> Counterexample | None:
     """The example, where the claim fails at it."""
-    check = broken(target, claim, e) if claim.applies(e) else ""
+    check = _broken(target, claim, e) if claim.applies(e) else ""
     if not check:
         return None
     one = target.declared
@@ -98,7 +98,7 @@ def counterexample(target: Target, claim: Claim, e: Example) -> Counterexample |
     return Counterexample(e, message, own.probes, kind)
 
 
-def small() -> Iterator[Example]:
+def _small() -> Iterator[Example]:
     """Networks of a few parameters, linear ones first."""
     rng = np.random.default_rng(0)
     draw = quarters(rng)
@@ -117,20 +117,20 @@ def small() -> Iterator[Example]:
         yield example(draw, classes(rng), layers, draw((n, *shape)), True)
 
 
-def simplified(target: Target, claim: Claim, found: Counterexample, end: float) -> Counterexample:
+def _simplified(target: Target, claim: Claim, found: Counterexample, end: float) -> Counterexample:
     """Return it with fewer rows and more zeros, as long as the same comparison fails."""
-    ways = simpler_than(found.e)
+    ways = _simpler_than(found.e)
     for _ in range(TRIES):
         e = next(ways, None)
         if e is None or perf_counter() > end:
             break
-        simpler = counterexample(target, claim, e)
+        simpler = _counterexample(target, claim, e)
         if simpler is not None and simpler.kind == found.kind:
-            found, ways = simpler, simpler_than(e)
+            found, ways = simpler, _simpler_than(e)
     return found
 
 
-def simpler_than(e: Example) -> Iterator[Example]:
+def _simpler_than(e: Example) -> Iterator[Example]:
     """The first row alone, each row left out, and each number of weights and inputs set to 0."""
     n = len(e.x)
     if n > 1:
@@ -138,18 +138,18 @@ def simpler_than(e: Example) -> Iterator[Example]:
         yield from (e.rows(np.delete(np.arange(n), b)) for b in range(n) if n > 2)
     theta = e.network.parameters()
     for k in np.flatnonzero(theta):
-        yield replace(e, network=e.network.with_parameters(with_zero(theta, int(k))))
-    yield from (replace(e, x=with_zero(e.x, int(k))) for k in np.flatnonzero(e.x))
+        yield replace(e, network=e.network.with_parameters(_with_zero(theta, int(k))))
+    yield from (replace(e, x=_with_zero(e.x, int(k))) for k in np.flatnonzero(e.x))
 
 
-def with_zero(a: Array, k: int) -> Array:
+def _with_zero(a: Array, k: int) -> Array:
     """A copy whose k-th entry is 0."""
     copy = a.copy()
     copy.flat[k] = 0.0
     return copy
 
 
-def broken(target: Target, claim: Claim, e: Example) -> str:
+def _broken(target: Target, claim: Claim, e: Example) -> str:
     """How a claim fails at an example; "" where it does not."""
     try:
         claim.check(target, e)

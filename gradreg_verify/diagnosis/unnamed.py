@@ -10,7 +10,7 @@ from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.diagnosis.words import NEAR
 from gradreg_verify.subject.declaration import Declaration
 
-ROUNDING = 1e-5  # float32 rounds to 6e-8, some of it many times
+_ROUNDING = 1e-5  # float32 rounds to 6e-8, some of it many times
 
 
 def nearly(observed: list[Observed], d: Declaration) -> str:
@@ -23,7 +23,7 @@ def nearly(observed: list[Observed], d: Declaration) -> str:
         errors = np.abs(ratios / a - 1)
         off = float(errors.max())
         if errors.min() > LIMIT and off <= NEAR:
-            source = "finite differences" + (" or a lower precision" if off < ROUNDING else "")
+            source = "finite differences" + (" or a lower precision" if off < _ROUNDING else "")
             return (
                 f"Within 1 % its value is {text}the declared one (it is off by {100 * off:.2g}% at "
                 f"most, on {len(observed)} networks), and no variant is exact: {source} "

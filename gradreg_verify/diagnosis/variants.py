@@ -40,32 +40,32 @@ class Vector:
         return np.einsum("nki,nkq->niq", c.J, M if M.ndim == 3 else M[:, :, None])
 
 
-def identity(c: Case) -> Array:
+def _identity(c: Case) -> Array:
     """I for every example."""
     return np.broadcast_to(np.eye(c.z.shape[1]), (*c.z.shape, c.z.shape[1]))
 
 
-def without_last(M: Array) -> Array:
+def _without_last(M: Array) -> Array:
     """M without its last column."""
     return M[:, :, : max(1, M.shape[2] - 1)]
 
 
-def e_y(c: Case) -> Array:
+def _e_y(c: Case) -> Array:
     """Onehot labels (n, k), or the probabilities given."""
     return target_probabilities(c.y, *c.z.shape)
 
 
-def diag_p(c: Case) -> Array:
+def _diag_p(c: Case) -> Array:
     """diag(p)."""
-    return softmax(c.z)[:, :, None] * identity(c)
+    return softmax(c.z)[:, :, None] * _identity(c)
 
 
-def log_jacobian(c: Case) -> Array:
+def _log_jacobian(c: Case) -> Array:
     """(∂ log p/∂z)ᵀ = I − p1ᵀ."""
-    return identity(c) - softmax(c.z)[:, :, None]
+    return _identity(c) - softmax(c.z)[:, :, None]
 
 
-def sphere(r: Array) -> Array:
+def _sphere(r: Array) -> Array:
     """√m r/‖r‖."""
     return np.sqrt(r.shape[1]) * r / np.sqrt((r * r).sum(axis=1, keepdims=True))
 
@@ -75,7 +75,7 @@ def per_probe(r: Array) -> Array:
     return r / np.sqrt(r.shape[2])
 
 
-def mse(c: Case) -> Array:
+def _mse(c: Case) -> Array:
     """∂/∂z of the mean squared error; labels are no targets for it."""
     if np.shape(c.y) != c.z.shape:
         raise ValueError("labels")
@@ -83,13 +83,13 @@ def mse(c: Case) -> Array:
 
 
 VECTORS = (
-    Vector("J", lambda c, _: identity(c), "FrobReg"),
+    Vector("J", lambda c, _: _identity(c), "FrobReg"),
     Vector("Jᵀr", lambda _, r: per_probe(r), "SpectReg"),
-    Vector("Jᵀr, r on the sphere of radius √m", lambda _, r: per_probe(sphere(r)), "SpectReg"),
-    Vector("Jᵀ(p − y)", lambda c, _: softmax(c.z) - e_y(c), "DoubleBack"),
+    Vector("Jᵀr, r on the sphere of radius √m", lambda _, r: per_probe(_sphere(r)), "SpectReg"),
+    Vector("Jᵀ(p − y)", lambda c, _: softmax(c.z) - _e_y(c), "DoubleBack"),
     Vector(
         "Jᵀ(p − y), p constant",
-        lambda c, _: softmax(c.z).real - e_y(c),
+        lambda c, _: softmax(c.z).real - _e_y(c),
         "DoubleBack with p detached",
     ),
     Vector("∂p/∂x", lambda c, _: softmax_jacobian(c.z), "JacReg"),
@@ -98,17 +98,17 @@ VECTORS = (
         lambda c, _: softmax_jacobian(c.z).real,
         "JacReg with p detached",
     ),
-    Vector("Jᵀe_y", lambda c, _: e_y(c), "Onehot"),
+    Vector("Jᵀe_y", lambda c, _: _e_y(c), "Onehot"),
     Vector("Jᵀ1 (the gradient of the sum of the logits)", lambda c, _: np.ones(c.z.shape)),
-    Vector("J without its last class", lambda c, _: without_last(identity(c))),
-    Vector("∂p/∂x without its last class", lambda c, _: without_last(softmax_jacobian(c.z))),
-    Vector("∂ log p/∂x", lambda c, _: log_jacobian(c)),
-    Vector("diag(p) J", lambda c, _: diag_p(c)),
-    Vector("(diag p + ppᵀ) J", lambda c, _: 2 * diag_p(c) - softmax_jacobian(c.z)),
-    Vector("Jᵀ(p + y)", lambda c, _: softmax(c.z) + e_y(c)),
+    Vector("J without its last class", lambda c, _: _without_last(_identity(c))),
+    Vector("∂p/∂x without its last class", lambda c, _: _without_last(softmax_jacobian(c.z))),
+    Vector("∂ log p/∂x", lambda c, _: _log_jacobian(c)),
+    Vector("diag(p) J", lambda c, _: _diag_p(c)),
+    Vector("(diag p + ppᵀ) J", lambda c, _: 2 * _diag_p(c) - softmax_jacobian(c.z)),
+    Vector("Jᵀ(p + y)", lambda c, _: softmax(c.z) + _e_y(c)),
     Vector("Jᵀp", lambda c, _: softmax(c.z)),
     Vector(
-        "Jᵀ(p − y) with y counted from 1", lambda c, _: softmax(c.z) - np.roll(e_y(c), 1, axis=1)
+        "Jᵀ(p − y) with y counted from 1", lambda c, _: softmax(c.z) - np.roll(_e_y(c), 1, axis=1)
     ),
     Vector(
         "Jᵀe_c, c the predicted class", lambda c, _: np.eye(c.z.shape[1])[c.z.real.argmax(axis=1)]
@@ -119,15 +119,15 @@ VECTORS = (
     ),
     Vector(
         "Jᵀ(p − y) with y smoothed by 0.1",
-        lambda c, _: softmax(c.z) - 0.9 * e_y(c) - 0.1 / c.z.shape[1],
+        lambda c, _: softmax(c.z) - 0.9 * _e_y(c) - 0.1 / c.z.shape[1],
     ),
-    Vector("∂p_y/∂x", lambda c, _: np.einsum("nkl,nl->nk", softmax_jacobian(c.z), e_y(c))),
-    Vector("2Jᵀ(z − y)/m", lambda c, _: mse(c), "DoubleBack of the mean squared error"),
+    Vector("∂p_y/∂x", lambda c, _: np.einsum("nkl,nl->nk", softmax_jacobian(c.z), _e_y(c))),
+    Vector("2Jᵀ(z − y)/m", lambda c, _: _mse(c), "DoubleBack of the mean squared error"),
     Vector("(∂p/∂x)ᵀr", lambda c, r: softmax_jacobian(c.z) @ per_probe(r), "projected JacReg"),
     Vector(
         "(∂p/∂x)ᵀr, p constant in diag p − ppᵀ",
         lambda c, r: softmax_jacobian(c.z).real @ per_probe(r),
         "projected JacReg with p detached",
     ),
-    Vector("(∂ log p/∂x)ᵀr", lambda c, r: log_jacobian(c) @ per_probe(r)),
+    Vector("(∂ log p/∂x)ᵀr", lambda c, r: _log_jacobian(c) @ per_probe(r)),
 )

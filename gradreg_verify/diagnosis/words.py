@@ -11,7 +11,7 @@ from gradreg_verify.diagnosis.factors import SAME, number
 from gradreg_verify.diagnosis.observe import Observed, Slope
 
 NEAR = 0.01
-FEW = 3  # networks on either side of a level: fewer are on one side of some level by accident
+_FEW = 3  # networks on either side of a level: fewer are on one side of some level by accident
 
 
 def in_a_line(text: str) -> str:
@@ -19,24 +19,24 @@ def in_a_line(text: str) -> str:
     return f"{' '.join(text.split()):.200}"
 
 
-def has(layer: str) -> Callable[[Observed], bool]:
+def _has(layer: str) -> Callable[[Observed], bool]:
     """Whether a network shows that layer in print."""
     return lambda o: layer in repr(o.e.network.layers)
 
 
-def weights_of(layers: tuple[Layer, ...]) -> int:
+def _weights_of(layers: tuple[Layer, ...]) -> int:
     """The number of linear and convolutional layers."""
     return sum(repr(layers).count(kind) for kind in ("Linear(", "Conv2d("))
 
 
-FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
-    ("with ReLU", has("'relu'")),
+_FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
+    ("with ReLU", _has("'relu'")),
     ("with images", lambda o: o.e.x.ndim > 2),
     ("with vectors", lambda o: o.e.x.ndim == 2),
-    ("with max pooling", has("MaxPool2d")),
-    ("with batch norm", has("BatchNorm")),
-    ("with a residual sum", has("Residual")),
-    ("with several layers of weights", lambda o: weights_of(o.e.network.layers) > 1),
+    ("with max pooling", _has("MaxPool2d")),
+    ("with batch norm", _has("BatchNorm")),
+    ("with a residual sum", _has("Residual")),
+    ("with several layers of weights", lambda o: _weights_of(o.e.network.layers) > 1),
     ("with one example in the batch", lambda o: o.sizes[0] == 1),
     ("with several examples in the batch", lambda o: o.sizes[0] > 1),
     ("with one logit", lambda o: o.sizes[1] == 1),
@@ -46,7 +46,7 @@ FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
 
 def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str:
     """What the networks where something fails have in common, and no other: in words, or ""."""
-    for words, feature in FEATURES:
+    for words, feature in _FEATURES:
         if [feature(o) for o in seen] == wrong:
             return f", those {words}"
     m = [(o.sizes[1], fails) for o, fails in zip(seen, wrong, strict=True)]
@@ -55,7 +55,7 @@ def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str
         return f", those with {fewest} logits or more"
     failing = [v for v, fails in zip(expected, wrong, strict=True) if fails]
     holding = [v for v, fails in zip(expected, wrong, strict=True) if not fails]
-    if min(len(failing), len(holding)) < FEW:
+    if min(len(failing), len(holding)) < _FEW:
         return ""
     if min(failing) > max(holding):
         return f", those where {min(failing):.4g} or more is expected"
@@ -78,14 +78,14 @@ def about_the_gradient(seen: list[Observed], expected: Array) -> str:
     here = [o.slope for o in seen], expected
     at_both = np.array([e for _, _, e in both])
     there = [training for _, training, _ in both], at_both
-    said = about_slopes(*here, "")
-    alike = both and about_slopes([slope for slope, *_ in both], at_both, "")
-    if not both or "missing" in said or alike == about_slopes(*there, ""):
+    said = _about_slopes(*here, "")
+    alike = both and _about_slopes([slope for slope, *_ in both], at_both, "")
+    if not both or "missing" in said or alike == _about_slopes(*there, ""):
         return said
-    return about_slopes(*here, " in evaluation mode") + about_slopes(*there, " in training mode")
+    return _about_slopes(*here, " in evaluation mode") + _about_slopes(*there, " in training mode")
 
 
-def about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
+def _about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
     """What the slopes are in one mode; "" where they are those expected."""
     raised = [s for s in slopes if s.raised]
     if raised and all(s.raised.startswith("the value has no graph") for s in slopes):

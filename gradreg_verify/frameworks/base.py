@@ -10,16 +10,16 @@ from gradreg_ref.typing import Law
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
-Declared = tuple[Callable[..., Any], tuple[str, ...], Declaration]
+_Declared = tuple[Callable[..., Any], tuple[str, ...], Declaration]
 # Seconds: of our own functions a limit only ends what hangs, and a busy machine compiles slowly.
-OWN_LIMIT = 600.0
+_OWN_LIMIT = 600.0
 
 
 class OneByOne:
     """The functions of a framework one by one, those of its backend and anyone's."""
 
     Harness: ClassVar[type]
-    declared: ClassVar[tuple[Declared, ...]]
+    declared: ClassVar[tuple[_Declared, ...]]
 
     def harness(
         self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
@@ -31,7 +31,7 @@ class OneByOne:
     def functions_declared(self, device: str) -> list[DeclaredPenalty]:
         """The functions of this package, with what each of them is."""
         return [
-            DeclaredPenalty(self.Harness(function, arguments, OWN_LIMIT), declaration, device)
+            DeclaredPenalty(self.Harness(function, arguments, _OWN_LIMIT), declaration, device)
             for function, arguments, declaration in self.declared
         ]
 
@@ -66,7 +66,7 @@ def functions_of(
 
 def declared_by(
     package: ModuleType, model: tuple[str, ...], draws: tuple[str, str], weights: str
-) -> Iterator[Declared]:
+) -> Iterator[_Declared]:
     """Every function of a package, with its arguments and what it is declared to compute.
 
     Parameters

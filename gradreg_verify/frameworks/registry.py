@@ -17,7 +17,7 @@ from gradreg_ref.typing import Array, Law
 if TYPE_CHECKING:
     from gradreg_verify.subject.declared import DeclaredPenalty
 
-GROUP = "gradreg_verify.backends"
+_GROUP = "gradreg_verify.backends"
 DTYPES = ("float64", "float32", "bfloat16", "float16")  # of the frameworks, by these names
 
 
@@ -105,7 +105,7 @@ class BackendUnavailable(RuntimeError):
 
 def names() -> list[str]:
     """Registered backends, installed frameworks or not."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in entry_points(group=_GROUP)})
 
 
 def install(extra: str) -> str:
@@ -123,7 +123,7 @@ def load(name: str) -> Backend:
     BackendUnavailable
         Its framework is not installed.
     """
-    points = {point.name: point for point in entry_points(group=GROUP)}
+    points = {point.name: point for point in entry_points(group=_GROUP)}
     if name not in points:
         raise ValueError(f"expected a backend among {', '.join(sorted(points))}; got {name!r}")
     try:
@@ -135,13 +135,13 @@ def load(name: str) -> Backend:
     return backend
 
 
-AUTOMATIC = ("torch", "jax")  # in this order; the loopback is no choice to train with
+_AUTOMATIC = ("torch", "jax")  # in this order; the loopback is no choice to train with
 
 
 def choose(backend: str = "auto", device: str = "auto") -> tuple[Backend, str]:
     """The backend and device meant; "auto" picks by a rule, and the caller says what was picked.
 
-    A backend is the first of `AUTOMATIC` that is installed; if a device is named, the first that
+    A backend is the first of `_AUTOMATIC` that is installed; if a device is named, the first that
     has it. A device is the backend's first accelerator, or the CPU where there is none.
 
     Raises
@@ -150,7 +150,7 @@ def choose(backend: str = "auto", device: str = "auto") -> tuple[Backend, str]:
         As `load` and `require_device`; no framework is installed.
     """
     if backend == "auto":
-        return automatic(device)
+        return _automatic(device)
     chosen = load(backend)
     if device == "auto":
         devices = list(chosen.capabilities().devices)
@@ -159,10 +159,10 @@ def choose(backend: str = "auto", device: str = "auto") -> tuple[Backend, str]:
     return chosen, device
 
 
-def automatic(device: str) -> tuple[Backend, str]:
-    """The first of `AUTOMATIC` that can be chosen."""
+def _automatic(device: str) -> tuple[Backend, str]:
+    """The first of `_AUTOMATIC` that can be chosen."""
     missing = []
-    for name in AUTOMATIC:
+    for name in _AUTOMATIC:
         try:
             return choose(name, device)
         except BackendUnavailable as why:
@@ -172,11 +172,11 @@ def automatic(device: str) -> tuple[Backend, str]:
 
 def processor() -> str:
     """The CPU: cores and memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if unix() else 0
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if _unix() else 0
     return f"{os.cpu_count()} cores" + (f", {gibibytes(memory)}" if memory else "")
 
 
-def unix() -> bool:
+def _unix() -> bool:
     """Whether the system says how much memory there is."""
     return "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {})
 

@@ -15,8 +15,8 @@ from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.report import Report
 
-LEAST = 1e-300  # in place of a p-value that a float has no room for: less evidence, never more
-LARGEST = 700  # of a logarithm whose exponential is a float
+_LEAST = 1e-300  # in place of a p-value that a float has no room for: less evidence, never more
+_LARGEST = 700  # of a logarithm whose exponential is a float
 
 
 def accumulate(path: Path, report: Report) -> tuple[str, bool]:
@@ -34,9 +34,9 @@ def accumulate(path: Path, report: Report) -> tuple[str, bool]:
         return "no sampler was tested to its end: nothing to add", False
     if any(run["seed"] == report.seed for run in runs):
         raise ValueError(f"expected a fresh seed, {path} has seed {report.seed} already")
-    p = max(report.evidence.least, LEAST)
+    p = max(report.evidence.least, _LEAST)
     runs.append({"seed": report.seed, "p": p, "tests": report.evidence.tests})
-    write_atomically(path, (json.dumps(checked(record), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(_checked(record), indent=1) + "\n").encode())
     total = sum(log_e(run["p"]) for run in runs)
     refuted = total >= -log(ALPHA)
     verdict = "refuted" if refuted else "not refuted"
@@ -53,7 +53,7 @@ def log_e(p: float) -> float:
 
 def in_digits(logarithm: float) -> str:
     """exp(logarithm) to three digits, whatever its size: 4.2e+913."""
-    if abs(logarithm) < LARGEST:
+    if abs(logarithm) < _LARGEST:
         return f"{exp(logarithm):.3g}"
     tens = floor(logarithm / log(10))
     mantissa, carried = f"{exp(logarithm - tens * log(10)):.2e}".split("e")
@@ -65,10 +65,10 @@ def read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     remedy = "delete it to gather evidence anew"
-    return read_json(path, "a record of earlier runs", checked, remedy=remedy)
+    return read_json(path, "a record of earlier runs", _checked, remedy=remedy)
 
 
-def checked(record: Any) -> dict[str, Any]:
+def _checked(record: Any) -> dict[str, Any]:
     """The record, if E follows from it: one wrong p would decide, and so would a run twice."""
     for key, runs in record.items():
         for run in runs:

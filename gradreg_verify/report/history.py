@@ -30,7 +30,7 @@ def remember(report: Report) -> None:
         "outcome": report.counts
         + (f" (fail: {', '.join(report.failed)})" if report.failed else ""),
     }
-    record = {**known(), f"{report.target} on {report.device}": outcome}
+    record = {**_known(), f"{report.target} on {report.device}": outcome}
     with suppress(OSError):  # a home that cannot be written to
         path().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path(), (json.dumps(record, indent=1) + "\n").encode())
@@ -38,7 +38,7 @@ def remember(report: Report) -> None:
 
 def last(backend: str, device: str, framework: str) -> str:
     """Describe the last outcome; an outcome of another version of the framework says so."""
-    found = known().get(f"{backend} on {device}")
+    found = _known().get(f"{backend} on {device}")
     if not isinstance(found, Mapping):
         return f"never (gradreg verify {backend} --device {device})"
     said = f"{found.get('date')}: {found.get('outcome')}"
@@ -46,7 +46,7 @@ def last(backend: str, device: str, framework: str) -> str:
     return said if other == framework else f"{said}, with {other}: verify again"
 
 
-def known() -> dict[str, Any]:
+def _known() -> dict[str, Any]:
     """All outcomes; none where there is no such file."""
     with suppress(ValueError):
         return read_json(path(), "verdicts", dict)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradreg_verify.text import printable
 
-STYLE = """
+_STYLE = """
 :root { color-scheme: light dark; --line: #8884; --pass: #1a7f37; --fail: #c62828; --soft: #777 }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.1rem; margin-top: 2rem }
@@ -35,7 +35,7 @@ dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
 
-def escape(text: str) -> str:
+def _escape(text: str) -> str:
     """Text of others, of which nothing is a tag and nothing is hidden."""
     return escaped(printable(text))
 
@@ -49,15 +49,15 @@ def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) ->
     return (
         "<!doctype html>\n<html lang='en'>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        f"<title>{escape(facts['target'])}: {escape(counts)}</title>\n<style>{STYLE}</style>\n"
-        f"<h1>{escape(facts['target'])}</h1>\n"
-        f"<p class='declared'>declared: {escape(facts['declared'])}</p>\n"
-        f"<p class='verdict {colour}'>{escape(verdict)}</p>\n<p>{escape(counts)}</p>\n"
-        + diagnosis(facts["diagnosis"])
+        f"<title>{_escape(facts['target'])}: {_escape(counts)}</title>\n<style>{_STYLE}</style>\n"
+        f"<h1>{_escape(facts['target'])}</h1>\n"
+        f"<p class='declared'>declared: {_escape(facts['declared'])}</p>\n"
+        f"<p class='verdict {colour}'>{_escape(verdict)}</p>\n<p>{_escape(counts)}</p>\n"
+        + _diagnosis(facts["diagnosis"])
         + "<h2>Claims</h2>\n<table>\n<tr><th>claim<th><th>verdict<th>figure</tr>\n"
-        + "".join(map(row, asked))
+        + "".join(map(_row, asked))
         + f"</table>\n{about_others}\n<h2>How far this reaches</h2>\n<dl>\n"
-        + "".join(f"<dt>{escape(k)}<dd>{escape(v)}\n" for k, v in about)
+        + "".join(f"<dt>{_escape(k)}<dd>{_escape(v)}\n" for k, v in about)
         + "</dl>\n</html>\n"
     )
 
@@ -89,15 +89,15 @@ def digits(figure: str) -> str:
     return f"agrees to {min(floor(-log10(error)), 15)} digits" if error <= 0.1 else ""
 
 
-def row(claim: dict[str, Any]) -> str:
+def _row(claim: dict[str, Any]) -> str:
     """A claim, its formula and derivation, its verdict and figure."""
-    notes = "".join(f"<small>not checked: {escape(n)}</small>" for n in claim["not_checked"])
-    figure = escape(claim["figure"])
+    notes = "".join(f"<small>not checked: {_escape(n)}</small>" for n in claim["not_checked"])
+    figure = _escape(claim["figure"])
     if claim["formula"] and (said := digits(claim["figure"])):
         figure = f"{said}<small>{figure}</small>"
     return (
         f"<tr><td>{claim['id']}<td>{signs(claim['sentence'])}<i>{signs(claim['formula'])}</i>"
-        f"<small>derived in {escape(claim['derivation'])}</small>"
+        f"<small>derived in {_escape(claim['derivation'])}</small>"
         f"<td class='verdict {claim['verdict']}'>{claim['verdict']}"
         f"<td>{figure}{notes}</tr>\n"
     )
@@ -105,15 +105,15 @@ def row(claim: dict[str, Any]) -> str:
 
 def signs(text: str) -> str:
     """Text with its subscripts: r_j."""
-    return re.sub(r"_([^\Wᵀ]+)", lambda m: f"<sub>{m.group(1)}</sub>", escape(text))
+    return re.sub(r"_([^\Wᵀ]+)", lambda m: f"<sub>{m.group(1)}</sub>", _escape(text))
 
 
-def diagnosis(found: dict[str, Any] | None) -> str:
+def _diagnosis(found: dict[str, Any] | None) -> str:
     """What is computed instead, and the network that shows it."""
     if not found:
         return ""
     return (
         f"<h2>What is wrong</h2>\n<p><b>{found['claim']} fails.</b> "
-        f"{escape(found['computes'])}</p>\n"
-        f"<p>{escape(found['message'])}</p>\n<pre>{escape(found['code'])}</pre>\n"
+        f"{_escape(found['computes'])}</p>\n"
+        f"<p>{_escape(found['message'])}</p>\n<pre>{_escape(found['code'])}</pre>\n"
     )

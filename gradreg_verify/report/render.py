@@ -18,10 +18,10 @@ from gradreg_verify.report.html import in_words, to_html
 from gradreg_verify.report.report import Report, counted
 from gradreg_verify.text import printable
 
-ESCAPED = "backslashreplace"  # of half a surrogate pair
+_ESCAPED = "backslashreplace"  # of half a surrogate pair
 
 
-def facts(report: Report) -> dict[str, Any]:
+def _facts(report: Report) -> dict[str, Any]:
     """The report as plain data."""
     diagnosis = report.diagnosis
     shown = diagnosis.counterexample if diagnosis else None
@@ -63,62 +63,62 @@ def facts(report: Report) -> dict[str, Any]:
 
 def digest(report: Report) -> str:
     """SHA-256 of the facts."""
-    return digest_of(facts(report))
+    return _digest_of(_facts(report))
 
 
-def digest_of(plain_facts: Mapping[str, Any]) -> str:
+def _digest_of(plain_facts: Mapping[str, Any]) -> str:
     """SHA-256 of facts as plain data."""
     text = json.dumps(plain_facts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode(errors=ESCAPED)).hexdigest()
+    return hashlib.sha256(text.encode(errors=_ESCAPED)).hexdigest()
 
 
 def to_json(report: Report) -> str:
     """All facts, and their digest."""
-    text = json.dumps(facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
-    return re.sub("[^\\x00-\\x7f]", lambda found: seen(found.group()), text)
+    text = json.dumps(_facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
+    return re.sub("[^\\x00-\\x7f]", lambda found: _seen(found.group()), text)
 
 
-def seen(sign: str) -> str:
+def _seen(sign: str) -> str:
     """A sign of a string in JSON; one that cannot be seen by its number."""
     return json.dumps(sign)[1:-1] if printable(sign) != sign else sign
 
 
 def to_markdown(report: Report) -> str:
     """A page for a repository or an appendix."""
-    f = facts(report)
+    f = _facts(report)
     rows = [
-        f"| {c['id']} | {cell(c['sentence'])} | {c['verdict']} | "
-        + cell("; ".join([c["figure"], *(f"not checked: {n}" for n in c["not_checked"])]))
+        f"| {c['id']} | {_cell(c['sentence'])} | {c['verdict']} | "
+        + _cell("; ".join([c["figure"], *(f"not checked: {n}" for n in c["not_checked"])]))
         + " |"
         for c in f["claims"]
     ]
     lines = [
-        f"# {cell(f['target'])}",
+        f"# {_cell(f['target'])}",
         "",
         f"**{in_words(f['claims'])[1]}**",
         "",
-        f"Declared: {cell(f['declared'])}. {report.counts}.",
+        f"Declared: {_cell(f['declared'])}. {report.counts}.",
         "",
         "| claim | | verdict | figure |",
         "|---|---|---|---|",
         *rows,
         "",
-        *(f"- {cell(name)}: {cell(value)}" for name, value in about(report)),
+        *(f"- {_cell(name)}: {_cell(value)}" for name, value in _about(report)),
     ]
     if f["diagnosis"]:
         d = f["diagnosis"]
         fence = "`" * max(3, 1 + max(map(len, re.findall("`*", d["code"]))))
-        lines += ["", f"{d['claim']} fails. {cell(d['computes'])}", "", cell(d["message"]), ""]
+        lines += ["", f"{d['claim']} fails. {_cell(d['computes'])}", "", _cell(d["message"]), ""]
         lines += [f"{fence}python", printable(d["code"]), fence]
     return "\n".join(lines) + "\n"
 
 
-def cell(text: str) -> str:
+def _cell(text: str) -> str:
     """Text in one line or cell of Markdown, where HTML is live."""
     return " ".join(escape(printable(text), quote=False).replace("|", r"\|").split())
 
 
-def about(report: Report) -> list[tuple[str, str]]:
+def _about(report: Report) -> list[tuple[str, str]]:
     """How far the verdicts reach, and where they are from."""
     tested = "none" if report.evidence is None else str(report.evidence)
     return [
@@ -138,17 +138,17 @@ def about(report: Report) -> list[tuple[str, str]]:
 
 def to_bibtex(report: Report) -> str:
     """An entry that cites the report by its digest."""
-    return bibtex(facts(report))
+    return bibtex(_facts(report))
 
 
 def bibtex(f: Mapping[str, Any]) -> str:
     """The entry, from facts as plain data."""
-    d, counts = digest_of(f), counted([claim["verdict"] for claim in f["claims"]])
+    d, counts = _digest_of(f), counted([claim["verdict"] for claim in f["claims"]])
     return (
         f"@misc{{gradreg-{d[:12]},\n"
-        f"  title = {{Verification of {{{plain(f['target'])}}}: {counts}}},\n"
+        f"  title = {{Verification of {{{_plain(f['target'])}}}: {counts}}},\n"
         f"  howpublished = {{{f['provenance'].get('kit', 'gradreg-ref')}, gradreg verify}},\n"
-        f"  note = {{{plain(f['tier'])}; {f['device']}; SHA-256 {d}}}\n"
+        f"  note = {{{_plain(f['tier'])}; {f['device']}; SHA-256 {d}}}\n"
         "}\n"
     )
 
@@ -165,7 +165,7 @@ def read(path: Path) -> dict[str, Any]:
     def checked(found: Any) -> dict[str, Any]:
         said = found.pop("digest")
         bibtex(found)  # whether all is there that it needs
-        if said != digest_of(found):
+        if said != _digest_of(found):
             raise ValueError("facts of another digest, so it was changed after it was written")
         return dict(found)
 
@@ -173,7 +173,7 @@ def read(path: Path) -> dict[str, Any]:
     return read_json(path, "a report of gradreg verify in JSON", checked, remedy=remedy)
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """Remove what has a meaning in BibTeX."""
     text = printable(text).replace("\\", "/").replace("{", "(").replace("}", ")")
     return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", "-").replace("~", "-")
@@ -182,7 +182,7 @@ def plain(text: str) -> str:
 FORMATS: dict[str, Callable[[Report], str]] = {
     ".json": lambda report: to_json(report) + "\n",
     ".md": to_markdown,
-    ".html": lambda report: to_html(facts(report), report.counts, about(report)),
+    ".html": lambda report: to_html(_facts(report), report.counts, _about(report)),
     ".bib": to_bibtex,
 }
 

@@ -12,7 +12,7 @@ from gradreg_ref.typing import Array, Rng
 from gradreg_verify.rounding.bounded import Bounded
 from gradreg_verify.rounding.perturbed import Perturbed
 
-Formula = Callable[[Network, Array], Array]
+_Formula = Callable[[Network, Array], Array]
 
 # Half the distance from 1 to the next number. TF32: products of numbers rounded to it.
 UNIT_ROUNDOFF = {
@@ -24,7 +24,7 @@ UNIT_ROUNDOFF = {
 }
 
 
-def value_bound(f: Formula, network: Network, x: Array, u: float) -> tuple[Array, Array]:
+def value_bound(f: _Formula, network: Network, x: Array, u: float) -> tuple[Array, Array]:
     """f(network, x), and a bound of |fl(f) − f| for every order of its sums and matrix products.
 
     Network and inputs are rounded to the format too. A comparison that rounding decides (a ReLU
@@ -68,18 +68,18 @@ def value_bound(f: Formula, network: Network, x: Array, u: float) -> tuple[Array
     return result.value, result.radius
 
 
-EVALUATIONS = 8  # perturbed ones
-FACTOR = 6.0  # from the largest deviation among them to the tolerance
+_EVALUATIONS = 8  # perturbed ones
+_FACTOR = 6.0  # from the largest deviation among them to the tolerance
 
 
 def slope_bound(
-    f: Formula, network: Network, x: Array, direction: Array, u: float, rng: Rng
+    f: _Formula, network: Network, x: Array, direction: Array, u: float, rng: Rng
 ) -> tuple[float, float]:
     """∇_θ f(network, x) · direction, and a tolerance for it by Monte-Carlo arithmetic.
 
-    The tolerance is `FACTOR` times the largest deviation of perturbed evaluations: an estimate, not
-    a proof, in proportion to u and to the conditioning of this gradient at this place. One random
-    direction checks a whole gradient, almost surely.
+    The tolerance is `_FACTOR` times the largest deviation of perturbed evaluations: an estimate,
+    not a proof, in proportion to u and to the conditioning of this gradient at this place. One
+    random direction checks a whole gradient, almost surely.
 
     Parameters
     ----------
@@ -125,20 +125,20 @@ def slope_bound(
         return abs(float(directional_derivative(perturbed, network, direction)) - slope)
 
     slope = float(directional_derivative(lambda theta: f(theta, x), network, direction))
-    return slope, FACTOR * max(map(deviation, rng.integers(2**63, size=EVALUATIONS)))
+    return slope, _FACTOR * max(map(deviation, rng.integers(2**63, size=_EVALUATIONS)))
 
 
-def evaluated(f: Formula, network: Network, x: Array, convert: Callable[[Array], Any]) -> Any:
+def evaluated(f: _Formula, network: Network, x: Array, convert: Callable[[Array], Any]) -> Any:
     """f with every array of the network, trained or not, and the inputs converted."""
-    return f(Network(converted(network.layers, convert)), convert(x))
+    return f(Network(_converted(network.layers, convert)), convert(x))
 
 
-def converted(layers: tuple[Layer, ...], convert: Callable[[Array], Any]) -> tuple[Layer, ...]:
+def _converted(layers: tuple[Layer, ...], convert: Callable[[Array], Any]) -> tuple[Layer, ...]:
     """The layers, with their arrays converted."""
 
     def layer(old: Any) -> Any:
         if isinstance(old, Residual):
-            return Residual(converted(old.body, convert))
+            return Residual(_converted(old.body, convert))
         held = {field.name: getattr(old, field.name) for field in fields(old)}
         return replace(old, **{k: convert(a) for k, a in held.items() if isinstance(a, np.ndarray)})
 

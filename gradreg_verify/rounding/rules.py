@@ -20,53 +20,53 @@ from gradreg_verify.rounding.bounded import RULES, Bounded, Undecided
 TRANSCENDENTAL = 8
 
 
-def add(a: Bounded, b: Bounded) -> Bounded:
+def _add(a: Bounded, b: Bounded) -> Bounded:
     """a + b."""
     spread, magnitude = a.radius + b.radius, a.magnitude + b.magnitude
     return Bounded(a.value + b.value, spread, a.u, magnitude).rounded(1)
 
 
-def negative(a: Bounded) -> Bounded:
+def _negative(a: Bounded) -> Bounded:
     """−a, exact."""
     return Bounded(-a.value, a.radius, a.u, a.magnitude)
 
 
-def subtract(a: Bounded, b: Bounded) -> Bounded:
+def _subtract(a: Bounded, b: Bounded) -> Bounded:
     """a − b."""
-    return add(a, negative(b))
+    return _add(a, _negative(b))
 
 
-def multiply(a: Bounded, b: Bounded) -> Bounded:
+def _multiply(a: Bounded, b: Bounded) -> Bounded:
     """a b, elementwise."""
-    a, b = anew(a, b)
+    a, b = _anew(a, b)
     spread = a.radius * b.reach + a.magnitude * b.radius
     exact = Bounded(a.value * b.value, spread, a.u, a.magnitude * b.magnitude)
-    return exact.rounded(0 if power_of_two(a) or power_of_two(b) else 1)
+    return exact.rounded(0 if _power_of_two(a) or _power_of_two(b) else 1)
 
 
-def divide(a: Bounded, b: Bounded) -> Bounded:
+def _divide(a: Bounded, b: Bounded) -> Bounded:
     """a / b: |a′/b′ − a/b| <= (r_a + |a/b| r_b) / (|b| − r_b)."""
-    away_from_zero(b)
+    _away_from_zero(b)
     size = np.abs(b.value)
     spread = (a.radius + a.magnitude / size * b.radius) / (size - b.radius)
     exact = Bounded(a.value / b.value, spread, a.u, a.magnitude / size)
-    return exact.rounded(0 if power_of_two(b) else 1)
+    return exact.rounded(0 if _power_of_two(b) else 1)
 
 
-def einsum(subscripts: str, *operands: Bounded) -> Bounded:
+def _einsum(subscripts: str, *operands: Bounded) -> Bounded:
     """Σ of k products of p factors: Π (magnitude + radius) − Π magnitude; p − 1 + k − 1 roundings.
 
     An operand with at most one nonzero entry in every sum picks: k = 1. A power of two multiplies
     without rounding.
     """
-    operands = anew(*operands)
+    operands = _anew(*operands)
     sizes, reaches = [a.magnitude for a in operands], [a.reach for a in operands]
     spread: Any = sum(
         np.einsum(subscripts, *sizes[:j], a.radius, *reaches[j + 1 :])
         for j, a in enumerate(operands)
     )
     value = np.einsum(subscripts, *(a.value for a in operands))
-    products = max(sum(not power_of_two(a) for a in operands) - 1, 0)
+    products = max(sum(not _power_of_two(a) for a in operands) - 1, 0)
     additions = terms(subscripts, reaches) - 1
     exact = Bounded(value, spread, operands[0].u, np.einsum(subscripts, *sizes))
     return exact.rounded(products + additions)
@@ -85,14 +85,14 @@ def terms(subscripts: str, reaches: list[Array]) -> int:
     return prod(lengths[i] for i in summed)
 
 
-def anew(*operands: Bounded) -> tuple[Bounded, ...]:
+def _anew(*operands: Bounded) -> tuple[Bounded, ...]:
     """Factors; those of a square count as one number each, whatever their terms were."""
     if len({id(a) for a in operands}) == len(operands):
         return operands
     return tuple(Bounded(a.value, a.radius, a.u) for a in operands)
 
 
-def power_of_two(a: Bounded) -> bool:
+def _power_of_two(a: Bounded) -> bool:
     """Whether all entries are exactly ±2ʲ or 0."""
     return not a.radius.any() and bool(np.isin(np.frexp(np.abs(a.value))[0], (0, 0.5)).all())
 
@@ -112,7 +112,7 @@ def where(condition: Bounded, a: Bounded, b: Bounded) -> Bounded:
     return Bounded(value, np.where(condition.radius, either, radius), a.u)
 
 
-def away_from_zero(z: Bounded) -> None:
+def _away_from_zero(z: Bounded) -> None:
     """A divisor, or an argument of log or √, that rounding cannot make zero."""
     if (z.radius >= np.abs(z.value)).any():
         raise Undecided(
@@ -126,7 +126,7 @@ def nearest(z: Array, r: Array) -> Array:
     return np.maximum(np.abs(z) - r, 0)
 
 
-def applied(
+def _applied(
     f: Callable[[Array], Array],
     spread: Callable[[Array, Array], Array],
     operations: int,
@@ -134,25 +134,25 @@ def applied(
 ) -> Bounded:
     """f(z), from max |f(z′) − f(z)| over |z′ − z| <= r."""
     if f in (np.log, np.sqrt):
-        away_from_zero(z)
+        _away_from_zero(z)
     return Bounded(f(z.value), spread(z.value, z.radius), z.u).rounded(operations)
 
 
-FUNCTIONS: list[tuple[Any, Callable[[Array, Array], Array], int]] = [
+_FUNCTIONS: list[tuple[Any, Callable[[Array, Array], Array], int]] = [
     (np.exp, lambda z, r: np.exp(z) * np.expm1(r), TRANSCENDENTAL),
     (np.log, lambda z, r: -np.log1p(-r / z), TRANSCENDENTAL),
     (np.tanh, lambda z, r: r / np.cosh(nearest(z, r)) ** 2, TRANSCENDENTAL),
     (erf, lambda z, r: r * 2 / np.sqrt(np.pi) * np.exp(-(nearest(z, r) ** 2)), TRANSCENDENTAL),
     (np.sqrt, lambda z, r: r / (np.sqrt(z) + np.sqrt(z - r)), 1),
 ]
-RULES |= {f: partial(applied, f, spread, operations) for f, spread, operations in FUNCTIONS}
+RULES |= {f: partial(_applied, f, spread, operations) for f, spread, operations in _FUNCTIONS}
 RULES |= {
-    np.add: add,
-    np.subtract: subtract,
-    np.negative: negative,
-    np.multiply: multiply,
-    np.divide: divide,
-    np.einsum: einsum,
+    np.add: _add,
+    np.subtract: _subtract,
+    np.negative: _negative,
+    np.multiply: _multiply,
+    np.divide: _divide,
+    np.einsum: _einsum,
     np.greater: greater,
     np.where: where,
     np.isfinite: lambda z: np.isfinite(z.value) & np.isfinite(z.radius),

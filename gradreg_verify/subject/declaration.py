@@ -12,7 +12,7 @@ from gradreg_ref.typing import Law, Loss, Reduction, Side
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = tuple(row.name for row in PENALTIES.values() if not row.given_R)
 NAMES = (*KINDS, "r1")
-ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
+_ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Declaration:
         checks.choice("loss", self.loss, get_args(Loss))
         checks.count("num_probes", self.num_probes)
         for name in self.arguments:
-            checks.choice("arguments", name, ARGUMENTS)
+            checks.choice("arguments", name, _ARGUMENTS)
         if PENALTIES[self.kind].probes == "always" and self.probe is None:
             object.__setattr__(self, "probe", "gaussian")
         if self.probe is not None:

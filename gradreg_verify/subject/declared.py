@@ -20,7 +20,7 @@ from gradreg_verify.subject import interception
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.handover import Handover
 
-SETTINGS = ("dtype", "device", "training", "no_grad", "requires_grad")
+_SETTINGS = ("dtype", "device", "training", "no_grad", "requires_grad")
 
 
 class DeclaredPenalty:
@@ -110,10 +110,10 @@ class DeclaredPenalty:
             raise NotAsked(f"only {d.kind} is under test")
         if d.loss_option and options.get("loss", "cross_entropy") != d.loss:
             raise NotTestable(f"its loss is {d.loss}")
-        for name in options.keys() - {*SETTINGS, "reduction", "probes", "seed"}:
+        for name in options.keys() - {*_SETTINGS, "reduction", "probes", "seed"}:
             if options[name] != getattr(d, name, None):
                 raise NotTestable(f"{name}={options[name]!r} is not what is declared")
-        return {k: v for k, v in options.items() if k in SETTINGS}
+        return {k: v for k, v in options.items() if k in _SETTINGS}
 
     def draw(
         self, probe: str, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"

@@ -55,7 +55,7 @@ class Handover:
         if m < 1:
             return None
         r = self.telling_probes(n, length, m)
-        expected = np.broadcast_to(moments(d.kind, r[:, :m]), (n, m, m))
+        expected = np.broadcast_to(_moments(d.kind, r[:, :m]), (n, m, m))
         try:
             candidates = list(self.candidates(n, m, r.shape))
         except Broken:
@@ -82,7 +82,7 @@ class Handover:
         """Probes that can be told apart from their read-out (JacReg does not see equal signs)."""
         for seed in range(6, 106):
             r = self.realised(seed, n, length)
-            if moments(self.declaration.kind, r[:, :m]).any():
+            if _moments(self.declaration.kind, r[:, :m]).any():
                 break
         return r
 
@@ -159,7 +159,7 @@ class Handover:
             raise NotTestable("it draws no probes: they are given to it")
         moments_read = self.read(n, m, Supply(seed))
         if d.shared_probe:
-            require_alike(moments_read)
+            _require_alike(moments_read)
             moments_read = moments_read[:1]
         r = readout.probes(moments_read, d.num_probes)
         if d.kind == "jacreg":
@@ -184,7 +184,7 @@ class Handover:
             )
 
 
-def require_alike(moments: Array) -> None:
+def _require_alike(moments: Array) -> None:
     """Broken unless all examples of a batch have the same probes."""
     off, size = np.abs(moments - moments[:1]).max(), np.abs(moments).max()
     if off > readout.LIMIT * size:
@@ -192,7 +192,7 @@ def require_alike(moments: Array) -> None:
         raise Broken(f"expected the same probes for all examples, got others in a batch of {n}")
 
 
-def moments(kind: str, r: Array) -> Array:
+def _moments(kind: str, r: Array) -> Array:
     """(1/q) Σ_j r_j r_jᵀ as the read-out shows it: of S r at equal logits in JacReg."""
     if kind == "jacreg":
         r = (r - r.mean(axis=1, keepdims=True)) / r.shape[1]

@@ -52,7 +52,7 @@ def _frames(r: Array) -> Array:
     return found
 
 
-def raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
+def _raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
     """What a random function of that kind must return for the probes r to come out."""
     if kind == "normal":
         return r  # normalised, or its signs taken, it gives r again
@@ -68,19 +68,19 @@ def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[L
     """Every way in which these calls may make up probes of that shape (n, k, q)."""
     if not draws or len({draw.kind for draw in draws}) != 1:
         return
-    raw = raw_numbers(probe, draws[0].kind, realise(probe, np.ones(shape)))
+    raw = _raw_numbers(probe, draws[0].kind, realise(probe, np.ones(shape)))
     if raw is None:
         return
     sizes = [draw.values.size for draw in draws]
     for order in permutations(range(3)):
         first = raw.shape[order[0]]
         if sizes in ([raw.size], [raw.size // first] * first):
-            yield partial(fed, probe, draws, order)
+            yield partial(_fed, probe, draws, order)
 
 
-def fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
     """All probes in one call, their axes in that order; or a call for each entry of the first."""
-    raw = np.asarray(raw_numbers(probe, draws[0].kind, r)).transpose(order)
+    raw = np.asarray(_raw_numbers(probe, draws[0].kind, r)).transpose(order)
     parts = [raw] if len(draws) == 1 else raw
     return tuple(part.reshape(draw.shape) for part, draw in zip(parts, draws, strict=True))
 
@@ -88,11 +88,11 @@ def fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tupl
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
     """Every shape in which a function may want its argument: axes in any order, or without q."""
     for order in permutations(range(3)):
-        yield partial(transposed, order)
+        yield partial(_transposed, order)
     if shape[2] == 1:
         yield lambda r: (r[:, :, 0],)
 
 
-def transposed(order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+def _transposed(order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
     """r with its axes in that order."""
     return (r.transpose(order),)

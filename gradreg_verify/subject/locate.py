@@ -23,7 +23,7 @@ def locate(spec: str) -> Any:
             f"expected path/to/file.py:NAME or package.module:NAME, got {spec!r}; NAME is what "
             "the file defines"
         )
-    found = module_of(where)
+    found = _module_of(where)
     for part in name.split("."):
         if not hasattr(found, part):
             public = ", ".join(n for n in vars(found) if not n.startswith("_"))[:200]
@@ -32,7 +32,7 @@ def locate(spec: str) -> Any:
     return found
 
 
-def module_of(where: str) -> Any:
+def _module_of(where: str) -> Any:
     """The module in a file or of a dotted name."""
     path = Path(where)
     is_file = where.endswith(".py") or path.exists()

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-WORDS = {
+_WORDS = {
     "model": (
         "model",
         "net",
@@ -28,9 +28,9 @@ WORDS = {
     "generator": ("generator",),
     "key": ("key",),
 }
-POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-KEYWORDS = ("probes", "generator", "key")
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_KEYWORDS = ("probes", "generator", "key")
 
 
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -42,38 +42,40 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
         A required parameter that says nothing.
     """
     found = []
-    for parameter in free(function):
-        role = next((r for r, words in WORDS.items() if parameter.name.lower() in words), None)
-        by_keyword = role in KEYWORDS and parameter.kind != parameter.POSITIONAL_ONLY
-        if role is not None and (parameter.kind in POSITIONAL or by_keyword):
+    for parameter in _free(function):
+        role = next((r for r, words in _WORDS.items() if parameter.name.lower() in words), None)
+        by_keyword = role in _KEYWORDS and parameter.kind != parameter.POSITIONAL_ONLY
+        if role is not None and (parameter.kind in _POSITIONAL or by_keyword):
             found.append(role)
-        elif parameter.default is parameter.empty and parameter.kind not in ANY:
-            raise ValueError(how_to_say(function))
+        elif parameter.default is parameter.empty and parameter.kind not in _ANY:
+            raise ValueError(_how_to_say(function))
     if not {"model", "logits", "params"} & set(found):
-        raise ValueError(how_to_say(function))
+        raise ValueError(_how_to_say(function))
     return tuple(found)
 
 
-def free(function: Callable[..., Any]) -> list[inspect.Parameter]:
+def _free(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """The parameters that no `partial` binds."""
     bound = function.keywords if isinstance(function, partial) else {}
     return [p for p in inspect.signature(function).parameters.values() if p.name not in bound]
 
 
-def how_to_say(function: Callable[..., Any]) -> str:
+def _how_to_say(function: Callable[..., Any]) -> str:
     """Say that the parameter names say too little, and what each choice would mean."""
     if isinstance(function, type):
         return (
             f"expected a function or an instance, got the class {function.__name__}; write "
             f"penalty = {function.__name__}() in the file, and name penalty"
         )
-    names = [p.name for p in free(function) if p.default is p.empty and p.kind in POSITIONAL]
+    names = [p.name for p in _free(function) if p.default is p.empty and p.kind in _POSITIONAL]
     said = [
         f"  --arguments {','.join(roles)}: "
-        + ", ".join(f"{name} is {MEANING[role]}" for name, role in zip(names, roles, strict=True))
-        for roles in sorted(CHOICES.get(len(names), ()), key=lambda roles: -agreeing(names, roles))
+        + ", ".join(f"{name} is {_MEANING[role]}" for name, role in zip(names, roles, strict=True))
+        for roles in sorted(
+            _CHOICES.get(len(names), ()), key=lambda roles: -_agreeing(names, roles)
+        )
     ]
-    roles = next(iter(CHOICES.get(len(names), ())), ("model", "x", "y"))
+    roles = next(iter(_CHOICES.get(len(names), ())), ("model", "x", "y"))
     return "\n".join(
         [
             "expected parameters whose names say what they are (model, x, y, logits), got "
@@ -85,18 +87,18 @@ def how_to_say(function: Callable[..., Any]) -> str:
     )
 
 
-def agreeing(names: list[str], roles: tuple[str, ...]) -> int:
+def _agreeing(names: list[str], roles: tuple[str, ...]) -> int:
     """How many of the names say these roles."""
-    return sum(name.lower() in WORDS[role] for name, role in zip(names, roles, strict=True))
+    return sum(name.lower() in _WORDS[role] for name, role in zip(names, roles, strict=True))
 
 
 # What so many parameters may be, the likeliest first.
-CHOICES = {
+_CHOICES = {
     1: (("logits",), ("model",)),
     2: (("x", "logits"), ("logits", "x"), ("model", "x")),
     3: (("model", "x", "y"), ("x", "logits", "y"), ("model", "params", "x")),
 }
-MEANING = {
+_MEANING = {
     "model": "the model",
     "params": "its parameters (JAX)",
     "x": "the inputs",

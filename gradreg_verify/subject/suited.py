@@ -20,9 +20,9 @@ from gradreg_verify.examples import (
 )
 from gradreg_verify.subject.declaration import Declaration
 
-BATCHES = (1, 2, 5)
-VECTORS: tuple[Shape, ...] = ((4,), (3,), (5,))
-IMAGES: tuple[Shape, ...] = ((1, 4, 4), (2, 4, 4))
+_BATCHES = (1, 2, 5)
+_VECTORS: tuple[Shape, ...] = ((4,), (3,), (5,))
+_IMAGES: tuple[Shape, ...] = ((1, 4, 4), (2, 4, 4))
 
 
 def suited(d: Declaration, seed: int = 0) -> Iterator[Example]:
@@ -33,25 +33,25 @@ def suited(d: Declaration, seed: int = 0) -> Iterator[Example]:
     rng = np.random.default_rng(seed)
     dyadic, smooth, labels = quarters(rng), rng.standard_normal, classes(rng)
     for draw, names, exact in ((dyadic, ("relu",), True), (smooth, ("tanh", "gelu"), False)):
-        for k, (x, m) in enumerate(shapes(d)):
-            n, name = BATCHES[k % len(BATCHES)], names[k % len(names)]
-            for layers in networks(draw, name, x, m):
+        for k, (x, m) in enumerate(_shapes(d)):
+            n, name = _BATCHES[k % len(_BATCHES)], names[k % len(names)]
+            for layers in _networks(draw, name, x, m):
                 yield example(draw, labels, layers, draw((n, *x)), exact)
 
 
-def shapes(d: Declaration) -> Iterator[tuple[Shape, int]]:
+def _shapes(d: Declaration) -> Iterator[tuple[Shape, int]]:
     """Shapes of an input, with a number of logits."""
     if d.input:
-        inputs: tuple[Shape, ...] = (d.input,) * len(BATCHES)
+        inputs: tuple[Shape, ...] = (d.input,) * len(_BATCHES)
     elif d.square:
-        inputs = ((d.outputs,),) * len(BATCHES) if d.outputs else VECTORS
+        inputs = ((d.outputs,),) * len(_BATCHES) if d.outputs else _VECTORS
     else:
-        inputs = (*VECTORS, *IMAGES)
+        inputs = (*_VECTORS, *_IMAGES)
     for x, m in zip(inputs, (3, 2, 4, 3, 2), strict=False):
         yield x, prod(x) if d.square else d.outputs or m
 
 
-def networks(draw: Draw, name: str, x: Shape, m: int) -> Iterator[tuple[Layer, ...]]:
+def _networks(draw: Draw, name: str, x: Shape, m: int) -> Iterator[tuple[Layer, ...]]:
     """Networks of that shape: two for a vector, up to three for an image."""
     if len(x) == 1:
         yield dense(draw, name, x[0], 3, m)

@@ -29,12 +29,12 @@ def target_of(
         raise TypeError(f"expected a backend or a function, got {implementation!r:.60}")
     backend: Any = load(framework)
     require_device(backend, device)
-    declaration = declaration_of(implementation, kind, declared)
+    declaration = _declaration_of(implementation, kind, declared)
     harness = backend.harness(implementation, declaration, time_limit=time_limit)
     return Target(DeclaredPenalty(harness, declaration, device), device, seed=seed)
 
 
-def declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any]) -> Declaration:
+def _declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any]) -> Declaration:
     """What is said here, or by the decorator, or both: here wins."""
     attached: Declaration | None = getattr(function, "gradreg_declaration", None)
     given = {name: value for name, value in declared.items() if value is not None}

@@ -10,8 +10,8 @@ from typing import Any
 
 from gradreg_verify.outcomes import Hung
 
-BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
-AGAIN = 1.0  # seconds until a function that swallowed the exception gets it anew
+_BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
+_AGAIN = 1.0  # seconds until a function that swallowed the exception gets it anew
 
 
 # When the call in progress must have ended, by the clock; 0 between calls. `isolation` puts a
@@ -21,7 +21,7 @@ deadline: Any = SimpleNamespace(value=0.0)
 
 def by_the_clock(seconds: float) -> float:
     """How long a call may last, whatever it does."""
-    return BACKSTOP * seconds
+    return _BACKSTOP * seconds
 
 
 class Patience:
@@ -62,7 +62,7 @@ def time_limit(seconds: float, *, first: bool = False) -> Iterator[None]:
         if min(computing, waiting) > 0:
             signal.setitimer(signal.ITIMER_REAL, max(min(computing, waiting), 1e-3))
             return
-        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         raise Hung(unanswered(seconds) if computing <= 0 else unanswered(clock, "by the clock"))
 
     alarmed = hasattr(signal, "setitimer") and (

@@ -41,7 +41,7 @@ def read_layer(data: Any) -> Layer:
     return layer
 
 
-def require_small(layers: tuple[Layer, ...], x: Array) -> Array:
+def _require_small(layers: tuple[Layer, ...], x: Array) -> Array:
     """The output of the layers, none of which is larger than a full Jacobian is fit for."""
     for layer in layers:
         coordinates = x.size
@@ -52,7 +52,7 @@ def require_small(layers: tuple[Layer, ...], x: Array) -> Array:
         if coordinates > MOST:
             raise ValueError(f"expected layers of at most {MOST} numbers, got {coordinates}")
         if isinstance(layer, networks.Residual):
-            require_small(layer.body, x)
+            _require_small(layer.body, x)
         x = layer.forward(x)
     return x
 
@@ -90,5 +90,5 @@ def compute(case: dict[str, Any], formula: Formula | None = None) -> tuple[Array
         network = Network(layers)
         if network.parameters().size > MOST:
             raise ValueError(f"expected at most {MOST} parameters")
-        require_small(layers, x)
+        _require_small(layers, x)
         return f(network), gradient(f, network)

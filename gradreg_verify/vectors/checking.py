@@ -17,9 +17,9 @@ from gradreg_verify.vectors.comparing import NUMBERS, differs, known_mistake
 from gradreg_verify.vectors.frozen import PUBLISHED, published
 from gradreg_verify.vectors.numbers import decode
 
-BESIDE = (".results.json", ".mistakes.json", ".schema.json")  # files that hold no vectors
+_BESIDE = (".results.json", ".mistakes.json", ".schema.json")  # files that hold no vectors
 NEEDED = {"name", "penalty", "options", "layers", "x", "y", "exact", *NUMBERS}
-Entries = dict[str, dict[str, Any]]
+_Entries = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -66,14 +66,14 @@ def check(folder: Path) -> Checked:
     ValueError
         A file that is not of this format, or no vectors at all.
     """
-    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(BESIDE))
+    paths = sorted(p for p in folder.glob("*.json") if not p.name.endswith(_BESIDE))
     if not paths:
         raise ValueError(
             f"expected vectors (*.json) in {folder}; gradreg vectors export writes them"
         )
-    found, cases = Checked(), Entries()
+    found, cases = Checked(), _Entries()
     for path in paths:
-        new = read_json(path, "vectors", partial(recomputed, found))
+        new = read_json(path, "vectors", partial(_recomputed, found))
         if path.name in PUBLISHED and path.read_text(encoding="utf-8") != published(path.name):
             found.wrong.append(f"{path.name} is not the file that was published")
         found.wrong += [
@@ -82,21 +82,21 @@ def check(folder: Path) -> Checked:
         cases |= new
     for path in sorted(folder.glob("*.results.json")):
         found.results += 1
-        wrong, left_out = read_json(path, "results", partial(held_against, cases, found))
+        wrong, left_out = read_json(path, "results", partial(_held_against, cases, found))
         found.wrong += [f"{path.name}: {sentence}" for sentence in wrong]
         found.not_compared += [f"{path.name}: {sentence}" for sentence in left_out]
     return found
 
 
-def recomputed(found: Checked, data: Any) -> Entries:
+def _recomputed(found: Checked, data: Any) -> _Entries:
     """The cases of a file, by name; what the reference gives otherwise is noted."""
-    require_keys("a file of vectors", data, {"cases"}, {"format", "about"})
+    _require_keys("a file of vectors", data, {"cases"}, {"format", "about"})
     if data.get("format", 1) != 1:
         raise ValueError(f"format {data['format']!r}, where this version reads format 1")
-    cases = by_name("cases", data)
+    cases = _by_name("cases", data)
     for name, case in cases.items():
-        with named(name):
-            require_keys("a case", case, NEEDED, {"probes"})
+        with _named(name):
+            _require_keys("a case", case, NEEDED, {"probes"})
             for what, numbers in zip(NUMBERS, compute(case), strict=True):
                 found.wrong += differs(case, what, numbers)
                 found.recomputed += numbers.size
@@ -105,29 +105,29 @@ def recomputed(found: Checked, data: Any) -> Entries:
     return cases
 
 
-def held_against(cases: Entries, found: Checked, data: Any) -> tuple[list[str], list[str]]:
+def _held_against(cases: _Entries, found: Checked, data: Any) -> tuple[list[str], list[str]]:
     """What the results of a file have otherwise than their cases, and what the file leaves out."""
-    require_keys("a file of results", data, {"results"}, {"penalties", "about"})
-    results = by_name("results", data)
-    penalties = asked_for(cases, data)
+    _require_keys("a file of results", data, {"results"}, {"penalties", "about"})
+    results = _by_name("results", data)
+    penalties = _asked_for(cases, data)
     asked = {n for n, case in cases.items() if case["penalty"] in penalties}
     wrong = [f"no case {name!r}" for name in results.keys() - asked]
     wrong += [f"no result of the case {name!r}" for name in asked - results.keys()]
     with_gradient = any("gradient" in result for result in results.values())
     needed = {"name", *(NUMBERS if with_gradient else NUMBERS[:1])}
     for name in results.keys() & asked:
-        with named(name):
-            require_keys("a result", results[name], needed, set())
+        with _named(name):
+            _require_keys("a result", results[name], needed, set())
             for what in needed - {"name"}:
                 numbers = decode(results[name][what])
                 for said in differs(cases[name], what, numbers):
                     wrong.append(said + known_mistake(cases[name], what, numbers))
                 found.values += numbers.size if what == "value" else 0
                 found.gradients += numbers.size if what == "gradient" else 0
-    return sorted(wrong), left_out(cases, penalties, with_gradient)
+    return sorted(wrong), _left_out(cases, penalties, with_gradient)
 
 
-def left_out(cases: Entries, penalties: set[str], with_gradient: bool) -> list[str]:
+def _left_out(cases: _Entries, penalties: set[str], with_gradient: bool) -> list[str]:
     """A sentence for the penalties, and one for the gradients, that a file has no results of."""
     said = []
     if others := {case["penalty"] for case in cases.values()} - penalties:
@@ -140,7 +140,7 @@ def left_out(cases: Entries, penalties: set[str], with_gradient: bool) -> list[s
     return said
 
 
-def asked_for(cases: Entries, data: dict[str, Any]) -> set[str]:
+def _asked_for(cases: _Entries, data: dict[str, Any]) -> set[str]:
     """The penalties that the file has results of: all, unless it names some."""
     known = {case["penalty"] for case in cases.values()}
     named = set(data.get("penalties", known))
@@ -149,7 +149,7 @@ def asked_for(cases: Entries, data: dict[str, Any]) -> set[str]:
     return named
 
 
-def by_name(key: str, data: dict[str, Any]) -> Entries:
+def _by_name(key: str, data: dict[str, Any]) -> _Entries:
     """The entries of a file; one at least, and each name once."""
     names = [entry["name"] for entry in data[key]]
     if not names:
@@ -162,7 +162,7 @@ def by_name(key: str, data: dict[str, Any]) -> Entries:
     return dict(zip(names, data[key], strict=True))
 
 
-def require_keys(what: str, data: Any, needed: set[str], allowed: set[str]) -> None:
+def _require_keys(what: str, data: Any, needed: set[str], allowed: set[str]) -> None:
     """No key is missing, and none is there that nothing reads: it may be a misspelt one."""
     if not isinstance(data, dict):
         raise ValueError(f"{what} that is no object")
@@ -174,7 +174,7 @@ def require_keys(what: str, data: Any, needed: set[str], allowed: set[str]) -> N
 
 
 @contextmanager
-def named(name: str) -> Iterator[None]:
+def _named(name: str) -> Iterator[None]:
     """The name of the case goes before what is wrong with it."""
     try:
         yield

@@ -15,7 +15,7 @@ LIMIT = 1e-11
 NUMBERS = ("value", "gradient")
 
 
-def off(expected: Array, got: Array, *, exact: bool) -> str:
+def _off(expected: Array, got: Array, *, exact: bool) -> str:
     """How numbers differ, if not to rounding; "" where they agree."""
     if got.shape != expected.shape:
         return f"expected shape {expected.shape}, got {got.shape}"
@@ -28,20 +28,20 @@ def off(expected: Array, got: Array, *, exact: bool) -> str:
 
 def differs(case: dict[str, Any], what: str, got: Array) -> list[str]:
     """A sentence if a number is not that of the case."""
-    said = off(decode(case[what]), got, exact=case["exact"])
+    said = _off(decode(case[what]), got, exact=case["exact"])
     return [f"{case['name']}, {what}: {said}"] if said else []
 
 
 def known_mistake(case: dict[str, Any], what: str, got: Array) -> str:
     """Which mistake of the kit's catalogue gives such a number; nothing if none does."""
     for wrong in catalogue.WRONG:
-        made = by_mistake(case, wrong)
-        if made is not None and not off(made[NUMBERS.index(what)], got, exact=False):
+        made = _by_mistake(case, wrong)
+        if made is not None and not _off(made[NUMBERS.index(what)], got, exact=False):
             return f"; such is: {wrong.name}"
     return ""
 
 
-def by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Array] | None:
+def _by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Array] | None:
     """Value and gradient by a wrong formula; None where it has none for the case."""
     try:
         return compute(case, wrong.formula) if wrong.penalty == case["penalty"] else None
@@ -51,7 +51,7 @@ def by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Arr
 
 def shown_by(case: dict[str, Any], wrong: catalogue.Wrong) -> list[str]:
     """Which of a case's numbers a mistake changes: the value, the gradient, both or none."""
-    made = by_mistake(case, wrong) or ()
+    made = _by_mistake(case, wrong) or ()
     return [
         what for what, number in zip(NUMBERS, made, strict=False) if differs(case, what, number)
     ]

@@ -15,8 +15,8 @@ from gradreg_verify.mistakes.catalogue import WRONG
 from gradreg_verify.vectors.comparing import NUMBERS, shown_by
 from gradreg_verify.vectors.frozen import PUBLISHED, mistakes_of
 
-FOLDER = Path(str(files("gradreg_verify.vectors")))
-ABOUT = (
+_FOLDER = Path(str(files("gradreg_verify.vectors")))
+_ABOUT = (
     "value and gradient: the mistakes that change the vector's value, and its gradient; "
     "why: what the claim says that the mistake breaks. See docs/vectors.md"
 )
@@ -24,7 +24,7 @@ ABOUT = (
 
 def text(name: str) -> str:
     """The file of mistakes for a published file of vectors, made anew."""
-    cases: list[dict[str, Any]] = read_json(FOLDER / name, "vectors")["cases"]
+    cases: list[dict[str, Any]] = read_json(_FOLDER / name, "vectors")["cases"]
     shown = [[shown_by(case, wrong) for wrong in WRONG] for case in cases]
     vectors = [
         {"name": case["name"]}
@@ -39,27 +39,27 @@ def text(name: str) -> str:
         for w, changes in zip(WRONG, zip(*shown, strict=True), strict=True)
         if any(changes)
     ]
-    head = {"format": 1, "about": ABOUT, "of": name}
-    lists = [one_a_line("mistakes", mistakes), one_a_line("vectors", vectors)]
-    opening = "".join(f"{in_json(key)}: {in_json(value)},\n" for key, value in head.items())
+    head = {"format": 1, "about": _ABOUT, "of": name}
+    lists = [_one_a_line("mistakes", mistakes), _one_a_line("vectors", vectors)]
+    opening = "".join(f"{_in_json(key)}: {_in_json(value)},\n" for key, value in head.items())
     return "{\n" + opening + ",\n".join(lists) + "\n}\n"
 
 
-def one_a_line(key: str, entries: list[dict[str, Any]]) -> str:
+def _one_a_line(key: str, entries: list[dict[str, Any]]) -> str:
     """A list in JSON, an entry a line, so that a change of an entry is a change of a line."""
-    return f"{in_json(key)}: [\n" + ",\n".join(map(in_json, entries)) + "\n]"
+    return f"{_in_json(key)}: [\n" + ",\n".join(map(_in_json, entries)) + "\n]"
 
 
-def in_json(data: Any) -> str:
+def _in_json(data: Any) -> str:
     """JSON in a line, with the signs of the formulas as they are."""
     return json.dumps(data, ensure_ascii=False)
 
 
-def main() -> None:
+def _main() -> None:
     """Write the files of mistakes into the package."""
     for name in PUBLISHED:
-        write_atomically(FOLDER / mistakes_of(name), text(name).encode())
+        write_atomically(_FOLDER / mistakes_of(name), text(name).encode())
 
 
 if __name__ == "__main__":
-    main()
+    _main()

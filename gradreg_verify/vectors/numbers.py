@@ -7,13 +7,13 @@ import numpy as np
 
 from gradreg_ref.typing import Array
 
-FINEST = 40  # a dyadic array is one of integers / 2^k with k up to this
+_FINEST = 40  # a dyadic array is one of integers / 2^k with k up to this
 
 
 def encode(a: Array) -> dict[str, Any]:
     """{"shape", "integers", "over": k} for integers / 2^k; else {"shape", "hex"}."""
     flat = np.asarray(a, dtype=float).ravel()
-    for k in range(FINEST + 1):
+    for k in range(_FINEST + 1):
         with np.errstate(over="ignore"):
             scaled = flat * 2.0**k
         if (scaled == np.rint(scaled)).all() and np.abs(scaled).max(initial=0) < 2**53:
@@ -30,12 +30,12 @@ def decode(data: Any) -> Array:
         No such encoding, or another number of entries than its shape has.
     """
     try:
-        shape = tuple(whole(n, 2**31) for n in data["shape"])
+        shape = tuple(_whole(n, 2**31) for n in data["shape"])
         if "hex" in data:
-            flat = np.array([hexadecimal(text) for text in data["hex"]])
+            flat = np.array([_hexadecimal(text) for text in data["hex"]])
         else:
-            scale = 2.0 ** whole(data["over"], FINEST)
-            flat = np.array([whole(n, 2**53) for n in data["integers"]], dtype=float) / scale
+            scale = 2.0 ** _whole(data["over"], _FINEST)
+            flat = np.array([_whole(n, 2**53) for n in data["integers"]], dtype=float) / scale
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"expected an array of shape and integers or hex: {error}") from error
     if min(shape, default=0) < 0 or flat.size != prod(shape):
@@ -43,14 +43,14 @@ def decode(data: Any) -> Array:
     return flat.reshape(shape)
 
 
-def whole(n: Any, below: int) -> int:
+def _whole(n: Any, below: int) -> int:
     """A whole number that float64 holds; int() would round 1.5 down in silence."""
     if type(n) is not int or abs(n) > below:
         raise ValueError(f"expected a whole number up to {below}, got {n!r:.40}")
     return n
 
 
-def hexadecimal(text: str) -> float:
+def _hexadecimal(text: str) -> float:
     """C's %a, with its 0x; float.fromhex takes 1.5 for 0x1.5, which is 1.3125."""
     if text.lower().lstrip("+-")[:2] not in ("0x", "in", "na"):
         raise ValueError(f"expected a number in hexadecimal, as 0x1.8p+1, got {text!r:.40}")

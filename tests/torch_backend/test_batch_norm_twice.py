@@ -46,9 +46,9 @@ def test_the_closed_form_has_torch_s_derivatives(case, options):
 
 def test_a_wrong_term_would_be_seen(monkeypatch):
     """Planted: the centred inputs' term left out."""
-    right = batch_norm_twice._combined
+    right = batch_norm_twice.combined
     monkeypatch.setattr(
-        batch_norm_twice, "_combined", lambda *t: right(*t[:2], t[-1]) if len(t) == 4 else right(*t)
+        batch_norm_twice, "combined", lambda *t: right(*t[:2], t[-1]) if len(t) == 4 else right(*t)
     )
     with pytest.raises(AssertionError):
         test_the_closed_form_has_torch_s_derivatives("of images", {})

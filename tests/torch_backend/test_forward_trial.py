@@ -86,8 +86,8 @@ def test_right_models_are_no_false_alarm(name, dtype):
 
 
 def test_a_model_is_tried_once(monkeypatch):
-    made, right = [], forward_trial._by_reverse_mode
-    monkeypatch.setattr(forward_trial, "_by_reverse_mode", lambda *a: made.append(1) or right(*a))
+    made, right = [], forward_trial.by_reverse_mode
+    monkeypatch.setattr(forward_trial, "by_reverse_mode", lambda *a: made.append(1) or right(*a))
     model = Net(RIGHT["tanh"])
     for n in (6, 5, 6):
         gt.frobreg(model, X[:n], mode="forward")

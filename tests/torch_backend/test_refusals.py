@@ -169,7 +169,7 @@ def test_a_generator_of_another_device():
     with pytest.raises(
         ValueError, match="expected a generator on meta like the logits, got one on cpu"
     ):
-        gt.probes._require_generator(g(), logits)
+        gt.probes.require_generator(g(), logits)
 
 
 def test_labels_of_another_device():

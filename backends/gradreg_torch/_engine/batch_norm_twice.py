@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from gradreg_torch._engine.graph import is_functional, saved_tensor_hooks
 
 
-class ClosedFormBatchNorm(torch.autograd.Function):
+class _ClosedFormBatchNorm(torch.autograd.Function):
     """y = w x̂ + b, by torch's kernel."""
 
     @staticmethod
@@ -79,17 +79,17 @@ class _Backward(torch.autograd.Function):
         t = e - a * b - 3 * c * d
         centred = x - mean.view(1, -1, *(1,) * (x.ndim - 2))
         k = -weight * s * s
-        in_x = _combined((k * d, u), (k * c, g), (k * t * s, centred), -k * (d * a + c * b))
+        in_x = combined((k * d, u), (k * c, g), (k * t * s, centred), -k * (d * a + c * b))
         if v is not None:  # v x̂ in g; v s (g − ḡ − x̂ d) in x
             vs = v * s
-            in_g = in_g + _combined((vs, centred), 0 * vs)
-            in_x = in_x + _combined((vs, g), (-vs * s * d, centred), -vs * b)
+            in_g = in_g + combined((vs, centred), 0 * vs)
+            in_x = in_x + combined((vs, g), (-vs * s * d, centred), -vs * b)
         if q is not None:
             in_g = in_g + q.view(1, -1, *(1,) * (x.ndim - 2))
         return in_g, in_x, N * s * (e - a * b - c * d), None, None, None
 
 
-def _combined(*terms: Any) -> Tensor:
+def combined(*terms: Any) -> Tensor:
     """Σ_j c_j T_j + c, the coefficients by channel."""
     (first, T), *others, constant = terms
     shape = (1, -1) + (1,) * (T.ndim - 2)
@@ -145,5 +145,5 @@ class TwiceDifferentiable(TorchFunctionMode):
         weight = x.new_ones(x.shape[1]) if weight is None else weight
         bias = x.new_zeros(x.shape[1]) if bias is None else bias
         running = (running_mean, running_var)
-        y: Tensor = ClosedFormBatchNorm.apply(x, weight, bias, running, momentum, eps)  # type: ignore[no-untyped-call]
+        y: Tensor = _ClosedFormBatchNorm.apply(x, weight, bias, running, momentum, eps)  # type: ignore[no-untyped-call]
         return y

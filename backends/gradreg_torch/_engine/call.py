@@ -110,7 +110,7 @@ def checked(
     inputs = leaves(x, wrt)
     reads = reads_values(inputs, check_values)
     if mode != "auto":
-        require_mode(mode, model, R, inputs)
+        _require_mode(mode, model, R, inputs)
     if batch is not None:
         examples.require_batch(batch, first_of(inputs), reads)
         if mode == "forward":
@@ -136,7 +136,7 @@ def checked(
     )
 
 
-def require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named) -> None:
+def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named) -> None:
     """Raise ValueError or TypeError unless the mode fits model, R and inputs."""
     checks.choice("mode", mode, MODES)
     if mode == "forward" and not R.forward_mode:

@@ -96,7 +96,7 @@ def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
 
 def dense(name: str, t: Tensor, called: str = "") -> None:
     """A dense tensor, all of whose entries count."""
-    if isinstance(t, MASKED):
+    if isinstance(t, _MASKED):
         raise TypeError(
             f"expected {name} without a mask, got a masked tensor: a penalty would count what the "
             "mask hides; leave those examples out, or pass its .to_tensor(value)"
@@ -136,6 +136,6 @@ def is_among(name: Any, known: Container[Any]) -> bool:
         return False
 
 
-MASKED: Any = torch.masked.MaskedTensor
+_MASKED: Any = torch.masked.MaskedTensor
 MOST_NUMBERS = 2**40
 HALF = (torch.float16, torch.bfloat16)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 # Their values are floating numbers, and constant on a piece.
-STEPS: set[Callable[..., Any]] = {
+_STEPS: set[Callable[..., Any]] = {
     getattr(where, name)
     for where in (torch, Tensor)
     for name in ("sign", "sgn", "floor", "ceil", "round", "trunc", "fix", "heaviside")
@@ -22,21 +22,21 @@ STEPS: set[Callable[..., Any]] = {
 
 def decided(func: Any, out: Any, given: Iterable[Any]) -> bool:
     """Whether a result, or a part of it, is a decision about what is given."""
-    if func in STEPS:
+    if func in _STEPS:
         return True
     if isinstance(out, Tensor):
-        return is_whole(out) and any(isinstance(t, Tensor) and not is_whole(t) for t in given)
-    return isinstance(out, tuple) and any(isinstance(t, Tensor) and is_whole(t) for t in out)
+        return _is_whole(out) and any(isinstance(t, Tensor) and not _is_whole(t) for t in given)
+    return isinstance(out, tuple) and any(isinstance(t, Tensor) and _is_whole(t) for t in out)
 
 
-def is_whole(t: Tensor) -> bool:
+def _is_whole(t: Tensor) -> bool:
     """Whether the entries are whole numbers or truth values."""
     return not (t.is_floating_point() or t.is_complex())
 
 
 def held(func: Any, out: Any, kept: Any) -> Any:
     """The result with decisions as they were kept."""
-    if func in STEPS or isinstance(out, Tensor):
+    if func in _STEPS or isinstance(out, Tensor):
         return kept.clone()
     parts = [k.clone() if isinstance(k, Tensor) else o for o, k in zip(out, kept, strict=True)]
     return type(out)(parts)
@@ -44,9 +44,9 @@ def held(func: Any, out: Any, kept: Any) -> Any:
 
 def to_keep(func: Any, out: Any) -> Any:
     """The decisions of a result."""
-    if func in STEPS or isinstance(out, Tensor):
+    if func in _STEPS or isinstance(out, Tensor):
         return out.detach().clone()
-    return tuple(t.clone() if isinstance(t, Tensor) and is_whole(t) else None for t in out)
+    return tuple(t.clone() if isinstance(t, Tensor) and _is_whole(t) else None for t in out)
 
 
 class Watch(TorchFunctionMode):

@@ -24,7 +24,7 @@ from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visib
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import at_least_single, flat
 
-POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
+_POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
 
 
 @dataclass(frozen=True)
@@ -150,4 +150,4 @@ def step(at_x: Reverse, mode: str) -> Tensor:
     size = at_x.squared(tuple(torch.ones_like(t) for t in singles))
     norm = at_x.squared(tuple(singles)).sqrt()
     scale = torch.where(norm > 0, norm / size**0.25, 1)
-    return torch.finfo(singles[0].dtype).eps ** POWER[mode] * scale
+    return torch.finfo(singles[0].dtype).eps ** _POWER[mode] * scale

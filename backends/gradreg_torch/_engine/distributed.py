@@ -24,7 +24,7 @@ def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
     """The mode, resolved where a wrapper decides it; an error where the gradient would be wrong."""
     for part in parts:
         if isinstance(part, nn.parallel.DistributedDataParallel):
-            mode = under_ddp(part, mode)
+            mode = _under_ddp(part, mode)
     fsdp = sys.modules.get("torch.distributed.fsdp")  # who uses it has imported it
     if fsdp is None:
         return mode
@@ -34,18 +34,18 @@ def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
             "FullyShardedDataParallel, which loses gradients of penalties"
         )
     sharded = [part for part in parts if isinstance(part, fsdp.FSDPModule)]
-    return under_fsdp2(sharded, mode) if sharded else mode
+    return _under_fsdp2(sharded, mode) if sharded else mode
 
 
 # Nodes of parameters that FSDP2 gathers and reshards, and of DDP.
-SHARDED, DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"
+SHARDED, _DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"
 
 
 def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
     """A graph that reverse mode can go back through, wherever its wrapper is held."""
-    wrapped = [node for node in nodes if name_of(node) == DDP] if DDP in names else []
+    wrapped = [node for node in nodes if name_of(node) == _DDP] if _DDP in names else []
     if any(node.ddp_weakref().static_graph for node in wrapped):
-        refuse_static_graph()
+        _refuse_static_graph()
     if SHARDED in names and not of_model:
         raise ValueError(
             "expected the model itself under FSDP2, got its logits, whose graph needs "
@@ -53,7 +53,7 @@ def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
         )
 
 
-def refuse_static_graph() -> None:
+def _refuse_static_graph() -> None:
     """Wrong without a word otherwise."""
     raise ValueError(
         "expected DistributedDataParallel(static_graph=False), got a static graph, under which "
@@ -62,10 +62,10 @@ def refuse_static_graph() -> None:
     )
 
 
-def under_ddp(model: Any, mode: str) -> str:
+def _under_ddp(model: Any, mode: str) -> str:
     """Every mode but forward; no static graph."""
     if model.static_graph:
-        refuse_static_graph()
+        _refuse_static_graph()
     if mode == "forward":
         raise ValueError(
             "expected mode='reverse' or 'finite_difference' under DistributedDataParallel, got "
@@ -74,11 +74,11 @@ def under_ddp(model: Any, mode: str) -> str:
     return mode
 
 
-def under_fsdp2(sharded: list[Any], mode: str) -> str:
+def _under_fsdp2(sharded: list[Any], mode: str) -> str:
     """Reverse mode needs parameters that stay; finite differences need single precision."""
     dtypes = [part._get_fsdp_state()._mp_policy.param_dtype for part in sharded]
     half = any(dtype is not None and dtype.itemsize < 4 for dtype in dtypes)
-    stay = all(map(stays_unsharded, sharded))
+    stay = all(map(_stays_unsharded, sharded))
     if mode == "auto" and stay:
         return "reverse"
     if mode == "reverse" and not stay:
@@ -102,7 +102,7 @@ def under_fsdp2(sharded: list[Any], mode: str) -> str:
     return mode
 
 
-def stays_unsharded(part: Any) -> bool:
+def _stays_unsharded(part: Any) -> bool:
     """Neither resharded after the forward nor after the backward pass (no public reading of it)."""
     state = part._get_fsdp_state()
     if not hasattr(state, "_fsdp_param_groups"):

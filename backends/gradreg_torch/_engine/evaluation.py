@@ -53,7 +53,7 @@ def evaluate(
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
         twice = create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
         with AttentionByFormula() if twice else nullcontext():
-            values, output = linearise(call).contract(R)
+            values, output = _linearise(call).contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
             values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)
@@ -62,11 +62,11 @@ def evaluate(
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
-def linearise(call: Call) -> Reverse | Forward | Differences:
+def _linearise(call: Call) -> Reverse | Forward | Differences:
     """The pass that a call asks for. The one place where a mode is decided."""
     model, mode = call.model, call.mode
     if isinstance(model, Tensor):
-        return of_logits(call, model)
+        return _of_logits(call, model)
     if distributed.parallel():
         mode = distributed.allowed(model.parts, mode)
     if mode == "forward":
@@ -75,10 +75,10 @@ def linearise(call: Call) -> Reverse | Forward | Differences:
         run = partial(model.pure, list(call.inputs))
         output, pullback, moved = torch.func.vjp(run, *call.inputs.values(), has_aux=True)  # type: ignore[misc]
         return Reverse(call, call.accept(output, moved), pullback)
-    return eager(call, model, mode)
+    return _eager(call, model, mode)
 
 
-def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
+def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     """Run the model; the graph of its output says which mode is right for it."""
     # No pass follows one in reverse mode; others repeat buffers and random numbers.
     random = None if mode == "reverse" else random_state(first_of(call.inputs))
@@ -90,7 +90,7 @@ def eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     with visible(model), norm, watch or nullcontext():
         own = None if call.update_statistics else copied(before.buffers)
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
-    mode, coupled, found = examined(call, at_x, mode)
+    mode, coupled, found = _examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
         return at_x
     if coupled and call.reduction == "none":
@@ -114,15 +114,15 @@ def coupling(call: Call) -> tuple[bool, Side]:
         return tried(at_x, found, graph.names(found), twice=False).coupled, at_x.side
 
 
-def of_logits(call: Call, logits: Tensor) -> Reverse:
+def _of_logits(call: Call, logits: Tensor) -> Reverse:
     """The pass that the user has made: logits with their graph."""
     at_x = Reverse(call, call.accept(logits))
     if not graph.is_functional():
-        examined(call, at_x, "reverse")
+        _examined(call, at_x, "reverse")
     return at_x
 
 
-def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:
+def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:
     """The mode that is right for a graph, whether it couples examples, and its nodes."""
     ragged = call.batch is not None
     if not call.create_graph and call.policy not in batch_norm.ALONE and not ragged:
@@ -135,7 +135,7 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
     if by_norm and call.policy in batch_norm.REFUSING:
         raise ValueError(batch_norm.refusal(call.policy))
     if distributed.SHARDED in names:  # its hooks take no pass of ours
-        return resolved(mode, ""), by_norm, found
+        return _resolved(mode, ""), by_norm, found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
     trial = tried(at_x, found, names, call.create_graph and mode in ("reverse", "auto"), again)
@@ -143,10 +143,10 @@ def examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]
         raise ValueError(examples.coupled())
     if trial.coupled and call.policy in batch_norm.ALONE:
         raise ValueError(batch_norm.refusal(call.policy, by_norm))
-    return resolved(mode, trial.once), trial.coupled, found
+    return _resolved(mode, trial.once), trial.coupled, found
 
 
-def resolved(mode: str, once: str) -> str:
+def _resolved(mode: str, once: str) -> str:
     """The mode that "auto" takes; `once` says what cannot be differentiated twice.
 
     Reverse mode, unless an operation has no double backward. Finite differences then: they estimate

@@ -29,18 +29,18 @@ from gradreg_torch._engine.model import (
 )
 from gradreg_torch._engine.trial import operations, separating
 
-OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
+_OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
 
 # By a parameter, the operations of models that were right.
 _RIGHT: Any = WeakTensorKeyDictionary()
-WRONG = (
+_WRONG = (
     "expected operations whose forward mode is right, got a J v, or its derivative, that is not "
     "that of reverse mode (torch's linear solvers and determinants have such); pass mode='auto'"
 )
 
 
 def require_right(
-    one_pass: OnePass, model: Model, call: Call, found: list[Any], random: Random
+    one_pass: _OnePass, model: Model, call: Call, found: list[Any], random: Random
 ) -> None:
     """Raise ValueError where forward mode is wrong; `found` are the nodes of output and products.
 
@@ -66,7 +66,7 @@ def require_right(
         right.add(signature)
 
 
-def _require_alone(one_pass: OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
+def _require_alone(one_pass: _OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
     """Raise ValueError where a v in some examples moves the output of others."""
     for some in separating(len(x)).to(x.device):
         with replayed(random, x):
@@ -86,7 +86,7 @@ def _require_reverse_mode(
 ) -> None:
     """Raise ValueError where ⟨u, J v⟩, or its gradient, is another than by reverse mode."""
     u = _generic(J_v)
-    other = _by_reverse_mode(model, call.inputs, v, u, z, random)
+    other = by_reverse_mode(model, call.inputs, v, u, z, random)
     if other is None:
         return
     terms, limit = u * J_v, _limit(z, *parameters)
@@ -96,10 +96,10 @@ def _require_reverse_mode(
         return
     off, size = (terms.sum() - other).abs(), torch.maximum(terms.norm(), other.abs())
     if bool(off > limit * size) or not _close(_gradient(terms.sum(), trained), expected, limit):
-        raise ValueError(WRONG)
+        raise ValueError(_WRONG)
 
 
-def _by_reverse_mode(
+def by_reverse_mode(
     model: Model, inputs: Named, v: Tensor, u: Tensor, z: Tensor, random: Random
 ) -> Tensor | None:
     """⟨Jᵀu, v⟩ with its graph, in a pass of its own; None where there is none to compare with."""

@@ -12,8 +12,8 @@ from torch import Tensor
 # The types of the nodes of parameters, and of those that hide what they do.
 LEAF, HIDDEN = "AccumulateGrad", "CppFunction"
 # The node in the graph of the logits, what it is to its user, and what mends it.
-ATTENTION = "ScaledDotProduct"
-NO_DOUBLE_BACKWARD = {
+_ATTENTION = "ScaledDotProduct"
+_NO_DOUBLE_BACKWARD = {
     "HardsigmoidBackward0": "hardsigmoid",
     "CdistBackward0": "cdist",
     "PdistBackward0": "pdist",
@@ -25,12 +25,12 @@ NO_DOUBLE_BACKWARD = {
     "MiopenRnnBackward0": "a MIOpen recurrent layer",
     "CompiledFunctionBackward": "a part compiled by torch.compile",
 }
-CLOSED_FORM = "ClosedFormBatchNorm"  # of `batch_norm_twice`
-BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
-NORMS = (*BATCH_NORM, CLOSED_FORM)
-WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *BATCH_NORM)
-REENTRANT = "CheckpointFunctionBackward"
-REMEDIES = {
+_CLOSED_FORM = "ClosedFormBatchNorm"  # of `batch_norm_twice`
+_BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
+_NORMS = (*_BATCH_NORM, _CLOSED_FORM)
+WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *_BATCH_NORM)
+_REENTRANT = "CheckpointFunctionBackward"
+_REMEDIES = {
     "cdist": "the distance by elementary operations: (x[:, None] - y).abs().sum(-1) for p=1",
     "a cuDNN recurrent layer": "torch.backends.cudnn.flags(enabled=False)",
     "a part compiled by torch.compile": "the plain model, with the whole step compiled",
@@ -66,7 +66,7 @@ def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
     own: Any = torch.autograd.function.BackwardCFunction
     names = {name_of(node).removesuffix("Backward") for node in found if isinstance(node, own)}
-    return sorted(names - {CLOSED_FORM})
+    return sorted(names - {_CLOSED_FORM})
 
 
 def require_seen(found: list[Any]) -> None:
@@ -81,7 +81,7 @@ def require_seen(found: list[Any]) -> None:
 
 def couples_examples(found: list[Any], named: set[str] | None = None) -> bool:
     """Whether a graph has batch norm over several examples with the statistics of the batch."""
-    norms = {name for name in named or names(found) if name.startswith(NORMS)}
+    norms = {name for name in named or names(found) if name.startswith(_NORMS)}
     return bool(norms) and any(
         _examples_of_batch_norm(node) > 1  # instance norm is batch norm of one example
         for node in found
@@ -91,15 +91,15 @@ def couples_examples(found: list[Any], named: set[str] | None = None) -> bool:
 
 def _examples_of_batch_norm(node: Any) -> int:
     """How many examples a node of batch norm in training mode couples; 0 in evaluation mode."""
-    if name_of(node).startswith(CLOSED_FORM):
+    if name_of(node).startswith(_CLOSED_FORM):
         return int(node.examples)
     return int(node._saved_input.shape[0]) if getattr(node, "_saved_training", False) else 0
 
 
 def without_double_backward(names: set[str]) -> list[str]:
     """The operations among these nodes that cannot be differentiated twice, in words."""
-    found = {NO_DOUBLE_BACKWARD[name] for name in names if name in NO_DOUBLE_BACKWARD}
-    if any(name.startswith(ATTENTION) for name in names):
+    found = {_NO_DOUBLE_BACKWARD[name] for name in names if name in _NO_DOUBLE_BACKWARD}
+    if any(name.startswith(_ATTENTION) for name in names):
         found.add("scaled dot-product attention")
     return sorted(found)
 
@@ -123,7 +123,7 @@ def require_right_forward_mode(names: set[str]) -> None:
 
 def require_input_gradient(names: set[str]) -> None:
     """No operation that takes gradients of parameters only."""
-    if REENTRANT in names:
+    if _REENTRANT in names:
         raise ValueError(
             "expected a model whose inputs can be differentiated, got reentrant checkpointing, "
             "which refuses torch.autograd.grad; pass use_reentrant=False to checkpoint"
@@ -140,9 +140,9 @@ def no_double_backward(operation: str) -> str:
 
 def remedy(operation: str) -> str:
     """What to use in place of an operation that cannot be differentiated twice."""
-    if operation in REMEDIES:
-        return REMEDIES[operation]
-    if operation in NO_DOUBLE_BACKWARD.values():
+    if operation in _REMEDIES:
+        return _REMEDIES[operation]
+    if operation in _NO_DOUBLE_BACKWARD.values():
         return "elementary operations in its place"
     return "a backward pass of operations that autograd records"
 

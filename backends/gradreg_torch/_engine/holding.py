@@ -22,11 +22,11 @@ from weakref import ReferenceType
 
 from torch import Tensor, nn
 
-MOST, MOST_ITEMS = 200, 10_000  # objects that are looked at; items of one of them
+MOST, _MOST_ITEMS = 200, 10_000  # objects that are looked at; items of one of them
 # What holds no module, and is not counted.
-PLAIN = (NoneType, bool, int, float, complex, str, bytes, Tensor)
-CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset, deque, MappingView)
-HOLDING = (nn.Module, dict, *CONTAINERS)  # of the attributes of a class
+_PLAIN = (NoneType, bool, int, float, complex, str, bytes, Tensor)
+_CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset, deque, MappingView)
+HOLDING = (nn.Module, dict, *_CONTAINERS)  # of the attributes of a class
 
 
 def held_modules(function: Callable[..., Any]) -> tuple[nn.Module, ...]:
@@ -47,7 +47,7 @@ def held_modules(function: Callable[..., Any]) -> tuple[nn.Module, ...]:
         if isinstance(one, nn.Module):
             found[id(one)] = one
         else:
-            waiting += (other for other in behind(one) if not isinstance(other, PLAIN))
+            waiting += (other for other in behind(one) if not isinstance(other, _PLAIN))
     return tuple(found.values())
 
 
@@ -72,7 +72,7 @@ def _items(one: Any) -> Iterable[Any]:
     """Items of a container of Python's own, which can be read without side effects."""
     if isinstance(one, dict | MappingProxyType):
         return [*_items(one.keys()), *_items(one.values())]
-    return islice(one, MOST_ITEMS) if isinstance(one, CONTAINERS) else ()
+    return islice(one, _MOST_ITEMS) if isinstance(one, _CONTAINERS) else ()
 
 
 def _attributes(one: Any) -> list[Any]:

@@ -21,14 +21,14 @@ from torch.overrides import TorchFunctionMode
 from gradreg_torch._engine import decisions
 from gradreg_torch._engine.graph import in_transform, name_of, saved_tensor_hooks
 
-PIECEWISE_LINEAR: set[Callable[..., Any]] = {
+_PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_),
     *(F.relu6, F.hardtanh, F.leaky_relu, F.threshold, F.hardsigmoid, F.softshrink),
     *(torch.clamp, Tensor.clamp, torch.abs, Tensor.abs, torch.frac, Tensor.frac),
 }
-IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
+_IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
 # Each with the number of axes it pools over.
-POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
+_POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
     torch.max_pool1d: (F.max_pool1d, 1),
     torch.max_pool2d: (F.max_pool2d, 2),
     torch.max_pool3d: (F.max_pool3d, 3),
@@ -38,9 +38,9 @@ POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
     F.adaptive_max_pool1d: (F.adaptive_max_pool1d, 1),
     F.adaptive_max_pool2d: (F.adaptive_max_pool2d, 2),
 }
-HELD = {*PIECEWISE_LINEAR, *POOLS, F.prelu, F.hardswish}
-# Nodes of functions with kinks; ELU and the like are told apart in `has_kink`.
-KINKED = re.compile(
+_HELD = {*_PIECEWISE_LINEAR, *_POOLS, F.prelu, F.hardswish}
+# Nodes of functions with kinks; ELU and the like are told apart in `_has_kink`.
+_KINKED = re.compile(
     "(Relu|LeakyRelu|Threshold|Hardtanh|Hardsigmoid|Hardswish|PreluKernel|RreluWithNoise|Softshrink"
     "|Hardshrink|Clamp|ClampMin|ClampMax|Abs|Max|Min|Maximum|Minimum|Amax|Amin|Aminmax|Sort|Topk"
     "|Kthvalue|Median|Nanmedian|Cummax|Cummin|Mode|Renorm|Frac|Fmod|Remainder"
@@ -50,10 +50,10 @@ KINKED = re.compile(
 
 def kinks(found: list[Any]) -> set[str]:
     """Names of the nodes, of these, where a derivative jumps."""
-    return {name_of(node) for node in found if has_kink(node)}
+    return {name_of(node) for node in found if _has_kink(node)}
 
 
-def has_kink(node: Any) -> bool:
+def _has_kink(node: Any) -> bool:
     """ELU with α = 1, Euclidean distances and |z| of a complex z have none; an RNN may have."""
     name = name_of(node)
     if name.startswith("Abs"):
@@ -68,7 +68,7 @@ def has_kink(node: Any) -> bool:
         return abs(float(node._saved_ord)) in (0.0, 1.0, inf)
     if name.startswith("GridSampler"):  # between pixels, in a grid that is computed
         return node.next_functions[1][0] is not None and int(node._saved_interpolation_mode) != 2
-    return bool(KINKED.match(name))
+    return bool(_KINKED.match(name))
 
 
 NOT_THE_SAME = (
@@ -94,20 +94,20 @@ class Pieces(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The function, or its piece."""
         kwargs = kwargs or {}
-        if func not in HELD:
+        if func not in _HELD:
             return self.decision(func, func(*args, **kwargs), args, kwargs)
         if not args:
             kwargs = dict(kwargs)
             args = (kwargs.pop("input"),)
         self.require_held()
-        if func in PIECEWISE_LINEAR and args[0].is_complex():
+        if func in _PIECEWISE_LINEAR and args[0].is_complex():
             return func(*args, **kwargs)
-        if func in PIECEWISE_LINEAR:
+        if func in _PIECEWISE_LINEAR:
             return self.linear(func, *args, **kwargs)
-        if func in POOLS and kwargs.get("return_indices"):
+        if func in _POOLS and kwargs.get("return_indices"):
             return func(*args, **kwargs)
-        if func in POOLS:
-            return self.pooled(*POOLS[func], *args, **kwargs)
+        if func in _POOLS:
+            return self.pooled(*_POOLS[func], *args, **kwargs)
         if func is F.prelu:
             return self.prelu(*args, **kwargs)
         return args[0] * self.linear(F.hardsigmoid, args[0])  # hardswish
@@ -148,7 +148,7 @@ class Pieces(TorchFunctionMode):
             return func(x, *args, **kwargs)
         c, d = self.taken(x)
         y = c * x + d
-        return x.copy_(y) if func in IN_PLACE or kwargs.get("inplace") else y
+        return x.copy_(y) if func in _IN_PLACE or kwargs.get("inplace") else y
 
     def pooled(
         self, pool: Callable[..., Any], axes: int, x: Tensor, *args: Any, **kwargs: Any

@@ -30,12 +30,12 @@ from gradreg_torch._engine.unregistered import unregistered
 K = TypeVar("K")
 Random = tuple[Tensor, Tensor | None]
 # Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
-SDP: Any = torch.backends.cuda
-KERNELS: Any = (
-    (SDP.math_sdp_enabled, SDP.enable_math_sdp, True),
-    (SDP.flash_sdp_enabled, SDP.enable_flash_sdp, False),
-    (SDP.mem_efficient_sdp_enabled, SDP.enable_mem_efficient_sdp, False),
-    (SDP.cudnn_sdp_enabled, SDP.enable_cudnn_sdp, False),
+_SDP: Any = torch.backends.cuda
+_KERNELS: Any = (
+    (_SDP.math_sdp_enabled, _SDP.enable_math_sdp, True),
+    (_SDP.flash_sdp_enabled, _SDP.enable_flash_sdp, False),
+    (_SDP.mem_efficient_sdp_enabled, _SDP.enable_mem_efficient_sdp, False),
+    (_SDP.cudnn_sdp_enabled, _SDP.enable_cudnn_sdp, False),
 )
 
 
@@ -170,7 +170,7 @@ class AttentionByFormula:
 
     def __enter__(self) -> None:
         """Switch those that are not as they should be."""
-        self.switched = [(enable, on) for enabled, enable, on in KERNELS if enabled() != on]
+        self.switched = [(enable, on) for enabled, enable, on in _KERNELS if enabled() != on]
         for enable, on in self.switched:
             enable(on)
 
@@ -239,7 +239,7 @@ def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
-    if not all_finite(z):
+    if not _all_finite(z):
         require_finite("parameter", named_parameters(held_modules(model)))
         raise ValueError(
             "expected output 'logits' finite, got NaN or infinity; to mask logits use a large "
@@ -250,10 +250,10 @@ def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
 def require_finite(kind: str, tensors: Mapping[Any, Tensor]) -> None:
     """An error that names the first that is not."""
     for name, tensor in tensors.items():
-        if not all_finite(tensor):
+        if not _all_finite(tensor):
             raise ValueError(f"expected {kind} {name!r} finite, got NaN or infinity")
 
 
-def all_finite(t: Tensor) -> bool:
+def _all_finite(t: Tensor) -> bool:
     """Whether every entry is finite."""
     return bool(torch.isfinite(t).all())

@@ -18,7 +18,7 @@ from gradreg_torch._engine.graph import saved_tensor_hooks
 from gradreg_torch._engine.sums import at_least_single
 
 
-def standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """((x − mean) / √(var + eps), mean, var) over these axes."""
     single = at_least_single(x)
     mean = single.mean(dims, keepdim=True)
@@ -27,14 +27,16 @@ def standardised(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, 
     return (centred * (var + eps).rsqrt()).to(x.dtype), mean, var
 
 
-def affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+def _affine(
+    y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...]
+) -> Tensor:
     """weight · y + bias, where there are such."""
     if weight is not None:
         y = y * weight.reshape(shape)
     return y if bias is None else y + bias.reshape(shape)
 
 
-def layer_norm(
+def _layer_norm(
     x: Tensor,
     normalized_shape: Any,
     weight: Tensor | None = None,
@@ -45,11 +47,11 @@ def layer_norm(
     """Normalise over the last axes of every example."""
     del cudnn_enable
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    y, _, _ = standardised(x, tuple(range(-len(shape), 0)), eps)
-    return affine(y, weight, bias, shape)
+    y, _, _ = _standardised(x, tuple(range(-len(shape), 0)), eps)
+    return _affine(y, weight, bias, shape)
 
 
-def batch_norm(
+def _batch_norm(
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -68,23 +70,23 @@ def batch_norm(
         assert running_var is not None
         scale = (running_var + eps).rsqrt().reshape(channels)
         y = (x - running_mean.reshape(channels)) * scale
-        return affine(y, weight, bias, channels)
+        return _affine(y, weight, bias, channels)
     if policy in REFUSING and x.shape[0] > 1:
         raise ValueError(refusal(policy))
-    y, mean, var = standardised(x, (0, *range(2, x.ndim)), eps)
+    y, mean, var = _standardised(x, (0, *range(2, x.ndim)), eps)
     count = x.numel() // x.shape[1]
-    move(running_mean, mean, momentum)
-    move(running_var, var * (count / max(count - 1, 1)), momentum)
-    return affine(y, weight, bias, channels)
+    _move(running_mean, mean, momentum)
+    _move(running_var, var * (count / max(count - 1, 1)), momentum)
+    return _affine(y, weight, bias, channels)
 
 
-def move(running: Tensor | None, value: Tensor, momentum: float) -> None:
+def _move(running: Tensor | None, value: Tensor, momentum: float) -> None:
     """running ← (1 − momentum) running + momentum · value."""
     if running is not None:
         running.lerp_(value.detach().flatten().to(running.dtype), momentum)
 
 
-def instance_norm(
+def _instance_norm(
     x: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
@@ -97,19 +99,19 @@ def instance_norm(
     """Normalise over the space of each channel; statistics, if kept, are batch means."""
     channels = (1, -1) + (1,) * (x.ndim - 2)
     if not use_input_stats:
-        return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
-    y, mean, var = standardised(x, tuple(range(2, x.ndim)), eps)
+        return _batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
+    y, mean, var = _standardised(x, tuple(range(2, x.ndim)), eps)
     count = x[0, 0].numel()
-    move(running_mean, mean.mean(0), momentum)
-    move(running_var, var.mean(0) * (count / max(count - 1, 1)), momentum)
-    return affine(y, weight, bias, channels)
+    _move(running_mean, mean.mean(0), momentum)
+    _move(running_var, var.mean(0) * (count / max(count - 1, 1)), momentum)
+    return _affine(y, weight, bias, channels)
 
 
 FORMULAS: dict[Callable[..., Any], Callable[..., Tensor]] = {
-    F.layer_norm: layer_norm,
-    torch.layer_norm: layer_norm,
-    F.batch_norm: batch_norm,
-    F.instance_norm: instance_norm,
+    F.layer_norm: _layer_norm,
+    torch.layer_norm: _layer_norm,
+    F.batch_norm: _batch_norm,
+    F.instance_norm: _instance_norm,
 }
 
 
@@ -119,7 +121,7 @@ class Decomposed(TorchFunctionMode):
     Parameters
     ----------
     policy : {"batch", "eval", "error", "own R"}
-        What batch norm in training mode does; see `batch_norm`.
+        What batch norm in training mode does; see `_batch_norm`.
     """
 
     def __init__(self, policy: str) -> None:

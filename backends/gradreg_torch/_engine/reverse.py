@@ -16,7 +16,7 @@ from gradreg_torch._engine.sums import at_least_single
 
 # Products whose graphs are kept until the backward pass.
 MOST_GRAPHS = 20
-Pullback = Callable[[Tensor], tuple[Tensor, ...]]
+_Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Reverse(NamedTuple):
@@ -35,7 +35,7 @@ class Reverse(NamedTuple):
 
     call: Call
     output: Tensor
-    pullback: Pullback | None = None
+    pullback: _Pullback | None = None
 
     @property
     def side(self) -> Side:

@@ -20,7 +20,7 @@ from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
-class Trial(NamedTuple):
+class _Trial(NamedTuple):
     """What a graph showed.
 
     Parameters
@@ -44,14 +44,14 @@ _KNOWN: Any = WeakTensorKeyDictionary()
 
 def tried(
     at_x: Reverse, found: list[Any], names: set[str], twice: bool, again: bool = False
-) -> Trial:
+) -> _Trial:
     """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
 
     A model is tried once, or, with `again`, at every step.
     """
     by_graph = graph.couples_examples(found, names)
     if not can_be_read(at_x.output):
-        return Trial(by_graph, ", ".join(graph.without_double_backward(names)))
+        return _Trial(by_graph, ", ".join(graph.without_double_backward(names)))
     inputs = set(map(id, at_x.call.inputs.values()))
     leaves = (node.variable for node in found if type(node).__name__ == graph.LEAF)
     parameters = (leaf for leaf in leaves if id(leaf) not in inputs)
@@ -61,9 +61,9 @@ def tried(
     signature = (twice, by_graph, ragged, n > 1, *operations(found))
     known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
     if signature in known and not again:
-        trial: Trial = known[signature]
+        trial: _Trial = known[signature]
         return trial
-    trial = _trial(at_x, found, [*first, *parameters], twice)
+    trial = try_graph(at_x, found, [*first, *parameters], twice)
     if trial.decided:
         known[signature] = trial
     return trial
@@ -86,7 +86,7 @@ def operations(found: list[Any]) -> list[Any]:
     return said
 
 
-def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> Trial:
+def try_graph(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> _Trial:
     """A product of all examples, differentiated, and products of some examples each."""
     n, device = at_x.output.shape[0], at_x.output.device
     once = _once(at_x, found, leaves) if twice else ""
@@ -96,7 +96,7 @@ def _trial(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(_not_zero(v[others]) for v in products)
         decided = decided and any(map(_not_zero, products))
-    return Trial(coupled, once, decided)
+    return _Trial(coupled, once, decided)
 
 
 def _once(at_x: Reverse, found: list[Any], leaves: list[Tensor]) -> str:

@@ -16,9 +16,9 @@ from torch import nn
 from gradreg_torch._engine.holding import HOLDING, MOST, behind
 from gradreg_torch._engine.parts import parts_of
 
-OF_EVERY_MODULE = vars(nn.Module()).keys()
+_OF_EVERY_MODULE = vars(nn.Module()).keys()
 # An object of another class (a trainer, a configuration) may know the module's own wrapper.
-FOLLOWED = (*HOLDING, FunctionType, MethodType, partial)
+_FOLLOWED = (*HOLDING, FunctionType, MethodType, partial)
 _FOUND: WeakKeyDictionary[nn.Module, tuple[ref[nn.Module], ...]] = WeakKeyDictionary()
 
 
@@ -40,7 +40,7 @@ def _search(module: nn.Module) -> Iterator[nn.Module]:
             continue
         seen[id(one)] = one
         if not isinstance(one, nn.Module):
-            waiting += (other for other in behind(one) if isinstance(other, FOLLOWED))
+            waiting += (other for other in behind(one) if isinstance(other, _FOLLOWED))
         elif module not in (parts := parts_of((one,))):
             own.update(parts)
             waiting += (value for part in parts for value in _attributes(part))
@@ -50,4 +50,4 @@ def _search(module: nn.Module) -> Iterator[nn.Module]:
 def _attributes(part: nn.Module) -> list[Any]:
     """What a part has beside parameters, buffers and parts, where it may hold a module."""
     own = vars(part)
-    return [own[n] for n in own.keys() - OF_EVERY_MODULE if isinstance(own[n], FOLLOWED)]
+    return [own[n] for n in own.keys() - _OF_EVERY_MODULE if isinstance(own[n], _FOLLOWED)]

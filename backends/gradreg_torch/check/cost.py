@@ -6,12 +6,12 @@ from time import perf_counter, process_time
 
 import torch
 
-TURNS = 3
+_TURNS = 3
 
 
 def seconds(steps: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
     """Median times of steps that have run once, taken in turns."""
-    turns = [{name: _once(step, device) for name, step in steps.items()} for _ in range(TURNS)]
+    turns = [{name: _once(step, device) for name, step in steps.items()} for _ in range(_TURNS)]
     return {name: median(turn[name] for turn in turns) for name in steps}
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-STEP = 1e-8  # of every parameter's own size: a longer one meets kinks in a residual net
-LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
-Parameters = dict[str, Tensor]
+_STEP = 1e-8  # of every parameter's own size: a longer one meets kinks in a residual net
+_LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
+_Parameters = dict[str, Tensor]
 
 
-class Compared(NamedTuple):
+class _Compared(NamedTuple):
     """|⟨g, δ⟩ − D| as a part of the derivative; right is None where D is too uncertain to say."""
 
     off: float
@@ -39,7 +39,7 @@ def in_float64(modules: tuple[nn.Module, ...]) -> Iterator[None]:
             t.grad = grad
 
 
-def directions(parameters: Parameters, seed: int) -> Parameters:
+def directions(parameters: _Parameters, seed: int) -> _Parameters:
     """A random direction, each tensor of the size of its parameter."""
     found = {}
     for i, (name, p) in enumerate(parameters.items()):
@@ -51,34 +51,34 @@ def directions(parameters: Parameters, seed: int) -> Parameters:
 
 
 def compared(
-    value: Callable[[], float], parameters: Parameters, gradient: Parameters, delta: Parameters
-) -> Compared:
+    value: Callable[[], float], parameters: _Parameters, gradient: _Parameters, delta: _Parameters
+) -> _Compared:
     """The gradient along δ, and differences of the value."""
 
     def at(h: float) -> float:
-        with moved(parameters, delta, h):
+        with _moved(parameters, delta, h):
             return value()
 
     along = [gradient[name].detach() * d for name, d in delta.items()]
     got = sum(float(a.sum()) for a in along)
     size = sum(float(a.square().sum()) for a in along) ** 0.5
-    whole, quarter = ((at(h) - at(-h)) / (2 * h) for h in (STEP, STEP / 4))
+    whole, quarter = ((at(h) - at(-h)) / (2 * h) for h in (_STEP, _STEP / 4))
     apart, scale = abs(got - whole), max(abs(got), abs(whole), size / 10)
     off = apart / scale if scale > 0 else 0.0
-    rounding = 16 * torch.finfo(torch.float64).eps * abs(value()) / STEP
+    rounding = 16 * torch.finfo(torch.float64).eps * abs(value()) / _STEP
     sure = apart > 4 * (rounding + abs(whole - quarter))
-    return Compared(off, True if off <= LIMIT else False if sure else None)
+    return _Compared(off, True if off <= _LIMIT else False if sure else None)
 
 
 @contextmanager
-def beside(parameters: Parameters) -> Iterator[None]:
+def beside(parameters: _Parameters) -> Iterator[None]:
     """Move the parameters by a tenth of their size inside the context, and restore them."""
-    with moved(parameters, directions(parameters, 3), 0.1):
+    with _moved(parameters, directions(parameters, 3), 0.1):
         yield
 
 
 @contextmanager
-def moved(parameters: Parameters, delta: Parameters, h: float) -> Iterator[None]:
+def _moved(parameters: _Parameters, delta: _Parameters, h: float) -> Iterator[None]:
     """Move θ to θ + hδ inside the context, and restore θ bit for bit."""
     kept = {name: parameters[name].detach().clone() for name in delta}
     try:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from gradreg_torch._engine.model import random_state, set_random_state
 from gradreg_torch._engine.parts import in_training
 
-State = dict[str, Any]
+_State = dict[str, Any]
 
 
-def state(modules: tuple[nn.Module, ...], generator: torch.Generator | None) -> State:
+def state(modules: tuple[nn.Module, ...], generator: torch.Generator | None) -> _State:
     """The state of modules and of the random generators, to compare or to restore."""
     parts = [part for module in modules for part in module.modules()]
     parameters = [p for module in modules for p in module.parameters()]
@@ -30,7 +30,7 @@ def state(modules: tuple[nn.Module, ...], generator: torch.Generator | None) -> 
     }
 
 
-def changed(before: State, after: State) -> list[str]:
+def changed(before: _State, after: _State) -> list[str]:
     """The names of what differs."""
     return [name for name, value in before.items() if not _same(value, after[name])]
 

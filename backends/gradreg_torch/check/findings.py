@@ -15,7 +15,7 @@ from gradreg_torch.check import cost, derivative
 from gradreg_torch.check.report import Finding
 from gradreg_torch.check.subject import Subject
 
-MODES = ("reverse", "finite_difference", "forward")
+_MODES = ("reverse", "finite_difference", "forward")
 
 
 def size(one: Subject, value: float) -> Finding:
@@ -175,7 +175,7 @@ def costs(one: Subject) -> Finding:
     steps: dict[str, Callable[[], object]] = {"plain": one.plain_step}
     one.plain_step()  # warm, as the others are then
     refused = []
-    for mode in MODES:
+    for mode in _MODES:
         try:
             one.step(mode)
             steps[mode] = partial(one.step, mode)

@@ -19,11 +19,11 @@ from gradreg_experiments.agreement.course import Course, Trajectory
 from gradreg_ref.networks import Linear
 from gradreg_ref.typing import Array
 
-NUDGE, REPEATS = 2.0**-40, 3
-ELEMENTWISE, OPTIMISER = 8, 16  # roundings of an activation with its derivatives, of an update
+_NUDGE, _REPEATS = 2.0**-40, 3
+_ELEMENTWISE, _OPTIMISER = 8, 16  # roundings of an activation with its derivatives, of an update
 
 
-class Differences(NamedTuple):
+class _Differences(NamedTuple):
     """The largest differences of two trajectories in every step: (t,) each."""
 
     loss: Array
@@ -31,30 +31,30 @@ class Differences(NamedTuple):
     theta: Array
 
 
-def differences(a: Trajectory, b: Trajectory) -> Differences:
+def differences(a: Trajectory, b: Trajectory) -> _Differences:
     """Absolute differences; of the parameters the largest difference."""
-    return Differences(
+    return _Differences(
         np.abs(a.loss - b.loss),
         np.abs(a.penalty - b.penalty),
         np.abs(a.theta - b.theta).max(axis=1),
     )
 
 
-def roundings(course: Course) -> int:
+def _roundings(course: Course) -> int:
     """K: a term passes every layer four times, forward and backward and back through both."""
     rows = [layer.weight.shape for layer in course.network.layers if isinstance(layer, Linear)]
-    once = sum(max(shape) + 1 + ELEMENTWISE for shape in rows)
-    return 4 * once + len(course.batches[0].x) + OPTIMISER
+    once = sum(max(shape) + 1 + _ELEMENTWISE for shape in rows)
+    return 4 * once + len(course.batches[0].x) + _OPTIMISER
 
 
-def rounding_bound(course: Course, run: Trajectory) -> Differences:
+def rounding_bound(course: Course, run: Trajectory) -> _Differences:
     """How far K roundings a step can drive two runs apart, in every step so far."""
     seen = [
-        differences(run, by_torch.train(course, nudge=NUDGE, rng=np.random.default_rng(seed)))
-        for seed in range(REPEATS)
+        differences(run, by_torch.train(course, nudge=_NUDGE, rng=np.random.default_rng(seed)))
+        for seed in range(_REPEATS)
     ]
-    factor = roundings(course) * 2.0**-53 / NUDGE
-    return Differences(
+    factor = _roundings(course) * 2.0**-53 / _NUDGE
+    return _Differences(
         *(factor * np.maximum.accumulate(np.max(part, axis=0)) for part in zip(*seen, strict=True))
     )
 
@@ -77,14 +77,14 @@ class Comparison:
     penalty: str
     optimiser: str
     other: str
-    apart: Differences
-    bound: Differences
+    apart: _Differences
+    bound: _Differences
 
     @property
     def share(self) -> float:
         """The largest part of its bound that a loss, a penalty or a parameter takes up."""
         parts = zip(self.apart, self.bound, strict=True)
-        return max(float(np.max(share(seen, limit))) for seen, limit in parts)
+        return max(float(np.max(_share(seen, limit))) for seen, limit in parts)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -94,6 +94,6 @@ class Comparison:
         return names | {"steps": len(self.apart.loss)} | largest | {"share_of_bound": self.share}
 
 
-def share(seen: Array, limit: Array) -> Array:
+def _share(seen: Array, limit: Array) -> Array:
     """What was seen over the limit; 0 where both are zero."""
     return np.divide(seen, limit, out=np.where(seen > 0, np.inf, 0.0), where=limit > 0)

@@ -12,7 +12,7 @@ from gradreg_experiments.agreement.course import Batch, Course, Trajectory, traj
 from gradreg_verify.frameworks.jax import to_jax
 from gradreg_verify.frameworks.jax.programs import FUNCTIONS
 
-LOSSES: dict[str, Callable[..., Any]] = {
+_LOSSES: dict[str, Callable[..., Any]] = {
     "cross_entropy": optax.softmax_cross_entropy_with_integer_labels,
     "mean_squared_error": lambda z, y: (z - y) ** 2,
 }
@@ -27,7 +27,7 @@ def train(course: Course) -> Trajectory:
 
         def objective(params: Any, batch: Batch) -> tuple[Any, tuple[Any, Any]]:
             x, y, random = batch
-            loss = LOSSES[how.loss](f(params, x), y).mean()
+            loss = _LOSSES[how.loss](f(params, x), y).mean()
             penalty = FUNCTIONS[how.penalty](f, params, x, y, **random, **how.options)
             return loss + how.lam * penalty, (loss, penalty)
 

@@ -15,12 +15,12 @@ from gradreg_ref.typing import Array
 
 def train(course: Course) -> Trajectory:
     """Train with one complex step for every parameter in every step."""
-    network, step, points = course.network, STEPS[course.optimiser](course.learning_rate), []
+    network, step, points = course.network, _STEPS[course.optimiser](course.learning_rate), []
     for batch in course.batches:
-        loss, penalty = terms(course, network, batch)
+        loss, penalty = _terms(course, network, batch)
 
         def total(network: Network, batch: Batch = batch) -> Array:
-            loss, penalty = terms(course, network, batch)
+            loss, penalty = _terms(course, network, batch)
             return loss + course.penalised.lam * penalty
 
         theta = network.parameters() + step(gradient(total, network))
@@ -29,7 +29,7 @@ def train(course: Course) -> Trajectory:
     return trajectory(points)
 
 
-def terms(course: Course, network: Network, batch: Batch) -> tuple[Any, Any]:
+def _terms(course: Course, network: Network, batch: Batch) -> tuple[Any, Any]:
     """Mean loss and mean penalty."""
     how = course.penalised
     loss, _ = LOSSES[how.loss]
@@ -38,12 +38,12 @@ def terms(course: Course, network: Network, batch: Batch) -> tuple[Any, Any]:
     return loss(network.forward(batch.x), batch.y).mean(), penalty
 
 
-def sgd(learning_rate: float) -> Callable[[Array], Array]:
+def _sgd(learning_rate: float) -> Callable[[Array], Array]:
     """Δθ = −η g."""
     return lambda g: -learning_rate * g
 
 
-def adam(learning_rate: float) -> Callable[[Array], Array]:
+def _adam(learning_rate: float) -> Callable[[Array], Array]:
     """Δθ = −η m̂ / (√v̂ + ε), Kingma and Ba 2015: m̂, v̂ the means of g and g², bias-corrected."""
     beta_1, beta_2, epsilon = 0.9, 0.999, 1e-8
     m: Any = 0.0
@@ -60,4 +60,4 @@ def adam(learning_rate: float) -> Callable[[Array], Array]:
     return step
 
 
-STEPS: dict[str, Callable[[float], Callable[[Array], Array]]] = {"sgd": sgd, "adam": adam}
+_STEPS: dict[str, Callable[[float], Callable[[Array], Array]]] = {"sgd": _sgd, "adam": _adam}

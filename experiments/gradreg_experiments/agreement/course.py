@@ -14,9 +14,9 @@ import numpy as np
 from gradreg_ref.networks import Activation, Linear, Network
 from gradreg_ref.typing import Array, Loss, Rng
 
-Optimiser = Literal["sgd", "adam"]
-OPTIMISERS: dict[Optimiser, float] = {"sgd": 0.01, "adam": 0.001}  # learning rates
-POINTS, CLASSES = 100, 3
+_Optimiser = Literal["sgd", "adam"]
+OPTIMISERS: dict[_Optimiser, float] = {"sgd": 0.01, "adam": 0.001}  # learning rates
+_POINTS, _CLASSES = 100, 3
 
 
 class Batch(NamedTuple):
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     random: dict[str, Array]
 
 
-class Penalised(NamedTuple):
+class _Penalised(NamedTuple):
     """A penalty of `gradreg_ref.penalties.PENALTIES`, and how networks are trained with it."""
 
     penalty: str
@@ -53,8 +53,8 @@ class Course:
         One batch for each step.
     """
 
-    penalised: Penalised
-    optimiser: Optimiser
+    penalised: _Penalised
+    optimiser: _Optimiser
     network: Network
     batches: list[Batch]
 
@@ -64,47 +64,47 @@ class Course:
         return OPTIMISERS[self.optimiser]
 
 
-PENALTIES: dict[str, Penalised] = {
-    "frobreg": Penalised("frobreg", "mean_squared_error", 0.01),
-    "spectreg": Penalised("spectreg", "mean_squared_error", 0.01, probed=True),
-    "spectreg of classes": Penalised("spectreg", "cross_entropy", 0.01, probed=True),
-    "doubleback": Penalised(
+PENALTIES: dict[str, _Penalised] = {
+    "frobreg": _Penalised("frobreg", "mean_squared_error", 0.01),
+    "spectreg": _Penalised("spectreg", "mean_squared_error", 0.01, probed=True),
+    "spectreg of classes": _Penalised("spectreg", "cross_entropy", 0.01, probed=True),
+    "doubleback": _Penalised(
         "doubleback", "mean_squared_error", 0.01, options={"loss": "mean_squared_error"}
     ),
-    "doubleback of classes": Penalised("doubleback", "cross_entropy", 0.1),
-    "jacreg": Penalised("jacreg", "cross_entropy", 0.1),
-    "jacreg, projected": Penalised("jacreg", "cross_entropy", 0.1, probed=True),
-    "onehot": Penalised("onehot", "cross_entropy", 0.01),
-    "confidence_penalty": Penalised("confidence_penalty", "cross_entropy", 0.1),
-    "weight_decay": Penalised("weight_decay", "mean_squared_error", 1e-3),
+    "doubleback of classes": _Penalised("doubleback", "cross_entropy", 0.1),
+    "jacreg": _Penalised("jacreg", "cross_entropy", 0.1),
+    "jacreg, projected": _Penalised("jacreg", "cross_entropy", 0.1, probed=True),
+    "onehot": _Penalised("onehot", "cross_entropy", 0.01),
+    "confidence_penalty": _Penalised("confidence_penalty", "cross_entropy", 0.1),
+    "weight_decay": _Penalised("weight_decay", "mean_squared_error", 1e-3),
 }
 # (hidden widths, activation, batch): the paper's network, and one small enough for complex steps.
-SIZES: dict[str, tuple[tuple[int, ...], str, int]] = {
+_SIZES: dict[str, tuple[tuple[int, ...], str, int]] = {
     "paper": ((64,) * 5, "relu", 50),
     "small": ((5, 4), "tanh", 10),
 }
 
 
-def course(name: str, optimiser: Optimiser, size: str, steps: int, seed: int = 0) -> Course:
+def course(name: str, optimiser: _Optimiser, size: str, steps: int, seed: int = 0) -> Course:
     """The course of a penalty: the first steps of one and the same run."""
-    penalised, (hidden, activation, n) = PENALTIES[name], SIZES[size]
+    penalised, (hidden, activation, n) = PENALTIES[name], _SIZES[size]
     rng = np.random.default_rng(seed)
-    m = 1 if penalised.loss == "mean_squared_error" else CLASSES
-    network = initial((1, *hidden, m), activation, rng)
-    x = rng.uniform(-1, 1, (POINTS, 1))
+    m = 1 if penalised.loss == "mean_squared_error" else _CLASSES
+    network = _initial((1, *hidden, m), activation, rng)
+    x = rng.uniform(-1, 1, (_POINTS, 1))
     height = np.sin(5 * x) + 0.1 * rng.standard_normal(x.shape)
     y = height if m == 1 else np.digitize(height[:, 0], [-0.5, 0.5])  # low, middle, high
-    batches = [one_batch(x, y, n, m, penalised.probed, rng) for _ in range(steps)]
+    batches = [_one_batch(x, y, n, m, penalised.probed, rng) for _ in range(steps)]
     return Course(penalised, optimiser, network, batches)
 
 
-def one_batch(x: Array, y: Any, n: int, m: int, probed: bool, rng: Rng) -> Batch:
+def _one_batch(x: Array, y: Any, n: int, m: int, probed: bool, rng: Rng) -> Batch:
     """A random batch, with one gaussian probe an example."""
     chosen = rng.choice(len(x), n, replace=False)
     return Batch(x[chosen], y[chosen], {"probes": rng.standard_normal((n, m, 1))} if probed else {})
 
 
-def initial(widths: tuple[int, ...], activation: str, rng: Rng) -> Network:
+def _initial(widths: tuple[int, ...], activation: str, rng: Rng) -> Network:
     """W ~ N(0, 2 / fan-in), b uniform, so that no kink lies at the origin."""
     layers: list[Any] = []
     for fan_in, fan_out in pairwise(widths):

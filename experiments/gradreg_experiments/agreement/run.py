@@ -18,7 +18,7 @@ from gradreg_experiments.terminal import Plain
 from gradreg_ref import checks
 
 # Complex steps for every parameter: on the small network only.
-OTHERS: dict[str, dict[str, Train]] = {
+_OTHERS: dict[str, dict[str, Train]] = {
     "small": {"jax": by_jax.train, "numpy": by_numpy.train},
     "paper": {"jax": by_jax.train},
 }
@@ -29,7 +29,7 @@ def compare(size: str, penalty: str, optimiser: Any, steps: int) -> Iterator[Com
     one = course(penalty, optimiser, size, steps)
     run = by_torch.train(one)
     bound = rounding_bound(one, run)
-    for name, train in OTHERS[size].items():
+    for name, train in _OTHERS[size].items():
         apart = differences(run, train(one))
         yield Comparison(size, penalty, optimiser, name, apart, bound)
 
@@ -40,23 +40,23 @@ def run(out: Path, steps: int, console: Console | None = None) -> int:
     checks.count("--steps", steps)
     require_writable(out)
     found: list[Comparison] = []
-    for size in OTHERS:
+    for size in _OTHERS:
         for penalty in PENALTIES:
             for optimiser in OPTIMISERS:
                 found += compare(size, penalty, optimiser, steps)
-            console.print(f"{size} network, {penalty}: {worst(found):.1%} of the bound so far")
-    console.print(table(found))
-    for path in write(out, found, steps):
+            console.print(f"{size} network, {penalty}: {_worst(found):.1%} of the bound so far")
+    console.print(_table(found))
+    for path in _write(out, found, steps):
         console.print(f"written: {path}")
-    return 0 if worst(found) <= 1 else 1
+    return 0 if _worst(found) <= 1 else 1
 
 
-def worst(found: Sequence[Comparison]) -> float:
+def _worst(found: Sequence[Comparison]) -> float:
     """The largest share of a bound."""
     return max(one.share for one in found)
 
 
-def table(found: Sequence[Comparison]) -> Table:
+def _table(found: Sequence[Comparison]) -> Table:
     """A line for each course: the largest difference of a parameter to torch's."""
     others = list(dict.fromkeys(one.other for one in found))
     columns = Table("network", "penalty", "optimiser", box=SIMPLE_HEAD)
@@ -66,11 +66,11 @@ def table(found: Sequence[Comparison]) -> Table:
     for names in courses:
         here = {c.other: c for c in found if (c.network, c.penalty, c.optimiser) == names}
         apart = [f"{here[o].apart.theta.max():.1e}" if o in here else "" for o in others]
-        columns.add_row(*names, *apart, f"{worst(list(here.values())):.1%}")
+        columns.add_row(*names, *apart, f"{_worst(list(here.values())):.1%}")
     return columns
 
 
-def write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
+def _write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
     """Write agree.csv, agree.json, agree.png and agree.svg."""
     rows = [one.row for one in found]
     record = {
@@ -78,7 +78,7 @@ def write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
         **made_here("jax", "optax"),
         "penalties": {name: p._asdict() for name, p in PENALTIES.items()},
         "learning_rates": OPTIMISERS,
-        "largest_share_of_bound": worst(found),
+        "largest_share_of_bound": _worst(found),
     }
     table = [[*rows[0]], *([*row.values()] for row in rows)]
     return write_result(out, "agree", table, record, figure(found))

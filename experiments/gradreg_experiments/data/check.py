@@ -13,7 +13,7 @@ from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import find, load
 
 
-class Finding(NamedTuple):
+class _Finding(NamedTuple):
     """Whether a data set is there, whether it is broken, and what is printed of it."""
 
     there: bool
@@ -21,7 +21,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def check(folder: Path, cache: Path) -> Iterator[Finding]:
+def check(folder: Path, cache: Path) -> Iterator[_Finding]:
     """Read every data set that the folder holds, one after the other.
 
     Parameters
@@ -39,38 +39,38 @@ def check(folder: Path, cache: Path) -> Iterator[Finding]:
     for known in DATA_SETS.values():
         if known.files:
             place = find(known, folder)
-            if place is None or (place == folder and not named_so(known, folder)):
-                yield Finding(False, False, f"{known.name}: not there; {known.source}")
+            if place is None or (place == folder and not _named_so(known, folder)):
+                yield _Finding(False, False, f"{known.name}: not there; {known.source}")
             else:
-                yield checked(known, place, cache)
+                yield _checked(known, place, cache)
 
 
-def named_so(known: Known, folder: Path) -> bool:
+def _named_so(known: Known, folder: Path) -> bool:
     """MNIST and Fashion-MNIST have the same files: only the name of the folder tells them apart."""
     fashion = "fashion" in "/".join(folder.resolve().parts[-2:]).lower()
     return {"mnist": not fashion, "fashion-mnist": fashion}.get(known.name, True)
 
 
-def checked(known: Known, place: Path, cache: Path) -> Finding:
+def _checked(known: Known, place: Path, cache: Path) -> _Finding:
     """Read the whole data set."""
     missing, problems = [n for n in known.files if locate(place, n) is None], tuple[str, ...]()
     try:
         data = load(known.name, place, cache)
     except Broken as error:
         state, problems = "broken", error.sentences
-        lines = [file_line(place, file) for file in files_here(known, place)]
+        lines = [_file_line(place, file) for file in _files_here(known, place)]
     else:
         counts = len(data.train_labels), len(data.test_labels)
         state = "partly there" if missing or counts != known.counts else "found"
-        lines = [*described(data, place)]
+        lines = [*_described(data, place)]
     lines += [f"    not there: {', '.join(missing)}"] if missing else []
     lines += [f"    PROBLEM {problem}" for problem in problems]
     lines += [f"    obtained from {known.source}"] if missing or problems else []
     text = "\n".join([f"{known.name}: {state}, {place}", *lines])
-    return Finding(True, bool(problems), text)
+    return _Finding(True, bool(problems), text)
 
 
-def files_here(known: Known, place: Path) -> Iterator[FileRead]:
+def _files_here(known: Known, place: Path) -> Iterator[FileRead]:
     """Sums of the files, whether or not a data set can be read from them."""
     for name in known.files:
         path = locate(place, name)
@@ -80,7 +80,7 @@ def files_here(known: Known, place: Path) -> Iterator[FileRead]:
                 yield fingerprint(known, name, path)
 
 
-def described(data: DataSet, place: Path) -> Iterator[str]:
+def _described(data: DataSet, place: Path) -> Iterator[str]:
     """Lines on both parts (how evenly over the classes), the files, and the notes."""
     k = len(data.classes)
     for part, name in (("train", "training"), ("test", "test")):
@@ -90,10 +90,10 @@ def described(data: DataSet, place: Path) -> Iterator[str]:
             f"    {name}: {len(images)} images of {shape}, "
             f"{k} classes of {each.min()} to {each.max()} each"
         )
-    yield from (file_line(place, file) for file in data.files)
+    yield from (_file_line(place, file) for file in data.files)
     yield from (f"    note: {note}" for note in data.notes)
 
 
-def file_line(place: Path, file: FileRead) -> str:
+def _file_line(place: Path, file: FileRead) -> str:
     """Name, size and sum of a file."""
     return f"    {file.path.relative_to(place)}: {file.size} bytes, MD5 {file.md5}, {file.remark}"

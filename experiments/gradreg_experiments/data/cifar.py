@@ -9,31 +9,31 @@ from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, L
 from gradreg_experiments.data.disk import as_labels, fingerprint, locate, require
 from gradreg_experiments.data.pickles import unpickle
 
-SHAPE = (3, 32, 32)
-Batch = tuple[Images, Labels, FileRead]
+_SHAPE = (3, 32, 32)
+_Batch = tuple[Images, Labels, FileRead]
 
 
 def read_10(known: Known, folder: Path, _: Path | None) -> DataSet:
     """Read the training batches that are there (five are published), and the test batch."""
     names = [f"data_batch_{i}" for i in range(1, 6)]
     here = [name for name in names if locate(folder, name)] or names[:1]
-    return read(known, folder, here, "test_batch", "batches.meta", "", 10)
+    return _read(known, folder, here, "test_batch", "batches.meta", "", 10)
 
 
 def read_100(known: Known, folder: Path, _: Path | None) -> DataSet:
     """Read CIFAR-100 with the 100 fine labels."""
-    return read(known, folder, ["train"], "test", "meta", "fine_", 100)
+    return _read(known, folder, ["train"], "test", "meta", "fine_", 100)
 
 
-def read(
+def _read(
     known: Known, folder: Path, train: list[str], test: str, meta: str, kind: str, classes: int
 ) -> DataSet:
     """Read the batches, one after the other, and the names of the classes."""
-    read_batch = partial(batch, known, folder, key=f"{kind}labels", classes=classes)
+    read_batch = partial(_batch, known, folder, key=f"{kind}labels", classes=classes)
     batches, (names, meta_files, notes) = gather(
         (
             lambda: gather(partial(read_batch, name) for name in (*train, test)),
-            lambda: class_names(known, folder, meta, f"{kind}label_names", classes),
+            lambda: _class_names(known, folder, meta, f"{kind}label_names", classes),
         )
     )
     images, labels, files = zip(*batches, strict=True)
@@ -43,7 +43,7 @@ def read(
     return DataSet(known.name, *parts, names, files=files + meta_files, notes=notes)
 
 
-def batch(known: Known, folder: Path, name: str, key: str, classes: int) -> Batch:
+def _batch(known: Known, folder: Path, name: str, key: str, classes: int) -> _Batch:
     """Images (n, 3, 32, 32) and labels (n,) of one file."""
     path = require(folder, name)
     fields = unpickle(path)
@@ -52,7 +52,7 @@ def batch(known: Known, folder: Path, name: str, key: str, classes: int) -> Batc
             f"expected the keys data and {key} in {path}, got none named {' and '.join(missing)}"
         )
     data, labels = fields["data"], fields[key]
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != np.prod(SHAPE):
+    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != np.prod(_SHAPE):
         got = data.shape if isinstance(data, np.ndarray) else type(data).__name__
         raise ValueError(f"expected data in {path} to be an array of shape (n, 3072), got {got}")
     if type(labels) is not list or any(type(label) is not int for label in labels):
@@ -60,10 +60,10 @@ def batch(known: Known, folder: Path, name: str, key: str, classes: int) -> Batc
     if not labels:
         raise ValueError(f"expected images in {path}, got none")
     checked = as_labels(path, np.array(labels), len(data), classes)
-    return data.reshape(-1, *SHAPE), checked, fingerprint(known, name, path)
+    return data.reshape(-1, *_SHAPE), checked, fingerprint(known, name, path)
 
 
-def class_names(
+def _class_names(
     known: Known, folder: Path, name: str, key: str, classes: int
 ) -> tuple[tuple[str, ...], tuple[FileRead, ...], tuple[str, ...]]:
     """The names of the classes, the file and a note; numbers if the file is not there."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-SHOWN = 10  # problems
+_SHOWN = 10  # problems
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Broken(ValueError):
 
     def __init__(self, sentences: Iterable[str], obtained: str = "") -> None:
         self.sentences = tuple(sentences)
-        shown = self.sentences[:SHOWN]
+        shown = self.sentences[:_SHOWN]
         more = len(self.sentences) - len(shown)
         rest = [f"and {more} more; `gradreg data check` lists all"] if more else []
         super().__init__("\n".join([*shown, *rest, *filter(None, [obtained])]))

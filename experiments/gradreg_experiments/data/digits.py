@@ -7,7 +7,7 @@ import numpy as np
 from gradreg_experiments.data.dataset import DataSet, Known
 from gradreg_experiments.needs import need
 
-TEST = 500  # images, from the end
+_TEST = 500  # images, from the end
 
 
 def read(known: Known, _: Path | None, __: Path | None) -> DataSet:
@@ -20,10 +20,10 @@ def read(known: Known, _: Path | None, __: Path | None) -> DataSet:
     labels = found.target.astype(np.int64)
     return DataSet(
         known.name,
-        images[:-TEST],
-        labels[:-TEST],
-        images[-TEST:],
-        labels[-TEST:],
+        images[:-_TEST],
+        labels[:-_TEST],
+        images[-_TEST:],
+        labels[-_TEST:],
         tuple("0123456789"),
-        notes=(f"no test images are published: the last {TEST} are taken", "pixels are 0 to 16"),
+        notes=(f"no test images are published: the last {_TEST} are taken", "pixels are 0 to 16"),
     )

@@ -29,11 +29,11 @@ def require(folder: Path, name: str) -> Path:
         raise FileNotFoundError(f"expected {folder / name}, got {what}")
     if not path.is_file():  # a pipe would be waited for without end
         raise ValueError(f"expected {path} to be a file, got a folder or a device")
-    require_small(path, LIMIT)
+    _require_small(path, LIMIT)
     return path
 
 
-def require_small(path: Path, limit: int) -> None:
+def _require_small(path: Path, limit: int) -> None:
     """Refuse a file above the limit: no published file is that large, and a file may never end."""
     size = path.stat().st_size
     if size > limit:
@@ -42,7 +42,7 @@ def require_small(path: Path, limit: int) -> None:
 
 def content(path: Path, limit: int) -> bytes:
     """All bytes of a file."""
-    require_small(path, limit)
+    _require_small(path, limit)
     return path.read_bytes()
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from gradreg_experiments.data.disk import LIMIT, content
 
-UNSIGNED_BYTES = 8
-MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
+_UNSIGNED_BYTES = 8
+_MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
 
 
 def header(shape: tuple[int, ...]) -> bytes:
     """The bytes before the data."""
-    return bytes([0, 0, UNSIGNED_BYTES, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+    return bytes([0, 0, _UNSIGNED_BYTES, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
@@ -44,20 +44,20 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     """
     if path.suffix == ".gz":
         try:
-            return unpack(path, axes)
+            return _unpack(path, axes)
         except (EOFError, zlib.error) as error:
             raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
     start = 4 + 4 * axes
     with path.open("rb") as file:
-        shape = shape_of(path, file.read(start), axes)
+        shape = _shape_of(path, file.read(start), axes)
     if (got := path.stat().st_size - start) != math.prod(shape):
-        raise ValueError(said(path, shape, f"{got} bytes"))
+        raise ValueError(_said(path, shape, f"{got} bytes"))
     return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
 
 
-def shape_of(path: Path, start: bytes, axes: int) -> tuple[int, ...]:
+def _shape_of(path: Path, start: bytes, axes: int) -> tuple[int, ...]:
     """The lengths of the axes in a header, none of them 0."""
-    magic = bytes([0, 0, UNSIGNED_BYTES, axes])
+    magic = bytes([0, 0, _UNSIGNED_BYTES, axes])
     if start[:4] != magic:
         raise ValueError(
             f"expected {path} to begin with {magic.hex(' ')} (IDX, bytes, {axes} axes), "
@@ -78,7 +78,7 @@ def shape_of(path: Path, start: bytes, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def unpack(path: Path, axes: int) -> NDArray[np.uint8]:
+def _unpack(path: Path, axes: int) -> NDArray[np.uint8]:
     """The bytes that the header announces.
 
     Published files have one gzip member. `gzip` would read millions of empty members, for hours.
@@ -93,18 +93,18 @@ def unpack(path: Path, axes: int) -> NDArray[np.uint8]:
             raise EOFError("a file that ends before its contents do")
         return data
 
-    shape = shape_of(path, unpacked(content(path, LIMIT), 4 + 4 * axes), axes)
+    shape = _shape_of(path, unpacked(content(path, LIMIT), 4 + 4 * axes), axes)
     size, compressed = math.prod(shape), path.stat().st_size
-    if size > MOST_DEFLATED * compressed:
-        raise ValueError(said(path, shape, f"a file of {compressed} compressed bytes"))
+    if size > _MOST_DEFLATED * compressed:
+        raise ValueError(_said(path, shape, f"a file of {compressed} compressed bytes"))
     # One byte beyond, so that a file that goes on is seen, and the sum at its end is read.
     data = unpacked(stream.unconsumed_tail, size + 1)
     if len(data) != size:
-        raise ValueError(said(path, shape, "more" if len(data) > size else f"{len(data)} bytes"))
+        raise ValueError(_said(path, shape, "more" if len(data) > size else f"{len(data)} bytes"))
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def said(path: Path, shape: tuple[int, ...], got: str) -> str:
+def _said(path: Path, shape: tuple[int, ...], got: str) -> str:
     """The error for a file that differs from its header."""
     return (
         f"expected {math.prod(shape)} bytes of data in {path}, "

@@ -22,10 +22,10 @@ from gradreg_experiments.data.disk import content
 from gradreg_experiments.needs import need
 from gradreg_verify.files import read_json
 
-SHAPE = (3, 64, 64)
-JPEG = bytes([0xFF, 0xD8])  # how every one begins
+_SHAPE = (3, 64, 64)
+_JPEG = bytes([0xFF, 0xD8])  # how every one begins
 LIMIT = 1 << 20  # bytes of one; the published ones have some 2,000
-PARTS = ("train", "val")
+_PARTS = ("train", "val")
 Listed = tuple[Path, int]  # an image file, and the class of the image
 
 
@@ -49,18 +49,18 @@ def cached(
         Arrays (n, 3, 64, 64), memory-mapped, and a `FileRead` for the images of each part. The
         sums of a `FileRead` are sums of all bytes of the images in order.
     """
-    place = cache / f"tiny-imagenet-200-{digest(folder, parts)}"
+    place = cache / f"tiny-imagenet-200-{_digest(folder, parts)}"
     if not place.is_dir():
-        make(folder, place, parts)
+        _make(folder, place, parts)
     try:
-        arrays = [np.load(place / f"{part}.npy", mmap_mode="r") for part in PARTS]
+        arrays = [np.load(place / f"{part}.npy", mmap_mode="r") for part in _PARTS]
         for images, array in zip(parts, arrays, strict=True):
-            if array.shape != (len(images), *SHAPE) or array.dtype != np.uint8:
+            if array.shape != (len(images), *_SHAPE) or array.dtype != np.uint8:
                 raise ValueError(f"an array {array.shape}, {array.dtype}")
         files = read_json(
             place / "sums.json",
             "sums of images",
-            lambda sums: tuple(FileRead(folder / part, **sums[part]) for part in PARTS),
+            lambda sums: tuple(FileRead(folder / part, **sums[part]) for part in _PARTS),
         )
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(
@@ -70,7 +70,7 @@ def cached(
     return (arrays[0], arrays[1]), files
 
 
-def digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
+def _digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
     """A digest of the list of images."""
     listing = hashlib.sha256()
     for images in parts:
@@ -81,14 +81,14 @@ def digest(folder: Path, parts: Sequence[list[Listed]]) -> str:
     return listing.hexdigest()[:16]
 
 
-def make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
+def _make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
     """Decode everything into a folder beside the place, then rename the folder."""
     need(f"the data set in {folder}", "PIL")
     place.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=place.parent))
     try:
         problems, sums = list[str](), {}
-        for part, images in zip(PARTS, parts, strict=True):
+        for part, images in zip(_PARTS, parts, strict=True):
             # Written, not mapped: a disk that is full is then an error, and not the end.
             with (new / f"{part}.npy").open("wb") as out:
                 sums[part] = decode_all(images, out, problems)
@@ -106,7 +106,7 @@ def make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
 
 def decode_all(images: list[Listed], out: BinaryIO, problems: list[str]) -> dict[str, Any]:
     """Write the array, add a sentence for every image that cannot be decoded, return the sums."""
-    shape = (len(images), *SHAPE)
+    shape = (len(images), *_SHAPE)
     write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     for path, _ in images:
@@ -129,9 +129,9 @@ def decode(data: bytes) -> Images:
     """The pixels (3, 64, 64); a grey image has three equal channels."""
     from PIL import Image
 
-    if not data.startswith(JPEG):
+    if not data.startswith(_JPEG):
         raise ValueError(f"no JPEG: {len(data)} bytes that begin with {data[:2].hex(' ')!r}")
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-        if image.size != SHAPE[1:]:
+        if image.size != _SHAPE[1:]:
             raise ValueError(f"{image.size[0]} × {image.size[1]} pixels")
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

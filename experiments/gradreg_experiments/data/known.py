@@ -3,7 +3,7 @@
 from gradreg_experiments.data import cifar, digits, mnist, tiny_imagenet
 from gradreg_experiments.data.dataset import Known
 
-TABLE = (
+_TABLE = (
     Known(
         name="digits",
         title="scikit-learn's digits",
@@ -92,4 +92,4 @@ TABLE = (
         read=tiny_imagenet.read,
     ),
 )
-DATA_SETS = {known.name: known for known in TABLE}
+DATA_SETS = {known.name: known for known in _TABLE}

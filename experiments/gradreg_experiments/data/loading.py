@@ -16,12 +16,12 @@ def find(known: Known, folder: Path) -> Path | None:
     Here, two of the files are needed, since many a folder has some file ``train``.
     """
     places = [folder / name for name in known.folders if (folder / name).is_dir()]
-    if folder.resolve().name in known.folders or files_in(known, folder) > 1:
+    if folder.resolve().name in known.folders or _files_in(known, folder) > 1:
         places.append(folder)
-    return max(places, key=lambda place: files_in(known, place) > 0, default=None)
+    return max(places, key=lambda place: _files_in(known, place) > 0, default=None)
 
 
-def files_in(known: Known, folder: Path) -> int:
+def _files_in(known: Known, folder: Path) -> int:
     """How many of the published files a folder has."""
     paths = (locate(folder, name) for name in known.files)
     return sum(path is not None and path.is_file() for path in paths)
@@ -66,7 +66,7 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
         )
     try:
         data = known.read(known, place, cache)
-        if mixed := tuple(of_another(known, data)):
+        if mixed := tuple(_of_another(known, data)):
             raise Broken(mixed)
     except (ValueError, OSError) as error:
         sentences = error.sentences if isinstance(error, Broken) else [str(error)]
@@ -80,7 +80,7 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
     return replace(data, notes=(*notes, *data.notes))
 
 
-def of_another(known: Known, data: DataSet) -> Iterator[str]:
+def _of_another(known: Known, data: DataSet) -> Iterator[str]:
     """A sentence for a published file under the name of another: data sets share their names."""
     for file in data.files:
         for other in DATA_SETS.values():

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from gradreg_experiments.data.disk import LIMIT, content
 
-OPCODES = 1_000_000  # the largest published file, CIFAR-100's train, has about 200,000
-STRINGS, NUMBERS = {"SHORT_BINSTRING", "BINSTRING"}, {"BININT", "BININT1", "BININT2"}
-Token = tuple[str, Any]
+_OPCODES = 1_000_000  # the largest published file, CIFAR-100's train, has about 200,000
+_STRINGS, _NUMBERS = {"SHORT_BINSTRING", "BINSTRING"}, {"BININT", "BININT1", "BININT2"}
+_Token = tuple[str, Any]
 
 # What NumPy writes around an array: "n" and "k" are its shape, "bytes" what it holds.
-ARRAY: tuple[Token, ...] = (
+_ARRAY: tuple[_Token, ...] = (
     *(("GLOBAL", "numpy.core.multiarray _reconstruct"), ("GLOBAL", "numpy ndarray")),
     *(("BININT1", 0), ("TUPLE1", None), ("SHORT_BINSTRING", "b"), ("TUPLE3", None)),
     *(("REDUCE", None), ("MARK", None), ("BININT1", 1), ("n", None), ("k", None)),
@@ -30,7 +30,7 @@ ARRAY: tuple[Token, ...] = (
     *(("BININT", -1), ("BININT", -1), ("BININT1", 0), ("TUPLE", None), ("BUILD", None)),
     *(("NEWFALSE", None), ("bytes", None), ("TUPLE", None), ("BUILD", None)),
 )
-KINDS = {"n": NUMBERS, "k": NUMBERS, "bytes": STRINGS}
+_KINDS = {"n": _NUMBERS, "k": _NUMBERS, "bytes": _STRINGS}
 
 
 def unpickle(path: Path) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     """
     data = content(path, LIMIT)
     try:
-        return dictionary(tokens(data))
+        return _dictionary(_tokens(data))
     # `pickletools` reads a damaged file into whatever exception comes first.
     except Exception as error:
         raise ValueError(
@@ -62,79 +62,79 @@ def unpickle(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def tokens(data: bytes) -> list[Token]:
+def _tokens(data: bytes) -> list[_Token]:
     """Opcodes and their arguments, the last one first; no published file reads its memo."""
-    found, end = list[Token](), 0
-    for opcode, argument, at in islice(pickletools.genops(data), OPCODES):
+    found, end = list[_Token](), 0
+    for opcode, argument, at in islice(pickletools.genops(data), _OPCODES):
         end = (at or 0) + 1
         if opcode.name not in ("BINPUT", "LONG_BINPUT"):
             found.append((opcode.name, argument))
     if more := len(data) - end:
-        raise ValueError(f"{more} bytes after its end, or more than {OPCODES} opcodes")
+        raise ValueError(f"{more} bytes after its end, or more than {_OPCODES} opcodes")
     return found[::-1]
 
 
-def dictionary(left: list[Token]) -> dict[str, Any]:
+def _dictionary(left: list[_Token]) -> dict[str, Any]:
     """The whole file: a dict of several keys."""
     for wanted in (("PROTO", 2), ("EMPTY_DICT", None), ("MARK", None)):
-        take(left, wanted)
+        _take(left, wanted)
     out = dict[str, Any]()
     while left[-1] != ("SETITEMS", None):
-        key = atom(left, STRINGS)
-        out[key] = value(left)
-    take(left, ("SETITEMS", None))
-    take(left, ("STOP", None))
+        key = _atom(left, _STRINGS)
+        out[key] = _value(left)
+    _take(left, ("SETITEMS", None))
+    _take(left, ("STOP", None))
     return out
 
 
-def value(left: list[Token]) -> Any:
+def _value(left: list[_Token]) -> Any:
     """The value of a key."""
     if left[-1] == ("EMPTY_LIST", None):
-        return items(left)
-    return array(left) if left[-1] == ARRAY[0] else atom(left, STRINGS | NUMBERS)
+        return _items(left)
+    return _array(left) if left[-1] == _ARRAY[0] else _atom(left, _STRINGS | _NUMBERS)
 
 
-def items(left: list[Token]) -> list[Any]:
+def _items(left: list[_Token]) -> list[Any]:
     """A list of strings and numbers, which is written a thousand at a time."""
-    take(left, ("EMPTY_LIST", None))
+    _take(left, ("EMPTY_LIST", None))
     out = list[Any]()
     while left[-1] == ("MARK", None):
         left.pop()
         while left[-1] != ("APPENDS", None):
-            out.append(atom(left, STRINGS | NUMBERS))
+            out.append(_atom(left, _STRINGS | _NUMBERS))
         left.pop()
     return out
 
 
-def array(left: list[Token]) -> NDArray[np.uint8]:
+def _array(left: list[_Token]) -> NDArray[np.uint8]:
     """(n, k), row by row: a view of the bytes of the file."""
     found = {}
-    for wanted in ARRAY:
-        if wanted[0] in KINDS:
-            found[wanted[0]] = atom(left, KINDS[wanted[0]])
+    for wanted in _ARRAY:
+        if wanted[0] in _KINDS:
+            found[wanted[0]] = _atom(left, _KINDS[wanted[0]])
         else:
-            take(left, wanted)
+            _take(left, wanted)
     n, k, data = found["n"], found["k"], found["bytes"].encode("latin1")
     if min(n, k) < 0 or n * k != len(data):
         raise ValueError(f"an array of shape ({n}, {k}) of {len(data)} bytes")
     return np.frombuffer(data, np.uint8).reshape(n, k)
 
 
-def atom(left: list[Token], kinds: set[str]) -> Any:
+def _atom(left: list[_Token], kinds: set[str]) -> Any:
     """A string or a number."""
     name, argument = left.pop()
     if name not in kinds:
-        raise ValueError(f"{shown((name, argument))} where a value is expected")
+        raise ValueError(f"{_shown((name, argument))} where a value is expected")
     return argument
 
 
-def take(left: list[Token], wanted: Token) -> None:
+def _take(left: list[_Token], wanted: _Token) -> None:
     """Go past a token that must come."""
     if (found := left.pop()) != wanted:
-        raise ValueError(f"{shown(found)} where {shown(wanted)} is expected")
+        raise ValueError(f"{_shown(found)} where {_shown(wanted)} is expected")
 
 
-def shown(token: Token) -> str:
+def _shown(token: _Token) -> str:
     """A token, as shown in a sentence."""
     name, argument = token
     return name if argument is None else f"{name} {repr(argument)[:40]}"

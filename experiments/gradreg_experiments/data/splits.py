@@ -87,9 +87,9 @@ def split(
     labels = dataset.train_labels[order]
     classes = len(dataset.classes)
     if balanced:
-        require_each(dataset, train, validation)
-        first = ranks(labels, classes) < train // classes
-        last = ranks(labels[::-1], classes)[::-1] < validation // classes
+        _require_each(dataset, train, validation)
+        first = _ranks(labels, classes) < train // classes
+        last = _ranks(labels[::-1], classes)[::-1] < validation // classes
         rows, others = order[first], order[last]
     else:
         if train + validation > len(order):
@@ -118,7 +118,7 @@ def split(
     )
 
 
-def require_each(dataset: DataSet, train: int, validation: int) -> None:
+def _require_each(dataset: DataSet, train: int, validation: int) -> None:
     """The same number of each class, and no image twice."""
     classes = len(dataset.classes)
     for name, value in (("train", train), ("validation", validation)):
@@ -137,7 +137,7 @@ def require_each(dataset: DataSet, train: int, validation: int) -> None:
         )
 
 
-def ranks(labels: Labels, classes: int) -> Labels:
+def _ranks(labels: Labels, classes: int) -> Labels:
     """Count, for each image, the images of the same class that come before."""
     out = np.empty_like(labels)
     for c in range(classes):

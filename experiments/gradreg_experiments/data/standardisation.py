@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from gradreg_experiments.data.splits import Pixels, Split
 from gradreg_ref import checks
 
-Standardisation = Literal["channel", "feature"]
+_Standardisation = Literal["channel", "feature"]
 CHUNK = 1024  # images whose squares are held at once
 
 
-def standardise(parts: Split, standardisation: Standardisation = "channel") -> Split:
+def standardise(parts: Split, standardisation: _Standardisation = "channel") -> Split:
     """Subtract the mean of the training images, and divide by their deviation.
 
     Mean and deviation are computed from the training images alone, and applied to all parts.
@@ -32,8 +32,8 @@ def standardise(parts: Split, standardisation: Standardisation = "channel") -> S
     Split
         Images in float32.
     """
-    checks.choice("standardisation", standardisation, get_args(Standardisation))
-    mean, deviation = moments(parts.train_images, standardisation)
+    checks.choice("standardisation", standardisation, get_args(_Standardisation))
+    mean, deviation = _moments(parts.train_images, standardisation)
 
     def scaled(images: Pixels) -> NDArray[np.float32]:
         out = images.astype(np.float32)
@@ -46,8 +46,8 @@ def standardise(parts: Split, standardisation: Standardisation = "channel") -> S
     return replace(parts, **images)
 
 
-def moments(
-    images: Pixels, standardisation: Standardisation
+def _moments(
+    images: Pixels, standardisation: _Standardisation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and deviation, by exact sums of integers: a constant pixel has exactly deviation 0."""
     if images.dtype != np.uint8:

@@ -13,9 +13,9 @@ from gradreg_experiments.data.disk import fingerprint, require
 from gradreg_experiments.data.image_cache import Listed, cached
 from gradreg_verify.files import read as read_text
 
-ANNOTATIONS = "val/val_annotations.txt"
-WNID = re.compile(r"n\d{8}", re.ASCII)  # a number of WordNet
-LIMIT = 1 << 24  # bytes of a text file
+_ANNOTATIONS = "val/val_annotations.txt"
+_WNID = re.compile(r"n\d{8}", re.ASCII)  # a number of WordNet
+_LIMIT = 1 << 24  # bytes of a text file
 
 
 def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
@@ -24,10 +24,10 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
         raise ValueError(
             f"expected a folder for the decoded images of {folder}, got none; pass cache="
         )
-    classes, *parts = listed(folder)
+    classes, *parts = _listed(folder)
     (train, test), files = cached(folder, cache, parts)
     labels = [np.array([label for _, label in part]) for part in parts]
-    texts = tuple(fingerprint(known, n, require(folder, n)) for n in ("wnids.txt", ANNOTATIONS))
+    texts = tuple(fingerprint(known, n, require(folder, n)) for n in ("wnids.txt", _ANNOTATIONS))
     note = (
         "the published validation images are the test images here: the images of test/ have no "
         "labels"
@@ -36,10 +36,10 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
     return DataSet(known.name, *arrays, classes, files=texts + files, notes=(note,))
 
 
-def listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
+def _listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
     """The classes, and the images of both parts in a fixed order, or all that is wrong."""
-    wnids = lines(folder, "wnids.txt")
-    if not wnids or len(set(wnids)) < len(wnids) or not all(map(WNID.fullmatch, wnids)):
+    wnids = _lines(folder, "wnids.txt")
+    if not wnids or len(set(wnids)) < len(wnids) or not all(map(_WNID.fullmatch, wnids)):
         raise ValueError(
             f"expected a different class such as n01443537 in each line of {folder / 'wnids.txt'}"
         )
@@ -48,36 +48,36 @@ def listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     _, classes, validation = gather(
         (
-            lambda: refuse_unknown(folder / "train", wnids),
-            lambda: gather(partial(train_class, folder, *item) for item in labels.items()),
-            lambda: annotated(folder, labels),
+            lambda: _refuse_unknown(folder / "train", wnids),
+            lambda: gather(partial(_train_class, folder, *item) for item in labels.items()),
+            lambda: _annotated(folder, labels),
         )
     )
     return tuple(wnids), [image for images in classes for image in images], validation
 
 
-def refuse_unknown(folder: Path, wnids: list[str]) -> None:
+def _refuse_unknown(folder: Path, wnids: list[str]) -> None:
     """Refuse a folder that is no class."""
     here = {path.name for path in folder.iterdir() if path.is_dir()}
     if unknown := sorted(here - set(wnids)):
         raise Broken(f"expected the classes of wnids.txt in {folder}, got {n}" for n in unknown)
 
 
-def lines(folder: Path, name: str) -> list[str]:
+def _lines(folder: Path, name: str) -> list[str]:
     """The lines of a text file."""
-    return read_text(require(folder, name), LIMIT, "text", str.splitlines)
+    return read_text(require(folder, name), _LIMIT, "text", str.splitlines)
 
 
-def train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
+def _train_class(folder: Path, wnid: str, label: int) -> list[Listed]:
     """The images of one class."""
     images = folder / "train" / wnid / "images"
-    names = jpegs(images)
+    names = _jpegs(images)
     if not names:
         raise ValueError(f"expected JPEG files (*.JPEG) in {images}, got none")
     return [(images / name, label) for name in names]
 
 
-def jpegs(folder: Path) -> list[str]:
+def _jpegs(folder: Path) -> list[str]:
     """Names of the images: n01443537_2.JPEG comes before n01443537_10.JPEG."""
     if not folder.is_dir():
         return []
@@ -86,27 +86,27 @@ def jpegs(folder: Path) -> list[str]:
     return sorted(names, key=lambda name: (len(name), name))
 
 
-def annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
+def _annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
     """The validation images: exactly those that the annotations name."""
     images = folder / "val" / "images"
-    here, found = jpegs(images), dict[str, int]()
+    here, found = _jpegs(images), dict[str, int]()
     problems = []
-    for number, line in enumerate(lines(folder, ANNOTATIONS), 1):
+    for number, line in enumerate(_lines(folder, _ANNOTATIONS), 1):
         name, wnid, *_ = [*line.split("\t"), "", ""]
         if wnid not in labels:
             problems.append(f"line {number}: expected a class of wnids.txt, got {wnid!r}")
         elif name in found:
             problems.append(f"line {number}: expected {name!r} once, got it twice")
         found[name] = labels.get(wnid, 0)
-    problems += missing(found.keys() - set(here), "annotated, but not in val/images")
-    problems += missing(set(here) - found.keys(), "in val/images, but not annotated")
+    problems += _missing(found.keys() - set(here), "annotated, but not in val/images")
+    problems += _missing(set(here) - found.keys(), "in val/images, but not annotated")
     if not here:
         problems = [f"expected JPEG files (*.JPEG) in {images}, got none"]
     if problems:
-        raise Broken(f"{folder / ANNOTATIONS}: {problem}" for problem in problems)
+        raise Broken(f"{folder / _ANNOTATIONS}: {problem}" for problem in problems)
     return [(images / name, found[name]) for name in here]
 
 
-def missing(names: Iterable[str], what: str) -> list[str]:
+def _missing(names: Iterable[str], what: str) -> list[str]:
     """A sentence for each name."""
     return [f"expected the images of val/images, got {name!r} {what}" for name in sorted(names)]

@@ -13,10 +13,10 @@ from gradreg_experiments.networks.layers import Block, GivenDropout
 if TYPE_CHECKING:  # a run is trained with a network
     from gradreg_experiments.runs.description import Run
 
-Shape = tuple[int, ...]  # of an image, (c, h, w)
+_Shape = tuple[int, ...]  # of an image, (c, h, w)
 
 
-def lenet(run: "Run", shape: Shape, rows: int, classes: int) -> nn.Sequential:
+def _lenet(run: "Run", shape: _Shape, rows: int, classes: int) -> nn.Sequential:
     """The LeNet of the scripts: 6, 16 and 120 filters of 5 × 5, 84 units; images of 28 × 28."""
     if shape[1:] != (28, 28) or (run.dropout and run.batch_norm):
         raise ValueError(
@@ -35,7 +35,7 @@ def lenet(run: "Run", shape: Shape, rows: int, classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(84, classes))
 
 
-def residual(run: "Run", shape: Shape, _: int, classes: int) -> nn.Sequential:
+def _residual(run: "Run", shape: _Shape, _: int, classes: int) -> nn.Sequential:
     """Three levels of blocks with batch norm, shortcuts without weights, mean over pixels.
 
     The first convolution halves images of 64 × 64. That is our choice: the paper says nothing.
@@ -62,7 +62,7 @@ def residual(run: "Run", shape: Shape, _: int, classes: int) -> nn.Sequential:
     )
 
 
-def draw(layer: nn.Conv2d | nn.Linear, initialisation: str, generator: torch.Generator) -> None:
+def _draw(layer: nn.Conv2d | nn.Linear, initialisation: str, generator: torch.Generator) -> None:
     """Fill the weight of a layer by the law of the paper's scripts, or by He's law.
 
     "scripts": uniform, of variance 4 / (fan-in + fan-out) for filters and 2 / (fan-in + fan-out)
@@ -97,12 +97,12 @@ def build(run: "Run", parts: Split, rows: int, generator: torch.Generator) -> nn
     generator : torch.Generator
         Draws the weights.
     """
-    shape, make = parts.train_images.shape[1:], lenet if run.network == "lenet" else residual
+    shape, make = parts.train_images.shape[1:], _lenet if run.network == "lenet" else _residual
     with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws from the global one
         network = make(run, shape, rows, len(parts.classes))
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            draw(layer, run.initialisation, generator)
+            _draw(layer, run.initialisation, generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     for p in network.parameters():

@@ -14,16 +14,16 @@ from gradreg_experiments.reproduce.settings import SETTINGS
 from gradreg_experiments.runs import Run
 from gradreg_ref import checks
 
-EMBEDDED = "digits"
+_EMBEDDED = "digits"
 # How much of the paper's training is done: fields of every run, in place of the paper's.
-PROTOCOLS: dict[str, dict[str, Any]] = {
+_PROTOCOLS: dict[str, dict[str, Any]] = {
     "paper": {},
     # What a processor does in an afternoon. Long enough for the network to know its training images
     # by heart: only then has a penalty something to act against. After 200 iterations, as in an
     # earlier version, nothing is seen.
     "reduced": {"iterations": 1500, "learning_rate": 0.05, "width": 1, "blocks": 1, "halved": True},
 }
-REDUCED = ("cifar-10", "cifar-100")  # what the reduced protocol is made for
+_REDUCED = ("cifar-10", "cifar-100")  # what the reduced protocol is made for
 
 
 def assembled(name: str, request: Namespace) -> Experiment:
@@ -31,17 +31,17 @@ def assembled(name: str, request: Namespace) -> Experiment:
 
     The request has the options of ``gradreg reproduce``.
     """
-    checks.choice("--protocol", request.protocol, PROTOCOLS)
-    chosen = tuple(dict.fromkeys(request.on)) or there(name, request.data, request.protocol)
+    checks.choice("--protocol", request.protocol, _PROTOCOLS)
+    chosen = tuple(dict.fromkeys(request.on)) or _there(name, request.data, request.protocol)
     for data in chosen:
         checks.choice(f"--on of {name}", data, known(name, request.protocol))
     made = [EXPERIMENTS[name](data) for data in chosen]
     if len(made) > 1:
-        made = [of_data(one, data) for one, data in zip(made, chosen, strict=True)]
+        made = [_of_data(one, data) for one, data in zip(made, chosen, strict=True)]
     reduced = "" if request.protocol == "paper" else f" ({request.protocol} protocol)"
     cells = tuple(cell for one in made for cell in one.cells)
     published = replace(made[0], title=f"{made[0].title}{reduced}", cells=cells)
-    changed = with_runs(published, lambda run: with_changes(run, request))
+    changed = with_runs(published, lambda run: _with_changes(run, request))
     if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
         raise ValueError(
             f"expected no --width for {name} on {', '.join(chosen)}, where no network is a "
@@ -52,7 +52,7 @@ def assembled(name: str, request: Namespace) -> Experiment:
     return replace(changed, departures=(*published.departures, *sentences))
 
 
-def of_data(experiment: Experiment, data: str) -> Experiment:
+def _of_data(experiment: Experiment, data: str) -> Experiment:
     """The rows of a data set; a row that does not begin with the name of the data set gets it."""
     title = SETTINGS[data].title
 
@@ -63,10 +63,10 @@ def of_data(experiment: Experiment, data: str) -> Experiment:
     return replace(experiment, cells=cells)
 
 
-def with_changes(run: Run, request: Namespace) -> Run:
+def _with_changes(run: Run, request: Namespace) -> Run:
     """The run with the protocol, iterations, width, device and precision asked for."""
     changes = {name: getattr(request, name) for name in ("device", "amp", "compile")}
-    changes |= PROTOCOLS[request.protocol]
+    changes |= _PROTOCOLS[request.protocol]
     if request.iterations is not None:
         changes["iterations"] = request.iterations
     if request.width is not None and run.network == "residual":
@@ -83,18 +83,18 @@ def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experimen
 def known(name: str, protocol: str = "paper") -> tuple[str, ...]:
     """The data sets that an experiment can be made with."""
     if protocol == "reduced":
-        if not (made := tuple(data for data in DATA[name] if data in REDUCED)):
+        if not (made := tuple(data for data in DATA[name] if data in _REDUCED)):
             raise ValueError(f"expected --protocol paper for {name}, got {protocol!r}")
         return made
-    return DATA[name] if name == "tinyimagenet" else (*DATA[name], EMBEDDED)
+    return DATA[name] if name == "tinyimagenet" else (*DATA[name], _EMBEDDED)
 
 
-def there(name: str, folder: Path | None, protocol: str = "paper") -> tuple[str, ...]:
+def _there(name: str, folder: Path | None, protocol: str = "paper") -> tuple[str, ...]:
     """The data sets of an experiment that the folder has; the embedded one without a folder."""
     every = known(name, protocol)
-    if folder is None and EMBEDDED in every:
-        return (EMBEDDED,)
-    wanted = tuple(data for data in every if data != EMBEDDED)
+    if folder is None and _EMBEDDED in every:
+        return (_EMBEDDED,)
+    wanted = tuple(data for data in every if data != _EMBEDDED)
     if folder is None:
         source = DATA_SETS[wanted[0]].source
         raise ValueError(f"expected --data with {wanted[0]} for {name}, got none; see {source}")

@@ -19,18 +19,18 @@ from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
 from gradreg_verify.files import read_json, write_atomically
 
-LONGEST = 1e9  # a lifetime
-UNITS = {"s": 1, "min": 60, "h": 3600}
-SEEDS, FEWEST, LEAST_ITERATIONS = 10, 3, 100
-WARM_UP, TIMED = 3, 10
-POSTER_SD = 0.2  # points, of a difference on MNIST
+_LONGEST = 1e9  # a lifetime
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+SEEDS, _FEWEST, LEAST_ITERATIONS = 10, 3, 100
+_WARM_UP, _TIMED = 3, 10
+_POSTER_SD = 0.2  # points, of a difference on MNIST
 
 
 def seconds(text: str) -> float:
     """The seconds of "90s", "10min" or "2h"."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", text)
-    number = float(match[1]) * UNITS[match[2]] if match else 0
-    if not 0 < number < LONGEST:
+    number = float(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < number < _LONGEST:
         raise ValueError(f"expected a budget such as 90s, 10min or 2h, got {text[:40]!r}")
     return number
 
@@ -39,12 +39,12 @@ def seconds_per_step(run: Run, folder: Path | None) -> float:
     """Seconds of a training step, measured on one thread."""
     trainer = Trainer([run], [images_of(run, folder)])
     with one_thread():
-        for t in range(WARM_UP):
+        for t in range(_WARM_UP):
             trainer.step(t)
         start = monotonic()
-        for t in range(WARM_UP, WARM_UP + TIMED):
+        for t in range(_WARM_UP, _WARM_UP + _TIMED):
             trainer.step(t)
-    return (monotonic() - start) / TIMED
+    return (monotonic() - start) / _TIMED
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
         The file is no plan.
     """
     if path.exists():
-        plan_of = partial(kept, command)
+        plan_of = partial(_kept, command)
         remedy = "delete it to plan anew"
         if plan := read_json(path, "the plan of a budget", plan_of, remedy=remedy):
             return plan
@@ -79,7 +79,7 @@ def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
     return plan
 
 
-def kept(command: str, record: Any) -> Plan | None:
+def _kept(command: str, record: Any) -> Plan | None:
     """The plan of a record; None for a record of another command."""
     if record["command"] != command:
         return None
@@ -102,30 +102,30 @@ def fit(
         one_seed = sum(step * plan.shortened(run).iterations for run, step in steps)
         return plan.seeds * one_seed / jobs
 
-    fits, fewest = budget / taken(Plan(1, 1.0, "")), min(FEWEST, seeds)
+    fits, fewest = budget / taken(Plan(1, 1.0, "")), min(_FEWEST, seeds)
     if fits >= fewest:
         n = min(seeds, int(fits))
-        return Plan(n, 1.0, f"{n} seeds fit: {certainty(n)}.")
+        return Plan(n, 1.0, f"{n} seeds fit: {_certainty(n)}.")
     plan = Plan(fewest, fits / fewest, "")
     share, minutes = taken(plan) / taken(replace(plan, share=1.0)), taken(plan) / 60
     too_long = f"take {minutes:.2g} min, which is too long (choose --row or --arm)"
     verdict = "fit" if 60 * minutes < 1.1 * budget else f"are the least, and {too_long}"
     sentence = (
         f"{fewest} seeds and {100 * share:.3g} % of the iterations {verdict}: "
-        f"{certainty(fewest)}, and the networks are trained for a shorter time."
+        f"{_certainty(fewest)}, and the networks are trained for a shorter time."
     )
     return replace(plan, sentence=sentence)
 
 
-def certainty(n: int) -> str:
+def _certainty(n: int) -> str:
     """Half the width of a 95 % interval of a paired difference, in a sentence."""
     if n < 2:
         return "one seed has no interval"
 
     def half(n: int) -> float:
-        return float(scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1)) * POSTER_SD / sqrt(n)
+        return float(scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1)) * _POSTER_SD / sqrt(n)
 
     return (
-        f"if differences vary by {POSTER_SD} points from seed to seed, a mean of {n} is known to "
+        f"if differences vary by {_POSTER_SD} points from seed to seed, a mean of {n} is known to "
         f"± {half(n):.2f} points (95 %; ± {half(SEEDS):.2f} with {SEEDS} seeds)"
     )

@@ -8,11 +8,11 @@ from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.runs import Run
 from gradreg_experiments.runs.images import read
 
-CIFAR = (
+_CIFAR = (
     "CIFAR: validation images are training images. The scripts use the test images for "
     "validation and for tests."
 )
-OF_DATA = {
+_OF_DATA = {
     "digits": (
         "The paper does not have the digits. Their images of 8 × 8 pixels are enlarged to 28 × 28 "
         "for the LeNet. Settings and λ are the ones that MNIST with 200 images has; a run has "
@@ -23,28 +23,28 @@ OF_DATA = {
         "10,000 published test images. The last version of the scripts draws training images from "
         "the first 50,000, and tests on the other 10,000.",
     ),
-    "cifar-10": (CIFAR,),
+    "cifar-10": (_CIFAR,),
     "cifar-100": (
         "CIFAR-100: 2,000 training images, as the poster says. The authors' script trains on "
         "20,000.",
-        CIFAR,
+        _CIFAR,
     ),
 }
-STANDARDISED = (
+_STANDARDISED = (
     "Images are standardised by the mean and the deviation of each channel of the training images. "
     "The scripts standardise each part of the data by the mean and the deviation of that part."
 )
-BATCH_NORM = (
+_BATCH_NORM = (
     "Batch norm uses running averages in tests. The scripts use the statistics of each test batch."
 )
-CHANGES = {
+_CHANGES = {
     "iterations": "{after} iterations in place of {before}",
     "learning_rate": "a first learning rate of {after} in place of {before}",
     "width": "{after} × (16, 32, 64) filters in place of {before} × (16, 32, 64)",
     "blocks": "blocks on each level: {after} in place of {before}",
     "halved": "the first convolution halves the images (a stride of 2)",
 }
-OF_PENALTIES = {
+_OF_PENALTIES = {
     "spectreg": "SpectReg draws a probe for each example, in the forward pass of the loss. The "
     "scripts draw one probe for the whole batch, in a second pass.",
     "jacreg": "JacReg is estimated with one probe. The scripts compute a product for each class.",
@@ -57,10 +57,10 @@ def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[
     pairs = [(p.run, c.run) for p, c in zip(published.cells, changed.cells, strict=True)]
     return [
         *dict.fromkeys(s for run in runs for s in of_data(run, folder)),
-        STANDARDISED,
-        *([BATCH_NORM] if any(run.batch_norm for run in runs) else []),
-        *(said for name, said in OF_PENALTIES.items() if name in {run.penalty for run in runs}),
-        *dict.fromkeys(s for p, c in pairs for s in of_changes(p, c)),
+        _STANDARDISED,
+        *([_BATCH_NORM] if any(run.batch_norm for run in runs) else []),
+        *(said for name, said in _OF_PENALTIES.items() if name in {run.penalty for run in runs}),
+        *dict.fromkeys(s for p, c in pairs for s in _of_changes(p, c)),
     ]
 
 
@@ -69,12 +69,12 @@ def of_data(run: Run, folder: Path | None) -> Iterator[str]:
     if run.data != "digits":
         title = DATA_SETS[run.data].title
         yield from (f"{title}: {note}." for note in read(run.data, folder).notes)
-    yield from OF_DATA.get(run.data, ())
+    yield from _OF_DATA.get(run.data, ())
 
 
-def of_changes(published: Run, changed: Run) -> Iterator[str]:
+def _of_changes(published: Run, changed: Run) -> Iterator[str]:
     """What the protocol or the command line has changed."""
-    for name, what in CHANGES.items():
+    for name, what in _CHANGES.items():
         before, after = getattr(published, name), getattr(changed, name)
         if before != after:
             yield f"{changed.data}: {what.format(after=after, before=before)}."

@@ -8,8 +8,8 @@ from typing import Literal
 from gradreg_experiments.reproduce.settings import ARMS, SETTINGS, SIZES, Setting, arm
 from gradreg_experiments.runs import Run
 
-Lams = Mapping[str, float]  # λ of arms
-Percent = tuple[float, float | None]  # accuracy, standard deviation
+_Lams = Mapping[str, float]  # λ of arms
+_Percent = tuple[float, float | None]  # accuracy, standard deviation
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cell:
     row: str
     arm: str
     run: Run
-    poster: Percent | None = None
+    poster: _Percent | None = None
     figure: str = "test"
 
 
@@ -55,8 +55,8 @@ class Experiment:
     departures: tuple[str, ...] = ()
 
 
-THREE = ("baseline", "SpectReg", "DoubleBack")
-WEIGHT_DECAY = {  # data set, with weight decay: baseline, SpectReg
+_THREE = ("baseline", "SpectReg", "DoubleBack")
+_WEIGHT_DECAY = {  # data set, with weight decay: baseline, SpectReg
     ("mnist", False): ((97.25, 0.22), (97.69, 0.11)),
     ("mnist", True): ((97.40, 0.15), (97.73, 0.13)),
     ("cifar-10", False): ((48.27, 0.82), (50.41, 0.65)),
@@ -64,25 +64,25 @@ WEIGHT_DECAY = {  # data set, with weight decay: baseline, SpectReg
     ("cifar-100", False): ((37.81, 0.33), (41.80, 0.70)),
     ("cifar-100", True): ((49.56, 2.96), (52.49, 0.65)),
 }
-CONFIDENCE = {  # data set: baseline, SpectReg, DoubleBack, CP
+_CONFIDENCE = {  # data set: baseline, SpectReg, DoubleBack, CP
     "mnist": (97.39, 97.79, 97.89, 97.57),
     "cifar-10": (55.63, 59.24, 57.45, 58.30),
     "cifar-100": (49.56, 52.49, 48.72, 51.04),
 }
-DROPOUT = {  # layer: no penalty, SpectReg, DoubleBack
+_DROPOUT = {  # layer: no penalty, SpectReg, DoubleBack
     "neither": ((96.99, 0.15), (97.59, 0.13), (97.56, 0.24)),
     "batch norm": ((96.89, 0.23), (96.94, 0.27), (96.89, 0.22)),
     "dropout": ((97.29, 0.19), (97.65, 0.14), (97.98, 0.12)),
 }
 
 
-def with_decay(setting: Setting) -> Run:
+def _with_decay(setting: Setting) -> Run:
     """The run with the paper's weight decay."""
     return replace(setting.run, weight_decay=setting.weight_decay)
 
 
-def arms(
-    row: str, run: Run, lams: Lams, names: Iterable[str] = ARMS, poster: Iterable[Percent] = ()
+def _arms(
+    row: str, run: Run, lams: _Lams, names: Iterable[str] = ARMS, poster: Iterable[_Percent] = ()
 ) -> list[Cell]:
     """The cells of a row: each arm with its λ, and what the poster has of the first arms."""
     return [
@@ -91,34 +91,36 @@ def arms(
     ]
 
 
-def weight_decay(data: str) -> Experiment:
+def _weight_decay(data: str) -> Experiment:
     """Weight decay and gradient regularisation, 2000 training points."""
     setting, cells = SETTINGS[data], list[Cell]()
     for decays in (False, True):
-        run = with_decay(setting) if decays else setting.run
+        run = _with_decay(setting) if decays else setting.run
         lams = setting.lams if decays else setting.lams | setting.lams_without
         row = f"{setting.title}, weight decay {run.weight_decay:g}"
         names = [name for name in ARMS if name in ("baseline", *lams)]
-        cells += arms(row, run, lams, names, WEIGHT_DECAY.get((data, decays), ()))
+        cells += _arms(row, run, lams, names, _WEIGHT_DECAY.get((data, decays), ()))
     return Experiment("weight-decay", "Weight decay", tuple(cells))
 
 
-def confidence_penalty(data: str) -> Experiment:
+def _confidence_penalty(data: str) -> Experiment:
     """A comparison with the confidence penalty, with weight decay."""
-    setting, names = SETTINGS[data], (*THREE, "CP")
-    poster = [(mean, None) for mean in CONFIDENCE.get(data, ())]
-    cells = arms(setting.title, with_decay(setting), setting.lams, names, poster)
+    setting, names = SETTINGS[data], (*_THREE, "CP")
+    poster = [(mean, None) for mean in _CONFIDENCE.get(data, ())]
+    cells = _arms(setting.title, _with_decay(setting), setting.lams, names, poster)
     return Experiment("confidence-penalty", "Against the confidence penalty", tuple(cells))
 
 
-def dropout_batchnorm(data: str) -> Experiment:
+def _dropout_batchnorm(data: str) -> Experiment:
     """Dropout, batch norm instead of dropout, or neither, with weight decay."""
-    run, cells = with_decay(SETTINGS[data]), list[Cell]()
-    for row, poster in DROPOUT.items():
+    run, cells = _with_decay(SETTINGS[data]), list[Cell]()
+    for row, poster in _DROPOUT.items():
         norm = row == "batch norm"
         lams = {"SpectReg": 0.001, "DoubleBack": 0.001} if norm else {"SpectReg": 0.01}
         layer = replace(run, dropout=row == "dropout", batch_norm=norm)
-        made = arms(row, layer, {"DoubleBack": 50} | lams, THREE, poster if data == "mnist" else ())
+        made = _arms(
+            row, layer, {"DoubleBack": 50} | lams, _THREE, poster if data == "mnist" else ()
+        )
         if norm:
             shared = replace(made[1].run, options={"shared_probe": True})
             made.insert(2, replace(made[1], arm="SpectReg, shared probe", run=shared))
@@ -133,12 +135,12 @@ def dropout_batchnorm(data: str) -> Experiment:
     return Experiment("dropout-batchnorm", "Dropout and batch norm", tuple(cells), departures)
 
 
-def train_size(data: str) -> Experiment:
+def _train_size(data: str) -> Experiment:
     """Accuracy against the number of training images, with weight decay."""
-    run, cells = with_decay(SETTINGS[data]), list[Cell]()
+    run, cells = _with_decay(SETTINGS[data]), list[Cell]()
     sizes = SIZES if data == "mnist" else dict.fromkeys((100, 300, 1000), SIZES[500])
     for n, lams in sizes.items():
-        cells += arms(f"{n} images", replace(run, train=n), lams)
+        cells += _arms(f"{n} images", replace(run, train=n), lams)
     departures = (
         "The poster shows a curve without numbers.",
         "JacReg has the λ that the scripts list for JacReg. Their command passes SpectReg's λ.",
@@ -146,12 +148,12 @@ def train_size(data: str) -> Experiment:
     return Experiment("train-size", "Training-set size", tuple(cells), departures)
 
 
-def semi_supervised(data: str) -> Experiment:
+def _semi_supervised(data: str) -> Experiment:
     """SpectReg on images without labels as well. The poster announces this, without a table."""
     setting, cells = SETTINGS[data], list[Cell]()
     few, many = ((100, 10_000), (500, 10_000)), ((100, 500),)
     for n, unlabelled in few if data == "mnist" else many:
-        run = replace(with_decay(setting), train=n)
+        run = replace(_with_decay(setting), train=n)
         spect = arm(run, "SpectReg", setting.lams["SpectReg"])
         arms = {
             "baseline": run,
@@ -162,18 +164,18 @@ def semi_supervised(data: str) -> Experiment:
     return Experiment("semi-supervised", "Images without labels", tuple(cells))
 
 
-def initialisation(data: str) -> Experiment:
+def _initialisation(data: str) -> Experiment:
     """The first weights of the scripts, or He's: what λ means depends on the first weights."""
     setting, cells = SETTINGS[data], list[Cell]()
     laws: dict[str, Literal["scripts", "he"]] = {"the scripts'": "scripts", "He's": "he"}
     for row, law in laws.items():
-        cells += arms(row, replace(with_decay(setting), initialisation=law), setting.lams, THREE)
+        cells += _arms(row, replace(_with_decay(setting), initialisation=law), setting.lams, _THREE)
     return Experiment("initialisation", "Initialisation", tuple(cells))
 
 
-def probes(data: str) -> Experiment:
+def _probes(data: str) -> Experiment:
     """SpectReg with probes of less noise (frames) and of more (one probe for the whole batch)."""
-    setting, run = SETTINGS[data], with_decay(SETTINGS[data])
+    setting, run = SETTINGS[data], _with_decay(SETTINGS[data])
     spect = arm(run, "SpectReg", setting.lams["SpectReg"])
     arms = {
         "baseline": run,
@@ -186,7 +188,7 @@ def probes(data: str) -> Experiment:
     return Experiment("probes", "Probes", cells, departures)
 
 
-def tinyimagenet(data: str) -> Experiment:
+def _tinyimagenet(data: str) -> Experiment:
     """200 classes. Poster and scripts name neither network nor λ."""
     run = replace(
         SETTINGS["cifar-100"].run,
@@ -213,22 +215,22 @@ def tinyimagenet(data: str) -> Experiment:
     return Experiment("tinyimagenet", "TinyImageNet-200", cells, departures)
 
 
-def local_global(data: str) -> Experiment:
+def _local_global(data: str) -> Experiment:
     """The networks of the weight-decay table whose Jacobians are measured."""
-    cells = (replace(cell, poster=None) for cell in weight_decay(data).cells)
-    measured = tuple(c for c in cells if c.arm in THREE)
+    cells = (replace(cell, poster=None) for cell in _weight_decay(data).cells)
+    measured = tuple(c for c in cells if c.arm in _THREE)
     departures = ("The poster shows its claim on the toy problem alone.",)
     return Experiment("local-global", "Local or global control", measured, departures)
 
 
 EXPERIMENTS: dict[str, Callable[[str], Experiment]] = {
-    "weight-decay": weight_decay,
-    "dropout-batchnorm": dropout_batchnorm,
-    "train-size": train_size,
-    "confidence-penalty": confidence_penalty,
-    "semi-supervised": semi_supervised,
-    "local-global": local_global,
-    "initialisation": initialisation,
-    "probes": probes,
-    "tinyimagenet": tinyimagenet,
+    "weight-decay": _weight_decay,
+    "dropout-batchnorm": _dropout_batchnorm,
+    "train-size": _train_size,
+    "confidence-penalty": _confidence_penalty,
+    "semi-supervised": _semi_supervised,
+    "local-global": _local_global,
+    "initialisation": _initialisation,
+    "probes": _probes,
+    "tinyimagenet": _tinyimagenet,
 }

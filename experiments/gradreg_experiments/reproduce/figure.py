@@ -10,19 +10,19 @@ from gradreg_experiments.data import DATA_SETS
 from gradreg_experiments.reproduce.statistics import BASELINE, Row
 from gradreg_experiments.result import FAINT, TRUTH, drawing, entitle
 
-COLOURS = {  # Okabe and Ito's
+_COLOURS = {  # Okabe and Ito's
     BASELINE: "#D55E00",
     "SpectReg": "#0072B2",
     "DoubleBack": "#CC79A7",
     "CP": "#009E73",
     "JacReg": "#E69F00",
 }
-LINE = 0.21  # inches
+_LINE = 0.21  # inches
 
 
 def colour_of(arm: str) -> str:
     """The colour of the penalty of an arm, whatever the variant."""
-    return COLOURS.get(arm.split(",")[0], TRUTH)
+    return _COLOURS.get(arm.split(",")[0], TRUTH)
 
 
 def figure(title: str, rows: Sequence[Row]) -> Figure | None:
@@ -30,21 +30,21 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
     run = [row for row in rows if row.outcomes]
     if not run:
         return None
-    curves = sizes_of_one_data_set(run)
+    curves = _sizes_of_one_data_set(run)
     panels = [
         [row for row in run if row.cell.run.data == data]
         for data in dict.fromkeys(row.cell.run.data for row in run)
     ]
     lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
-    with drawing(3.3 if curves else LINE * (sum(lines) + 2 * len(panels)) + 0.6) as fig:
+    with drawing(3.3 if curves else _LINE * (sum(lines) + 2 * len(panels)) + 0.6) as fig:
         if curves:
-            draw_curves(fig.subplots(), run)
+            _draw_curves(fig.subplots(), run)
         else:  # a panel for each data set: accuracies of two data sets do not compare
             axes = fig.subplots(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0]
             for panel, own in zip(axes, panels, strict=True):
-                draw_groups(panel, own)
+                _draw_groups(panel, own)
             axes[-1].set_xlabel("test accuracy, %")
-        entitle(fig, f"{title}: {message(run)}", what(run))
+        entitle(fig, f"{title}: {message(run)}", _what(run))
     return fig
 
 
@@ -64,28 +64,28 @@ def message(rows: Sequence[Row]) -> str:
     return f"a clear gain of {', '.join(said)}" if said else "no gain is clear of the noise"
 
 
-def what(rows: Sequence[Row]) -> str:
+def _what(rows: Sequence[Row]) -> str:
     """Data and number of seeds, and how to read the figure."""
-    marks = "lines" if sizes_of_one_data_set(rows) else "bars"
-    data = " and ".join(dict.fromkeys(short(row.cell.run.data) for row in rows))
+    marks = "lines" if _sizes_of_one_data_set(rows) else "bars"
+    data = " and ".join(dict.fromkeys(_short(row.cell.run.data) for row in rows))
     seeds = sorted({len(row.outcomes) for row in rows})
     number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     poster = ", ◇: poster" if any(row.cell.poster for row in rows) else ""
     return f"{data}, {number} seed{'s' * (seeds != [1])} (dots: seeds, {marks}: means{poster})"
 
 
-def short(data: str) -> str:
+def _short(data: str) -> str:
     """The name of a data set, without its version."""
     return DATA_SETS[data].title.split(" (")[0]
 
 
-def sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
+def _sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
     """Whether there is a curve to draw."""
     data = {row.cell.run.data for row in rows}
     return len(data) == 1 and all(row.cell.row.endswith(" images") for row in rows)
 
 
-def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
     """A line for each arm under the name of the row; a dotted line is the mean of the baseline."""
     y, labels = 0, list[tuple[int, str]]()
     for group in dict.fromkeys(row.cell.row for row in rows):
@@ -94,7 +94,7 @@ def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
         for row in own:
             y += 1
             labels.append((y, row.cell.arm))
-            draw_line(axes, row, y)
+            _draw_line(axes, row, y)
             if row.cell.arm == BASELINE:
                 axes.plot([row.mean, row.mean], [y, y + len(own) - 1], ":", lw=0.8, color=FAINT)
         y += 1
@@ -103,7 +103,7 @@ def draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def draw_line(axes: Axes, row: Row, y: int) -> None:
+def _draw_line(axes: Axes, row: Row, y: int) -> None:
     """The seeds, their mean, and the mean on the poster."""
     colour, values = colour_of(row.cell.arm), row.percent()
     axes.plot(values, np.full(len(values), y), "o", ms=4, mew=0, color=colour, alpha=0.5)
@@ -112,7 +112,7 @@ def draw_line(axes: Axes, row: Row, y: int) -> None:
         axes.plot([row.cell.poster[0]], [y], "D", mfc="none", mec=TRUTH, mew=1, ms=6)
 
 
-def draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
     """Accuracy against the number of training images, on a logarithmic scale of the error."""
     for place, arm in enumerate(dict.fromkeys(row.cell.arm for row in rows)):
         own = [row for row in rows if row.cell.arm == arm]

@@ -28,9 +28,9 @@ from gradreg_experiments.runs.draws import generator
 from gradreg_experiments.runs.store import damaged
 from gradreg_experiments.threads import one_thread
 
-IMAGES, AT_ONCE = 500, 250
-PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image
-CAPTION = (
+IMAGES, _AT_ONCE = 500, 250
+_PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image
+_CAPTION = (
     f"‖J‖_F, the root of FrobReg, without dropout: its mean over {IMAGES} pairs of a training and "
     "a test image, at both and on the line between them, of the weight-decay table's networks. "
     "×: over the baseline's."
@@ -38,40 +38,40 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class Norms:
-    """Mean ‖J‖_F over images at each of `PLACES`, a row for each seed."""
+class _Norms:
+    """Mean ‖J‖_F over images at each of `_PLACES`, a row for each seed."""
 
     cell: Cell
     seeds: tuple[int, ...]
     along: NDArray[np.float64]
 
 
-def measured(experiment: Experiment, seeds: Sequence[int], store: Store) -> list[Norms]:
+def measured(experiment: Experiment, seeds: Sequence[int], store: Store) -> list[_Norms]:
     """The norms of every network that is there."""
     out = []
     for cell in experiment.cells:
         runs = [replace(cell.run, seed=seed) for seed in seeds]
         runs = [run for run in runs if store.find(run) and store.weights(run).exists()]
         with one_thread():
-            along = [norms(run, store, images_of(run, store.data)) for run in runs]
-        rows = np.array(along).reshape(len(runs), len(PLACES))
-        out.append(Norms(cell, tuple(run.seed for run in runs), rows))
+            along = [_norms(run, store, images_of(run, store.data)) for run in runs]
+        rows = np.array(along).reshape(len(runs), len(_PLACES))
+        out.append(_Norms(cell, tuple(run.seed for run in runs), rows))
     return out
 
 
-def norms(run: Run, store: Store, parts: Split) -> NDArray[np.float64]:
-    """Mean ‖J‖_F at each of `PLACES`, of one network."""
+def _norms(run: Run, store: Store, parts: Split) -> NDArray[np.float64]:
+    """Mean ‖J‖_F at each of `_PLACES`, of one network."""
     network = trained(run, store, parts)
     a = torch.from_numpy(parts.train_images[:IMAGES])
     b = torch.from_numpy(parts.test_images[: len(a)])
     a = a[: len(b)]
-    return np.array([float(mean_norm(network, torch.lerp(a, b, float(t)))) for t in PLACES])
+    return np.array([float(_mean_norm(network, torch.lerp(a, b, float(t)))) for t in _PLACES])
 
 
-def mean_norm(network: nn.Module, x: Tensor) -> Tensor:
+def _mean_norm(network: nn.Module, x: Tensor) -> Tensor:
     """The mean of ‖J_b‖_F over the images."""
     with torch.no_grad():
-        squares = [frobreg(network, part, reduction="none") for part in torch.split(x, AT_ONCE)]
+        squares = [frobreg(network, part, reduction="none") for part in torch.split(x, _AT_ONCE)]
     return torch.cat(squares).sqrt().mean()
 
 
@@ -85,7 +85,7 @@ def trained(run: Run, store: Store, parts: Split) -> nn.Module:
     return network.eval()
 
 
-def head_and_rows(found: Sequence[Norms]) -> tuple[list[str], list[list[str]]]:
+def _head_and_rows(found: Sequence[_Norms]) -> tuple[list[str], list[list[str]]]:
     """The norm at training, middle and test; at both ends also over the norm of the baseline."""
     head = ["", "arm", "n", "training", "half way", "test", "training ×", "test ×"]
     base = {n.cell.row: n.along.mean(axis=0) for n in found if n.cell.arm == BASELINE and n.seeds}
@@ -96,23 +96,23 @@ def head_and_rows(found: Sequence[Norms]) -> tuple[list[str], list[list[str]]]:
             rows.append([*row, "NOT RUN", "", "", "", ""])
             continue
         mean = n.along.mean(axis=0)
-        row += [f"{mean[i]:.3g}" for i in (0, len(PLACES) // 2, -1)]
+        row += [f"{mean[i]:.3g}" for i in (0, len(_PLACES) // 2, -1)]
         other = base.get(n.cell.row)
         row += ["", ""] if other is None else [f"{mean[i] / other[i]:.2f}" for i in (0, -1)]
         rows.append(row)
     return head, rows
 
 
-def places(found: Sequence[Norms]) -> Iterator[list[Any]]:
+def _places(found: Sequence[_Norms]) -> Iterator[list[Any]]:
     """A head, and a line for each network and place."""
     yield ["row", "arm", "seed", "place", "norm"]
     for n in found:
         for seed, along in zip(n.seeds, n.along, strict=True):
-            for place, value in zip(PLACES, along, strict=True):
+            for place, value in zip(_PLACES, along, strict=True):
                 yield [n.cell.row, n.cell.arm, seed, f"{place:.1f}", f"{value:.6g}"]
 
 
-def figure(found: Sequence[Norms]) -> Figure | None:
+def _figure(found: Sequence[_Norms]) -> Figure | None:
     """A panel for each row, a line for each arm, thin lines for seeds; None if nothing was run."""
     run = [n for n in found if n.seeds]
     groups = list(dict.fromkeys(n.cell.row for n in run))
@@ -123,9 +123,9 @@ def figure(found: Sequence[Norms]) -> Figure | None:
         for axes, group in zip(panels, groups, strict=True):
             for n in (n for n in run if n.cell.row == group):
                 colour = colour_of(n.cell.arm)
-                axes.plot(PLACES, n.along.T, color=colour, lw=0.5, alpha=0.5)
-                axes.plot(PLACES, n.along.mean(axis=0), color=colour, label=n.cell.arm)
-            axes.set(title=f"{group}\n{left_of(run, group)}", xlim=(0, 1))
+                axes.plot(_PLACES, n.along.T, color=colour, lw=0.5, alpha=0.5)
+                axes.plot(_PLACES, n.along.mean(axis=0), color=colour, label=n.cell.arm)
+            axes.set(title=f"{group}\n{_left_of(run, group)}", xlim=(0, 1))
             axes.set_xticks([0, 0.5, 1], ["training\nimage", "half\nway", "test\nimage"])
         panels[0].set(ylabel="mean ‖J‖", ylim=(0, None))
         panels[0].legend()
@@ -134,7 +134,7 @@ def figure(found: Sequence[Norms]) -> Figure | None:
     return fig
 
 
-def left_of(found: Sequence[Norms], group: str) -> str:
+def _left_of(found: Sequence[_Norms], group: str) -> str:
     """The part of the baseline's norm that SpectReg leaves, at training and at test images."""
     norms = {n.cell.arm: n.along.mean(axis=0) for n in found if n.cell.row == group}
     if not {BASELINE, "SpectReg"} <= norms.keys():
@@ -143,9 +143,9 @@ def left_of(found: Sequence[Norms], group: str) -> str:
     return f"{100 * share[0]:.0f} % (training), {100 * share[-1]:.0f} % (test)"
 
 
-def result(experiment: Experiment, found: Sequence[Norms]) -> Result:
+def result(experiment: Experiment, found: Sequence[_Norms]) -> Result:
     """The result in the forms in which it is kept."""
-    head, texts = head_and_rows(found)
+    head, texts = _head_and_rows(found)
     rows = [
         {
             "row": n.cell.row,
@@ -156,4 +156,4 @@ def result(experiment: Experiment, found: Sequence[Norms]) -> Result:
         }
         for n in found
     ]
-    return Result(experiment, head, texts, rows, [*places(found)], figure(found), CAPTION)
+    return Result(experiment, head, texts, rows, [*_places(found)], _figure(found), _CAPTION)

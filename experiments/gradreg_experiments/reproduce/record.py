@@ -19,7 +19,7 @@ from gradreg_experiments.result import or_null, write_result
 from gradreg_experiments.runs import Run, Store
 from gradreg_verify.files import read_json
 
-SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
+_SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def accuracies(experiment: Experiment, found: Sequence[Row]) -> Result:
         experiment,
         HEAD,
         [cells(row) for row in found],
-        [for_json(row) for row in found],
+        [_for_json(row) for row in found],
         [*runs(found)],
         figure(experiment.title, found),
         CAPTION,
@@ -74,7 +74,7 @@ def write(out: Path, result: Result, command: str, made: list[dict[str, Any]]) -
         **made_here(),
         "departures": [result.caption, *experiment.departures],
         "runs": made,
-        "source": SOURCE,
+        "source": _SOURCE,
         "table": {"head": result.head, "rows": result.texts},
         "rows": result.rows,
     }
@@ -100,11 +100,11 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
     Runs may be older than the table.
     """
     found = {run.id: run for run in runs if store.find(run) is not None}.values()
-    texts = Counter(json.dumps(store.read(run, maker), sort_keys=True) for run in found)
+    texts = Counter(json.dumps(store.read(run, _maker), sort_keys=True) for run in found)
     return [{"runs": number} | json.loads(text) for text, number in texts.items()]
 
 
-def maker(record: Mapping[str, Any]) -> dict[str, Any]:
+def _maker(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was made with."""
     return {
         "versions": record["versions"],
@@ -114,7 +114,7 @@ def maker(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def for_json(row: Row) -> dict[str, Any]:
+def _for_json(row: Row) -> dict[str, Any]:
     """A row, with the whole setting except the seed."""
     setting = {name: value for name, value in row.cell.run.chosen.items() if name != "seed"}
     poster = row.cell.poster or (None, None)

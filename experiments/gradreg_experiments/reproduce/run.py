@@ -24,7 +24,7 @@ from gradreg_experiments.toy.problem import Task
 from gradreg_experiments.toy.quickstart import run as toy
 from gradreg_experiments.verification import verified_before
 
-FILE_WIDTH = 100
+_FILE_WIDTH = 100
 
 
 def reproduce(names: Sequence[str], request: Namespace, console: Console | None = None) -> int:
@@ -32,12 +32,12 @@ def reproduce(names: Sequence[str], request: Namespace, console: Console | None 
 
     The status is 0; 1 if a claim fails, and nothing is trained; 2 if a run could not be made.
     """
-    console = console or wide(Plain())
+    console = console or _wide(Plain())
     for name in ("jobs", "seeds"):
         if (value := getattr(request, name)) is not None:
             few(f"--{name}", value)
     limit = None if request.budget is None else budget.seconds(request.budget)
-    experiments, failures = all_assembled([n for n in names if n != "toy"], request)
+    experiments, failures = _all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out)
     if "toy" in names and not request.tables:
         task = Task(request.problem, request.noise)
@@ -55,7 +55,7 @@ def reproduce(names: Sequence[str], request: Namespace, console: Console | None 
     return 2 if failures else 0
 
 
-def all_assembled(names: Sequence[str], request: Namespace) -> tuple[list[Experiment], list[str]]:
+def _all_assembled(names: Sequence[str], request: Namespace) -> tuple[list[Experiment], list[str]]:
     """The tables, and a sentence for each table that cannot be made, before any run begins."""
     made, failures = list[Experiment](), list[str]()
     for name in names:
@@ -92,8 +92,8 @@ def one_experiment(
         console.print(plan.sentence)
     seeds = tuple(range(1, n + 1))
     if not request.tables:
-        failures = trained(experiment, seeds, request, store, console)
-    result = result_of(experiment, seeds, store)
+        failures = _trained(experiment, seeds, request, store, console)
+    result = _result_of(experiment, seeds, store)
     console.print(table(experiment.title, result.head, result.texts, console.width))
     for sentence in (result.caption, *experiment.departures):
         console.print(f"· {sentence}")
@@ -112,11 +112,11 @@ def one_experiment(
     return failures
 
 
-def trained(
+def _trained(
     experiment: Experiment, seeds: Sequence[int], request: Namespace, store: Store, console: Console
 ) -> list[str]:
     """Run what is missing. Return sentences on runs that failed or did not stay finite."""
-    wanted = groups(chosen_cells(experiment, request), seeds, request.stack_seeds)
+    wanted = _groups(chosen_cells(experiment, request), seeds, request.stack_seeds)
     measured = experiment.name == "local-global"
     left = missing(wanted, store, weights=measured)
     total = sum(map(len, wanted))
@@ -129,7 +129,7 @@ def trained(
     return failures + diverged(outcome for outcome in found if outcome)
 
 
-def result_of(experiment: Experiment, seeds: Sequence[int], store: Store) -> Result:
+def _result_of(experiment: Experiment, seeds: Sequence[int], store: Store) -> Result:
     """The table of all runs that are there."""
     if experiment.name == "local-global":
         return norms_result(experiment, measured(experiment, seeds, store))
@@ -137,7 +137,7 @@ def result_of(experiment: Experiment, seeds: Sequence[int], store: Store) -> Res
     return accuracies(experiment, found)
 
 
-def groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[Group]:
+def _groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[Group]:
     """What is trained together: a run alone, or the seeds of a cell. The order is seed by seed, so
     that a sweep that is stopped has whole rows.
     """
@@ -147,6 +147,6 @@ def groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[G
     return [(run,) for of_seed in zip(*runs, strict=True) for run in of_seed]
 
 
-def wide(console: Console) -> Console:
+def _wide(console: Console) -> Console:
     """A console that is wide enough for whole tables, where the output is a file."""
-    return console if console.is_terminal else Plain(width=FILE_WIDTH)
+    return console if console.is_terminal else Plain(width=_FILE_WIDTH)

@@ -6,7 +6,7 @@ from typing import Any
 from gradreg_experiments.runs import Run
 from gradreg_ref.conventions import equal_lam
 
-TEMPLATE = 0  # the seed of a run whose seed is yet to be set
+_TEMPLATE = 0  # the seed of a run whose seed is yet to be set
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Setting:
     lams_without: dict[str, float] = field(default_factory=dict)
 
 
-LENET = Run(
-    data="mnist", train=2000, validation=10_000, network="lenet", dropout=True, seed=TEMPLATE
+_LENET = Run(
+    data="mnist", train=2000, validation=10_000, network="lenet", dropout=True, seed=_TEMPLATE
 )
-RESIDUAL = Run(
+_RESIDUAL = Run(
     data="cifar-10",
     train=2000,
     validation=2000,
@@ -47,21 +47,21 @@ RESIDUAL = Run(
     learning_rate=0.01,
     batch=128,
     iterations=50_000,
-    seed=TEMPLATE,
+    seed=_TEMPLATE,
 )
-LAMS: dict[str, float] = {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 1}
+_LAMS: dict[str, float] = {"SpectReg": 0.03, "DoubleBack": 50, "CP": 0.01, "JacReg": 1}
 SETTINGS = {
-    "mnist": Setting("MNIST", LENET, 5e-4, LAMS),
+    "mnist": Setting("MNIST", _LENET, 5e-4, _LAMS),
     "cifar-10": Setting(
         "CIFAR-10",
-        RESIDUAL,
+        _RESIDUAL,
         3e-3,
         {"SpectReg": 0.003, "DoubleBack": 1, "CP": 0.003},
         {"SpectReg": 0.001},
     ),
     "cifar-100": Setting(
         "CIFAR-100",
-        replace(RESIDUAL, data="cifar-100"),
+        replace(_RESIDUAL, data="cifar-100"),
         3e-3,
         {"SpectReg": 3e-5, "DoubleBack": 0.003, "CP": 1e-5},
         {"SpectReg": 0.001},
@@ -69,17 +69,17 @@ SETTINGS = {
     # Not in the paper: what comes with scikit-learn, so that every command runs on a new machine.
     "digits": Setting(
         "digits",
-        replace(LENET, data="digits", train=200, validation=200, iterations=1000),
+        replace(_LENET, data="digits", train=200, validation=200, iterations=1000),
         5e-4,
-        LAMS,
+        _LAMS,
     ),
 }
 # Training-set size (MNIST): n, and λ of each arm.
 SIZES: dict[int, dict[str, float]] = {
-    500: LAMS | {"JacReg": 0.3},
-    1000: LAMS | {"JacReg": 0.03},
-    2000: LAMS,
-    3000: LAMS | {"DoubleBack": 20},
+    500: _LAMS | {"JacReg": 0.3},
+    1000: _LAMS | {"JacReg": 0.03},
+    2000: _LAMS,
+    3000: _LAMS | {"DoubleBack": 20},
     5000: {"SpectReg": 0.003, "DoubleBack": 20, "CP": 0.1, "JacReg": 1},
     10_000: {"SpectReg": 0.01, "DoubleBack": 5, "CP": 0.1, "JacReg": 1},
     15_000: {"SpectReg": 0.01, "DoubleBack": 2, "CP": 0.01, "JacReg": 1},

@@ -10,7 +10,7 @@ from rich.text import Text
 from gradreg_experiments.reproduce.statistics import Difference, Row
 from gradreg_experiments.terminal import fitting, or_dash
 
-NOT_RUN = "NOT RUN"
+_NOT_RUN = "NOT RUN"
 CAPTION = (
     "Test accuracy in per cent: mean and standard deviation over n seeds (divisor n − 1). The "
     "poster has 10 seeds (divisor 10); – marks what the poster does not have. Difference: the mean "
@@ -19,7 +19,7 @@ CAPTION = (
     "interval without 0. Each p is for one difference alone, however many differences there are."
 )
 HEAD = ("", "arm", "λ or β", "n", "test (sd)", "poster (sd)", "difference", "p", "poster's")
-FIGURES = ("test", "top5", "validation", "train", "loss", "seconds", "stacked", "diverged")
+_FIGURES = ("test", "top5", "validation", "train", "loss", "seconds", "stacked", "diverged")
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
@@ -49,25 +49,25 @@ def cells(row: Row) -> list[str]:
         row.cell.arm,
         f"{lam:g}" if lam else "–",
         str(len(row.outcomes)),
-        with_sd(row.mean, row.sd) + diverged(row) if row.outcomes else NOT_RUN,
-        with_sd(*poster) if poster else "–",
-        *differences(row.difference, len(row.outcomes)),
+        _with_sd(row.mean, row.sd) + _diverged(row) if row.outcomes else _NOT_RUN,
+        _with_sd(*poster) if poster else "–",
+        *_differences(row.difference, len(row.outcomes)),
         or_dash(row.poster_difference, "+.2f"),
     ]
 
 
-def with_sd(mean: float, sd: float | None) -> str:
+def _with_sd(mean: float, sd: float | None) -> str:
     """The mean, and the deviation where there is one."""
     return f"{mean:.2f}" if sd is None or sd != sd else f"{mean:.2f} ({sd:.2f})"
 
 
-def diverged(row: Row) -> str:
+def _diverged(row: Row) -> str:
     """How many runs ended because the loss was not finite."""
     number = sum(outcome.diverged is not None for outcome in row.outcomes.values())
     return f", {number} diverged" if number else ""
 
 
-def differences(d: Difference | None, n: int) -> tuple[str, str]:
+def _differences(d: Difference | None, n: int) -> tuple[str, str]:
     """The mean difference with the interval, the number of seeds if it is not n, and p."""
     if d is None:
         return "", ""
@@ -80,9 +80,9 @@ def differences(d: Difference | None, n: int) -> tuple[str, str]:
 
 def runs(rows: Sequence[Row]) -> Iterator[list[Any]]:
     """A head, and a line for each run of each row."""
-    yield ["row", "arm", "figure", "seed", *FIGURES, "id"]
+    yield ["row", "arm", "figure", "seed", *_FIGURES, "id"]
     for row in rows:
         for seed, outcome in sorted(row.outcomes.items()):
-            values = [getattr(outcome, name) for name in FIGURES]
+            values = [getattr(outcome, name) for name in _FIGURES]
             figures = [round(value, 6) if isinstance(value, float) else value for value in values]
             yield [row.cell.row, row.cell.arm, row.cell.figure, seed, *figures, outcome.run.id]

@@ -11,8 +11,8 @@ import torch
 
 from gradreg_verify.files import write_atomically
 
-SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
-FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}
+_SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
+_FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
-        digest, payload = content[:SUM], content[SUM:]
+        digest, payload = content[:_SUM], content[_SUM:]
         try:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("a damaged one, or one of an earlier version of this package")
@@ -58,7 +58,7 @@ class Checkpoint:
             other = [name for name, value in self.key.items() if state["key"].get(name) != value]
             if other:
                 raise ValueError(f"one of another {' and another '.join(other)}")
-            if missing := FIELDS - state.keys():
+            if missing := _FIELDS - state.keys():
                 raise ValueError(f"one without {', '.join(sorted(missing))}")
         except Exception as error:  # whatever torch's reader makes of a file that is not ours
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__

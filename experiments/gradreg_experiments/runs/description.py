@@ -16,14 +16,14 @@ from gradreg_experiments.data import DATA_SETS
 from gradreg_ref import checks
 from gradreg_verify.files import read_toml
 
-KINDS: tuple[type[gt.Penalty], ...]
-KINDS = gt.SpectReg, gt.DoubleBack, gt.JacReg, gt.FrobReg, gt.Onehot
-PENALTIES = {kind.__name__.lower(): kind for kind in KINDS}
+_KINDS: tuple[type[gt.Penalty], ...]
+_KINDS = gt.SpectReg, gt.DoubleBack, gt.JacReg, gt.FrobReg, gt.Onehot
+PENALTIES = {kind.__name__.lower(): kind for kind in _KINDS}
 # What the run itself decides, or no file can hold.
-OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
-NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
-COUNTS = ("every", "num_probes", "chunk_size")
-TOO_LARGE = 1 << 63  # for a whole number
+_OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
+_NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
+_COUNTS = ("every", "num_probes", "chunk_size")
+_TOO_LARGE = 1 << 63  # for a whole number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class Run:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(Run).items():
             value = getattr(self, name)
-            require_type(name, value, hint)
+            _require_type(name, value, hint)
             if hint is float:  # 1 and 1.0 are the same run
                 object.__setattr__(self, name, float(value))
         checks.choice("data", self.data, DATA_SETS)
@@ -125,7 +125,7 @@ class Run:
                 )
         if self.batch > self.train:
             raise ValueError(f"expected batch <= train = {self.train}, got {self.batch}")
-        require_penalty(self)
+        _require_penalty(self)
         if 0 < self.unlabelled < self.batch:
             raise ValueError(
                 f"expected unlabelled = 0 or >= batch = {self.batch}, as that many stand in every "
@@ -145,7 +145,7 @@ class Run:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def require_type(name: str, value: Any, hint: Any) -> None:
+def _require_type(name: str, value: Any, hint: Any) -> None:
     """Refuse a value that is not of the type of the field; a whole number may stand for a float."""
     if get_origin(hint) is Literal:
         checks.choice(name, value, get_args(hint))
@@ -154,11 +154,11 @@ def require_type(name: str, value: Any, hint: Any) -> None:
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"expected {name} to be a {kind.__name__}, got {value!r}")
-    if kind in (int, float) and abs(value) >= TOO_LARGE and type(value) is int:
+    if kind in (int, float) and abs(value) >= _TOO_LARGE and type(value) is int:
         raise ValueError(f"expected {name} below 2^63, got a number of {len(str(value))} digits")
 
 
-def require_penalty(run: Run) -> None:
+def _require_penalty(run: Run) -> None:
     """Refuse options that do not fit the penalty, and images without labels where it needs them."""
     if run.penalty == "none":
         if run.lam or run.options or run.unlabelled:
@@ -169,9 +169,9 @@ def require_penalty(run: Run) -> None:
         return
     penalty = PENALTIES[run.penalty]
     for name in run.options:
-        known = sorted(({"every", "fraction"} | set(penalty.names)) - OWN)
+        known = sorted(({"every", "fraction"} | set(penalty.names)) - _OWN)
         checks.choice(f"an option of {run.penalty}", name, known)
-        require_option(name, run.options[name])
+        _require_option(name, run.options[name])
     penalty(**{name: value for name, value in run.options.items() if name != "fraction"})
     for given, other, why in (
         ("fraction", "dropout", "a mask belongs to the rows of a whole batch"),
@@ -189,15 +189,15 @@ def require_penalty(run: Run) -> None:
         )
 
 
-def require_option(name: str, value: Any) -> None:
+def _require_option(name: str, value: Any) -> None:
     """Refuse what the penalty would refuse in the first step, or take for another value."""
-    if name in NAMES:
-        checks.choice(name, value, NAMES[name])
+    if name in _NAMES:
+        checks.choice(name, value, _NAMES[name])
     elif name == "fraction":
         gt.FrobReg(fraction=value, generator=torch.Generator())  # refuses what is no fraction
     elif name == "shared_probe":
-        require_type(name, value, bool)
-    elif name in COUNTS and value is not None:
+        _require_type(name, value, bool)
+    elif name in _COUNTS and value is not None:
         checks.count(name, value)
 
 

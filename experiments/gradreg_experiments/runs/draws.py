@@ -18,17 +18,17 @@ from gradreg_experiments.networks.layers import KEEP
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 
-Purpose = Literal["initialisation", "batches", "unlabelled", "dropout", "probes", "fraction"]
-PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+_Purpose = Literal["initialisation", "batches", "unlabelled", "dropout", "probes", "fraction"]
+_PURPOSES: tuple[_Purpose, ...] = get_args(_Purpose)
 
 
-def number(seed: int, purpose: Purpose, step: int = 0) -> int:
+def number(seed: int, purpose: _Purpose, step: int = 0) -> int:
     """64 bits, different for every seed, purpose and step."""
-    sequence = np.random.SeedSequence((seed, PURPOSES.index(purpose), step))
+    sequence = np.random.SeedSequence((seed, _PURPOSES.index(purpose), step))
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
-def generator(seed: int, purpose: Purpose, step: int = 0) -> torch.Generator:
+def generator(seed: int, purpose: _Purpose, step: int = 0) -> torch.Generator:
     """A generator on the CPU, so that a run has the same draws on every device."""
     return torch.Generator().manual_seed(number(seed, purpose, step))
 
@@ -36,7 +36,7 @@ def generator(seed: int, purpose: Purpose, step: int = 0) -> torch.Generator:
 class Batches:
     """Rows of one batch after the other. An epoch is a permutation, without an incomplete batch."""
 
-    def __init__(self, seed: int, purpose: Purpose, n: int, batch: int) -> None:
+    def __init__(self, seed: int, purpose: _Purpose, n: int, batch: int) -> None:
         self.seed, self.purpose, self.n, self.batch = seed, purpose, n, batch
         self.epoch, self.order = -1, torch.empty(0, dtype=torch.int64)
 

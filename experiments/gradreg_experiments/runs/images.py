@@ -11,7 +11,7 @@ from gradreg_experiments.data import DataSet, Split, load, split, standardise
 from gradreg_experiments.data.dataset import Images
 from gradreg_experiments.runs.description import Run
 
-LENET_SIZE = 28
+_LENET_SIZE = 28
 
 
 @lru_cache(maxsize=2)
@@ -38,8 +38,8 @@ def images_of(run: Run, folder: Path | None) -> Split:
     if run.network == "lenet":
         data = replace(
             data,
-            train_images=enlarged(data.train_images),
-            test_images=enlarged(data.test_images),
+            train_images=_enlarged(data.train_images),
+            test_images=_enlarged(data.test_images),
         )
     parts = split(
         data,
@@ -52,11 +52,11 @@ def images_of(run: Run, folder: Path | None) -> Split:
     return standardise(parts, run.standardisation)
 
 
-def enlarged(images: Images) -> Images:
+def _enlarged(images: Images) -> Images:
     """Small images for the LeNet: every pixel repeated, zeros around."""
-    times = LENET_SIZE // max(images.shape[2:])
+    times = _LENET_SIZE // max(images.shape[2:])
     if times < 2:
         return images
     large = images.repeat(times, axis=2).repeat(times, axis=3)
-    pads = [((LENET_SIZE - size) // 2, (LENET_SIZE - size + 1) // 2) for size in large.shape[2:]]
+    pads = [((_LENET_SIZE - size) // 2, (_LENET_SIZE - size + 1) // 2) for size in large.shape[2:]]
     return np.pad(large, [(0, 0), (0, 0), *pads])

@@ -34,16 +34,16 @@ def run_all(run: Run, request: Namespace) -> int:
             return 1
         with held(store.folder) if parallel.first() else nullcontext():
             groups = missing([tuple(runs)] if request.stack_seeds else [(r,) for r in runs], store)
-            failures = trained(groups, store, jobs, console)
+            failures = _trained(groups, store, jobs, console)
         if parallel.first():
-            printed(console, runs, store)
+            _printed(console, runs, store)
             failures += wrong(runs, store)
     for sentence in failures:
         console.print(sentence, soft_wrap=True)
     return 2 if failures else 0
 
 
-def trained(groups: list[Group], store: Store, jobs: int, console: Console) -> list[str]:
+def _trained(groups: list[Group], store: Store, jobs: int, console: Console) -> list[str]:
     """Train every group, here or in processes. Return a sentence for each group that failed."""
     with progress(console, "training", sum(g[0].iterations for g in groups)) as done:
         if jobs > 1:
@@ -51,17 +51,17 @@ def trained(groups: list[Group], store: Store, jobs: int, console: Console) -> l
         before = 0
         with stopping.heard():
             for group in groups:
-                one(group, store, added(done, before))
+                one(group, store, _added(done, before))
                 before += group[0].iterations
     return []
 
 
-def added(done: Callable[[int], None], before: int) -> Callable[[int], None]:
+def _added(done: Callable[[int], None], before: int) -> Callable[[int], None]:
     """The steps of a run, added to the steps of the runs before."""
     return lambda steps: done(before + steps)
 
 
-def printed(console: Console, runs: Sequence[Run], store: Store) -> None:
+def _printed(console: Console, runs: Sequence[Run], store: Store) -> None:
     """Print a line for each run."""
     for run in runs:
         if outcome := store.find(run):

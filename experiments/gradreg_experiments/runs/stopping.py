@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 GRACE_S = 15.0  # for a step and a checkpoint
-GO_ON = "run the command again to go on"
+_GO_ON = "run the command again to go on"
 asked, listening = threading.Event(), threading.Event()
 
 
@@ -73,13 +73,13 @@ def of_processes(workers: Collection[Any]) -> str:
             "from standard input: put the program into a file"
         )
     if -signal.SIGKILL in codes:
-        return f"a process was killed by SIGKILL (out of memory?); {GO_ON}"
+        return f"a process was killed by SIGKILL (out of memory?); {_GO_ON}"
     if codes:
-        return f"a process was ended by {signal_of(codes[0])}; {GO_ON}"
-    return f"a process ended before the run was done, for a reason that is not known; {GO_ON}"
+        return f"a process was ended by {_signal_of(codes[0])}; {_GO_ON}"
+    return f"a process ended before the run was done, for a reason that is not known; {_GO_ON}"
 
 
-def signal_of(code: int) -> str:
+def _signal_of(code: int) -> str:
     """The name of the signal that a negative exit code stands for."""
     with suppress(ValueError):
         return signal.Signals(-code).name

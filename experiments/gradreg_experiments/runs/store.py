@@ -40,7 +40,7 @@ class Store:
     def checkpoint(self, runs: Sequence[Run]) -> Path:
         """The checkpoint of runs that are trained together."""
         ids = " ".join(run.id for run in runs)
-        return self.folder / f"{digest(ids.encode())[:16]}.checkpoint"
+        return self.folder / f"{_digest(ids.encode())[:16]}.checkpoint"
 
     def find(self, run: Run) -> Outcome | None:
         """The outcome of a run; None if there is none, or only one on other images.
@@ -87,7 +87,7 @@ class Store:
         path, kept = self.weights(run), self.read(run, lambda record: record.get("weights"))
         try:
             content = path.read_bytes()
-            if kept != digest(content):
+            if kept != _digest(content):
                 raise ValueError(f"weights that do not belong to {self.result(run).name}")
             state: dict[str, Tensor] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
@@ -112,9 +112,9 @@ class Store:
         write_atomically(self.weights(outcome.run), weights)
         made = made_here()
         record = {
-            "outcome": {name: null(value) for name, value in asdict(outcome).items()},
+            "outcome": {name: _null(value) for name, value in asdict(outcome).items()},
             "images": fingerprint(outcome.run.data, self.data),
-            "weights": digest(weights),
+            "weights": _digest(weights),
             "processes": parallel.size(),
             "versions": made["versions"],
             "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
@@ -124,12 +124,12 @@ class Store:
         write_atomically(self.result(outcome.run), text.encode())
 
 
-def null(value: Any) -> Any:
+def _null(value: Any) -> Any:
     """JSON has no NaN."""
     return None if isinstance(value, float) and value != value else value
 
 
-def digest(content: bytes) -> str:
+def _digest(content: bytes) -> str:
     """A sum of bytes, which shows one wrong bit."""
     return hashlib.sha256(content).hexdigest()
 
@@ -137,7 +137,7 @@ def digest(content: bytes) -> str:
 def sum_of(record: dict[str, Any]) -> str:
     """A sum of all that a record says."""
     said = {name: value for name, value in record.items() if name != "sum"}
-    return digest(json.dumps(said, sort_keys=True).encode())
+    return _digest(json.dumps(said, sort_keys=True).encode())
 
 
 def require_sum(record: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from gradreg_experiments.runs.training import Outcome, train
 from gradreg_experiments.terminal import progress
 
 Group = tuple[Run, ...]
-REPORT_EVERY = 50  # steps
-reports: Any = None  # in a worker: the queue of steps done
+_REPORT_EVERY = 50  # steps
+_reports: Any = None  # in a worker: the queue of steps done
 
 
 def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> list[Group]:
@@ -87,11 +87,11 @@ def sweep(
     queue = context.SimpleQueue()
     done, failed = dict[str, int](), []
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, context, at_start, (queue,))
+    pool = ProcessPoolExecutor(jobs, context, _at_start, (queue,))
     with stopping.heard():
         try:
             futures: dict[Future[None], Group] = {
-                pool.submit(in_worker, group, store): group for group in groups
+                pool.submit(_in_worker, group, store): group for group in groups
             }
             workers = set(multiprocessing.active_children()) - others
             left = set(futures)
@@ -101,25 +101,25 @@ def sweep(
                     key, steps = queue.get()
                     done[key] = steps
                 progress(sum(done.values()))
-                failed += [f"{name(futures[f])}: {e}" for f in ended if (e := problem(f))]
+                failed += [f"{_name(futures[f])}: {e}" for f in ended if (e := _problem(f))]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             stopping.end(set(multiprocessing.active_children()) - others)
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
     why = stopping.of_processes(workers)
-    return failed + [f"{name(group)}: {why}" for f, group in futures.items() if is_broken(f)]
+    return failed + [f"{_name(group)}: {why}" for f, group in futures.items() if _is_broken(f)]
 
 
-def at_start(queue: Any) -> None:
+def _at_start(queue: Any) -> None:
     """Prepare a worker. An interrupt ends a worker in silence: the parent says what happened."""
-    global reports
-    reports = queue
+    global _reports
+    _reports = queue
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """A worker whose parent was killed writes a checkpoint, and waits for no more runs."""
     if parent := multiprocessing.parent_process():
         multiprocessing.connection.wait([parent.sentinel])
@@ -140,12 +140,12 @@ def one(group: Group, store: Store, progress: Callable[[int], None]) -> None:
         checkpoint.unlink(missing_ok=True)
 
 
-def in_worker(group: Group, store: Store) -> None:
+def _in_worker(group: Group, store: Store) -> None:
     """Train a group as `one` does, and send the progress to the parent."""
 
     def report(steps: int) -> None:
-        if steps % REPORT_EVERY == 0 or steps == group[0].iterations:
-            reports.put((group[0].id, steps))
+        if steps % _REPORT_EVERY == 0 or steps == group[0].iterations:
+            _reports.put((group[0].id, steps))
 
     with stopping.heard(patient=True):
         try:
@@ -163,24 +163,24 @@ def wrong(runs: Sequence[Run], store: Store) -> list[str]:
 def diverged(found: Iterable[Outcome]) -> list[str]:
     """A sentence for every loss that did not stay finite: the figures are of no use."""
     return [
-        f"{name((o.run,))}: its loss is not finite at step {o.diverged}"
+        f"{_name((o.run,))}: its loss is not finite at step {o.diverged}"
         for o in found
         if o.diverged is not None
     ]
 
 
-def is_broken(future: Future[None]) -> bool:
+def _is_broken(future: Future[None]) -> bool:
     """Whether a process ended under the run, or before the run's turn."""
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def problem(future: Future[None]) -> str:
+def _problem(future: Future[None]) -> str:
     """What the run itself raised, or nothing."""
     error = future.exception()
-    return "" if error is None or is_broken(future) else str(error) or type(error).__name__
+    return "" if error is None or _is_broken(future) else str(error) or type(error).__name__
 
 
-def name(group: Group) -> str:
+def _name(group: Group) -> str:
     """The name of a group in a sentence."""
     run = group[0]
     seeds = ", ".join(str(r.seed) for r in group)

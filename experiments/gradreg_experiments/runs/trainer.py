@@ -17,8 +17,8 @@ from gradreg_experiments.runs.draws import Draws, generator, number
 from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.stack import Stack
 
-MOMENTUM = 0.9
-STATE = ("model", "optimiser", "scaler")  # what a step changes
+_MOMENTUM = 0.9
+_STATE = ("model", "optimiser", "scaler")  # what a step changes
 
 
 class Trainer:
@@ -33,7 +33,7 @@ class Trainer:
     """
 
     def __init__(self, runs: Sequence[Run], parts: Sequence[Split]) -> None:
-        require_together(runs)
+        _require_together(runs)
         self.runs, self.run = runs, runs[0]
         run = self.run
         self.device = parallel.device_of(run.device)
@@ -45,7 +45,7 @@ class Trainer:
         self.model: nn.Module = networks[0] if len(networks) == 1 else Stack(networks)
         self.model.to(self.device)
         self.parameters = list(self.model.parameters())
-        self.optimiser = optimiser(self.model, run)
+        self.optimiser = _optimiser(self.model, run)
         self.scaler = torch.amp.GradScaler(self.device, enabled=run.amp == "float16")
         self.penalty = self.make_penalty()
         self.total: Any = torch.compile(self.objective) if run.compile else self.objective
@@ -134,11 +134,11 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All state that a step changes."""
-        return {name: getattr(self, name).state_dict() for name in STATE}
+        return {name: getattr(self, name).state_dict() for name in _STATE}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        for name in STATE:
+        for name in _STATE:
             getattr(self, name).load_state_dict(state[name])
 
     def network(self, r: int) -> nn.Module:
@@ -146,7 +146,7 @@ class Trainer:
         return self.model.network(r) if isinstance(self.model, Stack) else self.model
 
 
-def require_together(runs: Sequence[Run]) -> None:
+def _require_together(runs: Sequence[Run]) -> None:
     """Refuse what stacked seeds, or the processes of torchrun, cannot be trained with."""
     run, size = runs[0], parallel.size()
     alike = {replace(run, seed=0).id for run in runs}
@@ -176,7 +176,7 @@ def require_together(runs: Sequence[Run]) -> None:
             )
 
 
-def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
+def _optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
     """½ · weight_decay · ‖W‖² of every matrix and filter, through its gradient weight_decay · W."""
     stacked = isinstance(model, Stack)
     groups: dict[bool, list[Tensor]] = {True: [], False: []}
@@ -189,5 +189,5 @@ def optimiser(model: nn.Module, run: Run) -> torch.optim.Optimizer:
     if run.optimiser == "adam":
         return torch.optim.Adam(settings, lr=run.learning_rate, fused=True)
     return torch.optim.SGD(
-        settings, lr=run.learning_rate, momentum=MOMENTUM, nesterov=True, fused=True
+        settings, lr=run.learning_rate, momentum=_MOMENTUM, nesterov=True, fused=True
     )

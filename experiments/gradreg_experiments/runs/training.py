@@ -20,9 +20,9 @@ from gradreg_experiments.runs.images import fingerprint, images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
 
-CHECKPOINT_EVERY_S = 60.0
+_CHECKPOINT_EVERY_S = 60.0
 LOOK_EVERY = 100  # steps between looks at the loss
-EVALUATED_AT_ONCE = 500
+_EVALUATED_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def train(
     file = Checkpoint(checkpoint, checkpoint_key(runs, folder)) if checkpoint else None
     with one_thread():
         trainer = Trainer(runs, parts)
-        seconds, lost = steps(trainer, file, progress)
+        seconds, lost = _steps(trainer, file, progress)
         networks = [trainer.network(r) for r in range(len(runs))]
         outcomes = [
             outcome(run, network, part, seconds / len(runs), len(runs), lost.get(r))
@@ -110,7 +110,7 @@ def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
     }
 
 
-def steps(
+def _steps(
     trainer: Trainer, file: Checkpoint | None, progress: Callable[[int], None]
 ) -> tuple[float, dict[int, int]]:
     """Make all steps that are left. Return the seconds of all steps, and the runs whose loss was
@@ -133,7 +133,7 @@ def steps(
             if len(lost) == len(trainer.runs):
                 break
         # At the end too: looking at all images may take as long as training.
-        due = monotonic() - written > CHECKPOINT_EVERY_S or done == run.iterations
+        due = monotonic() - written > _CHECKPOINT_EVERY_S or done == run.iterations
         if file and (due or stopping.asked.is_set()) and parallel.first():
             written = monotonic()
             file.save(done, before + written - start, trainer.state() | {"lost": lost})
@@ -166,8 +166,8 @@ def figures(network: nn.Module, images: Any, labels: Any) -> tuple[float, float,
         return float("nan"), float("nan"), float("nan")
     device = next(network.parameters()).device
     sums = np.zeros(3)
-    for start in range(0, len(labels), EVALUATED_AT_ONCE):
-        rows = slice(start, start + EVALUATED_AT_ONCE)
+    for start in range(0, len(labels), _EVALUATED_AT_ONCE):
+        rows = slice(start, start + _EVALUATED_AT_ONCE)
         x = torch.from_numpy(images[rows]).to(device).contiguous(memory_format=torch.channels_last)
         z, y = network(x).float(), torch.from_numpy(labels[rows]).to(device)
         rank = place(z, y)

@@ -25,9 +25,9 @@ from gradreg_experiments.terminal import Plain
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
-LARGEST, MOST = 1e30, 1000  # λ, points
-BAR, CHOSEN = 30, "chosen"  # characters, a word
-LEAST = 50  # characters that the columns before the bar take
+_LARGEST, _MOST = 1e30, 1000  # λ, points
+_BAR, _CHOSEN = 30, "chosen"  # characters, a word
+_LEAST = 50  # characters that the columns before the bar take
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Point:
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
     """0, and λ from low to high in equal ratios, to two digits, none twice."""
-    if not 0 < low < high < LARGEST:
-        raise ValueError(f"expected 0 < --from < --to < {LARGEST:g}, got {low} and {high}")
-    if not 2 <= checks.count("points", points) <= MOST:
-        raise ValueError(f"expected 2 to {MOST} points, got {points}")
+    if not 0 < low < high < _LARGEST:
+        raise ValueError(f"expected 0 < --from < --to < {_LARGEST:g}, got {low} and {high}")
+    if not 2 <= checks.count("points", points) <= _MOST:
+        raise ValueError(f"expected 2 to {_MOST} points, got {points}")
     lams = (float(f"{lam:.2g}") for lam in np.geomspace(low, high, points))
     return tuple(dict.fromkeys((0.0, *lams)))
 
@@ -82,13 +82,13 @@ def tune(
     store = Store(request.out / "runs", request.data)
 
     def at(lam: float, s: int) -> Run:
-        return weighted(replace(run, seed=run.seed + s), lam)
+        return _weighted(replace(run, seed=run.seed + s), lam)
 
     groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
     failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
     failures += wrong([run for (run,) in groups], store)
     found = {lam: [store.find(at(lam, s)) for s in range(seeds)] for lam in lams}
-    points = compared([Point(lam, tuple(filter(None, each))) for lam, each in found.items()])
+    points = _compared([Point(lam, tuple(filter(None, each))) for lam, each in found.items()])
     if any(len(point.outcomes) < sum(map(bool, found[point.lam])) for point in points):
         shown = ", ".join(str(o.run.seed) for o in points[0].outcomes) or "none"
         console.print(f"Compared by the seeds that every λ has: {shown}.")
@@ -96,14 +96,14 @@ def tune(
         console.print(table(run, points, console.width))
         if said := at_an_end(points):
             console.print(said)
-        write(request.out, run, points, request.recorded)
+        _write(request.out, run, points, request.recorded)
         console.print(f"Written: {request.out / 'tune'}.csv, .json, .png, .svg.")
     for sentence in failures:
         console.print(sentence)
     return 2 if failures else 0
 
 
-def weighted(run: Run, lam: float) -> Run:
+def _weighted(run: Run, lam: float) -> Run:
     """The run with this λ, or with this β if it has the confidence penalty alone."""
     if run.penalty == "none":
         return replace(run, confidence=lam)
@@ -112,14 +112,14 @@ def weighted(run: Run, lam: float) -> Run:
     return replace(run, lam=lam, **bare)
 
 
-def tuned(run: Run) -> tuple[str, str]:
+def _tuned(run: Run) -> tuple[str, str]:
     """The key of a run that the grid is of, and the name of the penalty."""
     if run.penalty == "none":
         return "confidence", "confidence penalty"
     return "lam", run.penalty
 
 
-def compared(points: Sequence[Point]) -> list[Point]:
+def _compared(points: Sequence[Point]) -> list[Point]:
     """The λ that were run, by the seeds that all of them have: others would be other images."""
     run = [point for point in points if point.outcomes]
     seeds = [{o.run.seed for o in point.outcomes} for point in run]
@@ -143,21 +143,21 @@ def at_an_end(points: Sequence[Point]) -> str:
 
 def table(run: Run, points: Sequence[Point], width: int) -> Table:
     """The curve, a line for each λ; without bars on a terminal that has no room for them."""
-    bars = width >= LEAST + BAR // 3
-    between = (0, 1 if width >= LEAST else 0)
-    title = f"{tuned(run)[1]}, {run.data}, {run.train} images"
+    bars = width >= _LEAST + _BAR // 3
+    between = (0, 1 if width >= _LEAST else 0)
+    title = f"{_tuned(run)[1]}, {run.data}, {run.train} images"
     out = Table(title=title, box=SIMPLE_HEAD, padding=between)
     for name in ("λ", "validation (sd)", "test"):
         out.add_column(name, justify="right", no_wrap=True)
-    out.add_column("", no_wrap=True, min_width=len(CHOSEN))
+    out.add_column("", no_wrap=True, min_width=len(_CHOSEN))
     if bars:
-        out.add_column("", max_width=BAR)  # what gives way on a narrow terminal
+        out.add_column("", max_width=_BAR)  # what gives way on a narrow terminal
     values = [p.mean("validation") for p in points]
     low, high = min(values), max(values)
     for p, value in zip(points, values, strict=True):
-        bar = Bar(BAR, 0, 1 + (BAR - 1) * (value - low) / ((high - low) or 1))
+        bar = Bar(_BAR, 0, 1 + (_BAR - 1) * (value - low) / ((high - low) or 1))
         shown = f"{value:.2f}" + (f" ({p.sd('validation'):.2f})" if len(p.outcomes) > 1 else "")
-        chosen = CHOSEN if p is best(points) else ""
+        chosen = _CHOSEN if p is best(points) else ""
         cells = f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", chosen
         out.add_row(*cells, *([bar] if bars else []))
     out.caption = (
@@ -168,7 +168,7 @@ def table(run: Run, points: Sequence[Point], width: int) -> Table:
     return out
 
 
-def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
+def _write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
     """Write every run, the choice, and the curve."""
     runs = [["lambda", "seed", "validation", "test", "train", "seconds"]]
     for p in points:
@@ -178,15 +178,15 @@ def write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
     record: dict[str, Any] = {
         "command": command,
         "versions": made_here()["versions"],
-        "run": {k: v for k, v in run.chosen.items() if k not in (tuned(run)[0], "seed")},
+        "run": {k: v for k, v in run.chosen.items() if k not in (_tuned(run)[0], "seed")},
         "seeds": [o.run.seed for o in points[0].outcomes],
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
     }
-    write_result(out, "tune", runs, record, figure(run, points))
+    write_result(out, "tune", runs, record, _figure(run, points))
 
 
-def figure(run: Run, points: Sequence[Point]) -> Figure:
+def _figure(run: Run, points: Sequence[Point]) -> Figure:
     """Validation accuracy against λ: dots for seeds, a band for the deviation, the test faint."""
     chosen, seeds = best(points), len(points[0].outcomes)
     some = [p for p in points if p.lam]
@@ -215,5 +215,5 @@ def figure(run: Run, points: Sequence[Point]) -> Figure:
         said = f"λ = {chosen.lam:g} is best on validation images"
         said += f", {gain:.2f} points above λ = 0" if chosen.lam and not points[0].lam else ""
         number = f"{seeds} seed{'s' * (seeds > 1)}"
-        entitle(fig, said, f"{tuned(run)[1]}, {run.data}, {run.train} images, {number}")
+        entitle(fig, said, f"{_tuned(run)[1]}, {run.data}, {run.train} images, {number}")
     return fig

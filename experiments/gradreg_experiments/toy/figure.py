@@ -15,9 +15,9 @@ from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.table import POSTER, UNIT
 from gradreg_experiments.toy.training import Sweep
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
-SLOPE = 0.25  # the smallest slope shown: its logarithm falls without end where it is 0
+_SLOPE = 0.25  # the smallest slope shown: its logarithm falls without end where it is 0
 
 
 def figure(sweeps: Sequence[Sweep]) -> Figure:
@@ -33,11 +33,11 @@ def figure(sweeps: Sequence[Sweep]) -> Figure:
     with drawing(5.2 if line else 2.9) as fig:
         if line:
             panels = fig.subplot_mosaic([["a", "b"], ["c", "c"]])
-            draw_functions(panels["a"], panels["b"], first, best)
+            _draw_functions(panels["a"], panels["b"], first, best)
             errors, letter = panels["c"], "(c) "
         else:
             errors, letter = fig.subplots(), ""
-        draw_errors(errors, sweeps)
+        _draw_errors(errors, sweeps)
         n, lam = len(first.setting.seeds), f"λ = {first.lams[best]:g}"
         ratio = (first.mse[:, best] / first.mse[:, 0]).mean()
         seeds = f"{n} seed{'s' * (n > 1)}"
@@ -47,25 +47,25 @@ def figure(sweeps: Sequence[Sweep]) -> Figure:
     return fig
 
 
-def draw_functions(functions: Axes, slopes: Axes, sweep: Sweep, best: int) -> None:
+def _draw_functions(functions: Axes, slopes: Axes, sweep: Sweep, best: int) -> None:
     """Panels (a) and (b)."""
     s = int(np.argsort(sweep.mse[:, 0], kind="stable")[(len(sweep.mse) - 1) // 2])
     task, last = sweep.setting.task, len(sweep.lams) - 1
-    draw_data(functions, slopes, sweep.setting.seeds[s], task)
+    _draw_data(functions, slopes, sweep.setting.seeds[s], task)
     means = []
     for l, colour, remark in ((0, PLAIN, ""), (best, BEST, ", best"), (last, TOO_LARGE, "")):
         label = f"λ = {sweep.lams[l]:g}{remark}"
         r = s * len(sweep.lams) + l
-        means.append(draw_network(functions, slopes, sweep, r, colour, label))
+        means.append(_draw_network(functions, slopes, sweep, r, colour, label))
     functions.set(title=f"(a) learnt by SpectReg, seed {sweep.setting.seeds[s]}", xlabel="x")
     slopes.set(title=f"(b) |dg/dx|, mean {means[0]:.2g} → {means[1]:.2g}")
-    slopes.set(xlim=(-1, 1), yscale="log", ylim=(SLOPE, None))
+    slopes.set(xlim=(-1, 1), yscale="log", ylim=(_SLOPE, None))
     slopes.set_yticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"], minor=False)
     slopes.minorticks_off()
     functions.legend(loc="lower left", ncols=2, columnspacing=0.8, fontsize=7.5)
 
 
-def draw_data(functions: Axes, slopes: Axes, seed: int, task: problem.Task) -> None:
+def _draw_data(functions: Axes, slopes: Axes, seed: int, task: problem.Task) -> None:
     """Training points, the function and its slope, and a tick for every training point."""
     x, y = (a.numpy()[:, 0] for a in problem.training_data(seed, task))
     grid, target = (a.numpy()[:, 0] for a in problem.grid(task))
@@ -75,11 +75,13 @@ def draw_data(functions: Axes, slopes: Axes, seed: int, task: problem.Task) -> N
     functions.set(ylim=(low - 0.8 * (high - low), high + 0.25 * (high - low)), xlim=(-1, 1))
     slope = abs(np.gradient(target, grid))
     slopes.plot(grid, slope, "--", color=TRUTH, lw=0.9, zorder=5)
-    slopes.plot(x, np.full_like(x, SLOPE), "|", ms=5, mew=0.5, color=FAINT, clip_on=False, zorder=1)
+    slopes.plot(
+        x, np.full_like(x, _SLOPE), "|", ms=5, mew=0.5, color=FAINT, clip_on=False, zorder=1
+    )
     slopes.set(xlabel="x, a tick at every training point")
 
 
-def draw_network(
+def _draw_network(
     functions: Axes, slopes: Axes, sweep: Sweep, r: int, colour: str, label: str
 ) -> float:
     """Draw g and |dg/dx| of network r, and return the mean of |dg/dx|. Dots are training points."""
@@ -87,22 +89,22 @@ def draw_network(
     seed = sweep.setting.seeds[r // len(sweep.lams)]
     task = sweep.setting.task
     grid, points = problem.grid(task)[0], problem.training_data(seed, task)[0]
-    g, slope = value_and_slope(network, grid)
+    g, slope = _value_and_slope(network, grid)
     functions.plot(grid.numpy()[:, 0], g, color=colour, label=label)
     slopes.plot(grid.numpy()[:, 0], slope, color=colour, lw=0.8)
-    at_points = value_and_slope(network, points)[1]
+    at_points = _value_and_slope(network, points)[1]
     slopes.plot(points.numpy()[:, 0], at_points, "o", ms=2, mew=0, color=colour)
     return float(slope.mean())
 
 
-def value_and_slope(network: torch.nn.Module, x: Tensor) -> tuple[Array, Array]:
+def _value_and_slope(network: torch.nn.Module, x: Tensor) -> tuple[_Array, _Array]:
     """g (n,) and |dg/dx| (n,), which for one output is the root of FrobReg."""
     with torch.no_grad():
         g, squared = network(x)[:, 0], frobreg(network, x, reduction="none")
     return g.numpy(), squared.sqrt().numpy()
 
 
-def draw_errors(axes: Axes, sweeps: Sequence[Sweep]) -> None:
+def _draw_errors(axes: Axes, sweeps: Sequence[Sweep]) -> None:
     """Draw MSE against λ: dots for seeds, a line through the means, the poster's row rescaled."""
     plain = sweeps[0].mse[:, 0] / UNIT
     factor = plain.mean() / POSTER[0]

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from gradreg_ref import checks
 
 POINTS, BATCH, TEST_POINTS = 100, 50, 900
-NOISE, LEARNING_RATE = 0.1, 0.01
+_NOISE, LEARNING_RATE = 0.1, 0.01
 HIDDEN = (64, 64, 64, 64, 64)
 
-Purpose = Literal["data", "initialisation", "batches", "probes"]
-PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+_Purpose = Literal["data", "initialisation", "batches", "probes"]
+PURPOSES: tuple[_Purpose, ...] = get_args(_Purpose)
 
 # In words, coordinates of x, and the function of x (n, coordinates).
 PROBLEMS: dict[str, tuple[str, int, Callable[[Tensor], Tensor]]] = {
@@ -47,7 +47,7 @@ class Task:
     """
 
     problem: str = "sin"
-    noise: float = NOISE
+    noise: float = _NOISE
 
     def __post_init__(self) -> None:
         checks.choice("--problem", self.problem, PROBLEMS)
@@ -93,7 +93,7 @@ class Setting:
     task: Task = PAPER
 
 
-def generator(seed: int, purpose: Purpose) -> torch.Generator:
+def generator(seed: int, purpose: _Purpose) -> torch.Generator:
     """One stream of random numbers, unlike that of any other seed or purpose."""
     return torch.Generator().manual_seed(len(PURPOSES) * seed + PURPOSES.index(purpose))
 

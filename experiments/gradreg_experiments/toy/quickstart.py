@@ -20,13 +20,13 @@ from gradreg_verify.frameworks.registry import load, require_device
 # SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
 # residual, about 0.1² once it is fitted, so its λ are larger; at the largest it learns a constant.
 # Other noise needs other λ: other tasks have the poster's row alone.
-ROW = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1)
+_ROW = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1)
 SWEEPS: dict[str, tuple[float, ...]] = {
-    "SpectReg": ROW,
+    "SpectReg": _ROW,
     "DoubleBack": (0.03, 0.1, 0.3, 1, 3, 10, 30),
 }
-PAPER_ITERATIONS = 10_000
-QUICK, FULL = (5, 4_000), (10, PAPER_ITERATIONS)  # seeds, iterations
+_PAPER_ITERATIONS = 10_000
+_QUICK, _FULL = (5, 4_000), (10, _PAPER_ITERATIONS)  # seeds, iterations
 
 
 def run(
@@ -58,7 +58,7 @@ def run(
         0; 1 if a claim fails, and nothing is trained.
     """
     console, device, out = console or Plain(), request.device, request.out
-    seeds, iterations = FULL if full else QUICK
+    seeds, iterations = _FULL if full else _QUICK
     seeds = few("--seeds", seeds if request.seeds is None else request.seeds)
     if request.iterations is not None:
         iterations = checks.count("--iterations", request.iterations)
@@ -72,7 +72,7 @@ def run(
         return 1
     checked = monotonic()
     setting = Setting(tuple(range(1, seeds + 1)), iterations, device=device, task=task)
-    sweeps = trained(setting, console)
+    sweeps = _trained(setting, console)
     seconds = {"verification": checked - start, "training": monotonic() - checked}
     console.print("3. Results, beside the figures of the authors' poster.")
     console.print(table(rows(sweeps), console.width))
@@ -83,18 +83,20 @@ def run(
     return 0
 
 
-def trained(setting: Setting, console: Console) -> list[Sweep]:
+def _trained(setting: Setting, console: Console) -> list[Sweep]:
     """The sweep of every penalty."""
-    fewer = setting.iterations < PAPER_ITERATIONS
+    fewer = setting.iterations < _PAPER_ITERATIONS
     console.print(
         f"2. Training {setting.task} on {setting.device}: seeds 1 to {len(setting.seeds)}, "
         f"{setting.iterations} iterations"
         + (
-            f" (the authors' scripts train for {PAPER_ITERATIONS:,}; use --full)." if fewer else "."
+            f" (the authors' scripts train for {_PAPER_ITERATIONS:,}; use --full)."
+            if fewer
+            else "."
         ),
     )
     sweeps = []
-    for penalty, lams in SWEEPS.items() if setting.task == PAPER else [("SpectReg", ROW)]:
+    for penalty, lams in SWEEPS.items() if setting.task == PAPER else [("SpectReg", _ROW)]:
         with progress(console, f"{penalty}, {len(lams)} λ", setting.iterations) as done:
             sweeps.append(sweep(penalty, lams, setting, done))
     return sweeps

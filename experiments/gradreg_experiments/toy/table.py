@@ -17,20 +17,20 @@ from gradreg_experiments.toy.training import Sweep
 from gradreg_verify.report import history
 
 UNIT = 1e-5
-Row = dict[str, Any]  # one λ of one penalty
+_Row = dict[str, Any]  # one λ of one penalty
 # λ: MSE in UNIT. SpectReg, as printed.
 POSTER = {0: 16.6, 0.001: 24.5, 0.003: 2.5, 0.01: 2.3, 0.03: 1.6, 0.1: 3.4, 0.3: 74.9, 1: 497.7}
-SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936, toy problem"
-NOTE = (
+_SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936, toy problem"
+_NOTE = (
     "MSE on 900 noiseless grid points: mean and standard deviation over seeds. Ratio: MSE over "
     "that of λ = 0 with the same data, initialisation and batches, then mean and standard "
     "deviation. Better: seeds whose MSE is below that of λ = 0.\n"
-    f"Poster: {SOURCE}, SpectReg. Compare shapes and ratios with it, not values: in which setting "
+    f"Poster: {_SOURCE}, SpectReg. Compare shapes and ratios with it, not values: in which setting "
     "it was made is not known."
 )
 
 
-def rows(sweeps: Sequence[Sweep]) -> list[Row]:
+def rows(sweeps: Sequence[Sweep]) -> list[_Row]:
     """A row for each λ. The first λ of the first sweep is 0, and the baseline of all rows."""
     baseline = sweeps[0].mse[:, :1]
     if sweeps[0].lams[0] != 0:
@@ -42,7 +42,7 @@ def rows(sweeps: Sequence[Sweep]) -> list[Row]:
     ]
 
 
-def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np.float64]) -> Row:
+def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np.float64]) -> _Row:
     """Statistics over the seeds (s,): MSE in `UNIT`, sd with n − 1, nan for one seed."""
     ratio, n = mse / baseline, len(mse)
     sds = [float(a.std(ddof=1)) if n > 1 else float("nan") for a in (mse / UNIT, ratio)]
@@ -59,24 +59,24 @@ def row(penalty: str, lam: float, mse: NDArray[np.float64], baseline: NDArray[np
     }
 
 
-HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio")
+_HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "ratio")
 
 
-def table(rows: Sequence[Row], width: int) -> Table:
+def table(rows: Sequence[_Row], width: int) -> Table:
     """The rows as printed, with as many columns as the width has room for."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    out.caption, out.caption_justify, out.caption_style = NOTE, "left", ""
-    shown = fitting(HEAD, [cells(r) for r in rows], width)
-    for name in HEAD[:shown]:
+    out.caption, out.caption_justify, out.caption_style = _NOTE, "left", ""
+    shown = fitting(_HEAD, [_cells(r) for r in rows], width)
+    for name in _HEAD[:shown]:
         out.add_column(name, justify="left" if name == "penalty" else "right", no_wrap=True)
     for r, following in zip(rows, [*rows[1:], None], strict=True):
         last = following is not None and following["penalty"] != r["penalty"]
-        out.add_row(*cells(r)[:shown], end_section=last)
+        out.add_row(*_cells(r)[:shown], end_section=last)
     return out
 
 
-def cells(r: Row) -> list[str]:
-    """The texts under `HEAD`."""
+def _cells(r: _Row) -> list[str]:
+    """The texts under `_HEAD`."""
     return [
         r["penalty"],
         f"{r['lam']:g}",
@@ -106,8 +106,8 @@ def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) 
     return {
         "experiment": "toy" if task == problem.PAPER else f"toy-{task.problem}-{task.noise:g}",
         "title": f"Toy problem: {task}",
-        "departures": NOTE.splitlines(),
-        "source": SOURCE,
+        "departures": _NOTE.splitlines(),
+        "source": _SOURCE,
         "command": command,
         **made_here("matplotlib", "rich"),
         "device": setting.device,
@@ -132,7 +132,7 @@ def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) 
         "verified": history.last("torch", setting.device, f"torch {torch.__version__}"),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "mse_unit": UNIT,
-        "table": {"head": HEAD, "rows": [cells(r) for r in found]},
+        "table": {"head": _HEAD, "rows": [_cells(r) for r in found]},
         "rows": [{name: or_null(v, ".4f") for name, v in r.items()} for r in found],
-        "poster": {"source": SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
+        "poster": {"source": _SOURCE, "mse": {f"{lam:g}": mse for lam, mse in POSTER.items()}},
     }

@@ -40,19 +40,19 @@ class Sweep:
     mse: NDArray[np.float64]
 
 
-def half_squared_error(g: Tensor, y: Tensor) -> Tensor:
+def _half_squared_error(g: Tensor, y: Tensor) -> Tensor:
     """L = ½ (g − y)² of every example, (n,)."""
     return (g - y).square().flatten(1).sum(dim=1) / 2
 
 
-def summed_loss(g: Tensor, y: Tensor) -> Tensor:
+def _summed_loss(g: Tensor, y: Tensor) -> Tensor:
     """Σ_n L: the scripts add the losses of a batch up, where they average the penalty."""
-    return half_squared_error(g, y).sum()
+    return _half_squared_error(g, y).sum()
 
 
 PENALTIES: dict[str, Callable[[Tensor], Penalty]] = {
     "SpectReg": lambda r: SpectReg(probes=r, reduction="none"),
-    "DoubleBack": lambda _: DoubleBack(loss=half_squared_error, reduction="none"),
+    "DoubleBack": lambda _: DoubleBack(loss=_half_squared_error, reduction="none"),
 }
 
 
@@ -85,19 +85,19 @@ def sweep(
     lam = torch.tensor(lams, dtype=setting.dtype, device=setting.device).repeat(len(seeds))
     optimiser = torch.optim.Adam(model.parameters(), lr=problem.LEARNING_RATE, fused=True)
     with one_thread():
-        for step, (x, y, r) in zip(range(setting.iterations), steps(setting, L), strict=False):
+        for step, (x, y, r) in zip(range(setting.iterations), _steps(setting, L), strict=False):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(problem.LEARNING_RATE, step, setting.iterations)
-            loss, values, _ = objective(model, x, y, PENALTIES[penalty](r), loss=summed_loss)
+            loss, values, _ = objective(model, x, y, PENALTIES[penalty](r), loss=_summed_loss)
             total = loss + lam @ values.reshape(model.size, -1).mean(dim=1)
             optimiser.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             progress(step + 1)
-    return Sweep(penalty, tuple(lams), setting, model, grid_error(model, setting))
+    return Sweep(penalty, tuple(lams), setting, model, _grid_error(model, setting))
 
 
-def steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """x (sLB, k), y (sLB, 1) and probes r (sLB, 1, 1) of one step after the other.
 
     The batch and the probe of a seed are repeated for each of the L networks of the seed.
@@ -121,7 +121,7 @@ def steps(setting: problem.Setting, L: int) -> Iterator[tuple[Tensor, Tensor, Te
         )
 
 
-def grid_error(model: Stack, setting: problem.Setting) -> NDArray[np.float64]:
+def _grid_error(model: Stack, setting: problem.Setting) -> NDArray[np.float64]:
     """Mean of (g − f)² over the grid, f the function without noise, (s, l)."""
     x, y = (a.to(setting.device, setting.dtype) for a in problem.grid(setting.task))
     with torch.no_grad():

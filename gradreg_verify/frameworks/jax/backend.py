@@ -25,7 +25,7 @@ from gradreg_verify.frameworks.jax.harness import JaxHarness
 from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, program
 from gradreg_verify.frameworks.registry import Capabilities, require_device
 
-DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
+_DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
 
 class JaxBackend(OneByOne):
@@ -77,7 +77,7 @@ class JaxBackend(OneByOne):
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
             both = program(penalty, Problem(network, **options))
-            whole = ordinary(f, params, inputs, labels, random.get("probes"))
+            whole = _ordinary(f, params, inputs, labels, random.get("probes"))
             with jax.disable_jit(not whole):
                 return both(params, inputs, labels, random)
 
@@ -88,10 +88,10 @@ class JaxBackend(OneByOne):
         require_device(self, device)
         with placed(device):
             key = jax.random.key(seed)
-            return to_numpy(DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
+            return to_numpy(_DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
 
 
-def ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
+def _ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
     """Whether no number is one to refuse: compiled code cannot look, and op by op it is refused."""
     if not all(np.isfinite(a).all() for a in (x, y, probes) if a is not None):
         return False

@@ -12,7 +12,7 @@ from gradreg_ref import networks as ref
 from gradreg_ref.networks import Network
 from gradreg_ref.networks.network import trained
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": jax.nn.relu,
     "tanh": jnp.tanh,
     "softplus": jax.nn.softplus,
@@ -43,7 +43,7 @@ def to_jax(network: Network, dtype: Any = jnp.float64) -> tuple[Model, list[Any]
 
     def f(params: list[Any], x: Any) -> Any:
         given = iter(params)
-        x = apply(network.layers, given, x)
+        x = _apply(network.layers, given, x)
         return x.reshape(x.shape[0], -1)
 
     return f, params
@@ -71,14 +71,14 @@ def from_jax(network: Network, params: Iterable[Any]) -> Network:
     return network.with_parameters(np.concatenate([a.ravel() for a in given] or [np.zeros(0)]))
 
 
-def apply(layers: tuple[Any, ...], params: Iterator[Any], x: Any) -> Any:
+def _apply(layers: tuple[Any, ...], params: Iterator[Any], x: Any) -> Any:
     """Layers in a row, taking their parameters in order."""
     for layer in layers:
-        x = apply_one(layer, params, x)
+        x = _apply_one(layer, params, x)
     return x
 
 
-def apply_one(layer: Any, params: Iterator[Any], x: Any) -> Any:
+def _apply_one(layer: Any, params: Iterator[Any], x: Any) -> Any:
     """One layer."""
     match layer:
         case ref.Linear(_, b):
@@ -93,12 +93,12 @@ def apply_one(layer: Any, params: Iterator[Any], x: Any) -> Any:
             scale = next(params) / jnp.sqrt(jnp.asarray(var, x.dtype) + eps)
             return scale[c] * (x - jnp.asarray(mean, x.dtype)[c]) + next(params)[c]
         case ref.Activation(name):
-            return ACTIVATIONS[name](x)
+            return _ACTIVATIONS[name](x)
         case ref.AvgPool2d(size, stride):
             window, strides = (1, 1, size, size), (1, 1, stride, stride)
             return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, strides, "VALID") / size**2
         case ref.MaxPool2d(size, stride):
-            stacked = windows(x, size, stride)
+            stacked = _windows(x, size, stride)
             first = jnp.argmax(stacked, axis=-1, keepdims=True)
             return jnp.take_along_axis(stacked, first, axis=-1)[..., 0]
         case ref.Flatten():
@@ -106,11 +106,11 @@ def apply_one(layer: Any, params: Iterator[Any], x: Any) -> Any:
         case ref.Dropout(mask, keep):
             return x * jnp.asarray(mask / keep, x.dtype)
         case ref.Residual(body):
-            return x + apply(body, params, x)
+            return x + _apply(body, params, x)
     raise TypeError(f"expected a layer of gradreg_ref.networks, got {type(layer).__name__}")
 
 
-def windows(x: Any, size: int, stride: int) -> Any:
+def _windows(x: Any, size: int, stride: int) -> Any:
     """Entries of every window, (n, c, s, t, size²): of equal ones the first is the maximum's."""
     height, width = (length - size + 1 for length in x.shape[2:])
     offsets = ((a, b) for a in range(size) for b in range(size))

@@ -19,20 +19,20 @@ def capabilities() -> Capabilities:
     """The installed JAX, and the devices it sees."""
     return Capabilities(
         f"jax {jax.__version__}",
-        {name: described(device) for name, device in devices().items()},
+        {name: _described(device) for name, device in _devices().items()},
         tuple(DTYPES),
         ("reverse", "forward"),
         ("output", "input"),
     )
 
 
-def devices() -> dict[str, Any]:
+def _devices() -> dict[str, Any]:
     """Every device by name: "cpu" for the first CPU, else platform and number, as in "gpu:0"."""
     cpus, others = jax.devices("cpu"), [d for d in jax.devices() if d.platform != "cpu"]
     return {"cpu": cpus[0]} | {f"{d.platform}:{d.id}": d for d in (*others, *cpus[1:])}
 
 
-def described(device: Any) -> str:
+def _described(device: Any) -> str:
     """Kind and memory."""
     if device.platform == "cpu":
         return processor()
@@ -43,7 +43,7 @@ def described(device: Any) -> str:
 @contextmanager
 def placed(device: str) -> Iterator[None]:
     """Compute on that device, with float64, inside the context."""
-    with jax.enable_x64(True), jax.default_device(devices()[device]):
+    with jax.enable_x64(True), jax.default_device(_devices()[device]):
         yield
 
 

@@ -27,7 +27,7 @@ class Problem:
 
     def __init__(self, network: Network, **options: Any) -> None:
         self.network, self.options = network, options
-        self.content = str((structure(network.layers), sorted(options.items())))
+        self.content = str((_structure(network.layers), sorted(options.items())))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Problem) and self.content == other.content
@@ -36,17 +36,17 @@ class Problem:
         return hash(self.content)
 
 
-def structure(layers: tuple[Any, ...]) -> list[Any]:
+def _structure(layers: tuple[Any, ...]) -> list[Any]:
     """What a network is beside its parameters."""
     return [
-        structure(layer.body)
+        _structure(layer.body)
         if isinstance(layer, Residual)
-        else (type(layer).__name__, *(constant(layer, f.name) for f in fields(layer)))
+        else (type(layer).__name__, *(_constant(layer, f.name) for f in fields(layer)))
         for layer in layers
     ]
 
 
-def constant(layer: Any, name: str) -> Any:
+def _constant(layer: Any, name: str) -> Any:
     """Return what tells a field apart: of a parameter whether it is None, of an array its bytes."""
     a = getattr(layer, name)
     if name in layer.parameter_names:
@@ -69,11 +69,11 @@ def program(penalty: str, problem: Problem) -> Callable[..., Any]:
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jax.jit` without the optimisations, which no program of a few hundred numbers repays."""
-    return jax.jit(function, compiler_options=quickly(), **options)
+    return jax.jit(function, compiler_options=_quickly(), **options)
 
 
 @cache
-def quickly() -> dict[str, Any]:
+def _quickly() -> dict[str, Any]:
     """Options with which XLA compiles a small program seven times faster; {} where it lacks one."""
     options = {
         "xla_backend_optimization_level": 0,

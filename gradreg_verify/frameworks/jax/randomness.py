@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradreg_verify.frameworks.harness import next_fed
 
-KINDS = {
+_KINDS = {
     "normal": "normal",
     "uniform": "uniform",
     "randint": "integer",
@@ -36,7 +36,7 @@ class Randomness:
         self.real: dict[str, Callable[..., Any]] = {}
 
     def __enter__(self) -> "Randomness":
-        for name, kind in KINDS.items():
+        for name, kind in _KINDS.items():
             self.real[name] = getattr(jax.random, name)
             setattr(jax.random, name, self.instead(name, kind))
         return self

@@ -27,7 +27,7 @@ FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model:
 
 
 @lru_cache(maxsize=16)
-def kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
+def _kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
     """The network as a module, made once for calls at the same network."""
     return to_torch(network, dtype=dtype, device=device)
 
@@ -72,7 +72,7 @@ class TorchBackend(OneByOne):
         """The network as a module, and the penalty's value with its graph."""
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
-        module = kept(network, precision, device)
+        module = _kept(network, precision, device)
         if "probes" in options:
             options["probes"] = tensor(options["probes"], dtype, device)
         if options.pop("side", "output") == "input":

@@ -12,7 +12,7 @@ from gradreg_ref import networks as ref
 from gradreg_ref.networks import Layer, Network
 
 
-class Square(nn.Module):
+class _Square(nn.Module):
     """x ↦ x²."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ class Square(nn.Module):
         return x * x
 
 
-class Residual(nn.Module):
+class _Residual(nn.Module):
     """x ↦ x + body(x)."""
 
     def __init__(self, body: nn.Sequential) -> None:
@@ -33,7 +33,7 @@ class Residual(nn.Module):
         return out
 
 
-class FixedDropout(nn.Module):
+class _FixedDropout(nn.Module):
     """x ↦ mask · x / keep, the mask given."""
 
     mask: Tensor
@@ -48,14 +48,14 @@ class FixedDropout(nn.Module):
         return x * (self.mask / self.keep)
 
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
     # torch's softplus is linear above `threshold`; at 40 that is below rounding.
     "softplus": lambda: nn.Softplus(threshold=40),
     "gelu": nn.GELU,
     "silu": nn.SiLU,
-    "square": Square,
+    "square": _Square,
 }
 
 
@@ -78,31 +78,31 @@ def to_torch(
     """
     if not isinstance(network, Network):
         raise TypeError(f"expected a Network of gradreg_ref, got {type(network).__name__}")
-    module = module_of(network.layers).eval()
+    module = _module_of(network.layers).eval()
     as_made = dtype == torch.float64 and torch.device(device).type == "cpu"
     return module if as_made else module.to(dtype=dtype, device=device)
 
 
-def module_of(layers: tuple[Layer, ...]) -> nn.Sequential:
+def _module_of(layers: tuple[Layer, ...]) -> nn.Sequential:
     """Layers in a row, each as a module."""
-    return nn.Sequential(*(layer_to_torch(layer) for layer in layers))
+    return nn.Sequential(*(_layer_to_torch(layer) for layer in layers))
 
 
-def layer_to_torch(layer: Any) -> nn.Module:
+def _layer_to_torch(layer: Any) -> nn.Module:
     """One layer of the reference as a torch module in float64."""
     match layer:
         case ref.Linear(W, b):
-            return with_weights(undrawn(nn.Linear, W.shape[1], W.shape[0], b is not None), W, b)
+            return _with_weights(_undrawn(nn.Linear, W.shape[1], W.shape[0], b is not None), W, b)
         case ref.Conv2d(W, b, stride, padding):
             o, c, *size = W.shape
-            conv = undrawn(nn.Conv2d, c, o, tuple(size), stride, padding, bias=b is not None)
-            return with_weights(conv, W, b)
+            conv = _undrawn(nn.Conv2d, c, o, tuple(size), stride, padding, bias=b is not None)
+            return _with_weights(conv, W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
-            norm = with_weights(AnyBatchNorm(len(W), eps=eps), W, b)
-            norm.running_mean, norm.running_var = tensor(mean), tensor(var)
+            norm = _with_weights(_AnyBatchNorm(len(W), eps=eps), W, b)
+            norm.running_mean, norm.running_var = _tensor(mean), _tensor(var)
             return norm
         case ref.Activation(name):
-            return ACTIVATIONS[name]()
+            return _ACTIVATIONS[name]()
         case ref.AvgPool2d(size, stride):
             return nn.AvgPool2d(size, stride)
         case ref.MaxPool2d(size, stride):
@@ -110,42 +110,42 @@ def layer_to_torch(layer: Any) -> nn.Module:
         case ref.Flatten():
             return nn.Flatten()
         case ref.Dropout(mask, keep):
-            return FixedDropout(tensor(mask), keep)
+            return _FixedDropout(_tensor(mask), keep)
         case ref.Residual(body):
-            return Residual(module_of(body))
+            return _Residual(_module_of(body))
     raise TypeError(f"expected a layer of gradreg_ref.networks, got {type(layer).__name__}")
 
 
-class AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
+class _AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm of inputs (n, c, …) of any rank, as the reference has it."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
 
-def tensor(a: Any) -> Tensor:
+def _tensor(a: Any) -> Tensor:
     """A copy in float64."""
     return torch.tensor(np.asarray(a), dtype=torch.float64)
 
 
-def undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
+def _undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
     """A layer that has drawn no weights: drawing takes longer than most calls of a penalty."""
-    module: nn.Module = _undrawn(layer)(*args, **options)
+    module: nn.Module = _without_drawing(layer)(*args, **options)
     module.__class__ = layer
     return module
 
 
 @cache
-def _undrawn(layer: Any) -> Any:
+def _without_drawing(layer: Any) -> Any:
     """The class, drawing nothing."""
     return type(layer.__name__, (layer,), {"reset_parameters": lambda _: None})
 
 
-def with_weights(module: Any, weight: Any, bias: Any) -> Any:
+def _with_weights(module: Any, weight: Any, bias: Any) -> Any:
     """The module with these parameters."""
-    module.weight = nn.Parameter(tensor(weight))
+    module.weight = nn.Parameter(_tensor(weight))
     if bias is not None:
-        module.bias = nn.Parameter(tensor(bias))
+        module.bias = nn.Parameter(_tensor(bias))
     return module
 
 
@@ -168,36 +168,36 @@ def from_torch(module: nn.Module) -> Network:
     names = [n for n, _ in module.named_parameters(remove_duplicate=False)]
     if len(names) != len(list(module.parameters())):
         raise ValueError("expected every layer once, got parameters that layers share")
-    return Network(layers_of(module))
+    return Network(_layers_of(module))
 
 
-def layers_of(module: nn.Module) -> tuple[Layer, ...]:
+def _layers_of(module: nn.Module) -> tuple[Layer, ...]:
     """The layers of a module, in order."""
-    refuse_what_is_not_the_class_s(module)
+    _refuse_what_is_not_the_class_s(module)
     match module:
         case nn.Sequential():
-            return tuple(layer for child in module for layer in layers_of(child))
-        case Residual():
-            return (ref.Residual(layers_of(module.body)),)
+            return tuple(layer for child in module for layer in _layers_of(child))
+        case _Residual():
+            return (ref.Residual(_layers_of(module.body)),)
         case nn.Linear():
-            return (ref.Linear(array(module.weight), array(module.bias)),)
+            return (ref.Linear(_array(module.weight), _array(module.bias)),)
         case nn.Conv2d():
-            return (conv_from_torch(module),)
+            return (_conv_from_torch(module),)
         case nn.modules.batchnorm._BatchNorm():
-            require_eval(module)
+            _require_eval(module)
             if not (module.affine and module.track_running_stats):
                 raise ValueError(f"expected affine batch norm with running statistics: {module}")
-            statistics = array(module.running_mean), array(module.running_var)
+            statistics = _array(module.running_mean), _array(module.running_var)
             return (
-                ref.BatchNorm(array(module.weight), array(module.bias), *statistics, module.eps),
+                ref.BatchNorm(_array(module.weight), _array(module.bias), *statistics, module.eps),
             )
         case nn.Dropout():
-            require_eval(module)
+            _require_eval(module)
             return ()
-        case FixedDropout():
-            return (ref.Dropout(array(module.mask), module.keep),)
+        case _FixedDropout():
+            return (ref.Dropout(_array(module.mask), module.keep),)
         case nn.AvgPool2d() | nn.MaxPool2d():
-            return (pool_from_torch(module),)
+            return (_pool_from_torch(module),)
         case nn.Flatten() if (module.start_dim, module.end_dim) == (1, -1):
             return (ref.Flatten(),)
         case nn.Identity():
@@ -206,35 +206,35 @@ def layers_of(module: nn.Module) -> tuple[Layer, ...]:
             raise ValueError("expected GELU by erf, got its tanh approximation")
         case nn.Softplus() if module.beta != 1:
             raise ValueError(f"expected Softplus with beta = 1: {module}")
-    for name, make in ACTIVATIONS.items():
+    for name, make in _ACTIVATIONS.items():
         if type(module) is type(make()):
             return (ref.Activation(name),)
     raise TypeError(f"expected a layer that the reference has, got {module}")
 
 
-def refuse_what_is_not_the_class_s(module: nn.Module) -> None:
+def _refuse_what_is_not_the_class_s(module: nn.Module) -> None:
     """A subclass with a forward of its own, or hooks, computes something else."""
     own = type(module).__module__.split(".")[0] in ("torch", "gradreg_verify")
-    hooks = any(len(getattr(module, name)) for name in HOOKS)
+    hooks = any(len(getattr(module, name)) for name in _HOOKS)
     if not own or hooks:
         what = "with hooks" if hooks else f"of the class {type(module).__qualname__}"
         raise TypeError(f"expected a layer that the reference has, got one {what}")
 
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def conv_from_torch(conv: nn.Conv2d) -> ref.Conv2d:
+def _conv_from_torch(conv: nn.Conv2d) -> ref.Conv2d:
     """A convolution with one stride, one padding, one group and no dilation."""
     (stride, stride_w), (dilation, dilation_w) = conv.stride, conv.dilation
     padding = conv.padding
     plain = conv.groups == 1 and dilation == dilation_w == 1 and conv.padding_mode == "zeros"
     if not plain or stride != stride_w or isinstance(padding, str) or padding[0] != padding[1]:
         raise ValueError(f"expected square stride, zero padding, one group, no dilation: {conv}")
-    return ref.Conv2d(array(conv.weight), array(conv.bias), stride, padding[0])
+    return ref.Conv2d(_array(conv.weight), _array(conv.bias), stride, padding[0])
 
 
-def pool_from_torch(pool: nn.AvgPool2d | nn.MaxPool2d) -> Layer:
+def _pool_from_torch(pool: nn.AvgPool2d | nn.MaxPool2d) -> Layer:
     """A pool with one size, one stride, no padding, no dilation."""
     size, stride = pool.kernel_size, pool.stride
     plain = pool.padding == 0 and not pool.ceil_mode and getattr(pool, "dilation", 1) == 1
@@ -245,12 +245,12 @@ def pool_from_torch(pool: nn.AvgPool2d | nn.MaxPool2d) -> Layer:
     return make(size, stride)  # type: ignore[arg-type]
 
 
-def require_eval(module: nn.Module) -> None:
+def _require_eval(module: nn.Module) -> None:
     """The reference has fixed statistics and no random masks."""
     if module.training:
         raise ValueError(f"expected {type(module).__name__} in evaluation mode; call .eval()")
 
 
-def array(t: Any) -> Any:
+def _array(t: Any) -> Any:
     """A float64 copy as NumPy array; None stays None."""
     return None if t is None else t.detach().cpu().double().numpy().copy()

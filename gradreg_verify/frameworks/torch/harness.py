@@ -38,7 +38,7 @@ from gradreg_verify.frameworks.torch.state import (
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.watch import Patience
 
-SEEDS = (20261123, 20270311)  # none that a function would set
+_SEEDS = (20261123, 20270311)  # none that a function would set
 
 
 class TorchHarness(Called):
@@ -113,8 +113,8 @@ class TorchHarness(Called):
         found: list[str] = []
         left: list[dict[str, Any]] = []
         self.settings_changed.clear()
-        for seed in SEEDS:
-            whole = seed == SEEDS[0]
+        for seed in _SEEDS:
+            whole = seed == _SEEDS[0]
             settings: dict[str, Any] = {
                 "device": device,
                 "training": True,
@@ -141,7 +141,7 @@ class TorchHarness(Called):
 
     def ask_in_unusual_settings(self, *prepared: Any, device: str) -> None:
         """Call it without grad mode, and with a default dtype that x does not have."""
-        with seeded(SEEDS[0], self.generators), suppress(Broken, NotTestable):  # it may refuse
+        with seeded(_SEEDS[0], self.generators), suppress(Broken, NotTestable):  # it may refuse
             self.call(*prepared, device=device, no_grad=True, default="float32")
 
     def watched(
@@ -220,7 +220,7 @@ class TorchHarness(Called):
         ):
             warnings.simplefilter("ignore")
             got = self.positional(module, x, y)(**keywords)
-        return require_tensor(got)
+        return _require_tensor(got)
 
     def positional(self, module: nn.Module, x: Tensor, y: Tensor) -> Callable[..., Any]:
         """The function with its arguments in its own order; logits made where it takes them."""
@@ -231,7 +231,7 @@ class TorchHarness(Called):
         return partial(self.function, *(given[a] for a in self.arguments if a in given))
 
 
-def require_tensor(got: Any) -> Tensor:
+def _require_tensor(got: Any) -> Tensor:
     """A floating tensor, or what came instead."""
     if not isinstance(got, Tensor):
         raise Broken(f"expected a tensor, got {type(got).__name__} {got!r:.60}: it has no gradient")

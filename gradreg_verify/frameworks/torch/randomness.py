@@ -18,13 +18,13 @@ from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Draw, next_fed
 from gradreg_verify.frameworks.torch.precisions import to_numpy
 
-BITS = (torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_)
-RANDOM: dict[str, tuple[Callable[..., Any], ...]] = {
+_BITS = (torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_)
+_RANDOM: dict[str, tuple[Callable[..., Any], ...]] = {
     "normal": (torch.randn, torch.randn_like, torch.normal, Tensor.normal_),
     "uniform": (torch.rand, torch.rand_like, Tensor.uniform_),
-    "integer": (torch.randint, torch.randint_like, Tensor.random_, *BITS),
+    "integer": (torch.randint, torch.randint_like, Tensor.random_, *_BITS),
 }
-KINDS = {function: kind for kind, functions in RANDOM.items() for function in functions}
+_KINDS = {function: kind for kind, functions in _RANDOM.items() for function in functions}
 
 
 class Randomness(TorchFunctionMode):
@@ -44,7 +44,7 @@ class Randomness(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The drawn tensor, with its entries replaced."""
         drawn = func(*args, **(kwargs or {}))
-        kind = KINDS.get(func)
+        kind = _KINDS.get(func)
         if kind is None:
             return drawn
         self.draws.append(Draw(kind, to_numpy(drawn).copy()))
@@ -65,15 +65,15 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+_Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
 
 
-def generators_of(function: Any) -> list[Generator]:
+def generators_of(function: Any) -> list[_Generator]:
     """The generators that a function keeps: in attributes, closures, partials, or globals it names.
 
     They draw like the global generators, so the kit seeds them together with these.
     """
-    found: dict[int, Generator] = {}
+    found: dict[int, _Generator] = {}
     seen: set[int] = set()
     waiting: deque[Any] = deque([function])
     while waiting:
@@ -81,14 +81,14 @@ def generators_of(function: Any) -> list[Generator]:
         if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
             continue
         seen.add(id(held))
-        if isinstance(held, Generator):
+        if isinstance(held, _Generator):
             found[id(held)] = held
-        elif len(seen) < MOST_OBJECTS:
+        elif len(seen) < _MOST_OBJECTS:
             waiting.extend(_held_by(held))
     return list(found.values())
 
 
-MOST_OBJECTS = 1000
+_MOST_OBJECTS = 1000
 
 
 def _held_by(held: Any) -> Iterator[Any]:
@@ -120,14 +120,14 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def state_of(kept: Generator) -> Any:
+def _state_of(kept: _Generator) -> Any:
     """The state of a generator."""
     if isinstance(kept, np.random.Generator):
         return kept.bit_generator.state
     return kept.getstate() if isinstance(kept, random.Random) else kept.get_state()
 
 
-def set_state(kept: Generator, state: Any) -> None:
+def _set_state(kept: _Generator, state: Any) -> None:
     """Put a generator back into a state."""
     if isinstance(kept, np.random.Generator):
         kept.bit_generator.state = state
@@ -137,7 +137,7 @@ def set_state(kept: Generator, state: Any) -> None:
         kept.set_state(state)
 
 
-def set_seed(kept: Generator, seed: int) -> None:
+def _set_seed(kept: _Generator, seed: int) -> None:
     """Seed a generator."""
     if isinstance(kept, torch.Generator):
         kept.manual_seed(seed)
@@ -148,26 +148,26 @@ def set_seed(kept: Generator, seed: int) -> None:
 
 
 @contextmanager
-def seeded(seed: int, kept: Sequence[Generator] = ()) -> Iterator[None]:
+def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
     """Global generators and those kept at a seed, within; afterwards as they were."""
     python, numpy = random.getstate(), np.random.get_state()
-    states = [state_of(generator) for generator in kept]
+    states = [_state_of(generator) for generator in kept]
     with torch.random.fork_rng(range(torch.cuda.device_count())):
-        seed_global(seed)
+        _seed_global(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         for generator in kept:
-            set_seed(generator, seed)
+            _set_seed(generator, seed)
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
             for generator, state in zip(kept, states, strict=True):
-                set_state(generator, state)
+                _set_state(generator, state)
 
 
-def seed_global(seed: int) -> None:
+def _seed_global(seed: int) -> None:
     """`torch.manual_seed` without the stack traces that it keeps for devices not in use."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
@@ -180,10 +180,10 @@ def numpy_state() -> tuple[Any, ...]:
     return (name, np.asarray(keys).tobytes(), *rest)
 
 
-def states_of(kept: Sequence[Generator]) -> tuple[Any, ...]:
+def states_of(kept: Sequence[_Generator]) -> tuple[Any, ...]:
     """The global random states, and those of some generators, as values that can be compared."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    held = (state_of(generator) for generator in kept)
+    held = (_state_of(generator) for generator in kept)
     states = (
         state.numpy().tobytes() if isinstance(state, Tensor) else pickle.dumps(state)
         for state in (torch.get_rng_state(), *cuda, *held)

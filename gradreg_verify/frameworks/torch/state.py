@@ -19,18 +19,18 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
     return {
         "the parameters": [p.detach().clone() for p in parameters],
         "the buffers": [b.detach().clone() for b in module.buffers()],
-        "the .grad of parameters": [copy(p.grad) for p in parameters],
+        "the .grad of parameters": [_copy(p.grad) for p in parameters],
         "requires_grad of parameters": [p.requires_grad for p in parameters],
         "training mode of the model": [m.training for m in module.modules()],
         "attributes of the model": [sorted(vars(m)) for m in module.modules()],
-        "hooks of the model": [len(h) for m in module.modules() for h in hooks_of(m)],
-        "hooks of all models": [len(h) for h in global_hooks()],
+        "hooks of the model": [len(h) for m in module.modules() for h in _hooks_of(m)],
+        "hooks of all models": [len(h) for h in _global_hooks()],
         "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
         "hooks of x": len(x._backward_hooks or ()),
         "requires_grad of x": x.requires_grad,
         "the labels": y.clone(),
         "x": x.detach().clone(),
-        "the .grad of x": copy(x.grad),
+        "the .grad of x": _copy(x.grad),
         "torch's global random state": torch.get_rng_state(),
         "NumPy's global random state": numpy_state(),
         "Python's global random state": random.getstate(),
@@ -42,18 +42,18 @@ def changed(before: dict[str, Any], after: dict[str, Any], *, random: bool) -> l
     return [
         name
         for name, part in before.items()
-        if not same(part, after[name]) and not (random and "random state" in name)
+        if not _same(part, after[name]) and not (random and "random state" in name)
     ]
 
 
 def seeds_set(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """The random states that two calls, which began with others, left the same."""
-    names = (n for n, part in first.items() if "random state" in n and same(part, second[n]))
+    names = (n for n, part in first.items() if "random state" in n and _same(part, second[n]))
     return [f"{name}, to the same whatever it was (a seed is set)" for name in names]
 
 
 # What torch keeps for the whole process: how to get it, and how to set it.
-SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
     "anomaly detection": (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     "deterministic algorithms": (
@@ -71,27 +71,27 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 @contextmanager
 def settings_kept(changed: set[str]) -> Iterator[None]:
     """Settings of the process are afterwards as they were; those changed within are added."""
-    before = {name: get() for name, (get, _) in SETTINGS.items()}
+    before = {name: get() for name, (get, _) in _SETTINGS.items()}
     try:
         yield
     finally:
-        for name, (get, put) in SETTINGS.items():
+        for name, (get, put) in _SETTINGS.items():
             if get() != before[name]:
                 changed.add(name)
                 put(before[name])
 
 
-def hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
+def _hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
     """Every dictionary of hooks of a module."""
     return [held for name, held in vars(module).items() if name.endswith("_hooks")]
 
 
-def global_hooks() -> list[Mapping[int, Any]]:
+def _global_hooks() -> list[Mapping[int, Any]]:
     """Return the hooks of all modules."""
     return [held for name, held in vars(nn.modules.module).items() if name.endswith("_hooks")]
 
 
-class Token:
+class _Token:
     """Lives as long as the node of a graph that has it."""
 
 
@@ -99,7 +99,7 @@ class Graph:
     """The graph of a value, watched without keeping it alive."""
 
     def __init__(self, value: Tensor) -> None:
-        self.tokens: list[weakref.ref[Token]] = []
+        self.tokens: list[weakref.ref[_Token]] = []
         waiting, seen = list[Any]([value.grad_fn]), set[Any]()
         while waiting:
             node = waiting.pop()
@@ -107,7 +107,7 @@ class Graph:
             if node is None or node in seen or hasattr(node, "variable"):
                 continue
             seen.add(node)
-            token = Token()
+            token = _Token()
             node.metadata["gradreg"] = token
             self.tokens.append(weakref.ref(token))
             waiting += [before for before, _ in node.next_functions]
@@ -123,15 +123,15 @@ class Graph:
         return any(token() is not None for token in self.tokens)
 
 
-def copy(t: Tensor | None) -> Tensor | None:
+def _copy(t: Tensor | None) -> Tensor | None:
     """A copy, or None."""
     return None if t is None else t.detach().clone()
 
 
-def same(a: Any, b: Any) -> bool:
+def _same(a: Any, b: Any) -> bool:
     """Equal, entry by entry."""
     if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     return bool(a == b) if not isinstance(b, Tensor) else False
