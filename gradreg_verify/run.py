@@ -218,7 +218,7 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
     own_limit = claim.id in ("rounding-bounded", "finite-differences")
     what = f"{largest:.0%} of the bound" if own_limit else f"{largest:.1e} of {LIMIT:g}"
-    figure = f"{what} on {shown_on} examples"
+    figure = f"{what} on {shown_on} example{'s' * (shown_on > 1)}"
     if claim.id == "probe-law" and (tested := evidence(target, filter(claim.applies, examples))):
         figure += f"; {tested}"
     return Result(claim, "PASS", figure, tuple(left_out))

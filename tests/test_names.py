@@ -2,7 +2,9 @@
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -42,10 +44,18 @@ def defined(tree: ast.Module) -> Iterator[str]:
 
 
 def used(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """(module, name) for what a file imports, or reads or patches on an imported module."""
+    """(module, name) for what a file imports, or reads or patches on an imported module.
+
+    A program in a string, for another process, counts as well.
+    """
     imported: dict[str, str] = {}
     for node in ast.walk(tree):
         match node:
+            case ast.Constant(value=str(text)) if (
+                "import gradreg_" in text or "from gradreg_" in text
+            ):
+                with suppress(SyntaxError):
+                    yield from used(ast.parse(textwrap.dedent(text)))
             case ast.ImportFrom(module=str(source), names=names):
                 for alias in names:
                     yield source, alias.name

@@ -25,7 +25,7 @@ _NO_DOUBLE_BACKWARD = {
     "MiopenRnnBackward0": "a MIOpen recurrent layer",
     "CompiledFunctionBackward": "a part compiled by torch.compile",
 }
-_CLOSED_FORM = "ClosedFormBatchNorm"  # of `batch_norm_twice`
+_CLOSED_FORM = "_ClosedFormBatchNorm"  # of `batch_norm_twice`
 _BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 _NORMS = (*_BATCH_NORM, _CLOSED_FORM)
 WRONG_IN_FORWARD_MODE = ("NativeLayerNorm", *_BATCH_NORM)

@@ -20,7 +20,7 @@ from gradreg_experiments.runs.images import fingerprint, images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_experiments.threads import one_thread
 
-_CHECKPOINT_EVERY_S = 60.0
+CHECKPOINT_EVERY_S = 60.0
 LOOK_EVERY = 100  # steps between looks at the loss
 _EVALUATED_AT_ONCE = 500
 
@@ -133,7 +133,7 @@ def _steps(
             if len(lost) == len(trainer.runs):
                 break
         # At the end too: looking at all images may take as long as training.
-        due = monotonic() - written > _CHECKPOINT_EVERY_S or done == run.iterations
+        due = monotonic() - written > CHECKPOINT_EVERY_S or done == run.iterations
         if file and (due or stopping.asked.is_set()) and parallel.first():
             written = monotonic()
             file.save(done, before + written - start, trainer.state() | {"lost": lost})
