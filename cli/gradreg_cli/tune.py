@@ -24,7 +24,8 @@ def add_to(commands: Any) -> None:
         description="Train the network that a TOML file describes with several values of λ, the "
         "weight of the penalty, on a logarithmic grid, and without a penalty. Choose the λ with "
         "the highest accuracy on validation images, which the file must hold out "
-        "(validation = 300). Needs pip install '.[experiments]'.",
+        "(validation = 300). In a file with confidence and without penalty, λ is the weight of "
+        "the confidence penalty. Needs pip install '.[experiments]'.",
         epilog=_EXAMPLES,
     )
     add = tune.add_argument
