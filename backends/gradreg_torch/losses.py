@@ -1,5 +1,6 @@
 """A loss, and its ∂L/∂z of every example, never detached; formulas as in `gradreg_ref.losses`."""
 
+from collections import deque
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -11,11 +12,13 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
+from gradreg_torch._engine.model import random_state, replayed
 from gradreg_torch._engine.sums import at_least_single, flat
 from gradreg_torch._engine.trial import can_be_read, separating
 
-# Losses that were tried.
-_OWN: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
+# The last losses that were tried, by their code or class: what they hold, and if by a batch.
+_FIT: WeakKeyDictionary[Any, deque[tuple[int | bool, ...]]] = WeakKeyDictionary()
+_TRIED = 8
 _LossFunction = Callable[[Tensor, Tensor], Tensor]
 Loss = str | _LossFunction
 
@@ -98,22 +101,45 @@ def _loss_derivative(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
     if is_functional():  # where autograd.grad is refused
         return torch.func.grad(_total)(output, y, loss)
-    _require_own(output, y, loss)
+    _require_fit(output, y, loss)
     (R,) = torch.autograd.grad(_total(output, y, loss), output, create_graph=True)
     return R
 
 
-def _require_own(output: Tensor, y: Any, loss: _LossFunction) -> None:
-    """Raise ValueError where an example's loss depends on another's outputs; tried once a loss."""
-    n = output.shape[0]
-    # A lambda that is written anew for each step has the code, and mostly the cells, of the last.
-    code = getattr(loss, "__code__", loss)
-    cells = [id(cell.cell_contents) for cell in getattr(loss, "__closure__", None) or ()]
-    if _OWN.get(code) == cells or n == 1 or not can_be_read(output):
+def _require_fit(output: Tensor, y: Any, loss: _LossFunction) -> None:
+    """Raise ValueError unless a loss is twice differentiable, and of each example alone.
+
+    A loss is tried once, at the outputs of its first step.
+    """
+    several = len(output) > 1  # a single example shows nothing of others
+    known, held = (
+        _FIT.setdefault(getattr(loss, "__code__", type(loss)), deque(maxlen=_TRIED)),
+        _held(loss),
+    )
+    if (*held, True) in known or (*held, several) in known or not can_be_read(output):
         return
+    with replayed(random_state(output), output):
+        _require_own(output, y, loss)
+        _require_twice(output, y, loss)
+    known.append((*held, several))
+
+
+def _held(loss: _LossFunction) -> list[int]:
+    """What tells losses of one code apart: their cells, or the object that is called.
+
+    A lambda that is written anew for each step has mostly the cells of the last.
+    """
+    if not hasattr(loss, "__code__"):
+        return [id(loss)]
+    cells = [cell.cell_contents for cell in getattr(loss, "__closure__", None) or ()]
+    return [*map(id, cells), id(getattr(loss, "__self__", None))]
+
+
+def _require_own(output: Tensor, y: Any, loss: _LossFunction) -> None:
+    """Raise ValueError where an example's loss depends on another's outputs."""
     z = output.detach().requires_grad_()
     values = _arguments.per_example_loss(loss(z, y), z)
-    for some in separating(n).to(z.device):
+    for some in separating(len(z)).to(z.device):
         (found,) = torch.autograd.grad(values[some].sum(), z, retain_graph=True)
         if found[~some].any():
             raise ValueError(
@@ -122,7 +148,30 @@ def _require_own(output: Tensor, y: Any, loss: _LossFunction) -> None:
                 "of one example; penalise with contract(model, x, R) and an R of your own, or use "
                 "a loss without the batch"
             )
-    _OWN[code] = cells
+
+
+def _require_twice(output: Tensor, y: Any, loss: _LossFunction) -> None:
+    """Raise ValueError where ∂L/∂z depends on z, and its own derivative is missing."""
+
+    def derivative(z: Tensor) -> Tensor:
+        return torch.autograd.grad(_total(z, y, loss), z, create_graph=True)[0]
+
+    z = output.detach().requires_grad_()
+    R, why = derivative(z), "a function whose backward pass records no graph"
+    try:
+        if R.requires_grad:
+            torch.autograd.grad(R.sum(), z, allow_unused=True)
+            return
+        aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape)
+        near = (output + torch.finfo(z.dtype).eps ** 0.5 * aside.to(z.dtype)).detach()
+        if torch.equal(derivative(near.requires_grad_()), R):  # as of a loss linear in z
+            return
+    except (RuntimeError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+    raise ValueError(
+        f"expected a loss that can be differentiated twice, got one that cannot: {why}; "
+        "write it with elementary operations, which autograd records"
+    )
 
 
 def _total(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
