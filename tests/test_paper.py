@@ -21,9 +21,9 @@ OF_TOYS, TUNED = "toys", "reduced/*/tune.json"
 
 
 def records():
-    """Of the experiments, by file: "toy", or "reduced/weight-decay" of the reduced protocol."""
+    """Return the experiments by file, "toy" say; the reduced protocol has folders of its own."""
     found = {}
-    for path in [*RESULTS.glob("*.json"), *RESULTS.glob("reduced/*.json")]:
+    for path in (p for part in ("", "reduced/", "wide/") for p in RESULTS.glob(f"{part}*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if "experiment" in record:
             found[path.relative_to(RESULTS).with_suffix("").as_posix()] = record
@@ -170,7 +170,7 @@ def test_a_kept_run_has_the_name_of_its_setting(path):
 
 if __name__ == "__main__":
     # As `gradreg reproduce --out experiments/results` left them.
-    folders = ("", "reduced/", "reduced/*/")
+    folders = ("", "reduced/", "reduced/*/", "wide/")
     for figure in [path for folder in folders for path in RESULTS.glob(f"{folder}*.png")]:
         if not figure.stem.startswith("toy"):
             name = figure.relative_to(RESULTS).as_posix().replace("/", "-")
