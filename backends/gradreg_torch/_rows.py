@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine.inputs import Inputs, Named, by_name
-from gradreg_torch._engine.model import Model, random_state, replayed
+from gradreg_torch._engine.model import Model
+from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._subset import Subset, taken
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.model import random_state, replayed
+from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import at_least_single, flat
 from gradreg_torch._engine.trial import can_be_read, separating
 

@@ -20,7 +20,8 @@ from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
-from gradreg_torch._engine.model import Model, Snapshot, copied, replayed, visible
+from gradreg_torch._engine.model import Model, Snapshot, copied, visible
+from gradreg_torch._engine.random import replayed
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import at_least_single, flat
 

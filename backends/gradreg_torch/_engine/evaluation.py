@@ -17,14 +17,8 @@ from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
-from gradreg_torch._engine.model import (
-    AttentionByFormula,
-    Model,
-    Snapshot,
-    copied,
-    random_state,
-    visible,
-)
+from gradreg_torch._engine.model import AttentionByFormula, Model, Snapshot, copied, visible
+from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import tried

@@ -16,8 +16,9 @@ from gradreg_torch._engine import distributed, forward_trial, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.inputs import first_of, unflat, width
-from gradreg_torch._engine.model import Model, random_state, replayed
+from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.parts import Buffers
+from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.reverse import sum_of_squares
 from gradreg_torch._engine.trial import can_be_read
 

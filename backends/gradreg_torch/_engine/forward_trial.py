@@ -19,14 +19,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from gradreg_torch._engine import batch_norm, checks, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.inputs import Named, first_of, unflat, width
-from gradreg_torch._engine.model import (
-    AttentionByFormula,
-    Model,
-    Random,
-    copied,
-    replayed,
-    visible,
-)
+from gradreg_torch._engine.model import AttentionByFormula, Model, copied, visible
+from gradreg_torch._engine.random import Random, replayed
 from gradreg_torch._engine.trial import operations, separating
 
 _OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]

@@ -1,8 +1,8 @@
 """How a penalty runs the user's model: in its form, on copies of its buffers, and repeatedly."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
@@ -25,10 +25,10 @@ from gradreg_torch._engine.parts import (
     parts_of,
     swapped,
 )
+from gradreg_torch._engine.random import Random
 from gradreg_torch._engine.unregistered import unregistered
 
 K = TypeVar("K")
-Random = tuple[Tensor, Tensor | None]
 # Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
 _SDP: Any = torch.backends.cuda
 _KERNELS: Any = (
@@ -141,28 +141,6 @@ class Snapshot(NamedTuple):
 
     buffers: Buffers
     random: Random | None
-
-
-def random_state(x: Tensor) -> Random:
-    """The state of the global generators that dropout draws from."""
-    cuda = torch.cuda.get_rng_state(x.device) if x.device.type == "cuda" else None
-    return torch.get_rng_state(), cuda
-
-
-@contextmanager
-def replayed(state: Random, x: Tensor) -> Iterator[None]:
-    """A context that draws the same dropout masks again and then restores the generators."""
-    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
-        set_random_state(state, x)
-        yield
-
-
-def set_random_state(state: Random, x: Tensor) -> None:
-    """Restore what `random_state` returned."""
-    cpu, cuda = state
-    torch.set_rng_state(cpu)
-    if cuda is not None:
-        torch.cuda.set_rng_state(cuda, x.device)
 
 
 class AttentionByFormula:

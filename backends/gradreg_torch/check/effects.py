@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch._engine.model import random_state, set_random_state
 from gradreg_torch._engine.parts import in_training
+from gradreg_torch._engine.random import random_state, set_random_state
 
 _State = dict[str, Any]
 
