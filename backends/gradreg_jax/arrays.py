@@ -1,7 +1,7 @@
-"""Arrays: what becomes one, what values it has to read, and in which dtype it computes.
+"""Checks of single arrays: conversion to JAX, values, dtype and size.
 
-Checks of shape and dtype always run. Those that read values run where there are any: of an argument
-of a function under `jit`, `grad` or `vmap` there are none, of what it closes over there are.
+Checks of shape and dtype always run. Checks of values run on arrays that have values. An argument
+of a function under `jit`, `grad` or `vmap` has none; an array that the function closes over has.
 """
 
 from contextlib import nullcontext

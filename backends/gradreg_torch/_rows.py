@@ -1,4 +1,7 @@
-"""Whether what `fraction` cuts are examples: a table that all share may be as long as the batch."""
+"""A check of the inputs that `fraction` cuts: each must have a row for every example.
+
+A table that all examples share can be as long as the batch by chance, and must not be cut.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,10 +28,11 @@ def beside_examples(x: Inputs, differentiated: Named, n: int) -> tuple[str | int
 def require_examples(
     model: Callable[..., Any], x: Inputs, part: Subset, names: tuple[str | int, ...]
 ) -> None:
-    """Raise ValueError unless the model makes of examples of x those rows of its output.
+    """Raise ValueError unless the model maps some examples of x to the same rows of its output.
 
-    Of the part, and of all moved by one, as a part may be one that a table looks right for. In
-    evaluation mode, without gradients, and not decided where two passes differ.
+    The model runs in evaluation mode and without gradients, on the part, and on all examples moved
+    by one, because a shared table can fit the part by chance. If two passes on the whole batch
+    differ, the check decides nothing.
     """
     run, whole = Model(model, x), by_name(x)
     first = next(t for t in whole.values() if isinstance(t, Tensor))
@@ -44,9 +48,10 @@ def require_examples(
                 right = False
             if not right:
                 raise ValueError(
-                    "expected inputs beside x that are as long as the batch to be examples, got "
-                    f"one of {list(names)} that is not, a table that all share, say: with fraction "
-                    "it is cut like them; close the model over it: lambda x: model(x, table)"
+                    "expected, with fraction, a row for every example in each input that is as "
+                    f"long as the batch, got one among {list(names)} without (a table that all "
+                    "examples share, say), which fraction would cut; close the model over it: "
+                    "lambda x: model(x, table)"
                 )
 
 

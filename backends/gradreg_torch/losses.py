@@ -12,11 +12,13 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
+from gradreg_torch._engine.holding import content
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import at_least_single, flat
 from gradreg_torch._engine.trial import can_be_read, separating
 
-# The last losses that were tried, by their code or class: what they hold, and if by a batch.
+# By code or class, the last losses that were tried: what each holds, and whether the trial had
+# several examples.
 _FIT: WeakKeyDictionary[Any, deque[tuple[int | bool, ...]]] = WeakKeyDictionary()
 _TRIED = 8
 _LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -112,10 +114,8 @@ def _require_fit(output: Tensor, y: Any, loss: _LossFunction) -> None:
     A loss is tried once, at the outputs of its first step.
     """
     several = len(output) > 1  # a single example shows nothing of others
-    known, held = (
-        _FIT.setdefault(getattr(loss, "__code__", type(loss)), deque(maxlen=_TRIED)),
-        _held(loss),
-    )
+    known = _FIT.setdefault(getattr(loss, "__code__", type(loss)), deque(maxlen=_TRIED))
+    held = _held(loss)
     if (*held, True) in known or (*held, several) in known or not can_be_read(output):
         return
     with replayed(random_state(output), output):
@@ -125,13 +125,13 @@ def _require_fit(output: Tensor, y: Any, loss: _LossFunction) -> None:
 
 
 def _held(loss: _LossFunction) -> list[int]:
-    """What tells losses of one code apart: their cells, or the object that is called.
+    """Return the ids by which losses of one code differ: of their cells, or of a callable object.
 
-    A lambda that is written anew for each step has mostly the cells of the last.
+    A training loop that writes its lambda anew in each step mostly closes over the same objects.
     """
     if not hasattr(loss, "__code__"):
         return [id(loss)]
-    cells = [cell.cell_contents for cell in getattr(loss, "__closure__", None) or ()]
+    cells = [content(cell) for cell in getattr(loss, "__closure__", None) or ()]
     return [*map(id, cells), id(getattr(loss, "__self__", None))]
 
 
@@ -143,10 +143,9 @@ def _require_own(output: Tensor, y: Any, loss: _LossFunction) -> None:
         (found,) = torch.autograd.grad(values[some].sum(), z, retain_graph=True)
         if found[~some].any():
             raise ValueError(
-                "expected a loss of each example alone, got one of an example that depends on the "
-                "outputs of others (a contrast with the batch, a mean over it): its R is not that "
-                "of one example; penalise with contract(model, x, R) and an R of your own, or use "
-                "a loss without the batch"
+                "expected a loss of each example alone, got a loss in which an example depends on "
+                "the outputs of other examples (a contrast with the batch, or a mean over it); "
+                "use a loss of single examples, or contract(model, x, R) with an R of your own"
             )
 
 

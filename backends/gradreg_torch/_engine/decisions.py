@@ -1,7 +1,8 @@
 """Decisions of a model: comparisons, masks, indices and roundings, constant on a piece.
 
-``torch.where(h > 0, h, h / 10)`` is a leaky ReLU that no name says. What is held beside x is the
-decision, ``h > 0``: every tensor of whole numbers or truth values that is made of floating ones.
+``torch.where(h > 0, h, h / 10)`` is a leaky ReLU, although no function has that name. Passes beside
+x therefore repeat the decision ``h > 0`` of the pass at x. A decision is a tensor of whole numbers
+or truth values that a function computes from floating numbers.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,7 +51,7 @@ def to_keep(func: Any, out: Any) -> Any:
 
 
 class Watch(TorchFunctionMode):
-    """Sees whether anything is decided inside it."""
+    """A context that records whether the model takes a decision."""
 
     seen = False
 

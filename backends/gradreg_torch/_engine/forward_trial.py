@@ -1,12 +1,13 @@
-"""Forward mode tried once: do examples see each other, and is J v that of reverse mode?
+"""A trial of forward mode on the first step: are examples independent, and is J v right?
 
-A v that is zero but in some examples has J v = 0 in the others, unless they see each other.
+If v is zero in all but some examples, J v is zero in the other examples, unless examples depend on
+each other.
 
-torch differentiates some kernels wrongly in forward mode, without a word: right value, wrong
-parameter gradient (`torch.linalg.solve`, `det` and `slogdet` in torch 2.13), or no value at all
-(`scatter_reduce` of a product, Bessel functions). For one v and one u, ⟨u, J v⟩ and its gradient
-in the parameters are the same by both modes. Where reverse mode cannot be differentiated twice, or
-a pass repeated is another one, nothing is shown and nothing refused.
+torch differentiates some kernels wrongly in forward mode and gives no error: the value is right and
+the parameter gradient wrong (`torch.linalg.solve`, `det` and `slogdet` in torch 2.13), or the value
+is missing (`scatter_reduce` of a product, Bessel functions). The trial compares ⟨u, J v⟩ and its
+parameter gradient, for one v and one u, between both modes. The trial decides nothing where reverse
+mode cannot be differentiated twice, or where a repeated pass gives other logits.
 """
 
 from collections.abc import Callable
@@ -28,8 +29,9 @@ _OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
 # By a parameter, the operations of models that were right.
 _RIGHT: Any = WeakTensorKeyDictionary()
 _WRONG = (
-    "expected operations whose forward mode is right, got a J v, or its derivative, that is not "
-    "that of reverse mode (torch's linear solvers and determinants have such); pass mode='auto'"
+    "expected operations whose forward mode is right, got another J v, or another gradient of "
+    "J v, than reverse mode gives (as torch does for linear solvers and determinants); "
+    "pass mode='auto'"
 )
 
 
@@ -38,7 +40,7 @@ def require_right(
 ) -> None:
     """Raise ValueError where forward mode is wrong; `found` are the nodes of output and products.
 
-    Tried once a model; again where all products were zero.
+    The trial runs once for a model, and again as long as all products were zero.
     """
     own = set(map(id, call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]

@@ -118,7 +118,7 @@ def _behind_function(function: FunctionType) -> list[Any]:
     if (function.__module__ or "").split(".")[0] == "torch":
         return list(vars(function).values())
     names = _names(function.__code__)
-    cells = [_content(cell) for cell in function.__closure__ or ()]
+    cells = [content(cell) for cell in function.__closure__ or ()]
     named = [function.__globals__.get(name) for name in names]
     reached = [*cells, *named]
     for owner in reached:  # which grows while it is read
@@ -135,7 +135,7 @@ def _names(code: CodeType) -> list[str]:
     return list(dict.fromkeys([*code.co_names, *(name for c in inner for name in _names(c))]))
 
 
-def _content(cell: Any) -> Any:
+def content(cell: Any) -> Any:
     """What a cell holds; None where it is still empty."""
     try:
         return cell.cell_contents
