@@ -578,7 +578,16 @@ class Killed(Store):
         return signal.raise_signal, (signal.SIGKILL,)
 
 
-def test_a_killed_process_is_said_to_be_killed(tmp_path):
+def test_a_killed_process_is_said_to_be_killed(tmp_path, monkeypatch):
+    """The thread that reads the exit code may be slow: it holds the code, and nobody else gets it."""
+    waitpid = os.waitpid
+
+    def late(pid, options):
+        ended = waitpid(pid, options)
+        time.sleep(0.3 * (ended[0] != 0))
+        return ended
+
+    monkeypatch.setattr(os, "waitpid", late)
     runs = [(replace(RUN, seed=seed),) for seed in (1, 2)]
     first, second = sweep(runs, Killed(tmp_path))
     assert "seed 1: a process was killed by SIGKILL (out of memory?); run the comm" in first

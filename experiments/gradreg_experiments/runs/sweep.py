@@ -85,14 +85,14 @@ def sweep(
     """
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
-    done, failed = dict[str, int](), []
+    done, failed = dict[str, int](), list[str]()
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, _at_start, (queue,))
+    futures = dict[Future[None], Group]()
     with stopping.heard():
         try:
-            futures: dict[Future[None], Group] = {
-                pool.submit(_in_worker, group, store): group for group in groups
-            }
+            for group in groups:
+                futures[pool.submit(_in_worker, group, store)] = group
             workers = set(multiprocessing.active_children()) - others
             left = set(futures)
             while left and not stopping.asked.is_set():
@@ -103,8 +103,10 @@ def sweep(
                 progress(sum(done.values()))
                 failed += [f"{_name(futures[f])}: {e}" for f in ended if (e := _problem(f))]
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in futures:
+                future.cancel()
             stopping.end(set(multiprocessing.active_children()) - others)
+            pool.shutdown()  # waits for the pool's thread: that thread reads the exit codes
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
     why = stopping.of_processes(workers)
