@@ -50,6 +50,9 @@ DECIDED = {
     "a fraction": torch.frac,
     "buckets": lambda h: h * torch.bucketize(h.detach(), torch.tensor([0.0, 0.5])),
     "a size by keyword": lambda h: torch.abs(input=h),
+    "positions, which are integers": lambda h: (
+        h.tanh() * torch.abs(torch.arange(100) - 50).clamp(max=20) / 20
+    ),
     "relu by a product": lambda h: (h * (h > 0)).tanh() + F.relu(-h),
 }
 

@@ -114,3 +114,18 @@ def test_the_trial_changes_nothing():
     plain(X)
     for a, b in zip(moved, model.buffers(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_a_last_layer_of_zeros_is_no_wrong_forward_mode():
+    """As vision transformers begin. Dropout in attention has other masks in a repeated pass."""
+    torch.manual_seed(0)
+    block = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True)
+    last = nn.Linear(12, 3)
+    nn.init.zeros_(last.weight)
+    model = nn.Sequential(block, nn.Flatten(), last).double()
+    x, V = torch.randn(5, 3, 4, dtype=torch.float64), torch.ones(5, 12, 1, dtype=torch.float64)
+    assert gt.spectreg(model, x, probes=V, mode="forward") == 0
+    nn.init.normal_(last.weight)
+    value = gt.spectreg(model, x, probes=V, mode="forward")
+    assert value > 0
+    value.backward()

@@ -100,8 +100,8 @@ class Pieces(TorchFunctionMode):
             kwargs = dict(kwargs)
             args = (kwargs.pop("input"),)
         self.require_held()
-        if func in _PIECEWISE_LINEAR and args[0].is_complex():
-            return func(*args, **kwargs)
+        if func in _PIECEWISE_LINEAR and not args[0].is_floating_point():
+            return func(*args, **kwargs)  # |z| of a complex z is smooth; integers are constant
         if func in _PIECEWISE_LINEAR:
             return self.linear(func, *args, **kwargs)
         if func in _POOLS and kwargs.get("return_indices"):
