@@ -124,7 +124,8 @@ def check_model(
     Raises
     ------
     ValueError, TypeError
-        As the penalty itself.
+        As the penalty itself; ValueError where differences cannot say whether the gradient is
+        right, because `f` computes in a lower precision than float64.
     """
     if key is None and getattr(penalty, "func", penalty) is spectreg:
         key = jax.random.key(0)
@@ -148,7 +149,7 @@ def check_model(
         untrained = [name for name, g in leaves if not g.any()]
         batch = getattr(penalty, "keywords", {}).get("batch")
         at = Linearised.at(f, params, x, batch=batch)
-        return ModelReport(
+        report = ModelReport(
             penalty=float(value),
             jacobian=_of_logits(f, params, x, at),
             off=off,
@@ -157,6 +158,29 @@ def check_model(
             alone=_alone(at),
             zero=not beside,
         )
+        low = set() if report.ok else _dtypes(jax.make_jaxpr(f)(params, x).jaxpr) - {"float64"}
+    if low:
+        raise ValueError(
+            "expected f to compute in float64 where params and x are float64, got "
+            f"{', '.join(sorted(low))} inside: differences drown in its rounding, and cannot say "
+            "whether the gradient is right; for the check leave out astype and dtype="
+        )
+    return report
+
+
+def _dtypes(jaxpr: Any) -> set[str]:
+    """The floating dtypes that a function computes in, also inside jit, scan or a custom rule."""
+    found = {v.aval.dtype for eqn in jaxpr.eqns for v in eqn.outvars if hasattr(v.aval, "dtype")}
+    names = {str(dtype) for dtype in found if jnp.issubdtype(dtype, jnp.floating)}
+    for value in jax.tree.leaves([eqn.params for eqn in jaxpr.eqns], is_leaf=_has_equations):
+        if _has_equations(value):
+            names |= _dtypes(getattr(value, "jaxpr", value))
+    return names
+
+
+def _has_equations(value: Any) -> bool:
+    """Whether a parameter of an operation is a jaxpr, closed or not."""
+    return hasattr(getattr(value, "jaxpr", value), "eqns")
 
 
 def _in_float64(tree: Any) -> Any:

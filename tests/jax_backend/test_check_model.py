@@ -53,6 +53,21 @@ def test_a_second_derivative_that_is_wrong():
     assert jnp.allclose(gj.frobreg(network(cube), PARAMS, X), value)  # which is why nobody sees it
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("jitted", [False, True])
+def test_lower_precision_inside_is_no_wrong_gradient(dtype, jitted):
+    """As norms of language models compute. The report said WRONG, 80 % off."""
+
+    def middle(h):
+        low = h.astype(dtype)
+        return jnp.tanh((low / jnp.sqrt(1 + low**2)).astype(h.dtype))
+
+    with pytest.raises(ValueError, match=f"expected f to compute in float64.*{dtype.__name__}"):
+        gj.check_model(network(jax.jit(middle) if jitted else middle), PARAMS, X)
+    kept = network(lambda h: jnp.tanh(h / jnp.sqrt(1 + h**2)))  # what the message says to do
+    assert gj.check_model(kept, PARAMS, X).ok
+
+
 def test_examples_that_see_each_other():
     normed = network(lambda t: (t - t.mean(0)) / (t.std(0) + 1e-3))
     assert not gj.check_model(normed, PARAMS, X).alone

@@ -51,6 +51,37 @@ def test_the_line_that_is_expected_is_the_one_that_counts():
     assert not replace(models.RIGHT[0], line="gradient").judged()[0]
 
 
+class Low(nn.Module):
+    """A function that computes in a lower precision than the model, as norms often do."""
+
+    def __init__(self, f, convert):
+        super().__init__()
+        self.f, self.convert = f, convert
+
+    def forward(self, x):
+        return self.f(self.convert(x)).to(x.dtype)
+
+
+CONVERSIONS = {
+    "to(float32)": lambda x: x.to(torch.float32),
+    "to(dtype=bfloat16)": lambda x: x.to(dtype=torch.bfloat16),
+    "float()": torch.Tensor.float,
+    "sum(dtype=float32)": lambda x: x[..., None].sum(-1, dtype=torch.float32),
+}
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
+def test_a_lower_precision_inside_the_model(convert):
+    """Differences drowned in its rounding, and the gradient was not decided, or called wrong."""
+    torch.manual_seed(0)
+    x = torch.randn(N, 4)
+    for f, right in ((torch.tanh, True), (Intermediate.apply, False)):
+        model = nn.Sequential(nn.Linear(4, 8), Low(f, convert), nn.Linear(8, 3))
+        report = gt.check_model(model, x, Y)
+        assert report["gradient"].right is right
+        assert report["jacobian"].right is True
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_second_derivative_that_is_wrong(hidden):
     """The value is right, the gradient off by 71 %; the layers before it are named."""
@@ -190,7 +221,8 @@ def test_two_modules_with_the_same_names():
 
 def test_a_model_that_cannot_run_in_float64_is_not_decided():
     model, x = tanh_net()
-    report = gt.check_model(lambda x: model(x.float()), x, Y)
+    constant = torch.eye(4)
+    report = gt.check_model(lambda x: model(x @ constant), x, Y)
     assert report["gradient"].right is None
     assert report.ok
 

@@ -6,7 +6,6 @@ import warnings
 import gradreg_torch as gt
 import pytest
 import torch
-from gradreg_torch._engine import differences
 from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from torch import nn
@@ -71,7 +70,7 @@ def test_the_order_of_the_bias(mode, order, monkeypatch):
     model, errors = mlp(), []
     exact = gradient(gt.spectreg(model, X, probes=R, mode="reverse"), model)
     for h in (2.0**-7, 2.0**-8):
-        monkeypatch.setattr(differences, "step", lambda *_, h=h: torch.full((6,), h).double())
+        monkeypatch.setattr(Differences, "step", lambda *_, h=h: torch.full((6,), h).double())
         near = gradient(gt.spectreg(model, X, probes=R, mode=mode), model)
         errors.append((near - exact).norm())
     assert (errors[0] / errors[1]).item() == pytest.approx(2**order, rel=0.02)

@@ -50,6 +50,54 @@ def test_autocast(name, mode):
     assert (a - b).norm() < 16 * u * b.norm()
 
 
+class RootMeanSquare(nn.Module):
+    """A norm that computes in another dtype than the model, as language models do."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.weight, self.dtype = nn.Parameter(torch.ones(8)), dtype
+
+    def forward(self, x):
+        h = x.to(self.dtype)
+        return self.weight * (h * h.square().mean(-1, keepdim=True).rsqrt()).to(x.dtype)
+
+
+def island(dtype):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 8), RootMeanSquare(dtype), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4)
+    ).double()
+
+
+@pytest.mark.parametrize(
+    "mode", ["reverse", "forward", "finite_difference", "one_sided_difference"]
+)
+def test_a_model_that_computes_in_float32_inside(mode):
+    """The step and the tolerances are those of float32: with ∛ε of float64, gradients were off by
+    a per cent, and no error said so.
+    """
+    model, x = island(torch.float32), X.double()
+    probes = torch.randn(8, 6 if mode == "forward" else 4, 1, dtype=torch.float64)
+
+    def of(model):
+        return gradient(gt.spectreg(model, x, probes=probes, mode=mode), model)
+
+    exact = island(torch.float64)
+    expected = gradient(
+        gt.spectreg(exact, x, probes=probes, mode="forward" if mode == "forward" else "reverse"),
+        exact,
+    )
+    u = torch.finfo(torch.float32).eps / 2
+    limit = {"finite_difference": 16 * u ** (2 / 3), "one_sided_difference": 16 * u**0.5}
+    off = (of(model) - expected).norm() / expected.norm()
+    assert off < limit.get(mode, 64 * u)
+
+
+def test_differences_drown_in_a_part_of_bfloat16():
+    with pytest.raises(TypeError, match="expected finite differences in float32 or float64, got"):
+        gt.spectreg(island(torch.bfloat16), X.double(), probes=R.double(), mode="finite_difference")
+
+
 def test_the_square_is_taken_in_single_precision():
     """A gradient of 300 squares to 90000, beyond float16."""
     model = nn.Linear(6, 4).half()

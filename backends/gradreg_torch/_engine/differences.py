@@ -44,6 +44,8 @@ class Differences:
         Two-sided or one-sided.
     coupled, kinked : bool
         Whether examples see each other; whether there are ReLUs or the like.
+    eps : float
+        ε of the lowest precision that the model computes in, beside x too.
     """
 
     at_x: Reverse
@@ -52,6 +54,7 @@ class Differences:
     mode: str
     coupled: bool
     kinked: bool
+    eps: float
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
@@ -78,7 +81,7 @@ class Differences:
         self, r: Tensor, v: tuple[Tensor, ...], length: Tensor, pieces: Pieces | None
     ) -> Tensor:
         """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths."""
-        h = step(self.at_x, self.mode)
+        h = self.step()
         if self.coupled:  # one step for the batch, as J v is then a product with all of v
             length, h = length.max().expand_as(length), h.mean().expand_as(h)
         scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
@@ -88,15 +91,23 @@ class Differences:
             difference = (self.beside(v, scale, pieces) - self.beside(v, -scale, pieces)) / 2
         return length * (at_least_single(r) * difference).sum(dim=1) / h
 
+    def step(self) -> Tensor:
+        """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x)."""
+        singles = [at_least_single(t.detach()) for t in self.at_x.call.inputs.values()]
+        size = self.at_x.squared(tuple(torch.ones_like(t) for t in singles))
+        norm = self.at_x.squared(tuple(singles)).sqrt()
+        scale = torch.where(norm > 0, norm / size**0.25, 1)
+        return self.eps ** _POWER[self.mode] * scale
+
     def require_same_function(self, r: Tensor, r_J_v: Tensor, square: Tensor) -> None:
         """Raise unless ⟨r, J v⟩ by differences is ‖v‖² to a tenth: it is, if v = Jᵀr is.
 
         Otherwise passes beside x are of another function: noise that is not replayed, a state.
         """
-        z, h = flat(self.at_x.output.detach()), step(self.at_x, self.mode)
-        rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / h
+        z = flat(self.at_x.output.detach())
+        rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / self.step()
         off = float((r_J_v.sum() - square.sum()).abs())
-        limit = 0.1 * square.sum() + 8 * torch.finfo(z.dtype).eps * rounding.sum()
+        limit = 0.1 * square.sum() + 8 * self.eps * rounding.sum()
         if off > float(limit):
             raise ValueError(
                 "expected passes beside x to be the pass at x with other inputs, got a difference "
@@ -118,6 +129,7 @@ class Differences:
             raise ValueError(NOT_THE_SAME)
         found = graph.nodes(logits)
         graph.require_seen(found)
+        checks.at_least_single(graph.dtypes(found))
         if left := kinks(found):
             once = graph.without_double_backward(left)
             remedy = graph.remedy(once[0]) if once else "mode='reverse'"
@@ -143,12 +155,3 @@ class Differences:
             output = self.model(copied(inputs), copied(self.before.buffers))
         checks.at_least_single([output.dtype])
         return flat(output)
-
-
-def step(at_x: Reverse, mode: str) -> Tensor:
-    """h (n,): ∛ε, or √ε one-sided, of √(‖x‖ · rms x), between one coordinate's size and all's."""
-    singles = [at_least_single(t.detach()) for t in at_x.call.inputs.values()]
-    size = at_x.squared(tuple(torch.ones_like(t) for t in singles))
-    norm = at_x.squared(tuple(singles)).sqrt()
-    scale = torch.where(norm > 0, norm / size**0.25, 1)
-    return torch.finfo(singles[0].dtype).eps ** _POWER[mode] * scale

@@ -95,7 +95,8 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         )
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
-    return Differences(at_x, model, before, mode, coupled, kinked)
+    eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
+    return Differences(at_x, model, before, mode, coupled, kinked, eps)
 
 
 def coupling(call: Call) -> tuple[bool, Side]:

@@ -57,7 +57,7 @@ def require_right(
             _require_alone(one_pass, v, call.policy, x, random)
     with replayed(random, x):
         z, J_v, _ = one_pass(v)
-    _require_reverse_mode(model, call, v, J_v, z, random, parameters)
+    _require_reverse_mode(model, call, v, J_v, z, random, parameters, graph.tolerance(found))
     if J_v.any():
         right.add(signature)
 
@@ -79,14 +79,15 @@ def _require_reverse_mode(
     z: Tensor,
     random: Random,
     parameters: list[Tensor],
+    limit: float,
 ) -> None:
     """Raise ValueError where ⟨u, J v⟩, or its gradient, is another than by reverse mode."""
     u = _generic(J_v)
-    other = by_reverse_mode(model, call.inputs, v, u, z, random)
+    other = by_reverse_mode(model, call.inputs, v, u, z, random, limit)
     if other is None:
         return
-    terms, limit = u * J_v, _limit(z, *parameters)
-    # Where J v = 0, so is the gradient of ‖J v‖²; and z, which may be a constant then, does not show
+    terms = u * J_v
+    # Where J v = 0, so is the gradient of ‖J v‖². z may then be a constant, which does not show
     # whether the repeated pass has the dropout masks of the first.
     trained = parameters if call.create_graph and bool(J_v.any()) else []
     expected = _gradient(other, trained)
@@ -98,13 +99,13 @@ def _require_reverse_mode(
 
 
 def by_reverse_mode(
-    model: Model, inputs: Named, v: Tensor, u: Tensor, z: Tensor, random: Random
+    model: Model, inputs: Named, v: Tensor, u: Tensor, z: Tensor, random: Random, limit: float
 ) -> Tensor | None:
     """⟨Jᵀu, v⟩ with its graph, in a pass of its own; None where there is none to compare with."""
     with AttentionByFormula(), replayed(random, first_of(inputs)), visible(model):
         try:
             again = model(copied(inputs), model.buffers())
-            if not _close(again.detach(), z.detach(), _limit(z)):
+            if not _close(again.detach(), z.detach(), limit):
                 return None
             columns = u.reshape(again.shape)
             products = torch.autograd.grad(
@@ -136,14 +137,6 @@ def _generic(like: Tensor) -> Tensor:
     """Numbers of which no sum is zero by chance."""
     k = torch.arange(like.numel(), device=like.device)
     return torch.cos(k + 1.0).reshape(like.shape).to(like.dtype)
-
-
-def _limit(*tensors: Tensor) -> float:
-    """16 √u of the lowest precision, at most a quarter: far above rounding."""
-    device = tensors[0].device.type
-    half = torch.is_autocast_enabled(device)
-    dtypes = [t.dtype for t in tensors] + ([torch.get_autocast_dtype(device)] if half else [])
-    return min(0.25, 16 * max(torch.finfo(d).eps for d in dtypes if d.is_floating_point) ** 0.5)
 
 
 def _close(a: Tensor, b: Tensor, limit: float) -> bool:

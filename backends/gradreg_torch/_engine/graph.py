@@ -62,6 +62,22 @@ def nodes(t: Tensor) -> list[Any]:
     return found
 
 
+def dtypes(found: list[Any]) -> set[torch.dtype]:
+    """The dtypes that a pass computes in, wherever the model converts its numbers."""
+    every = {given.dtype for node in found for given in node._input_metadata}
+    return {dtype for dtype in every if dtype.is_floating_point or dtype.is_complex}
+
+
+def largest_eps(of: set[torch.dtype]) -> float:
+    """ε of the lowest precision among dtypes."""
+    return max(torch.finfo(dtype).eps for dtype in of)
+
+
+def tolerance(found: list[Any]) -> float:
+    """16 √ε of the lowest precision in a pass, at most a quarter: far above rounding."""
+    return min(0.25, 16 * largest_eps(dtypes(found)) ** 0.5)
+
+
 def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
     own: Any = torch.autograd.function.BackwardCFunction

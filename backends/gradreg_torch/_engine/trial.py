@@ -147,13 +147,8 @@ def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: 
     expected = 2 * float(square.detach())
     got = 0.0 if at_r is None else float((r.detach() * at_r).double().sum())
     numbers = 0 < expected < float("inf") and isfinite(got)
-    right = abs(got - expected) <= _tolerance(r.dtype) * expected
+    right = abs(got - expected) <= graph.tolerance(found) * expected
     return "" if right or not numbers else _words(found) or "a function of the model"
-
-
-def _tolerance(dtype: torch.dtype) -> float:
-    """16 √u: far above rounding, at most a quarter."""
-    return min(0.25, 16 * torch.finfo(dtype).eps ** 0.5)
 
 
 def can_be_read(output: Tensor) -> bool:

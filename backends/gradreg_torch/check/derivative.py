@@ -6,14 +6,39 @@ directions δ, in float64, with h small enough for few ReLUs to switch on the wa
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 _STEP = 1e-8  # of every parameter's own size: a longer one meets kinks in a residual net
 _LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
 _Parameters = dict[str, Tensor]
+
+
+_LOW = (torch.float32, torch.float16, torch.bfloat16)
+_TO_LOW = {Tensor.float, Tensor.half, Tensor.bfloat16}
+
+
+class _Double(TorchFunctionMode):
+    """Conversions to a lower precision are to float64: norms of language models compute in float32,
+    and differences of their values with so short a step would drown in rounding.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The function, with float64 in place of a lower precision."""
+        if func in _TO_LOW:
+            return args[0].double()
+        if func is not Tensor.view:  # the same bytes, read in another way
+            args = [_doubled(a) for a in args]
+            kwargs = {name: _doubled(a) for name, a in (kwargs or {}).items()}
+        return func(*args, **kwargs or {})
+
+
+def _doubled(a: Any) -> Any:
+    """float64 for a lower precision; other arguments as they are."""
+    return torch.float64 if isinstance(a, torch.dtype) and a in _LOW else a
 
 
 class _Compared(NamedTuple):
@@ -25,14 +50,15 @@ class _Compared(NamedTuple):
 
 @contextmanager
 def in_float64(modules: tuple[nn.Module, ...]) -> Iterator[None]:
-    """Have parameters and buffers in float64 inside the context; restore them bit for bit."""
+    """Have the modules compute in float64 inside the context; restore parameters bit for bit."""
     tensors = {t for m in modules for t in (*m.parameters(), *m.buffers()) if t.is_floating_point()}
     kept = [(t, t.data, t.grad) for t in tensors]
     try:
         for t, data, _ in kept:
             t.grad = None
             t.data = data.double()
-        yield
+        with _Double():
+            yield
     finally:
         for t, data, grad in kept:
             t.data = data
