@@ -89,8 +89,8 @@ def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
         if dtype in HALF:
             raise TypeError(
                 f"expected finite differences in float32 or float64, got {dtype}, where they drown "
-                "in rounding; keep parameters and inputs in float32 under autocast, or use "
-                "mode='reverse'"
+                "in rounding; keep parameters and inputs in float32 and autocast outside the "
+                "model (Accelerate sets it inside), or use mode='reverse'"
             )
 
 
