@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradreg_torch._engine import checks
 from gradreg_torch._engine.inputs import Inputs, Named, by_name
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.random import random_state, replayed
@@ -70,5 +71,5 @@ def _evaluating(parts: tuple[nn.Module, ...]) -> Iterator[None]:
 
 def _close(a: Tensor, b: Tensor) -> bool:
     """Equal but for rounding, by their norms."""
-    limit = min(0.25, 16 * torch.finfo(b.dtype).eps ** 0.5)
+    limit = min(0.25, 16 * checks.single_eps(b.dtype) ** 0.5)
     return a.shape == b.shape and bool((a - b).double().norm() <= limit * b.double().norm())

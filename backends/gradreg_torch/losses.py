@@ -162,7 +162,7 @@ def _require_twice(output: Tensor, y: Any, loss: _LossFunction) -> None:
             torch.autograd.grad(R.sum(), z, allow_unused=True)
             return
         aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape)
-        near = (output + torch.finfo(z.dtype).eps ** 0.5 * aside.to(z.dtype)).detach()
+        near = (output + checks.single_eps(z.dtype) ** 0.5 * aside.to(z.dtype)).detach()
         if torch.equal(derivative(near.requires_grad_()), R):  # as of a loss linear in z
             return
     except (RuntimeError, NotImplementedError) as error:

@@ -547,6 +547,8 @@ ONCE = {
     "a kernel": lambda z, y: F.multi_margin_loss(z, y, reduction="none"),
     "once_differentiable": lambda z, y: Unrecorded.apply(z),
     "no_grad": lambda z, y: Detached.apply(z),
+    # Within the resolution of float32, steps of float64 move nothing.
+    "no_grad, in float32": lambda z, y: Detached.apply(8 + z.float()),
 }
 
 

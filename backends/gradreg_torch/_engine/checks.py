@@ -94,6 +94,11 @@ def at_least_single(dtypes: Iterable[torch.dtype]) -> None:
             )
 
 
+def single_eps(dtype: torch.dtype) -> float:
+    """ε of float32, or of a lower precision: code that gets float64 may compute in float32."""
+    return max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+
+
 def dense(name: str, t: Tensor, called: str = "") -> None:
     """A dense tensor, all of whose entries count."""
     if isinstance(t, _MASKED):
