@@ -579,7 +579,7 @@ class Killed(Store):
 
 
 def test_a_killed_process_is_said_to_be_killed(tmp_path, monkeypatch):
-    """The thread that reads the exit code may be slow: it holds the code, and nobody else gets it."""
+    """The thread that reads the exit code may be slow: it holds the code, and no other gets it."""
     waitpid = os.waitpid
 
     def late(pid, options):
