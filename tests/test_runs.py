@@ -18,6 +18,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 from gradreg_experiments import files
+from gradreg_experiments.common import learning_rate
 from gradreg_experiments.runs import (
     Outcome,
     Run,
@@ -36,7 +37,6 @@ from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.schedule import learning_rate
 from rich.console import Console
 from torch.nn import functional as F
 

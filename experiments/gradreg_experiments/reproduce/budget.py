@@ -12,11 +12,10 @@ from typing import Any
 
 import scipy
 
-from gradreg_experiments.limits import few
+from gradreg_experiments.common import few, one_thread
 from gradreg_experiments.reproduce.statistics import LEVEL
 from gradreg_experiments.runs import Run, images_of
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.threads import one_thread
 from gradreg_verify.files import read_json, write_atomically
 
 _LONGEST = 1e9  # a lifetime
