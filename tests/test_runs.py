@@ -1028,6 +1028,14 @@ def test_options_are_those_of_the_penalty(penalty):
         assert replace(RUN, penalty=name, options={option: value})
 
 
+@pytest.mark.parametrize("other", [{"dropout": True}, {"unlabelled": 40}])
+def test_a_fraction_of_1_is_what_a_refusal_asks_for(other):
+    run = replace(RUN, iterations=2, penalty="spectreg", lam=0.1, **other)
+    (whole,), _ = train([run])
+    (outcome,), _ = train([replace(run, options={"fraction": 1})])
+    assert replace(outcome, run=run, seconds=0) == replace(whole, seconds=0)
+
+
 def test_the_ways_to_train():
     shared = {"shared_probe": True, "probe": "rademacher", "num_probes": 2}
     for changes in (

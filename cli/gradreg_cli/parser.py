@@ -45,8 +45,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2; a message without a suggestion names the help to read."""
         if "did you mean" not in message:
-            program, *command = self.prog.split()
-            message += f"; see: {' '.join([program, 'help', *command])}"
+            message += f"; see: gradreg help{self.prog.removeprefix('gradreg')}"
         self.exit(2, f"{self.prog}: error: {message}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
