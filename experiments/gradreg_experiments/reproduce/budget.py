@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from math import sqrt
 from pathlib import Path
 from time import monotonic
@@ -68,24 +67,21 @@ def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
     ValueError
         The file is no plan.
     """
-    if path.exists():
-        plan_of = partial(_kept, command)
-        remedy = "delete it to plan anew"
-        if plan := read_json(path, "the plan of a budget", plan_of, remedy=remedy):
-            return plan
+
+    def kept(record: Any) -> Plan | None:
+        if record["command"] != command:
+            return None
+        if not 0 < record["share"] <= 1:
+            raise ValueError(f"share = {record['share']}")
+        seeds = few("seeds", record["seeds"])
+        return Plan(seeds, float(record["share"]), str(record["sentence"]))
+
+    what, remedy = "the plan of a budget", "delete it to plan anew"
+    if path.exists() and (plan := read_json(path, what, kept, remedy=remedy)):
+        return plan
     plan = make()
     write_atomically(path, json.dumps({"command": command} | asdict(plan)).encode())
     return plan
-
-
-def _kept(command: str, record: Any) -> Plan | None:
-    """The plan of a record; None for a record of another command."""
-    if record["command"] != command:
-        return None
-    if not 0 < record["share"] <= 1:
-        raise ValueError(f"share = {record['share']}")
-    seeds = few("seeds", record["seeds"])
-    return Plan(seeds, float(record["share"]), str(record["sentence"]))
 
 
 def fit(
