@@ -14,10 +14,10 @@ from typing import Any
 
 import timing
 import torch
+from gradreg_experiments.common import one_thread
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.threads import one_thread
 
 from gradreg_verify.frameworks.registry import load
 

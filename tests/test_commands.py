@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradreg_cli as cli
 import pytest
+from parsers import every
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,7 +27,7 @@ def commands():
 def examples():
     """Every example that a help shows."""
     for point in cli.entry_points(group=cli.GROUP):
-        for parser in cli.parser(point.name).all():
+        for parser in every(cli.parser(point.name)):
             shown = re.findall(r"^  (gradreg .*)$", parser.epilog or "", re.MULTILINE)
             yield parser.prog, [line.partition("   ")[0] for line in shown]
 

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments.networks import build
-from gradreg_experiments.networks.layers import GivenDropout, Shortcut
+from gradreg_experiments.networks import GivenDropout, Shortcut, build
 from gradreg_experiments.runs import Run
 
 LENET = Run(data="mnist", train=50, network="lenet", seed=0)

@@ -18,6 +18,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 from gradreg_experiments import files
+from gradreg_experiments.common import learning_rate
 from gradreg_experiments.runs import (
     Outcome,
     Run,
@@ -36,7 +37,6 @@ from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store, sum_of
 from gradreg_experiments.runs.sweep import missing, sweep
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.schedule import learning_rate
 from rich.console import Console
 from torch.nn import functional as F
 
@@ -1026,6 +1026,14 @@ def test_options_are_those_of_the_penalty(penalty):
     for option in ("probe", "num_probes", "shared_probe", "mode", "every"):
         value = {"probe": "sphere", "mode": "reverse", "shared_probe": True}.get(option, 1)
         assert replace(RUN, penalty=name, options={option: value})
+
+
+@pytest.mark.parametrize("other", [{"dropout": True}, {"unlabelled": 40}])
+def test_a_fraction_of_1_is_what_a_refusal_asks_for(other):
+    run = replace(RUN, iterations=2, penalty="spectreg", lam=0.1, **other)
+    (whole,), _ = train([run])
+    (outcome,), _ = train([replace(run, options={"fraction": 1})])
+    assert replace(outcome, run=run, seconds=0) == replace(whole, seconds=0)
 
 
 def test_the_ways_to_train():

@@ -10,6 +10,7 @@ from pathlib import Path
 import gradreg_cli as cli
 import pytest
 from gradreg_cli import terminal
+from parsers import every
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("agree", "backends", "cite", "data", "quickstart")
@@ -58,6 +59,25 @@ def test_an_abbreviation_is_no_option(capsys):
     assert "did you mean --seeds?" in stopped(capsys, "train", "x.toml", "--seed", "7")[1]
 
 
+@pytest.mark.parametrize(
+    ("argv", "program"),
+    [
+        (["train", "--zzz", "x.toml"], "gradreg train"),
+        (["train", "x.toml", "y.toml"], "gradreg train"),
+        (["vectors", "check", "folder", "--zzz"], "gradreg vectors check"),
+        (["vectors", "--zzz", "check", "folder"], "gradreg vectors"),
+    ],
+)
+def test_what_a_command_does_not_know_is_refused_by_the_command(capsys, argv, program):
+    status, said = stopped(capsys, *argv)
+    unknown = "--zzz" if "--zzz" in argv else "y.toml"
+    assert status == 2
+    assert said.startswith(f"usage: {program} [-h] ")
+    *_, last = said.splitlines()
+    help_of = program.replace("gradreg", "gradreg help")
+    assert last == f"{program}: error: unrecognized arguments: {unknown}; see: {help_of}"
+
+
 def test_choices_are_named(capsys):
     said = stopped(capsys, "reproduce", "weight-decay", "--amp", "fp8")[1]
     assert "argument --amp: expected one of bfloat16, float16; got 'fp8'" in said
@@ -65,7 +85,7 @@ def test_choices_are_named(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_a_text(name):
-    for parser in cli.parser(name).all():
+    for parser in every(cli.parser(name)):
         for action in parser._actions:
             if parser.prog != "gradreg" and not hasattr(action, "add_parser"):
                 assert action.help, f"{parser.prog} {action.option_strings or action.dest}"
@@ -74,7 +94,7 @@ def test_every_option_has_a_text(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_help_describes_its_command_and_fits(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for parser in cli.parser(name).all():
+    for parser in every(cli.parser(name)):
         assert parser.description.endswith("."), parser.prog
         long = [line for line in parser.format_help().splitlines() if len(line) > 80]
         assert not long, parser.prog
@@ -94,7 +114,7 @@ def test_an_example_in_a_help_is_not_wrapped(monkeypatch):
     said = cli.parser("train").format_help()
     assert max(map(len, said.split("where to start")[0].splitlines())) <= 40
     assert "\n  gradreg train run.toml --seeds 3 --out results/mine\n" in (
-        next(p for p in cli.parser("train").all() if p.prog == "gradreg train").format_help()
+        next(p for p in every(cli.parser("train")) if p.prog == "gradreg train").format_help()
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gradreg_experiments import files, terminal, verification
-from gradreg_experiments.schedule import learning_rate
+from gradreg_experiments.common import learning_rate
 from gradreg_experiments.toy import problem, quickstart, table, training
 from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console

@@ -1,16 +1,16 @@
 """``gradreg agree``: one training run by every backend, compared step by step."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.needs import need
+
+from gradreg_cli.parser import OUT, add_count, add_folder
 
 _EXAMPLES = """examples:
   gradreg agree
   gradreg agree --steps 50 --out results/short
 """
-OUT = "folder for the results (default: %(default)s)"
 
 
 def add_to(commands: Any) -> None:
@@ -24,14 +24,8 @@ def add_to(commands: Any) -> None:
         "is 1 if two runs differ by more than rounding explains. Needs pip install '.[all]'.",
         epilog=_EXAMPLES,
     )
-    command.add_argument(
-        "--steps",
-        type=int,
-        default=200,
-        metavar="N",
-        help="number of training steps (default: 200)",
-    )
-    command.add_argument("--out", type=Path, default=Path("results/agree"), metavar="DIR", help=OUT)
+    add_count(command, "--steps", "number of training steps (default: 200)", 200)
+    add_folder(command, "--out", OUT, "results/agree")
     command.set_defaults(run=run)
 
 

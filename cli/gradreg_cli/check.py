@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from gradreg_cli.parser import sizes
+from gradreg_cli.parser import add_count, sizes
 from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -29,18 +29,10 @@ def add_to(commands: Any) -> None:
     )
     add = command.add_argument
     add("model", help="a model, or a function that builds one: file.py:name or package.module:name")
-    add(
-        "--input",
-        required=True,
-        type=sizes,
-        metavar="8x3x32x32",
-        help="shape of a batch of inputs; the first size is the number of examples",
-    )
-    add(
-        "--penalty",
-        choices=_KINDS,
-        help="penalty to check (default: spectreg, or frobreg for a model with one output)",
-    )
+    text = "shape of a batch of inputs; the first size is the number of examples"
+    add("--input", required=True, type=sizes, metavar="8x3x32x32", help=text)
+    text = "penalty to check (default: spectreg, or frobreg for a model with one output)"
+    add("--penalty", choices=_KINDS, help=text)
     add(
         "--mode",
         default="auto",
@@ -49,7 +41,7 @@ def add_to(commands: Any) -> None:
     )
     add("--device", default="cpu", help="a device that `gradreg backends` lists (default: cpu)")
     add("--eval", action="store_true", help="check the model in evaluation mode")
-    add("--seed", type=int, default=0, metavar="N", help="seed of inputs and probes (default: 0)")
+    add_count(command, "--seed", "seed of inputs and probes (default: 0)", 0)
     command.set_defaults(run=run)
 
 
@@ -103,11 +95,6 @@ def _shown(report: Any) -> str:
     return fold("\n".join(lines))
 
 
-def _in_a_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return next(iter(str(error).splitlines()), "no text")
-
-
 def _built(found: Any, name: str) -> Any:
     """The module itself, or what a function or class without arguments makes."""
     from torch import nn
@@ -134,9 +121,10 @@ def _logits(model: Any, x: Any) -> Any:
         with torch.no_grad():
             z = model(x)
     except Exception as error:
+        first_line = next(iter(str(error).splitlines()), "no text")
         raise ValueError(
             f"expected a model of x {tuple(x.shape)}, but it raised {type(error).__name__}: "
-            f"{_in_a_line(error)}; x holds random normal numbers: pass the --input of a batch, "
+            f"{first_line}; x holds random normal numbers: pass the --input of a batch, "
             "as in 8x3x32x32, or, if the model takes integers such as tokens, a function that "
             "builds the part of the model behind its embedding"
         ) from error

@@ -36,13 +36,8 @@ def add_to(commands: Any) -> None:
         "report, of the report with its digest. A report that was changed is refused.",
         epilog=_EXAMPLES,
     )
-    command.add_argument(
-        "report",
-        type=Path,
-        nargs="?",
-        metavar="REPORT.json",
-        help="a file that gradreg verify --report wrote",
-    )
+    text = "a file that gradreg verify --report wrote"
+    command.add_argument("report", type=Path, nargs="?", metavar="REPORT.json", help=text)
     command.set_defaults(run=run)
 
 

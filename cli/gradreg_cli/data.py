@@ -7,6 +7,7 @@ from typing import Any
 
 from gradreg_experiments.needs import need
 
+from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 
 _EXAMPLES = """examples:
@@ -33,15 +34,9 @@ def add_to(commands: Any) -> None:
         "status is 1 if a file is broken, and 2 if no data set is there.",
         epilog=_EXAMPLES,
     )
-    check.add_argument(
-        "folder", type=Path, metavar="DIR", help="a folder that holds one data set or several"
-    )
-    check.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="keep the decoded images of TinyImageNet in this folder (default: delete them)",
-    )
+    add_folder(check, "folder", "a folder that holds one data set or several")
+    kept = "keep the decoded images of TinyImageNet in this folder (default: delete them)"
+    add_folder(check, "--cache", kept)
     check.set_defaults(run=_run_check)
 
 

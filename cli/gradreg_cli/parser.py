@@ -1,13 +1,16 @@
 """The parser of the command line: no abbreviations, what may have been meant, what was given."""
 
 import argparse
+import sys
 import textwrap
-from collections.abc import Iterator
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from gradreg_cli.terminal import printable
 from gradreg_ref import checks
+
+OUT = "folder for the results (default: %(default)s)"
 
 
 class _Layout(argparse.HelpFormatter):
@@ -29,25 +32,20 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", _Layout)
         super().__init__(*args, **{"allow_abbrev": False} | options)
 
-    def all(self) -> Iterator["Parser"]:
-        """Yield the parser itself, and the parsers of its commands."""
-        yield self
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for inner in action.choices.values():
-                    yield from inner.all()
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse here what the command does not know: argparse leaves the refusal to `gradreg`."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.print_usage(sys.stderr)
+            near = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2: the nearest option to an unknown one, or the help to read."""
-        unknown = message.partition("unrecognized arguments: ")[2].split()
-        actions = [action for parser in self.all() for action in parser._actions]
-        known = [name for action in actions for name in action.option_strings]
-        near = get_close_matches(unknown[0].partition("=")[0], known, 1) if unknown else []
-        if near:
-            message += f"; did you mean {near[0]}?"
-        elif "did you mean" not in message:
-            program, *command = self.prog.split()
-            message += f"; see: {' '.join([program, 'help', *command])}"
+        """End with status 2; a message without a suggestion names the help to read."""
+        if "did you mean" not in message:
+            message += f"; see: gradreg help{self.prog.removeprefix('gradreg')}"
         self.exit(2, f"{self.prog}: error: {message}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -62,6 +60,16 @@ class Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         """A message may repeat what was typed, which need not be letters."""
         super()._print_message(printable(message), file)
+
+
+def add_count(to: Any, option: str, text: str, default: int | None = None) -> None:
+    """Add an option that takes a whole number to a command, or to a group of options."""
+    to.add_argument(option, type=int, default=default, metavar="N", help=text)
+
+
+def add_folder(to: Any, name: str, text: str, default: str | None = None) -> None:
+    """Add an option, or an argument, that takes a folder."""
+    to.add_argument(name, type=Path, default=default, metavar="DIR", help=text)
 
 
 def sizes(text: str) -> tuple[int, ...]:

@@ -2,13 +2,11 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.needs import need
 
-from gradreg_cli.agree import OUT
-from gradreg_cli.parser import given
+from gradreg_cli.parser import OUT, add_count, add_folder, given
 from gradreg_verify.frameworks.registry import choose
 
 _EXAMPLES = """examples:
@@ -30,12 +28,10 @@ def add_to(commands: Any) -> None:
     )
     add = command.add_argument
     add("--full", action="store_true", help="10,000 iterations and 10 seeds, as in the paper")
-    add("--out", type=Path, default=Path("results/quickstart"), metavar="DIR", help=OUT)
+    add_folder(command, "--out", OUT, "results/quickstart")
     add("--device", default="cpu", help="a device that `gradreg backends` lists, or auto")
-    add("--seeds", type=int, metavar="N", help="number of seeds (default: 5)")
-    add(
-        "--iterations", type=int, metavar="N", help="training steps of each network (default: 4000)"
-    )
+    add_count(command, "--seeds", "number of seeds (default: 5)")
+    add_count(command, "--iterations", "training steps of each network (default: 4000)")
     command.set_defaults(run=run, default=command.get_default)
 
 

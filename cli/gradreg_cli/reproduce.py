@@ -2,14 +2,12 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.needs import TRAINING, need
 from gradreg_experiments.reproduce import DATA
 
-from gradreg_cli.agree import OUT
-from gradreg_cli.parser import given
+from gradreg_cli.parser import OUT, add_count, add_folder, given
 from gradreg_cli.train import JOBS
 from gradreg_verify.frameworks.registry import choose
 
@@ -43,53 +41,31 @@ def add_to(commands: Any) -> None:
         epilog=_EXAMPLES,
     )
     add = command.add_argument
-    add(
-        "experiment",
-        choices=(*_NAMES, "all"),
-        help="an experiment of the paper, or all",
-        metavar="EXPERIMENT",
-    )
-    add("--data", type=Path, metavar="DIR", help="folder with data sets (default: the digits)")
+    every, text = (*_NAMES, "all"), "an experiment of the paper, or all"
+    add("experiment", choices=every, metavar="EXPERIMENT", help=text)
+    add_folder(command, "--data", "folder with data sets (default: the digits)")
     some = "append"
     add("--on", action=some, default=[], metavar="DATA", help="use only this data set; repeatable")
     add("--row", action=some, default=[], help="train only this row of the table; repeatable")
     add("--arm", action=some, default=[], help="train only this penalty; repeatable")
-    add("--out", type=Path, default=Path("results/paper"), metavar="DIR", help=OUT)
-    add("--seeds", type=int, metavar="N", help="number of seeds (default: 10)")
-    add("--iterations", type=int, metavar="N", help="training steps (default: as in the paper)")
-    add(
-        "--width",
-        type=int,
-        metavar="N",
-        help="residual net: times (16, 32, 64) filters (default: 3, as in the paper)",
-    )
-    add(
-        "--budget",
-        metavar="TIME",
-        help="most training time, as in 90s, 10min or 2h: trains fewer seeds, then fewer steps",
-    )
-    add("--jobs", type=int, default=1, metavar="N", help=JOBS)
+    add_folder(command, "--out", OUT, "results/paper")
+    add_count(command, "--seeds", "number of seeds (default: 10)")
+    add_count(command, "--iterations", "training steps (default: as in the paper)")
+    text = "residual net: times (16, 32, 64) filters (default: 3, as in the paper)"
+    add_count(command, "--width", text)
+    text = "most training time, as in 90s, 10min or 2h: trains fewer seeds, then fewer steps"
+    add("--budget", metavar="TIME", help=text)
+    add_count(command, "--jobs", JOBS, 1)
     add("--stack-seeds", action="store_true", help="train the seeds of a cell as one model")
     add("--tables", action="store_true", help="train nothing, and write the tables again")
     add("--device", default="cpu", help="a device that `gradreg backends` lists, or auto")
-    add(
-        "--amp",
-        default="",
-        choices=("bfloat16", "float16"),
-        help="run the forward pass in this dtype, under torch.autocast",
-    )
-    add(
-        "--protocol",
-        default="paper",
-        help="paper (default), or reduced: CIFAR with a small net and 1500 steps",
-    )
+    text = "run the forward pass in this dtype, under torch.autocast"
+    add("--amp", default="", choices=("bfloat16", "float16"), help=text)
+    text = "paper (default), or reduced: CIFAR with a small net and 1500 steps"
+    add("--protocol", default="paper", help=text)
     add("--problem", default="sin", help="toy: sin (default), square, radial or step")
-    add(
-        "--noise",
-        type=float,
-        default=0.1,
-        help="toy: standard deviation of the labels' noise (default: 0.1)",
-    )
+    text = "toy: standard deviation of the labels' noise (default: 0.1)"
+    add("--noise", type=float, default=0.1, help=text)
     add("--compile", action="store_true", help="torch.compile every step")
     command.set_defaults(run=run, default=command.get_default)
 

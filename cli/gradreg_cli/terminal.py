@@ -21,7 +21,7 @@ def say(text: object = "", *, word: str = "", colour: str = "", error: bool = Fa
     """
     stream = sys.stderr if error else sys.stdout
     line = printable(str(text))
-    if word and _shows_colours():
+    if word and is_terminal() and not os.environ.get("NO_COLOR"):  # no-color.org
         line = line.replace(word, f"\033[{colour}m{word}\033[0m", 1)
     print(line, file=stream, flush=True)
 
@@ -62,11 +62,6 @@ def is_terminal() -> bool:
     """Whether the output goes to a terminal that can go back in a line."""
     here = sys.stdout is not None and sys.stdout.isatty()
     return here and os.environ.get("TERM", "") not in ("dumb", "unknown")
-
-
-def _shows_colours() -> bool:
-    """Whether it shows colours, and nobody asked for none (no-color.org)."""
-    return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def accept_every_letter() -> None:

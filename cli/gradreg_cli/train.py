@@ -6,10 +6,9 @@ from typing import Any
 
 from gradreg_experiments.needs import TRAINING, need
 
-from gradreg_cli.agree import OUT
+from gradreg_cli.parser import OUT, add_count, add_folder
 from gradreg_verify.files import read_toml
 
-RUN = "a run in TOML"
 JOBS = "number of processes, each with one thread (default: 1)"
 TOML = """
 
@@ -38,27 +37,33 @@ def add_to(commands: Any) -> None:
         "Needs pip install '.[experiments]'.",
         epilog=_EXAMPLES,
     )
-    add = train.add_argument
-    add("--seeds", type=int, metavar="N", help="train N seeds, from the file's seed on")
-    add("--stack-seeds", action="store_true", help="train the seeds as one model")
-    add("--out", type=Path, default=Path("results/runs"), metavar="DIR", help=OUT)
+    add_count(train, "--seeds", "train N seeds, from the file's seed on")
+    train.add_argument("--stack-seeds", action="store_true", help="train the seeds as one model")
+    add_folder(train, "--out", OUT, "results/runs")
     train.set_defaults(run=run)
     add_run(train)
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add what `train` and `tune` have in common."""
-    add = command.add_argument
-    add("file", type=Path, metavar="run.toml", help="a file that describes the run, see below")
-    add("--data", type=Path, metavar="DIR", help="folder with data sets; digits need none")
-    add("--jobs", type=int, default=1, metavar="N", help=JOBS)
+    text = "a file that describes the run, see below"
+    command.add_argument("file", type=Path, metavar="run.toml", help=text)
+    add_folder(command, "--data", "folder with data sets; digits need none")
+    add_count(command, "--jobs", JOBS, 1)
+
+
+def described(command: str, file: Path) -> Any:
+    """The run that a file describes, for `train` and `tune`."""
+    need(command, *TRAINING)
+    read_toml(file, "a run in TOML")  # now, and not after the seconds that torch takes to import
+    from gradreg_experiments.runs import from_toml
+
+    return from_toml(file)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
-    need("train", *TRAINING)
-    read_toml(arguments.file, RUN)  # now, and not after the seconds that torch takes to import
-    from gradreg_experiments.runs import from_toml
+    described_run = described("train", arguments.file)
     from gradreg_experiments.runs.one import run_all
 
-    return run_all(from_toml(arguments.file), arguments)
+    return run_all(described_run, arguments)

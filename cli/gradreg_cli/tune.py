@@ -2,14 +2,10 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
-from gradreg_experiments.needs import TRAINING, need
-
-from gradreg_cli.agree import OUT
-from gradreg_cli.train import RUN, TOML, add_run
-from gradreg_verify.files import read_toml
+from gradreg_cli.parser import OUT, add_count, add_folder
+from gradreg_cli.train import TOML, add_run, described
 
 _EXAMPLES = f"""examples:
   gradreg tune run.toml
@@ -29,40 +25,23 @@ def add_to(commands: Any) -> None:
         epilog=_EXAMPLES,
     )
     add = tune.add_argument
-    add(
-        "--from",
-        dest="low",
-        type=float,
-        default=1e-4,
-        metavar="LOW",
-        help="smallest λ (default: 0.0001)",
-    )
-    add("--to", dest="high", type=float, default=1.0, metavar="HIGH", help="largest λ (default: 1)")
-    add("--points", type=int, default=9, metavar="N", help="number of values of λ (default: 9)")
-    add(
-        "--seeds",
-        type=int,
-        default=3,
-        metavar="N",
-        help="train N seeds, from the file's seed on (default: 3)",
-    )
-    add("--out", type=Path, default=Path("results/tune"), metavar="DIR", help=OUT)
+    low, high = "smallest λ (default: 0.0001)", "largest λ (default: 1)"
+    add("--from", dest="low", type=float, default=1e-4, metavar="LOW", help=low)
+    add("--to", dest="high", type=float, default=1.0, metavar="HIGH", help=high)
+    add_count(tune, "--points", "number of values of λ (default: 9)", 9)
+    add_count(tune, "--seeds", "train N seeds, from the file's seed on (default: 3)", 3)
+    add_folder(tune, "--out", OUT, "results/tune")
     tune.set_defaults(run=run)
     add_run(tune)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0; 1: a claim fails; 2: a run could not be made."""
-    need("tune", *TRAINING)
-    read_toml(arguments.file, RUN)
-    from gradreg_experiments.runs import from_toml
+    described_run = described("tune", arguments.file)
     from gradreg_experiments.runs.tune import grid, tune
 
-    words = ["gradreg", "tune", str(arguments.file)]
-    words += ["--from", f"{arguments.low:g}", "--to", f"{arguments.high:g}"]
-    words += ["--points", str(arguments.points), "--seeds", str(arguments.seeds)]
-    arguments.recorded = shlex.join(
-        words + (["--data", str(arguments.data)] if arguments.data else [])
-    )
-    lams = grid(arguments.low, arguments.high, arguments.points)
-    return tune(from_toml(arguments.file), lams, arguments)
+    words = ["gradreg", "tune", arguments.file, "--from", f"{arguments.low:g}"]
+    words += ["--to", f"{arguments.high:g}", "--points", arguments.points]
+    words += ["--seeds", arguments.seeds, *(["--data", arguments.data] if arguments.data else [])]
+    arguments.recorded = shlex.join(map(str, words))
+    return tune(described_run, grid(arguments.low, arguments.high, arguments.points), arguments)

@@ -1,9 +1,9 @@
 """``gradreg vectors``: frozen cases for implementations in other languages."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 from gradreg_verify import vectors
 
@@ -37,9 +37,7 @@ def add_to(commands: Any) -> None:
         description=_ABOUT,
         epilog=_EXAMPLES,
     )
-    export.add_argument(
-        "folder", type=Path, metavar="DIR", help="where to write them; created if it is missing"
-    )
+    add_folder(export, "folder", "where to write them; created if it is missing")
     export.set_defaults(run=_run_export)
     check = parts.add_parser(
         "check",
@@ -48,9 +46,7 @@ def add_to(commands: Any) -> None:
         "NAME.results.json in the folder with them. The exit status is 1 if a number differs.",
         epilog=f"{_EXAMPLES}\n{_FORMAT}",
     )
-    check.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder with vectors, and with your results"
-    )
+    add_folder(check, "folder", "folder with vectors, and with your results")
     check.set_defaults(run=_run_check)
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from gradreg_cli.parser import given, sizes
+from gradreg_cli.parser import add_count, given, sizes
 from gradreg_cli.terminal import columns, fold, is_terminal, say, show_status
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
@@ -43,110 +43,59 @@ def add_to(commands: Any) -> None:
         "verdicts.",
         epilog=_EXAMPLES,
     )
-    command.add_argument(
-        "target",
-        nargs="?",
-        help="path/to/file.py:penalty, package.module:penalty, or a backend: torch, jax, auto",
-    )
+    text = "path/to/file.py:penalty, package.module:penalty, or a backend: torch, jax, auto"
+    command.add_argument("target", nargs="?", help=text)
     what = command.add_argument_group("what the penalty should compute (or use @declare)")
-    what.add_argument(
-        "--kind",
-        choices=NAMES,
-        metavar="KIND",
-        help=f"which penalty: {', '.join(NAMES)}; r1 is frobreg with --outputs 1",
-    )
-    what.add_argument(
-        "--probe",
-        choices=get_args(Law),
-        metavar="LAW",
-        help=f"distribution of the probes: {', '.join(get_args(Law))} (default for spectreg: "
-        "gaussian)",
-    )
-    what.add_argument("--num-probes", type=int, metavar="N", help="number of probes per example")
-    what.add_argument(
-        "--shared-probe",
-        action="store_true",
-        default=None,
-        help="all examples of a batch share one probe",
-    )
-    what.add_argument(
+    add = what.add_argument
+    text = f"which penalty: {', '.join(NAMES)}; r1 is frobreg with --outputs 1"
+    add("--kind", choices=NAMES, metavar="KIND", help=text)
+    laws = get_args(Law)
+    text = f"distribution of the probes: {', '.join(laws)} (default for spectreg: gaussian)"
+    add("--probe", choices=laws, metavar="LAW", help=text)
+    add_count(what, "--num-probes", "number of probes per example")
+    text = "all examples of a batch share one probe"
+    add("--shared-probe", action="store_true", default=None, help=text)
+    add(
         "--side",
         choices=get_args(Side),
         help="output (default): probes r of the outputs, ‖Jᵀr‖²; input: probes v of the inputs, "
         "‖Jv‖²",
     )
-    what.add_argument(
-        "--scale", type=float, metavar="A", help="factor of the penalty, 0.5 for ½ (default: 1)"
-    )
-    what.add_argument(
-        "--reduction",
-        choices=get_args(Reduction),
-        help="mean (default) or sum over the batch; none: one value per example",
-    )
-    what.add_argument(
-        "--loss", choices=get_args(Loss), help="loss of doubleback (default: cross_entropy)"
-    )
-    what.add_argument(
+    text = "factor of the penalty, 0.5 for ½ (default: 1)"
+    add("--scale", type=float, metavar="A", help=text)
+    text = "mean (default) or sum over the batch; none: one value per example"
+    add("--reduction", choices=get_args(Reduction), help=text)
+    add("--loss", choices=get_args(Loss), help="loss of doubleback (default: cross_entropy)")
+    add(
         "--arguments",
         type=lambda s: tuple(s.split(",")),
         metavar="model,x,y",
         help="what the function's arguments are, in order: model, x, y, logits, params",
     )
-    what.add_argument("--outputs", type=int, metavar="N", help="test only networks with N outputs")
-    what.add_argument(
-        "--square",
-        action="store_true",
-        default=None,
-        help="test only networks with as many outputs as inputs",
-    )
-    what.add_argument(
-        "--input",
-        type=sizes,
-        metavar="3x8x8",
-        help="test only inputs of this shape, the shape of one example",
-    )
+    add_count(what, "--outputs", "test only networks with N outputs")
+    text = "test only networks with as many outputs as inputs"
+    add("--square", action="store_true", default=None, help=text)
+    text = "test only inputs of this shape, the shape of one example"
+    add("--input", type=sizes, metavar="3x8x8", help=text)
     where = command.add_argument_group("where and how")
-    where.add_argument("--framework", default="torch", help="torch (default) or jax")
-    where.add_argument("--device", default="cpu", help="a device of `gradreg backends`, or auto")
-    where.add_argument(
-        "--dtype",
-        action="append",
-        help="dtype whose rounding is checked (default float32; repeatable)",
-    )
-    where.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="seed of everything that is drawn (default: 4; with --profile long a new one)",
-    )
-    where.add_argument(
-        "--profile", choices=("ci", "long"), default="ci", help="long draws more probes"
-    )
-    where.add_argument(
-        "--time-limit",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="most CPU time of one call of the function (default: 10 seconds)",
-    )
-    out = command.add_argument_group("output")
-    out.add_argument(
-        "--report",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="write the report to FILE.json, .md, .html or .bib (repeatable)",
-    )
-    out.add_argument(
-        "--waivers", type=Path, metavar="FILE", help="TOML file of accepted failures with reasons"
-    )
-    out.add_argument(
-        "--evidence", type=Path, metavar="FILE", help="JSON file that collects evidence over runs"
-    )
-    out.add_argument(
-        "--self-test", action="store_true", help="test the kit on wrong and right functions"
-    )
+    add = where.add_argument
+    add("--framework", default="torch", help="torch (default) or jax")
+    add("--device", default="cpu", help="a device of `gradreg backends`, or auto")
+    text = "dtype whose rounding is checked (default float32; repeatable)"
+    add("--dtype", action="append", help=text)
+    text = "seed of everything that is drawn (default: 4; with --profile long a new one)"
+    add_count(where, "--seed", text)
+    add("--profile", choices=("ci", "long"), default="ci", help="long draws more probes")
+    text = "most CPU time of one call of the function (default: 10 seconds)"
+    add("--time-limit", type=float, default=10.0, metavar="SECONDS", help=text)
+    add = command.add_argument_group("output").add_argument
+    text = "write the report to FILE.json, .md, .html or .bib (repeatable)"
+    add("--report", type=Path, action="append", default=[], metavar="FILE", help=text)
+    text = "TOML file of accepted failures with reasons"
+    add("--waivers", type=Path, metavar="FILE", help=text)
+    text = "JSON file that collects evidence over runs"
+    add("--evidence", type=Path, metavar="FILE", help=text)
+    add("--self-test", action="store_true", help="test the kit on wrong and right functions")
     command.set_defaults(run=run, default=command.get_default)
 
 

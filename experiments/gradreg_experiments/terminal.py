@@ -12,21 +12,28 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress
 from rich.segment import Segment
+from rich.table import Table
 
 from gradreg_verify.text import printable
 
 _LINE_EVERY_S = 15.0
 
 
-def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
-    """How many columns of a table, from the left, a terminal has room for: no number is cut."""
-    room, shown = width, 0
-    for column in zip(head, *rows, strict=True):
-        room -= max(map(cell_len, column)) + 2
-        if room < 0 and shown >= 2:
+def add_fitting(
+    out: Table, head: Sequence[str], rows: Sequence[Sequence[str]], width: int, left: str
+) -> int:
+    """Add the columns, from the left, that a terminal has room for, and return their number.
+
+    No number is cut; the column of words that is named `left` may be wrapped.
+    """
+    room = width
+    for name, *column in zip(head, *rows, strict=True):
+        room -= max(map(cell_len, (name, *column))) + 2
+        if room < 0 and len(out.columns) >= 2:
             break
-        shown += 1
-    return shown
+        words = name == left
+        out.add_column(name, justify="left" if words else "right", no_wrap=not words)
+    return len(out.columns)
 
 
 def or_dash(value: float | None, form: str) -> str:

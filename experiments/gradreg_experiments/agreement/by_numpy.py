@@ -38,11 +38,6 @@ def _terms(course: Course, network: Network, batch: Batch) -> tuple[Any, Any]:
     return loss(network.forward(batch.x), batch.y).mean(), penalty
 
 
-def _sgd(learning_rate: float) -> Callable[[Array], Array]:
-    """Δθ = −η g."""
-    return lambda g: -learning_rate * g
-
-
 def _adam(learning_rate: float) -> Callable[[Array], Array]:
     """Δθ = −η m̂ / (√v̂ + ε), Kingma and Ba 2015: m̂, v̂ the means of g and g², bias-corrected."""
     beta_1, beta_2, epsilon = 0.9, 0.999, 1e-8
@@ -60,4 +55,7 @@ def _adam(learning_rate: float) -> Callable[[Array], Array]:
     return step
 
 
-_STEPS: dict[str, Callable[[float], Callable[[Array], Array]]] = {"sgd": _sgd, "adam": _adam}
+_STEPS: dict[str, Callable[[float], Callable[[Array], Array]]] = {
+    "sgd": lambda learning_rate: lambda g: -learning_rate * g,
+    "adam": _adam,
+}

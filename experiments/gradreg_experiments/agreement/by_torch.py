@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.utils import parameters_to_vector
 
 from gradreg_experiments.agreement.course import Course, Trajectory, trajectory
-from gradreg_ref.typing import Array, Rng
+from gradreg_ref.typing import Rng
 from gradreg_verify.frameworks.torch import to_torch
 from gradreg_verify.frameworks.torch.backend import FUNCTIONS
 
@@ -29,23 +29,14 @@ def train(course: Course, *, nudge: float = 0.0, rng: Rng | None = None) -> Traj
         inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
         options = {k: torch.from_numpy(r) for k, r in random.items()} | dict(how.options)
         if rng is not None:
-            _multiply(module, nudge, rng)
+            with torch.no_grad():
+                for p in module.parameters():
+                    p.mul_(torch.from_numpy(1 + nudge * rng.uniform(-1, 1, p.shape)))
         loss = _LOSSES[how.loss](module(inputs), labels)
         penalty = FUNCTIONS[how.penalty](module, inputs, labels, **options)
         optimiser.zero_grad()
         (loss + how.lam * penalty).backward()
         optimiser.step()
-        points.append((loss.item(), penalty.item(), _parameters(module)))
+        theta = parameters_to_vector(module.parameters()).detach().numpy()
+        points.append((loss.item(), penalty.item(), theta))
     return trajectory(points)
-
-
-def _parameters(module: nn.Module) -> Array:
-    """θ, flat, in the order of the reference."""
-    return np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
-
-
-@torch.no_grad()
-def _multiply(module: nn.Module, nudge: float, rng: Rng) -> None:
-    """Multiply every parameter by 1 + nudge · ξ."""
-    for p in module.parameters():
-        p.mul_(torch.from_numpy(1 + nudge * rng.uniform(-1, 1, p.shape)))

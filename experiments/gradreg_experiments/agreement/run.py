@@ -4,16 +4,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from gradreg_experiments import result
 from gradreg_experiments.agreement import by_jax, by_numpy, by_torch
 from gradreg_experiments.agreement.bound import Comparison, differences, rounding_bound
 from gradreg_experiments.agreement.course import OPTIMISERS, PENALTIES, Train, course
-from gradreg_experiments.agreement.figure import figure
 from gradreg_experiments.files import made_here, require_writable
-from gradreg_experiments.result import write_result
 from gradreg_experiments.terminal import Plain
 from gradreg_ref import checks
 
@@ -21,6 +22,13 @@ from gradreg_ref import checks
 _OTHERS: dict[str, dict[str, Train]] = {
     "small": {"jax": by_jax.train, "numpy": by_numpy.train},
     "paper": {"jax": by_jax.train},
+}
+_FLOOR = 2.0**-56  # below half a rounding of a number of size one: drawn as that
+_COLOURS = {
+    ("jax", "sgd"): result.BEST,
+    ("jax", "adam"): result.PLAIN,
+    ("numpy", "sgd"): result.TOO_LARGE,
+    ("numpy", "adam"): result.DOUBLEBACK,
 }
 
 
@@ -34,9 +42,9 @@ def compare(size: str, penalty: str, optimiser: Any, steps: int) -> Iterator[Com
         yield Comparison(size, penalty, optimiser, name, apart, bound)
 
 
-def run(out: Path, steps: int, console: Console | None = None) -> int:
+def run(out: Path, steps: int) -> int:
     """Run every course. The status is 0 if all stay within rounding, and 1 if one does not."""
-    console = console or Plain()
+    console = Plain()
     checks.count("--steps", steps)
     require_writable(out)
     found: list[Comparison] = []
@@ -81,4 +89,35 @@ def _write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
         "largest_share_of_bound": _worst(found),
     }
     table = [[*rows[0]], *([*row.values()] for row in rows)]
-    return write_result(out, "agree", table, record, figure(found))
+    return result.write_result(out, "agree", table, record, _figure(found))
+
+
+def _figure(found: Sequence[Comparison]) -> Figure:
+    """A panel for each network; a line for each penalty, optimiser and backend beside torch."""
+    networks = list(dict.fromkeys(one.network for one in found))
+    with result.drawing(2.6 * len(networks)) as fig:
+        panels = fig.subplots(len(networks), 1, squeeze=False)[:, 0]
+        for axes, network in zip(panels, networks, strict=True):
+            _panel(axes, network, [one for one in found if one.network == network])
+        most = f"{_worst(found):.0%} of what rounding allows"
+        result.entitle(fig, f"Backends come apart by at most {most}")
+    return fig
+
+
+def _panel(axes: Axes, network: str, found: Sequence[Comparison]) -> None:
+    """All courses of one network, and the loosest bound."""
+    steps = np.arange(1, 1 + len(found[0].apart.theta))
+    said = set()
+    for one in found:
+        key = one.other, one.optimiser
+        label = None if key in said else f"torch and {key[0]}, {key[1]}"
+        said.add(key)
+        seen = np.maximum(one.apart.theta, _FLOOR)
+        axes.plot(steps, seen, color=_COLOURS[key], lw=0.7, alpha=0.7, label=label)
+    bounds = np.array([one.bound.theta for one in found])
+    low, high = bounds.min(axis=0), bounds.max(axis=0)
+    axes.fill_between(steps, low, high, color=result.FAINT, alpha=0.3, lw=0)
+    axes.plot([], [], color=result.FAINT, lw=5, alpha=0.3, label="bounds")
+    axes.set(yscale="log", xlabel="step", title=f"{network} network: largest difference of θ")
+    axes.set_ylim(_FLOOR, 30 * high.max())  # room for the legend
+    axes.legend(loc="upper left", ncols=2, fontsize=7.5)

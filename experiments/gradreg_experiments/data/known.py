@@ -1,15 +1,18 @@
 """The data sets that can be read, where each is obtained, and its published MD5 sums."""
 
-from gradreg_experiments.data import cifar, digits, mnist, tiny_imagenet
+from gradreg_experiments.data import cifar, mnist, tiny_imagenet
 from gradreg_experiments.data.dataset import Known
 
+# Files of MNIST, and of Fashion-MNIST.
+_IMAGES, _LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+_TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 _TABLE = (
     Known(
         name="digits",
         title="scikit-learn's digits",
         source="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html",
         counts=(1297, 500),
-        read=digits.read,
+        read=mnist.read_digits,
     ),
     Known(
         name="mnist",
@@ -18,22 +21,10 @@ _TABLE = (
         folders=("mnist", "MNIST/raw", "MNIST"),
         # Gzipped, unpacked.
         files={
-            "train-images-idx3-ubyte": (
-                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                "6bbc9ace898e44ae57da46a324031adb",
-            ),
-            "train-labels-idx1-ubyte": (
-                "d53e105ee54ea40749a09fcbcd1e9432",
-                "a25bea736e30d166cdddb491f175f624",
-            ),
-            "t10k-images-idx3-ubyte": (
-                "9fb629c4189551a2d022fa330f9573f3",
-                "2646ac647ad5339dbf082846283269ea",
-            ),
-            "t10k-labels-idx1-ubyte": (
-                "ec29112dd5afa0611ce80d1b7f02629c",
-                "27ae3e4e09519cfbb04c329615203637",
-            ),
+            _IMAGES: ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+            _LABELS: ("d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+            _TEST_IMAGES: ("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+            _TEST_LABELS: ("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
         },
         counts=(60_000, 10_000),
         read=mnist.read,
@@ -44,10 +35,10 @@ _TABLE = (
         source="https://github.com/zalandoresearch/fashion-mnist",
         folders=("fashion-mnist", "FashionMNIST/raw", "FashionMNIST"),
         files={
-            "train-images-idx3-ubyte": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d",),
-            "train-labels-idx1-ubyte": ("25c81989df183df01b3e8a0aad5dffbe",),
-            "t10k-images-idx3-ubyte": ("bef4ecab320f06d8554ea6380940ec79",),
-            "t10k-labels-idx1-ubyte": ("bb300cfdad3c16e7a12a480ee83cd310",),
+            _IMAGES: ("8d4fb7e6c68d591d4c3dfef9ec88bf0d",),
+            _LABELS: ("25c81989df183df01b3e8a0aad5dffbe",),
+            _TEST_IMAGES: ("bef4ecab320f06d8554ea6380940ec79",),
+            _TEST_LABELS: ("bb300cfdad3c16e7a12a480ee83cd310",),
         },
         counts=(60_000, 10_000),
         read=mnist.read,

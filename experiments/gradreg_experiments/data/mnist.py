@@ -1,14 +1,18 @@
-"""MNIST, and Fashion-MNIST in the same format under the same names."""
+"""Grey images: MNIST, Fashion-MNIST in the same format under the same names, and the digits."""
 
 import hashlib
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from gradreg_experiments.data.dataset import DataSet, FileRead, Images, Known, Labels, gather
 from gradreg_experiments.data.disk import as_labels, fingerprint, require
 from gradreg_experiments.data.idx import header, read_idx
+from gradreg_experiments.needs import need
 
 _SIDE = 28
+_DIGITS_TEST = 500  # images, from the end
 _CLOTHES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
 _NAMES = {"mnist": tuple("0123456789"), "fashion-mnist": tuple(_CLOTHES.split(", "))}
 
@@ -46,3 +50,16 @@ def _array(known: Known, folder: Path, name: str, axes: int) -> tuple[Images, Fi
     contents = hashlib.md5(header(data.shape), usedforsecurity=False)
     contents.update(data.data)
     return data, fingerprint(known, name, path, contents.hexdigest())
+
+
+def read_digits(known: Known, _: Path | None, __: Path | None) -> DataSet:
+    """Scikit-learn's digits (1, 8, 8), from 0 to 16: every experiment runs on a new machine."""
+    need("the data set digits", "sklearn")
+    from sklearn import datasets
+
+    found, n = datasets.load_digits(), _DIGITS_TEST
+    images = found.images.astype(np.uint8)[:, None]
+    labels = found.target.astype(np.int64)
+    parts = images[:-n], labels[:-n], images[-n:], labels[-n:]
+    notes = f"no test images are published: the last {n} are taken", "pixels are 0 to 16"
+    return DataSet(known.name, *parts, _NAMES["mnist"], notes=notes)

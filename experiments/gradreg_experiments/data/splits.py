@@ -75,21 +75,18 @@ def split(
     ValueError
         There are too few images, or the numbers are no multiples of the classes.
     """
-    for name, value, least in (
-        ("train", train, 1),
-        ("validation", validation, 0),
-        ("seed", seed, 0),
-        ("unlabelled", unlabelled, 0),
-    ):
+    asked = {"train": train, "validation": validation, "seed": seed, "unlabelled": unlabelled}
+    for name, value in asked.items():
+        least = 1 if name == "train" else 0
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
-    order = np.random.default_rng(seed).permutation(len(dataset.train_labels))
-    labels = dataset.train_labels[order]
+    images, labels = dataset.train_images, dataset.train_labels
+    order = np.random.default_rng(seed).permutation(len(labels))
     classes = len(dataset.classes)
     if balanced:
         _require_each(dataset, train, validation)
-        first = _ranks(labels, classes) < train // classes
-        last = _ranks(labels[::-1], classes)[::-1] < validation // classes
+        first = _ranks(labels[order], classes) < train // classes
+        last = _ranks(labels[order[::-1]], classes)[::-1] < validation // classes
         rows, others = order[first], order[last]
     else:
         if train + validation > len(order):
@@ -104,18 +101,9 @@ def split(
             f"expected at most {len(left)} unlabelled images, those that training and validation "
             f"leave of {dataset.name}, got {unlabelled}"
         )
-    return Split(
-        dataset.train_images[rows],
-        dataset.train_labels[rows],
-        dataset.train_images[others],
-        dataset.train_labels[others],
-        dataset.test_images,
-        dataset.test_labels,
-        dataset.train_images[left[:unlabelled]],
-        rows,
-        others,
-        dataset.classes,
-    )
+    drawn = images[rows], labels[rows], images[others], labels[others]
+    tests = dataset.test_images, dataset.test_labels
+    return Split(*drawn, *tests, images[left[:unlabelled]], rows, others, dataset.classes)
 
 
 def _require_each(dataset: DataSet, train: int, validation: int) -> None:

@@ -89,7 +89,7 @@ def known(name: str, protocol: str = "paper") -> tuple[str, ...]:
     return DATA[name] if name == "tinyimagenet" else (*DATA[name], _EMBEDDED)
 
 
-def _there(name: str, folder: Path | None, protocol: str = "paper") -> tuple[str, ...]:
+def _there(name: str, folder: Path | None, protocol: str) -> tuple[str, ...]:
     """The data sets of an experiment that the folder has; the embedded one without a folder."""
     every = known(name, protocol)
     if folder is None and _EMBEDDED in every:

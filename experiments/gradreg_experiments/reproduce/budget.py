@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from math import sqrt
 from pathlib import Path
 from time import monotonic
@@ -12,11 +11,10 @@ from typing import Any
 
 import scipy
 
-from gradreg_experiments.limits import few
+from gradreg_experiments.common import few, one_thread
 from gradreg_experiments.reproduce.statistics import LEVEL
 from gradreg_experiments.runs import Run, images_of
 from gradreg_experiments.runs.trainer import Trainer
-from gradreg_experiments.threads import one_thread
 from gradreg_verify.files import read_json, write_atomically
 
 _LONGEST = 1e9  # a lifetime
@@ -69,24 +67,21 @@ def planned(path: Path, command: str, make: Callable[[], Plan]) -> Plan:
     ValueError
         The file is no plan.
     """
-    if path.exists():
-        plan_of = partial(_kept, command)
-        remedy = "delete it to plan anew"
-        if plan := read_json(path, "the plan of a budget", plan_of, remedy=remedy):
-            return plan
+
+    def kept(record: Any) -> Plan | None:
+        if record["command"] != command:
+            return None
+        if not 0 < record["share"] <= 1:
+            raise ValueError(f"share = {record['share']}")
+        seeds = few("seeds", record["seeds"])
+        return Plan(seeds, float(record["share"]), str(record["sentence"]))
+
+    what, remedy = "the plan of a budget", "delete it to plan anew"
+    if path.exists() and (plan := read_json(path, what, kept, remedy=remedy)):
+        return plan
     plan = make()
     write_atomically(path, json.dumps({"command": command} | asdict(plan)).encode())
     return plan
-
-
-def _kept(command: str, record: Any) -> Plan | None:
-    """The plan of a record; None for a record of another command."""
-    if record["command"] != command:
-        return None
-    if not 0 < record["share"] <= 1:
-        raise ValueError(f"share = {record['share']}")
-    seeds = few("seeds", record["seeds"])
-    return Plan(seeds, float(record["share"]), str(record["sentence"]))
 
 
 def fit(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Literal
+from typing import Any, Literal
 
 from gradreg_experiments.reproduce.settings import ARMS, SETTINGS, SIZES, Setting, arm
 from gradreg_experiments.runs import Run
@@ -91,6 +91,15 @@ def _arms(
     ]
 
 
+def _variants(
+    row: str, run: Run, lam: float, variants: Mapping[str, Mapping[str, Any]]
+) -> list[Cell]:
+    """The baseline, SpectReg, and SpectReg with other choices of the run."""
+    spect = arm(run, "SpectReg", lam)
+    others = [Cell(row, f"SpectReg, {n}", replace(spect, **v)) for n, v in variants.items()]
+    return [Cell(row, "baseline", run), Cell(row, "SpectReg", spect), *others]
+
+
 def _weight_decay(data: str) -> Experiment:
     """Weight decay and gradient regularisation, 2000 training points."""
     setting, cells = SETTINGS[data], list[Cell]()
@@ -154,13 +163,8 @@ def _semi_supervised(data: str) -> Experiment:
     few, many = ((100, 10_000), (500, 10_000)), ((100, 500),)
     for n, unlabelled in few if data == "mnist" else many:
         run = replace(_with_decay(setting), train=n)
-        spect = arm(run, "SpectReg", setting.lams["SpectReg"])
-        arms = {
-            "baseline": run,
-            "SpectReg": spect,
-            "SpectReg, unlabelled too": replace(spect, unlabelled=unlabelled),
-        }
-        cells += [Cell(f"{n} labels", name, one) for name, one in arms.items()]
+        variants = {"unlabelled too": {"unlabelled": unlabelled}}
+        cells += _variants(f"{n} labels", run, setting.lams["SpectReg"], variants)
     return Experiment("semi-supervised", "Images without labels", tuple(cells))
 
 
@@ -175,17 +179,14 @@ def _initialisation(data: str) -> Experiment:
 
 def _probes(data: str) -> Experiment:
     """SpectReg with probes of less noise (frames) and of more (one probe for the whole batch)."""
-    setting, run = SETTINGS[data], _with_decay(SETTINGS[data])
-    spect = arm(run, "SpectReg", setting.lams["SpectReg"])
-    arms = {
-        "baseline": run,
-        "SpectReg": spect,
-        "SpectReg, frames": replace(spect, options={"probe": "frames"}),
-        "SpectReg, shared probe": replace(spect, options={"shared_probe": True}),
+    setting = SETTINGS[data]
+    variants: dict[str, dict[str, Any]] = {
+        "frames": {"options": {"probe": "frames"}},
+        "shared probe": {"options": {"shared_probe": True}},
     }
-    cells = tuple(Cell(setting.title, name, one) for name, one in arms.items())
+    cells = _variants(setting.title, _with_decay(setting), setting.lams["SpectReg"], variants)
     departures = ("The poster does not compare probes. The scripts share a probe among a batch.",)
-    return Experiment("probes", "Probes", cells, departures)
+    return Experiment("probes", "Probes", tuple(cells), departures)
 
 
 def _tinyimagenet(data: str) -> Experiment:

@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradreg_experiments.data import DATA_SETS
-from gradreg_experiments.reproduce.statistics import BASELINE, Row
-from gradreg_experiments.result import FAINT, TRUTH, drawing, entitle
+from gradreg_experiments.reproduce.statistics import BASELINE, Row, grouped
+from gradreg_experiments.result import BEST, DOUBLEBACK, FAINT, PLAIN, TRUTH, drawing, entitle
 
 _COLOURS = {  # Okabe and Ito's
-    BASELINE: "#D55E00",
-    "SpectReg": "#0072B2",
-    "DoubleBack": "#CC79A7",
+    BASELINE: PLAIN,
+    "SpectReg": BEST,
+    "DoubleBack": DOUBLEBACK,
     "CP": "#009E73",
     "JacReg": "#E69F00",
 }
@@ -31,10 +31,7 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
     if not run:
         return None
     curves = _sizes_of_one_data_set(run)
-    panels = [
-        [row for row in run if row.cell.run.data == data]
-        for data in dict.fromkeys(row.cell.run.data for row in run)
-    ]
+    panels = list(grouped(run, lambda row: row.cell.run.data).values())
     lines = [len(own) + len({row.cell.row for row in own}) for own in panels]
     with drawing(3.3 if curves else _LINE * (sum(lines) + 2 * len(panels)) + 0.6) as fig:
         if curves:
@@ -51,10 +48,9 @@ def figure(title: str, rows: Sequence[Row]) -> Figure | None:
 def message(rows: Sequence[Row]) -> str:
     """Which arms gain beyond doubt (95 %), and in how many of the rows that have such an arm."""
     arms = dict[tuple[int, int], list[str]]()
-    compared = dict.fromkeys(row.cell.arm for row in rows if row.difference)
-    for arm in compared:
-        own = [row.difference for row in rows if row.cell.arm == arm and row.difference]
-        if better := sum(d.low > 0 for d in own):
+    compared = grouped([row for row in rows if row.difference], lambda row: row.cell.arm)
+    for arm, own in compared.items():
+        if better := sum(row.difference.low > 0 for row in own if row.difference):
             arms.setdefault((better, len(own)), []).append(arm)
     said = [
         ("every arm" if len(arms[k, n]) == len(compared) > 2 else " and ".join(arms[k, n]))
@@ -88,8 +84,7 @@ def _sizes_of_one_data_set(rows: Sequence[Row]) -> bool:
 def _draw_groups(axes: Axes, rows: Sequence[Row]) -> None:
     """A line for each arm under the name of the row; a dotted line is the mean of the baseline."""
     y, labels = 0, list[tuple[int, str]]()
-    for group in dict.fromkeys(row.cell.row for row in rows):
-        own = [row for row in rows if row.cell.row == group]
+    for group, own in grouped(rows, lambda row: row.cell.row).items():
         axes.text(0, y, f" {group}", transform=axes.get_yaxis_transform(), va="center")
         for row in own:
             y += 1
@@ -114,8 +109,7 @@ def _draw_line(axes: Axes, row: Row, y: int) -> None:
 
 def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
     """Accuracy against the number of training images, on a logarithmic scale of the error."""
-    for place, arm in enumerate(dict.fromkeys(row.cell.arm for row in rows)):
-        own = [row for row in rows if row.cell.arm == arm]
+    for place, (arm, own) in enumerate(grouped(rows, lambda row: row.cell.arm).items()):
         sizes, colour = [row.cell.run.train for row in own], colour_of(arm)
         axes.plot(sizes, [100 - row.mean for row in own], "-", color=colour, label=arm)
         for size, row in zip(sizes, own, strict=True):

@@ -16,17 +16,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gradreg_experiments.common import one_thread
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import build
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.figure import colour_of
 from gradreg_experiments.reproduce.record import Result
-from gradreg_experiments.reproduce.statistics import BASELINE
+from gradreg_experiments.reproduce.statistics import BASELINE, grouped
 from gradreg_experiments.result import drawing, entitle
 from gradreg_experiments.runs import Run, Store, images_of
 from gradreg_experiments.runs.draws import generator
 from gradreg_experiments.runs.store import damaged
-from gradreg_experiments.threads import one_thread
 
 IMAGES, _AT_ONCE = 500, 250
 _PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image
@@ -45,13 +45,18 @@ class _Norms:
     seeds: tuple[int, ...]
     along: NDArray[np.float64]
 
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean over seeds at each of `_PLACES`."""
+        return self.along.mean(axis=0)
+
 
 def measured(experiment: Experiment, seeds: Sequence[int], store: Store) -> list[_Norms]:
     """The norms of every network that is there."""
     out = []
     for cell in experiment.cells:
-        runs = [replace(cell.run, seed=seed) for seed in seeds]
-        runs = [run for run in runs if store.find(run) and store.weights(run).exists()]
+        every = (replace(cell.run, seed=seed) for seed in seeds)
+        runs = [run for run in every if store.find(run) and store.weights(run).exists()]
         with one_thread():
             along = [_norms(run, store, images_of(run, store.data)) for run in runs]
         rows = np.array(along).reshape(len(runs), len(_PLACES))
@@ -88,17 +93,16 @@ def trained(run: Run, store: Store, parts: Split) -> nn.Module:
 def _head_and_rows(found: Sequence[_Norms]) -> tuple[list[str], list[list[str]]]:
     """The norm at training, middle and test; at both ends also over the norm of the baseline."""
     head = ["", "arm", "n", "training", "half way", "test", "training ×", "test ×"]
-    base = {n.cell.row: n.along.mean(axis=0) for n in found if n.cell.arm == BASELINE and n.seeds}
+    base = {n.cell.row: n.mean for n in found if n.cell.arm == BASELINE and n.seeds}
     rows = []
     for n in found:
         row = [n.cell.row, n.cell.arm, str(len(n.seeds))]
         if not n.seeds:
             rows.append([*row, "NOT RUN", "", "", "", ""])
             continue
-        mean = n.along.mean(axis=0)
-        row += [f"{mean[i]:.3g}" for i in (0, len(_PLACES) // 2, -1)]
+        row += [f"{n.mean[i]:.3g}" for i in (0, len(_PLACES) // 2, -1)]
         other = base.get(n.cell.row)
-        row += ["", ""] if other is None else [f"{mean[i] / other[i]:.2f}" for i in (0, -1)]
+        row += ["", ""] if other is None else [f"{n.mean[i] / other[i]:.2f}" for i in (0, -1)]
         rows.append(row)
     return head, rows
 
@@ -114,29 +118,28 @@ def _places(found: Sequence[_Norms]) -> Iterator[list[Any]]:
 
 def _figure(found: Sequence[_Norms]) -> Figure | None:
     """A panel for each row, a line for each arm, thin lines for seeds; None if nothing was run."""
-    run = [n for n in found if n.seeds]
-    groups = list(dict.fromkeys(n.cell.row for n in run))
-    if not run:
+    groups = grouped([n for n in found if n.seeds], lambda n: n.cell.row)
+    if not groups:
         return None
     with drawing(2.9) as fig:
         panels = fig.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-        for axes, group in zip(panels, groups, strict=True):
-            for n in (n for n in run if n.cell.row == group):
+        for axes, (row, own) in zip(panels, groups.items(), strict=True):
+            for n in own:
                 colour = colour_of(n.cell.arm)
                 axes.plot(_PLACES, n.along.T, color=colour, lw=0.5, alpha=0.5)
-                axes.plot(_PLACES, n.along.mean(axis=0), color=colour, label=n.cell.arm)
-            axes.set(title=f"{group}\n{_left_of(run, group)}", xlim=(0, 1))
+                axes.plot(_PLACES, n.mean, color=colour, label=n.cell.arm)
+            axes.set(title=f"{row}\n{_left_of(own)}", xlim=(0, 1))
             axes.set_xticks([0, 0.5, 1], ["training\nimage", "half\nway", "test\nimage"])
         panels[0].set(ylabel="mean ‖J‖", ylim=(0, None))
         panels[0].legend()
-        seeds = max(len(n.seeds) for n in run)
+        seeds = max(len(n.seeds) for n in found)
         entitle(fig, f"What SpectReg leaves of the baseline's ‖J‖, {seeds} seeds (thin lines)")
     return fig
 
 
-def _left_of(found: Sequence[_Norms], group: str) -> str:
+def _left_of(row: Sequence[_Norms]) -> str:
     """The part of the baseline's norm that SpectReg leaves, at training and at test images."""
-    norms = {n.cell.arm: n.along.mean(axis=0) for n in found if n.cell.row == group}
+    norms = {n.cell.arm: n.mean for n in row}
     if not {BASELINE, "SpectReg"} <= norms.keys():
         return ""
     share = norms["SpectReg"] / norms[BASELINE]
@@ -152,7 +155,7 @@ def result(experiment: Experiment, found: Sequence[_Norms]) -> Result:
             "arm": n.cell.arm,
             "setting": {k: v for k, v in n.cell.run.chosen.items() if k != "seed"},
             "seeds": n.seeds,
-            "norm": n.along.mean(axis=0).round(6).tolist() if n.seeds else None,
+            "norm": n.mean.round(6).tolist() if n.seeds else None,
         }
         for n in found
     ]

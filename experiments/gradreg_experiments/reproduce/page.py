@@ -29,13 +29,13 @@ _Record = Mapping[str, Any]
 
 def write_page(folder: Path) -> Path:
     """Write ``index.html`` and ``tables.md`` from the JSON and SVG files of the folder."""
-    found = list[tuple[Path, _Record]]()
-    for path in sorted(folder.glob("*.json")):
-        record = read_json(path, "a result", partial(_shown, path), remedy=_REMEDY, finite=False)
-        if record is not None:
-            found.append((path, record))
-    write_atomically(folder / "tables.md", _markdown(found).encode(errors=ESCAPED))
-    body = "\n".join(_html_section(record, path.with_suffix(".svg")) for path, record in found)
+    found = [
+        read_json(path, "a result", partial(_sections, path), remedy=_REMEDY, finite=False)
+        for path in sorted(folder.glob("*.json"))
+    ]
+    text = "\n\n".join(markdown for markdown, _ in filter(None, found)) + "\n"
+    write_atomically(folder / "tables.md", text.encode(errors=ESCAPED))
+    body = "\n".join(html for _, html in filter(None, found))
     page = (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
@@ -46,8 +46,8 @@ def write_page(folder: Path) -> Path:
     return folder / "index.html"
 
 
-def _shown(path: Path, data: Any) -> _Record | None:
-    """What the file of an experiment holds; None for another file.
+def _sections(path: Path, data: Any) -> tuple[str, str] | None:
+    """The record of an experiment in Markdown and in HTML; None for another file.
 
     Raises
     ------
@@ -58,18 +58,10 @@ def _shown(path: Path, data: Any) -> _Record | None:
         return None
     if missing := sorted(_NEEDED - data.keys()):
         raise ValueError(f"a result without {', '.join(missing)}")
-    _html_section(data, path.with_suffix(".svg")), _markdown([(path, data)])
-    return data
-
-
-def _markdown(found: list[tuple[Path, _Record]]) -> str:
-    """A section for each record, in the order given."""
-    parts = []
-    for path, record in found:
-        image = path.with_suffix(".png")
-        said = section(record, image.name if image.exists() else None)
-        parts.append(f"## {record['title']}\n\n{said}")
-    return "\n\n".join(parts) + "\n"
+    image = path.with_suffix(".png")
+    markdown = section(data, image.name if image.exists() else None)
+    html = _html_section(data, path.with_suffix(".svg"))
+    return f"## {data['title']}\n\n{markdown}", html
 
 
 def section(record: _Record, image: str | None) -> str:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from gradreg_experiments.common import few
 from gradreg_experiments.files import require_writable
-from gradreg_experiments.limits import few
 from gradreg_experiments.reproduce import budget
 from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with_runs
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
@@ -24,15 +24,17 @@ from gradreg_experiments.toy.problem import Task
 from gradreg_experiments.toy.quickstart import run as toy
 from gradreg_experiments.verification import verified_before
 
-_FILE_WIDTH = 100
+_FILE_WIDTH = 100  # characters: whole tables, where the output is a file
 
 
-def reproduce(names: Sequence[str], request: Namespace, console: Console | None = None) -> int:
+def reproduce(names: Sequence[str], request: Namespace) -> int:
     """Make every experiment; the request has the options of ``gradreg reproduce``.
 
     The status is 0; 1 if a claim fails, and nothing is trained; 2 if a run could not be made.
     """
-    console = console or _wide(Plain())
+    console = Plain()
+    if not console.is_terminal:
+        console = Plain(width=_FILE_WIDTH)
     for name in ("jobs", "seeds"):
         if (value := getattr(request, name)) is not None:
             few(f"--{name}", value)
@@ -145,8 +147,3 @@ def _groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[
     if stack:
         return [tuple(group) for group in runs]
     return [(run,) for of_seed in zip(*runs, strict=True) for run in of_seed]
-
-
-def _wide(console: Console) -> Console:
-    """A console that is wide enough for whole tables, where the output is a file."""
-    return console if console.is_terminal else Plain(width=_FILE_WIDTH)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import scipy
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.runs import Outcome
 
+T = TypeVar("T")
+K = TypeVar("K")
 LEVEL = 0.95
 BASELINE = "baseline"
 
@@ -86,6 +89,14 @@ class Row:
         """The difference on the poster."""
         own, other = self.cell.poster, self.baseline and self.baseline.cell.poster
         return own[0] - other[0] if own and other else None
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items of each key; keys and items stay in the order in which they come."""
+    out = dict[K, list[T]]()
+    for item in items:
+        out.setdefault(key(item), []).append(item)
+    return out
 
 
 def rows(

@@ -1,14 +1,14 @@
 """The table beside the poster's table, in a terminal; a line for each run in CSV."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from gradreg_experiments.reproduce.statistics import Difference, Row
-from gradreg_experiments.terminal import fitting, or_dash
+from gradreg_experiments.terminal import add_fitting, or_dash
 
 _NOT_RUN = "NOT RUN"
 CAPTION = (
@@ -29,10 +29,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width:
     """
     out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     out.collapse_padding = True
-    shown = fitting(head[1:], [cells for _, *cells in rows], width)
-    for name in head[1:][:shown]:
-        justify: Literal["left", "right"] = "left" if name == "arm" else "right"
-        out.add_column(name, justify=justify, no_wrap=name != "arm")
+    shown = add_fitting(out, head[1:], [cells for _, *cells in rows], width, left="arm")
     for before, (group, arm, *cells) in zip([None, *rows], rows, strict=False):
         if before is None or before[0] != group:
             out.add_row(Text(group, "bold"))

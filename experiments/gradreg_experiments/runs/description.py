@@ -22,7 +22,7 @@ PENALTIES = {kind.__name__.lower(): kind for kind in _KINDS}
 # What the run itself decides, or no file can hold.
 _OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
 _NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
-_COUNTS = ("every", "num_probes", "chunk_size")
+_COUNTS = ("num_probes", "chunk_size")
 _TOO_LARGE = 1 << 63  # for a whole number
 
 
@@ -172,7 +172,8 @@ def _require_penalty(run: Run) -> None:
         known = sorted(({"every", "fraction"} | set(penalty.names)) - _OWN)
         checks.choice(f"an option of {run.penalty}", name, known)
         _require_option(name, run.options[name])
-    penalty(**{name: value for name, value in run.options.items() if name != "fraction"})
+    generator = torch.Generator() if run.options.get("fraction", 1) != 1 else None
+    penalty(**run.options, generator=generator)  # refuses what is no `every` or fraction
     for given, other, why in (
         ("fraction", "dropout", "a mask belongs to the rows of a whole batch"),
         ("fraction", "unlabelled", "the penalty is of all rows then"),
@@ -193,8 +194,6 @@ def _require_option(name: str, value: Any) -> None:
     """Refuse what the penalty would refuse in the first step, or take for another value."""
     if name in _NAMES:
         checks.choice(name, value, _NAMES[name])
-    elif name == "fraction":
-        gt.FrobReg(fraction=value, generator=torch.Generator())  # refuses what is no fraction
     elif name == "shared_probe":
         _require_type(name, value, bool)
     elif name in _COUNTS and value is not None:

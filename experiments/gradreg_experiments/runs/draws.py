@@ -14,7 +14,7 @@ from gradreg_torch import draw_probes
 from torch import Tensor
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.networks.layers import KEEP
+from gradreg_experiments.networks import KEEP
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 
@@ -110,12 +110,13 @@ class Draws:
 
     def probes(self, t: int) -> Tensor | None:
         """Probes for every row; None for a penalty that is exact or has no probes."""
-        options = self.run.options
-        exact = self.run.penalty == "jacreg" and options.get("num_probes") is None
-        if exact or self.run.penalty not in ("spectreg", "jacreg"):
+        penalty, options, amp = self.run.penalty, self.run.options, self.run.amp
+        exact = penalty == "jacreg" and options.get("num_probes") is None
+        if exact or penalty not in ("spectreg", "jacreg"):
             return None
+        forward = options.get("mode") == "forward"  # probes of the inputs, in single precision
         n = 1 if options.get("shared_probe") else self.all_rows
-        k = self.x[0][0].numel() if options.get("mode") == "forward" else self.classes
+        k = self.x[0][0].numel() if forward else self.classes
         law, q = options.get("probe", "gaussian"), options.get("num_probes", 1)
         if q >= k:
             raise ValueError(
@@ -129,5 +130,4 @@ class Draws:
             return self.own_rows(r.expand(self.all_rows, -1, -1))
 
         r = torch.cat([drawn(seed) for seed in self.seeds]).to(self.device)
-        of_logits = options.get("mode") != "forward"  # inputs stay in single precision
-        return r.to(getattr(torch, self.run.amp)) if self.run.amp and of_logits else r
+        return r.to(getattr(torch, amp)) if amp and not forward else r

@@ -1,14 +1,14 @@
 """``gradreg train``: the run of a file, for one seed or several."""
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 from rich.console import Console
 
+from gradreg_experiments.common import few
 from gradreg_experiments.files import held, require_writable
-from gradreg_experiments.limits import few
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
@@ -51,14 +51,13 @@ def _trained(groups: list[Group], store: Store, jobs: int, console: Console) -> 
         before = 0
         with stopping.heard():
             for group in groups:
-                one(group, store, _added(done, before))
+
+                def report(steps: int, before: int = before) -> None:
+                    done(before + steps)
+
+                one(group, store, report)
                 before += group[0].iterations
     return []
-
-
-def _added(done: Callable[[int], None], before: int) -> Callable[[int], None]:
-    """The steps of a run, added to the steps of the runs before."""
-    return lambda steps: done(before + steps)
 
 
 def _printed(console: Console, runs: Sequence[Run], store: Store) -> None:

@@ -112,7 +112,8 @@ class Store:
         write_atomically(self.weights(outcome.run), weights)
         made = made_here()
         record = {
-            "outcome": {name: _null(value) for name, value in asdict(outcome).items()},
+            # JSON has no NaN.
+            "outcome": {n: None if v != v else v for n, v in asdict(outcome).items()},
             "images": fingerprint(outcome.run.data, self.data),
             "weights": _digest(weights),
             "processes": parallel.size(),
@@ -122,11 +123,6 @@ class Store:
         }
         text = json.dumps(record | {"sum": sum_of(record)}, indent=1) + "\n"
         write_atomically(self.result(outcome.run), text.encode())
-
-
-def _null(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and value != value else value
 
 
 def _digest(content: bytes) -> str:

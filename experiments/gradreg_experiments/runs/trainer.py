@@ -9,12 +9,12 @@ from gradreg_torch import confidence_penalty, objective
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gradreg_experiments.common import learning_rate
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import build
 from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import PENALTIES, Run
 from gradreg_experiments.runs.draws import Draws, generator, number
-from gradreg_experiments.schedule import learning_rate
 from gradreg_experiments.stack import Stack
 
 _MOMENTUM = 0.9

@@ -14,8 +14,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from gradreg_experiments.common import few
 from gradreg_experiments.files import made_here, require_writable
-from gradreg_experiments.limits import few
 from gradreg_experiments.result import BEST, FAINT, PLAIN, drawing, entitle, write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
@@ -80,16 +80,13 @@ def tune(
     if not verified_before(run.device, console):
         return 1
     store = Store(request.out / "runs", request.data)
-
-    def at(lam: float, s: int) -> Run:
-        return _weighted(replace(run, seed=run.seed + s), lam)
-
-    groups = [(at(lam, s),) for s in range(seeds) for lam in lams]
+    runs = {lam: [_weighted(run, lam, run.seed + s) for s in range(seeds)] for lam in lams}
+    groups = [(one,) for of_seed in zip(*runs.values(), strict=True) for one in of_seed]
     failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
     failures += wrong([run for (run,) in groups], store)
-    found = {lam: [store.find(at(lam, s)) for s in range(seeds)] for lam in lams}
-    points = _compared([Point(lam, tuple(filter(None, each))) for lam, each in found.items()])
-    if any(len(point.outcomes) < sum(map(bool, found[point.lam])) for point in points):
+    found = {lam: tuple(filter(None, map(store.find, own))) for lam, own in runs.items()}
+    points = _compared([Point(lam, outcomes) for lam, outcomes in found.items()])
+    if any(len(point.outcomes) < len(found[point.lam]) for point in points):
         shown = ", ".join(str(o.run.seed) for o in points[0].outcomes) or "none"
         console.print(f"Compared by the seeds that every λ has: {shown}.")
     if points and points[0].outcomes:
@@ -103,13 +100,13 @@ def tune(
     return 2 if failures else 0
 
 
-def _weighted(run: Run, lam: float) -> Run:
-    """The run with this λ, or with this β if it has the confidence penalty alone."""
+def _weighted(run: Run, lam: float, seed: int) -> Run:
+    """The run with this λ and seed, or with this β if it has the confidence penalty alone."""
     if run.penalty == "none":
-        return replace(run, confidence=lam)
+        return replace(run, seed=seed, confidence=lam)
     # Without penalty there is nothing to pay for.
     bare: dict[str, Any] = {} if lam else {"penalty": "none", "options": {}, "unlabelled": 0}
-    return replace(run, lam=lam, **bare)
+    return replace(run, seed=seed, lam=lam, **bare)
 
 
 def _tuned(run: Run) -> tuple[str, str]:
@@ -189,10 +186,9 @@ def _write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
 def _figure(run: Run, points: Sequence[Point]) -> Figure:
     """Validation accuracy against λ: dots for seeds, a band for the deviation, the test faint."""
     chosen, seeds = best(points), len(points[0].outcomes)
-    some = [p for p in points if p.lam]
-    zero = min(p.lam for p in some) / 4  # where 0 stands on a logarithmic axis
+    zero = min(p.lam for p in points if p.lam) / 4  # where 0 stands on a logarithmic axis
     place = {p.lam: p.lam or zero for p in points}
-    lams = [place[p.lam] for p in points]
+    lams = list(place.values())
     with drawing(3.2) as fig:
         axes = fig.subplots()
         axes.plot(lams, [p.mean("test") for p in points], "--", color=FAINT, lw=0.9, label="test")

@@ -48,16 +48,20 @@ def figure(sweeps: Sequence[Sweep]) -> Figure:
 
 
 def _draw_functions(functions: Axes, slopes: Axes, sweep: Sweep, best: int) -> None:
-    """Panels (a) and (b)."""
+    """Panels (a) and (b): g and |dg/dx| of three networks; dots are training points."""
     s = int(np.argsort(sweep.mse[:, 0], kind="stable")[(len(sweep.mse) - 1) // 2])
-    task, last = sweep.setting.task, len(sweep.lams) - 1
-    _draw_data(functions, slopes, sweep.setting.seeds[s], task)
+    task, seed, last = sweep.setting.task, sweep.setting.seeds[s], len(sweep.lams) - 1
+    (grid, _), (points, _) = problem.grid(task), problem.training_data(seed, task)
+    _draw_data(functions, slopes, seed, task)
     means = []
     for l, colour, remark in ((0, PLAIN, ""), (best, BEST, ", best"), (last, TOO_LARGE, "")):
-        label = f"λ = {sweep.lams[l]:g}{remark}"
-        r = s * len(sweep.lams) + l
-        means.append(_draw_network(functions, slopes, sweep, r, colour, label))
-    functions.set(title=f"(a) learnt by SpectReg, seed {sweep.setting.seeds[s]}", xlabel="x")
+        network = sweep.model.network(s * len(sweep.lams) + l).double().cpu()
+        (g, slope), (_, at_points) = (_value_and_slope(network, x) for x in (grid, points))
+        functions.plot(grid[:, 0], g, color=colour, label=f"λ = {sweep.lams[l]:g}{remark}")
+        slopes.plot(grid[:, 0], slope, color=colour, lw=0.8)
+        slopes.plot(points[:, 0], at_points, "o", ms=2, mew=0, color=colour)
+        means.append(float(slope.mean()))
+    functions.set(title=f"(a) learnt by SpectReg, seed {seed}", xlabel="x")
     slopes.set(title=f"(b) |dg/dx|, mean {means[0]:.2g} → {means[1]:.2g}")
     slopes.set(xlim=(-1, 1), yscale="log", ylim=(_SLOPE, None))
     slopes.set_yticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"], minor=False)
@@ -79,22 +83,6 @@ def _draw_data(functions: Axes, slopes: Axes, seed: int, task: problem.Task) -> 
         x, np.full_like(x, _SLOPE), "|", ms=5, mew=0.5, color=FAINT, clip_on=False, zorder=1
     )
     slopes.set(xlabel="x, a tick at every training point")
-
-
-def _draw_network(
-    functions: Axes, slopes: Axes, sweep: Sweep, r: int, colour: str, label: str
-) -> float:
-    """Draw g and |dg/dx| of network r, and return the mean of |dg/dx|. Dots are training points."""
-    network = sweep.model.network(r).double().cpu()
-    seed = sweep.setting.seeds[r // len(sweep.lams)]
-    task = sweep.setting.task
-    grid, points = problem.grid(task)[0], problem.training_data(seed, task)[0]
-    g, slope = _value_and_slope(network, grid)
-    functions.plot(grid.numpy()[:, 0], g, color=colour, label=label)
-    slopes.plot(grid.numpy()[:, 0], slope, color=colour, lw=0.8)
-    at_points = _value_and_slope(network, points)[1]
-    slopes.plot(points.numpy()[:, 0], at_points, "o", ms=2, mew=0, color=colour)
-    return float(slope.mean())
 
 
 def _value_and_slope(network: torch.nn.Module, x: Tensor) -> tuple[_Array, _Array]:

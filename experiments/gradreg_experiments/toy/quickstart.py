@@ -5,8 +5,8 @@ from time import monotonic
 
 from rich.console import Console
 
+from gradreg_experiments.common import few
 from gradreg_experiments.files import require_writable
-from gradreg_experiments.limits import few
 from gradreg_experiments.result import write_result
 from gradreg_experiments.terminal import Plain, progress
 from gradreg_experiments.toy.figure import figure
@@ -85,15 +85,10 @@ def run(
 
 def _trained(setting: Setting, console: Console) -> list[Sweep]:
     """The sweep of every penalty."""
-    fewer = setting.iterations < _PAPER_ITERATIONS
+    more = f" (the authors' scripts train for {_PAPER_ITERATIONS:,}; use --full)"
     console.print(
         f"2. Training {setting.task} on {setting.device}: seeds 1 to {len(setting.seeds)}, "
-        f"{setting.iterations} iterations"
-        + (
-            f" (the authors' scripts train for {_PAPER_ITERATIONS:,}; use --full)."
-            if fewer
-            else "."
-        ),
+        f"{setting.iterations} iterations{more * (setting.iterations < _PAPER_ITERATIONS)}."
     )
     sweeps = []
     for penalty, lams in SWEEPS.items() if setting.task == PAPER else [("SpectReg", _ROW)]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gradreg_experiments.files import made_here
 from gradreg_experiments.result import or_null
-from gradreg_experiments.terminal import fitting, or_dash
+from gradreg_experiments.terminal import add_fitting, or_dash
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import Sweep
 from gradreg_verify.report import history
@@ -32,13 +32,13 @@ _NOTE = (
 
 def rows(sweeps: Sequence[Sweep]) -> list[_Row]:
     """A row for each λ. The first λ of the first sweep is 0, and the baseline of all rows."""
-    baseline = sweeps[0].mse[:, :1]
+    baseline = sweeps[0].mse[:, 0]
     if sweeps[0].lams[0] != 0:
         raise ValueError(f"expected a first sweep that begins with λ = 0, got {sweeps[0].lams}")
     return [
-        row(s.penalty, lam, s.mse[:, l], baseline[:, 0])
+        row(s.penalty, lam, mse, baseline)
         for s in sweeps
-        for l, lam in enumerate(s.lams)
+        for lam, mse in zip(s.lams, s.mse.T, strict=True)
     ]
 
 
@@ -66,9 +66,7 @@ def table(rows: Sequence[_Row], width: int) -> Table:
     """The rows as printed, with as many columns as the width has room for."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     out.caption, out.caption_justify, out.caption_style = _NOTE, "left", ""
-    shown = fitting(_HEAD, [_cells(r) for r in rows], width)
-    for name in _HEAD[:shown]:
-        out.add_column(name, justify="left" if name == "penalty" else "right", no_wrap=True)
+    shown = add_fitting(out, _HEAD, [_cells(r) for r in rows], width, left="penalty")
     for r, following in zip(rows, [*rows[1:], None], strict=True):
         last = following is not None and following["penalty"] != r["penalty"]
         out.add_row(*_cells(r)[:shown], end_section=last)
@@ -94,8 +92,8 @@ def runs(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
     """A head, and a line for each network; MSE is not in `UNIT`."""
     yield "penalty", "lambda", "seed", "mse"
     for s in sweeps:
-        for l, lam in enumerate(s.lams):
-            for seed, mse in zip(s.setting.seeds, s.mse[:, l], strict=True):
+        for lam, own in zip(s.lams, s.mse.T, strict=True):
+            for seed, mse in zip(s.setting.seeds, own, strict=True):
                 yield s.penalty if lam else "none", lam, seed, f"{mse:.6g}"
 
 

@@ -1,19 +1,75 @@
-"""The network of a run."""
+"""The networks of the paper, in torch, initialised from a generator."""
 
 from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gradreg_experiments.data import Split
-from gradreg_experiments.networks.layers import Block, GivenDropout
 
 if TYPE_CHECKING:  # a run is trained with a network
     from gradreg_experiments.runs.description import Run
 
 _Shape = tuple[int, ...]  # of an image, (c, h, w)
+KEEP = 0.5
+
+
+class GivenDropout(nn.Module):
+    """x ⊙ k / ½ with a mask k ∈ {0, 1} that the training loop draws; in evaluation x.
+
+    The dropout of torch draws from the global generator. Its masks would differ between penalties,
+    and between networks trained one by one and stacked.
+
+    Parameters
+    ----------
+    rows, width : int
+        Shape of the mask: examples of a training batch, units.
+    """
+
+    mask: Tensor
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(rows, width), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The first rows of the mask, for a part of a batch."""
+        return x * self.mask[: len(x)] / KEEP if self.training else x
+
+
+class Shortcut(nn.Module):
+    """x, average-pooled where the block has a stride, with zeros for the new channels."""
+
+    def __init__(self, extra: int, stride: int) -> None:
+        super().__init__()
+        self.extra, self.stride = extra, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) ↦ (n, c + extra, h / stride, w / stride)."""
+        pooled = x if self.stride == 1 else F.avg_pool2d(x, self.stride)
+        return F.pad(pooled, (0, 0, 0, 0, 0, self.extra))
+
+
+class _Block(nn.Module):
+    """ReLU(x + conv-norm-ReLU-conv-norm), 3 × 3."""
+
+    def __init__(self, channels: int, out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(channels, out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+        self.shortcut = Shortcut(out - channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block."""
+        return F.relu(self.branch(x) + self.shortcut(x))
 
 
 def _lenet(run: "Run", shape: _Shape, rows: int, classes: int) -> nn.Sequential:
@@ -54,8 +110,8 @@ def _residual(run: "Run", shape: _Shape, _: int, classes: int) -> nn.Sequential:
         nn.ReLU(),
     ]
     for level, out in enumerate((16 * run.width, 32 * run.width, 64 * run.width)):
-        first = Block(channels, out, stride=2 if level else 1)
-        layers += [first, *(Block(out, out) for _ in range(run.blocks - 1))]
+        first = _Block(channels, out, stride=2 if level else 1)
+        layers += [first, *(_Block(out, out) for _ in range(run.blocks - 1))]
         channels = out
     return nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
