@@ -4,7 +4,7 @@ The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)
 ``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
 """
 
-from gradreg_torch._engine import BATCHNORM, MODES
+from gradreg_torch._engine import MODES
 from gradreg_torch.check import check_model
 from gradreg_torch.confidence_penalty import confidence_penalty
 from gradreg_torch.contract import Contract, contract
@@ -20,7 +20,6 @@ from gradreg_torch.spectreg import SpectReg, spectreg
 from gradreg_torch.weight_decay import weight_decay
 
 __all__ = [
-    "BATCHNORM",
     "MODES",
     "Constant",
     "Contract",

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from gradreg_torch._engine import Contraction, Inputs, ModelOrLogits, Options, Side, evaluate
-from gradreg_torch.losses import Loss, loss_gradient
+from gradreg_torch.losses import Loss, loss_gradient, require_known
 from gradreg_torch.penalty import Penalty
 
 
@@ -16,6 +16,9 @@ class _LossGradient(Contraction):
 
     y: Tensor
     loss: Loss = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        require_known(self.loss)
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, 1]."""

@@ -19,6 +19,7 @@ class _SoftmaxJacobian(Probes):
     """R = S = ∂p/∂z, or S [r₁ … r_q] / √q; S is never detached."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         drawn = self.generator is not None or self.probe is not None or self.shared_probe
         if self.exact and drawn:
             raise ValueError(
@@ -30,6 +31,11 @@ class _SoftmaxJacobian(Probes):
     def exact(self) -> bool:
         """Whether all of S is contracted."""
         return self.probes is None and self.num_probes is None
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]
+        """Whether the form is projected, and its probes are drawn."""
+        return super().draws and not self.exact
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]

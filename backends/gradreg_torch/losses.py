@@ -92,11 +92,17 @@ _LOSSES = {
 }
 
 
+def require_known(loss: Loss) -> None:
+    """Raise ValueError unless a loss is a function or one of the known names."""
+    if not callable(loss):
+        checks.choice("loss", loss, _LOSSES)
+
+
 def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """∂L/∂z (n, k) of a loss by name, or of any loss (outputs, y) ↦ (n,) by differentiation."""
     if callable(loss):
         return flat(_loss_derivative(output, y, loss))
-    return _LOSSES[checks.choice("loss", loss, _LOSSES)][1](output, y, reads)
+    return _LOSSES[loss][1](output, y, reads)
 
 
 def _loss_derivative(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
@@ -180,8 +186,9 @@ def _total(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
 
 def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """The batch mean of a loss by name, or the scalar of any loss (outputs, y) ↦ ()."""
+    require_known(loss)
     if not callable(loss):
-        return _LOSSES[checks.choice("loss", loss, _LOSSES)][0](output, y, reads)
+        return _LOSSES[loss][0](output, y, reads)
     value = loss(output, y)
     if not isinstance(value, Tensor) or value.ndim != 0:
         raise ValueError("expected the training loss to be a scalar; take its batch mean")

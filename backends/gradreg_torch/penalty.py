@@ -17,6 +17,7 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
+from gradreg_torch._engine.call import require_known
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
@@ -45,7 +46,8 @@ class Penalty(nn.Module):
     generator : torch.Generator, optional
         Where probes, and the examples of a fraction, are drawn from.
     **options
-        The other keyword arguments of the function of the same name. Unknown names raise TypeError.
+        The other keyword arguments of the function of the same name. An unknown name raises
+        TypeError, and a value that an option cannot have raises ValueError or TypeError.
 
     Notes
     -----
@@ -58,12 +60,14 @@ class Penalty(nn.Module):
     needs_labels: ClassVar[bool]
     names: ClassVar[frozenset[str]]  # of all options
     _own: ClassVar[frozenset[str]]  # of those that R takes
+    _needed: ClassVar[set[str]]  # of these, those without a default
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         default = {field.name: field.default for field in fields(cls.R)}  # type: ignore[arg-type]
         cls.takes_labels, cls.needs_labels = "y" in default, default.get("y") is MISSING
         cls._own = frozenset(default.keys() - {"y"})
+        cls._needed = {name for name in cls._own if default[name] is MISSING}
         cls.names = cls._own | Options.__annotations__.keys()
 
     def __init__(
@@ -82,7 +86,10 @@ class Penalty(nn.Module):
         self._cut: set[tuple[str | int, ...]] = set()  # inputs beside x that were seen to be rows
         self.fraction = _arguments.fraction(fraction, generator)
         _arguments.whole_batch(self.every, self.fraction, options)
-        draws = generator is not None and "generator" in self._own
+        require_known(**options)
+        if needed := self._needed - options.keys():
+            raise TypeError(f"expected {type(self).__name__}({needed.pop()}=...), which it needs")
+        draws = self.contraction(None, options).draws and generator is not None
         self.options = options | ({"generator": generator} if draws else {})
         if generator is not None and not draws and self.fraction == 1:
             raise TypeError(f"expected {type(self).__name__} without generator: it draws nothing")

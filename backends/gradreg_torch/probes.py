@@ -114,6 +114,19 @@ class Probes(Contraction):
     shared_probe: bool = False
     generator: torch.Generator | None = None
 
+    def __post_init__(self) -> None:
+        if self.probe is not None:
+            checks.choice("probe", self.probe, LAWS)
+        if self.num_probes is not None:
+            checks.count("num_probes", self.num_probes)
+        if not isinstance(self.shared_probe, bool):
+            raise TypeError(f"expected shared_probe=True or False, got {self.shared_probe!r}")
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]
+        """Whether the probes are drawn."""
+        return self.probes is None
+
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
         """Whether the batch shares its probes."""
@@ -121,25 +134,22 @@ class Probes(Contraction):
 
     def columns(self, side: Side) -> Tensor:
         """The probes r[n, k, q]."""
-        if self.probe is not None:
-            checks.choice("probe", self.probe, LAWS)
         r = self.drawn(side) if self.probes is None else self.given(side)
         return r.expand(len(side.z), -1, -1) if self.shared_probe else r
 
     def given(self, side: Side) -> Tensor:
         """The probes that were passed."""
         r = _require_probes(self.probes, side.z, side.size, self.shared_probe)
-        q = r.shape[2] if self.num_probes is None else checks.count("num_probes", self.num_probes)
-        if q != r.shape[2]:
+        if self.num_probes not in (None, r.shape[2]):
             raise ValueError(
-                f"expected probes with {q} columns, as num_probes says, got "
+                f"expected probes with {self.num_probes} columns, as num_probes says, got "
                 f"{r.shape[2]}; leave num_probes out beside probes"
             )
         return r
 
     def drawn(self, side: Side) -> Tensor:
         """New probes of the law."""
-        q = 1 if self.num_probes is None else checks.count("num_probes", self.num_probes)
+        q = 1 if self.num_probes is None else int(self.num_probes)
         if q >= side.size:
             raise ValueError(
                 f"expected num_probes < m = {side.size}, got {q}: m products give "

@@ -128,6 +128,36 @@ def test_an_error_begins_by_naming_what_is_wrong(message):
     assert str(error.value).startswith(message)
 
 
+CONSTRUCTED = {
+    "expected probe to be one of": lambda: gt.SpectReg(probe="uniform", generator=rng()),
+    "expected num_probes to be a whole number": lambda: gt.JacReg(num_probes=0, generator=rng()),
+    "expected shared_probe=True or False": lambda: gt.SpectReg(shared_probe="False"),
+    "expected loss to be one of": lambda: gt.DoubleBack(loss="hinge"),
+    "expected mode to be one of": lambda: gt.FrobReg(mode="backward"),
+    "expected batchnorm to be one of": lambda: gt.Onehot(batchnorm="train"),
+    "expected reduction to be one of": lambda: gt.DoubleBack(reduction="max"),
+    "expected chunk_size to be a whole number": lambda: gt.FrobReg(chunk_size=0.5),
+    "expected Contract(R=...)": gt.Contract,
+    "expected JacReg without generator": lambda: gt.JacReg(generator=rng()),
+}
+
+
+@pytest.mark.parametrize("message", CONSTRUCTED)
+def test_a_module_refuses_its_options_where_it_is_made(message):
+    """Not in the first step of a run that waited for its turn."""
+    with pytest.raises((ValueError, TypeError)) as error:
+        CONSTRUCTED[message]()
+    assert str(error.value).startswith(message)
+
+
+def test_a_fraction_of_an_exact_penalty():
+    """The generator draws the part; JacReg without probes has no other use for it."""
+    model = nn.Linear(3, 3).double()
+    got = gt.objective(model, X, Y, gt.JacReg(fraction=0.5, generator=rng())).penalty
+    pairs = [gt.jacreg(model, X[[i, j]]) for i in range(4) for j in range(i)]
+    assert any(torch.isclose(got, each) for each in pairs)
+
+
 @pytest.mark.parametrize("message", ["y", "loss"])
 def test_an_error_of_the_objective(message):
     bad = {"y": (X.tolist(), "mean_squared_error"), "loss": (X, "hinge")}[message]

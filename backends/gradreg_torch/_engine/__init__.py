@@ -5,14 +5,12 @@ are computed: `reverse`, `forward` or `differences`. The other files are what th
 """
 
 from gradreg_torch._engine import checks, distributed
-from gradreg_torch._engine.batch_norm import POLICIES as BATCHNORM
 from gradreg_torch._engine.call import MODES, ModelOrLogits, Options
 from gradreg_torch._engine.contraction import Contraction, Identity, Side
 from gradreg_torch._engine.evaluation import Evaluated, evaluate
 from gradreg_torch._engine.inputs import Inputs, Wrt
 
 __all__ = [
-    "BATCHNORM",
     "MODES",
     "Contraction",
     "Evaluated",

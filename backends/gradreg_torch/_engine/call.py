@@ -103,10 +103,7 @@ def checked(
             "expected grad mode or no_grad, got inference mode, which records no graph; "
             "evaluate penalties under torch.no_grad() instead"
         )
-    checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
-    checks.choice("reduction", reduction, REDUCTIONS)
-    if chunk_size is not None:
-        chunk_size = checks.count("chunk_size", chunk_size)
+    require_known(mode, batchnorm, reduction, chunk_size)
     inputs = leaves(x, wrt)
     reads = reads_values(inputs, check_values)
     if mode != "auto":
@@ -131,14 +128,28 @@ def checked(
             require_trainable(run.parts, inputs)
         inputs = {name: own(tensor) for name, tensor in inputs.items()}
     return Call(
-        *(run, inputs, mode, reduction, chunk_size, policy),
+        *(run, inputs, mode, reduction, chunk_size and int(chunk_size), policy),
         *(create_graph, reads, update_statistics, batch),
     )
 
 
+def require_known(
+    mode: str = "auto",
+    batchnorm: str = "batch",
+    reduction: str = "mean",
+    chunk_size: int | None = None,
+    **_: Any,
+) -> None:
+    """Raise ValueError for a name that no option has, and for a chunk of no size."""
+    checks.choice("mode", mode, MODES)
+    checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
+    checks.choice("reduction", reduction, REDUCTIONS)
+    if chunk_size is not None:
+        checks.count("chunk_size", chunk_size)
+
+
 def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named) -> None:
     """Raise ValueError or TypeError unless the mode fits model, R and inputs."""
-    checks.choice("mode", mode, MODES)
     if mode == "forward" and not R.forward_mode:
         # One vector-Jacobian product would take a Jacobian-vector product for every coordinate.
         raise ValueError(

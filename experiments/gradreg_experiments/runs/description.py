@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gradreg_torch as gt
 import torch
-from gradreg_torch.probes import LAWS
 
 from gradreg_experiments.data import DATA_SETS
 from gradreg_ref import checks
@@ -21,8 +20,6 @@ _KINDS = gt.SpectReg, gt.DoubleBack, gt.JacReg, gt.FrobReg, gt.Onehot
 PENALTIES = {kind.__name__.lower(): kind for kind in _KINDS}
 # What the run itself decides, or no file can hold.
 _OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
-_NAMES = {"probe": tuple(LAWS), "mode": gt.MODES, "batchnorm": gt.BATCHNORM}
-_COUNTS = ("num_probes", "chunk_size")
 _TOO_LARGE = 1 << 63  # for a whole number
 
 
@@ -171,9 +168,8 @@ def _require_penalty(run: Run) -> None:
     for name in run.options:
         known = sorted(({"every", "fraction"} | set(penalty.names)) - _OWN)
         checks.choice(f"an option of {run.penalty}", name, known)
-        _require_option(name, run.options[name])
     generator = torch.Generator() if run.options.get("fraction", 1) != 1 else None
-    penalty(**run.options, generator=generator)  # refuses what is no `every` or fraction
+    penalty(**run.options, generator=generator)  # refuses what an option cannot be
     for given, other, why in (
         ("fraction", "dropout", "a mask belongs to the rows of a whole batch"),
         ("fraction", "unlabelled", "the penalty is of all rows then"),
@@ -188,16 +184,6 @@ def _require_penalty(run: Run) -> None:
         raise ValueError(
             f"expected unlabelled = 0 for {run.penalty}, which needs labels; spectreg needs none"
         )
-
-
-def _require_option(name: str, value: Any) -> None:
-    """Refuse what the penalty would refuse in the first step, or take for another value."""
-    if name in _NAMES:
-        checks.choice(name, value, _NAMES[name])
-    elif name == "shared_probe":
-        _require_type(name, value, bool)
-    elif name in _COUNTS and value is not None:
-        checks.count(name, value)
 
 
 def from_toml(path: Path) -> Run:
