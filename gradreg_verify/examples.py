@@ -5,7 +5,7 @@ floating-point operation is exact and an implementation must agree bit for bit. 
 have curved activations and random weights.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -80,6 +80,11 @@ class Example:
     def with_network(self, layers: tuple[Layer, ...]) -> "Example":
         """The same data at other layers."""
         return replace(self, network=Network(layers))
+
+    def arguments(self, options: Mapping[str, Any]) -> tuple[Network, Array, Array]:
+        """Network, inputs, and labels or targets, whichever the loss takes."""
+        y = self.targets if options.get("loss") == "mean_squared_error" else self.y
+        return self.network, self.x, y
 
     def __str__(self) -> str:
         layers = "-".join(type(layer).__name__ for layer in self.network.layers)

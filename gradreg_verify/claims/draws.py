@@ -24,10 +24,9 @@ from gradreg_verify.claims.comparison import (
     same,
 )
 from gradreg_verify.claims.law_tests import Test
-from gradreg_verify.claims.target import Target, arguments
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
-from gradreg_verify.subject import readout
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.suited import suited
 
@@ -77,7 +76,7 @@ def _at_drawn_probes(
     """What is drawn from a seed, in the target, against the same probes given to the reference."""
     n, m, _ = e.probes.shape
     if target.declared is not None:
-        target.declared.probes.require_same_draws(*arguments(e, {}))
+        target.declared.probes.require_same_draws(*e.arguments({}))
     batch = n if target.declared is not None or not shared else 1
     r = target.backend.draw(probe, batch, m, q, seed=3, device=target.device)
     given = {"probes": r, "shared_probe": shared}
@@ -215,7 +214,7 @@ def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
             yield law_tests.each_pair(few[:, :, 0], probe, batch)
     if probe == "rademacher":  # as many bits at each length
         calls = 2 * target.draws * _shortest(d) // (_BATCH * m)
-        yield from coins.bits(target, readout.network(_BATCH, m), calls)
+        yield from coins.bits(target, _BATCH, m, calls)
     if independent:
         yield law_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
         yield law_tests.each_pair(r[:, :, 0], probe, _BATCH)

@@ -164,14 +164,14 @@ class Target:
 
     def value(self, penalty: str, e: Example, **options: Any) -> Array:
         """What the implementation says the penalty is."""
-        got = self.backend.value(penalty, *arguments(e, options), **self.settings(options))
+        got = self.backend.value(penalty, *e.arguments(options), **self.settings(options))
         return np.asarray(got)
 
     def slope(
         self, penalty: str, e: Example, direction: Array, **options: Any
     ) -> tuple[Array, float]:
         """The derivative along a direction of parameters, and the size of the terms in its sum."""
-        at, settings = (penalty, *arguments(e, options)), self.settings(options)
+        at, settings = (penalty, *e.arguments(options)), self.settings(options)
         along = getattr(self.backend, "slope", None)
         if along is not None:
             return np.asarray(along(*at, direction, **settings)), 0.0
@@ -183,9 +183,3 @@ class Target:
     def settings(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options, with the device and dtype under test."""
         return {"device": self.device, "dtype": self.dtype} | options
-
-
-def arguments(e: Example, options: dict[str, Any]) -> tuple[Any, Array, Array]:
-    """Network, inputs, and labels or targets, whichever the loss takes."""
-    y = e.targets if options.get("loss") == "mean_squared_error" else e.y
-    return e.network, e.x, y

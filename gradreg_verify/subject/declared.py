@@ -13,7 +13,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example, Variant, all_variants
-from gradreg_verify.frameworks.harness import Harness
+from gradreg_verify.frameworks.harness import Call, Harness
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject import interception
@@ -100,8 +100,14 @@ class DeclaredPenalty:
             supply = self.probes.of_seed(options.get("seed", 0), network, x)
         else:
             supply = self.probes.supply(options["probes"], len(x))
-        function = getattr(self.harness, what)
-        return np.asarray(function(network, x, y, supply, **settings)) / self.declaration.scale
+        call = Call(network, x, y, supply, **settings)
+        return np.asarray(getattr(self.harness, what)(call)) / self.declaration.scale
+
+    def at(self, e: Example, seed: int, **settings: Any) -> Call:
+        """The call at an example, at the probes of a seed."""
+        supply = self.probes.of_seed(seed, e.network, e.x)
+        at = e.arguments(self.declaration.loss_option)
+        return Call(*at, supply, device=self.device, **settings)
 
     def require(self, penalty: str, options: dict[str, Any]) -> dict[str, Any]:
         """The settings among the options; NotTestable where others are not those declared."""
