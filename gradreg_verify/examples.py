@@ -58,6 +58,11 @@ class Example:
     exact: bool
 
     @property
+    def m(self) -> int:
+        """How many logits it has."""
+        return self.probes.shape[1]
+
+    @property
     def z(self) -> Array:
         """Logits (n, k)."""
         return self.network.forward(self.x)
@@ -89,7 +94,7 @@ class Example:
     def __str__(self) -> str:
         layers = "-".join(type(layer).__name__ for layer in self.network.layers)
         kind = "dyadic" if self.exact else "smooth"
-        return f"{kind} {layers}, x {self.x.shape}, m = {self.probes.shape[1]}"
+        return f"{kind} {layers}, x {self.x.shape}, m = {self.m}"
 
 
 def dense(draw: Draw, activation: str, i: int, hidden: int, m: int) -> tuple[Layer, ...]:
@@ -215,7 +220,7 @@ def all_variants(e: Example) -> Iterator[Variant]:
     for row in PENALTIES.values():
         for form in row.forms:
             softmax = row.needs_classes(form)
-            if row.of == "weights" or (softmax and e.probes.shape[1] == 1):
+            if row.of == "weights" or (softmax and e.m == 1):
                 continue
             smooth = softmax or not row.constant_R
             exact = _exact_mse(e) if form.get("loss") else e.exact and not smooth
@@ -227,7 +232,7 @@ def all_variants(e: Example) -> Iterator[Variant]:
 
 def _exact_mse(e: Example) -> bool:
     """2 (z − y) / m is exact where m is a power of two, unless squares use up the 53 bits."""
-    return e.exact and e.probes.shape[1] in (1, 2, 4, 8) and not _squares(e.network.layers)
+    return e.exact and e.m in (1, 2, 4, 8) and not _squares(e.network.layers)
 
 
 def _squares(layers: tuple[Layer, ...]) -> bool:

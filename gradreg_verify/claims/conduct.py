@@ -20,7 +20,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example."""
-    m = e.probes.shape[1]
+    m = e.m
     known = target.functions()
     if not known:
         raise NotAsked("this backend shows no functions")
@@ -68,7 +68,7 @@ def nothing_left_behind(target: Target, e: Example) -> float:
 
 def fresh_probes(target: Target, e: Example) -> float:
     """Two calls in a row draw different probes, and so do two examples of a batch."""
-    m, compared = e.probes.shape[1], []
+    m, compared = e.m, []
     for one in _functions(target, e):
         d = one.declaration
         if d.probe is None or not one.harness.draws_probes:

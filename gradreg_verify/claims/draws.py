@@ -37,7 +37,7 @@ _BATCH = 50  # examples in one call of a function whose probes are read out
 
 def replay(target: Target, e: Example) -> float:
     """A seed gives value and gradient at the probes it draws: per example, shared, several."""
-    m = e.probes.shape[1]
+    m = e.m
     if target.declared is not None and target.declared.declaration.side == "input":
         raise NotTestable("of a probe of the inputs only a part can be read out")
     target.require_representative(e)
@@ -147,7 +147,7 @@ class Evidence:
 def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
     """All tests of a target on the lengths of probes that the examples have."""
     found: list[Test] = []
-    for e in {e.probes.shape[1]: e for e in examples}.values():  # one of each length
+    for e in {e.m: e for e in examples}.values():  # one of each length
         with suppress(NotTestable):
             found += _p_values(target, e)
     if not found:
@@ -158,7 +158,7 @@ def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
 
 def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
     """Every test of every law the target draws."""
-    m = e.probes.shape[1]
+    m = e.m
     one = target.declared
     if one is not None and (one.declaration.kind == "jacreg" or m <= one.declaration.num_probes):
         raise NotTestable("its probes cannot be read out in full")
@@ -185,7 +185,7 @@ _SMALL = {1: 200, 5: 60}  # batch to calls
 @cache
 def _shortest(d: Declaration) -> int:
     """The length of the probes in small batches: a law of their own shows at any length."""
-    return min(m for e in suited(d) if (m := e.probes.shape[1]) > max(2, d.num_probes))
+    return min(m for e in suited(d) if (m := e.m) > max(2, d.num_probes))
 
 
 def _read_out(target: Target, m: int, batch: int, calls: int) -> Array:

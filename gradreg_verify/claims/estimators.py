@@ -138,7 +138,7 @@ def orthogonal_frame(target: Target, e: Example) -> float:
 
 def frames_cancel(target: Target, e: Example) -> float:
     """Check that the sum over m equal examples is m tr A in every draw: their noise cancels."""
-    m = e.probes.shape[1]
+    m = e.m
     one = target.declared
     if m == 1 or (one is not None and one.declaration.num_probes > 1):
         raise NotHere("one logit, or several probes")

@@ -33,7 +33,7 @@ def formula_of(penalty: str) -> Any:
 
 def unit_probes(target: Target, e: Example) -> float:
     """FrobReg is Σ_k of SpectReg at e_k."""
-    m = e.probes.shape[1]
+    m = e.m
     units = np.broadcast_to(np.eye(m), (len(e.x), m, m))
     rows = target.value("spectreg", e, probes=units, reduction="none") * m
     return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"))
@@ -87,7 +87,7 @@ def unusual_shapes(target: Target, e: Example) -> float:
     """The formula in a batch of 67 with rows that repeat, of 12 logits of inputs of rank 3, …"""
     if target.function().declaration.restricted:
         raise NotHere("its networks are of a shape declared")
-    if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
+    if e.exact or e.batch_norm or e.x.ndim > 2 or e.m != 3:
         raise NotHere("asked once")
     errors = []
     for other in unusual():
@@ -100,7 +100,7 @@ def unusual_shapes(target: Target, e: Example) -> float:
 
 def all_classes(target: Target, e: Example) -> float:
     """Σ_k p_k DB(k) = tr(A S); DB <= 2 λ_max(A)."""
-    m = e.probes.shape[1]
+    m = e.m
     if m == 1:
         raise NotHere("one class")
     p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
@@ -121,7 +121,7 @@ def all_classes(target: Target, e: Example) -> float:
 
 def class_probabilities(target: Target, e: Example) -> float:
     """Labels may be probabilities (n, k)."""
-    if target.declared is not None or e.probes.shape[1] == 1:
+    if target.declared is not None or e.m == 1:
         raise NotAsked("asked of backends")
     return agree(target, replace(e, y=softmax(e.targets)), Variant("doubleback", {}, False))
 

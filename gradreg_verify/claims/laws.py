@@ -18,9 +18,9 @@ def every_shape(target: Target, e: Example) -> float:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
     d = target.function().declaration
     target.require_representative(e)
-    if d.probe is not None and e.probes.shape[1] <= d.num_probes:
+    if d.probe is not None and e.m <= d.num_probes:
         raise NotHere("num_probes >= m may be refused")
-    if PENALTIES[d.kind].softmax and e.probes.shape[1] == 1:
+    if PENALTIES[d.kind].softmax and e.m == 1:
         raise NotHere("one class")
     options = d.loss_option
     value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
@@ -144,7 +144,7 @@ def _reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
 def permuted_classes(target: Target, e: Example) -> float:
     """Classes moved up by one, with their labels, targets and probes: nothing changes."""
     *rest, last = e.network.layers
-    m = e.probes.shape[1]
+    m = e.m
     order = (np.arange(m) + 1) % m  # new class k is old class k + 1
     moved = replace(
         e.with_network((*rest, Linear(last.weight[order], last.bias[order]))),  # type: ignore[attr-defined]

@@ -58,7 +58,7 @@ def sentences(target: Target, e: Example) -> float:
     """A backend refuses everything in `_attempts`: ValueError or TypeError, with a sentence."""
     if target.declared is not None:
         raise NotTestable("other bad inputs: a function need not refuse them")
-    if e.probes.shape[1] > 1:
+    if e.m > 1:
         target.require_representative(e)
     for what, (penalty, there, options) in _attempts(e).items():
         try:

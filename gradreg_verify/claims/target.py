@@ -85,7 +85,7 @@ class Target:
 
     def length(self, e: Example) -> int:
         """Return the length of a probe at an example: the logits, or the input coordinates."""
-        return e.x[0].size if self.side == "input" else e.probes.shape[1]
+        return e.x[0].size if self.side == "input" else e.m
 
     def require_few(self, points: int) -> None:
         """NotHere where a rule has many points: networks of fewer logits show the same."""

@@ -171,7 +171,7 @@ def _places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
     """The bundled examples, whether they are telling, and three with a scaled last layer."""
     scaled = 0
     for e in suited(d):
-        if not d.can_have(e.probes.shape[1]):
+        if not d.can_have(e.m):
             continue
         smooth = not e.exact and np.abs(e.z).max() <= 50
         yield e, smooth, 1.0

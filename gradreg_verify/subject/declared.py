@@ -137,7 +137,7 @@ class DeclaredPenalty:
 
     def variants(self, e: Example) -> Iterator[Variant]:
         """Yield the declared one of all variants at an example."""
-        d, m = self.declaration, e.probes.shape[1]
+        d, m = self.declaration, e.m
         if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)
         for variant in all_variants(e):

@@ -23,7 +23,7 @@ from gradreg_verify.frameworks.jax.devices import (
 )
 from gradreg_verify.frameworks.jax.harness import JaxHarness
 from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, program
-from gradreg_verify.frameworks.registry import Capabilities, require_device
+from gradreg_verify.frameworks.registry import require_device
 
 _DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
@@ -33,11 +33,8 @@ class JaxBackend(OneByOne):
 
     name = "jax"
     Harness = JaxHarness
+    capabilities = staticmethod(capabilities)
     declared = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
-
-    def capabilities(self) -> Capabilities:
-        """The installed JAX, and the devices it sees."""
-        return capabilities()
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

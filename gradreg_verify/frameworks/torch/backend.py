@@ -12,7 +12,7 @@ from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
-from gradreg_verify.frameworks.registry import Capabilities, require_device
+from gradreg_verify.frameworks.registry import require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
 from gradreg_verify.frameworks.torch.precisions import (
@@ -37,11 +37,8 @@ class TorchBackend(OneByOne):
 
     name = "torch"
     Harness = TorchHarness
+    capabilities = staticmethod(capabilities)
     declared = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
-
-    def capabilities(self) -> Capabilities:
-        """The installed torch, and the devices it sees."""
-        return capabilities()
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
