@@ -82,6 +82,10 @@ class Example:
         x, y, targets, probes = (a[index] for a in (self.x, self.y, self.targets, self.probes))
         return replace(self, x=x, y=y, targets=targets, probes=probes)
 
+    def scaled(self, factor: float) -> "Example":
+        """The example with its logits, and so J, times a factor."""
+        return replace(self, network=_scaled(self.network, factor))
+
     def with_network(self, layers: tuple[Layer, ...]) -> "Example":
         """The same data at other layers."""
         return replace(self, network=Network(layers))
@@ -145,12 +149,18 @@ def _tamed(network: Network, x: Array) -> Network:
 
     Further out p is onehot to many digits, and p − y a difference of rounding errors.
     """
-    *rest, last = network.layers
     size = float(np.abs(network.forward(x)).max())
-    factor = 2.0 ** -max(0, np.ceil(np.log2(size / 8))) if size else 1.0
-    if not isinstance(last, Linear) or last.bias is None:
+    if size <= 8 or not isinstance(network.layers[-1], Linear):
         return network
-    return Network((*rest, Linear(factor * last.weight, factor * last.bias)))
+    return _scaled(network, 2.0 ** -np.ceil(np.log2(size / 8)))
+
+
+def _scaled(network: Network, factor: float) -> Network:
+    """The network with its last layer, which is linear, times a factor."""
+    *rest, last = network.layers
+    assert isinstance(last, Linear)
+    bias = None if last.bias is None else factor * last.bias
+    return Network((*rest, Linear(factor * last.weight, bias)))
 
 
 def bundled(seed: int = 0) -> Iterator[Example]:

@@ -74,9 +74,7 @@ def _alone(target: Target, e: Example, variant: Variant) -> Array:
 
 def scaled_outputs(target: Target, e: Example) -> float:
     """Last layer × 2: SpectReg and FrobReg × 4."""
-    *rest, last = e.network.layers
-    doubled = e.with_network((*rest, Linear(2 * last.weight, 2 * last.bias)))  # type: ignore[attr-defined]
-    return _times_four(target, e, doubled)
+    return _times_four(target, e, e.scaled(2))
 
 
 def scaled_inputs(target: Target, e: Example) -> float:
@@ -84,8 +82,8 @@ def scaled_inputs(target: Target, e: Example) -> float:
     first, *rest = e.network.layers
     if not isinstance(first, Linear | Conv2d):
         raise NotHere("the first layer has no weights")
-    layers = (replace(first, weight=2 * first.weight), *rest)
-    return _times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
+    doubled = e.with_network((replace(first, weight=2 * first.weight), *rest))
+    return _times_four(target, e, replace(doubled, x=e.x / 2))
 
 
 # Of degree 2 in J: R does not depend on the network.

@@ -7,10 +7,11 @@ from typing import Any, get_args
 import numpy as np
 
 from gradreg_ref.typing import Array, Law, Side
-from gradreg_verify.examples import Example, Variant, all_variants
+from gradreg_verify.examples import Example, Variant, all_variants, bundled
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere
 from gradreg_verify.subject.declared import DeclaredPenalty
+from gradreg_verify.subject.suited import suited
 
 # Points of a rule for which a backend is asked in one call, and of a rule that it is asked for; a
 # function is asked for one point in a call.
@@ -57,6 +58,10 @@ class Target:
     def variants(self, e: Example) -> Iterator[Variant]:
         """The penalties and options that are compared with the reference at an example."""
         return all_variants(e) if self.declared is None else self.declared.variants(e)
+
+    def examples(self, seed: int = 0) -> Iterator[Example]:
+        """All bundled examples, or those that a function is declared for."""
+        return bundled(seed) if self.declared is None else suited(self.declared.declaration, seed)
 
     def representative(self, e: Example) -> bool:
         """Whether an example is asked for what every network of its shape shows.

@@ -13,9 +13,8 @@ import numpy as np
 from gradreg_verify.diagnosis.clips import clipped
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
 from gradreg_verify.diagnosis.factors import SAME
-from gradreg_verify.diagnosis.named import named
+from gradreg_verify.diagnosis.named import named, nearly, of_degree
 from gradreg_verify.diagnosis.observe import Seen
-from gradreg_verify.diagnosis.unnamed import nearly, of_degree
 from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
 from gradreg_verify.subject.declaration import Declaration

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from gradreg_ref.complex_step import directional_derivative
-from gradreg_ref.networks import Linear, Network
+from gradreg_ref.networks import Network
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import FLOOR, direction_for
@@ -177,15 +177,7 @@ def _places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
         yield e, smooth, 1.0
         if smooth and not d.softmax and scaled < 3:
             scaled += 1
-            yield from ((_scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
-
-
-def _scaled_outputs(e: Example, factor: float) -> Example:
-    """The example with its logits, and so J, times a factor."""
-    *rest, last = e.network.layers
-    assert isinstance(last, Linear)
-    bias = None if last.bias is None else factor * last.bias
-    return e.with_network((*rest, Linear(factor * last.weight, bias)))
+            yield from ((e.scaled(factor), False, factor) for factor in (32.0, 1 / 32))
 
 
 def observe(

@@ -5,7 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -161,7 +161,7 @@ class Harness(ABC):
         """Return the gradients of two calls in a row, seeded once."""
 
     @abstractmethod
-    def draws(self, call: Call) -> tuple[list[Draw], tuple[Any, ...]]:
+    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call, and the state that generators are left in."""
 
     @abstractmethod

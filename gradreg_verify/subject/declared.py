@@ -57,10 +57,9 @@ class DeclaredPenalty:
         expected = (n,) if d.reduction == "none" else ()
         if got.shape != expected:
             raise Broken(f"expected a value of shape {expected}, got {got.shape}")
-        if d.reduction == "none":
-            return got if reduction == "none" else got.sum() * self.factor(reduction, n)
-        total = got * self.factor(reduction, n)
-        return total[None] if reduction == "none" else total
+        if reduction == "none":
+            return got.reshape(n)
+        return got.sum() * self.factor(reduction, n)
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

@@ -1,5 +1,6 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -59,7 +60,7 @@ class JaxHarness(Harness):
         first, second = (flat(self.run(1, call, key)) for key in keys)
         return first, second
 
-    def draws(self, call: Call) -> tuple[list[Draw], tuple[Any, ...]]:
+    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call; keys have no state.
 
         A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the

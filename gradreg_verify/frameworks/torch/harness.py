@@ -1,6 +1,7 @@
 """One torch function under test: called on reference networks, seeded, watched and timed."""
 
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -85,7 +86,7 @@ class TorchHarness(Harness):
             first = self.backward(call, *prepared, generator=given)
             return first, self.backward(call, *prepared, generator=given)
 
-    def draws(self, call: Call) -> tuple[list[Draw], tuple[Any, ...]]:
+    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call, and the state that generators are left in."""
         prepared = self.prepare(call)
         given = torch.Generator(call.device).manual_seed(call.supply.seed)

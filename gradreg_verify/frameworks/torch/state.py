@@ -1,7 +1,6 @@
 """What a call may not change: model, input, modes, settings and random state of the process."""
 
 import gc
-import random
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradreg_verify.frameworks.torch.randomness import numpy_state
+from gradreg_verify.frameworks.torch.randomness import global_states
 
 
 def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
@@ -31,9 +30,7 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
         "the labels": y.clone(),
         "x": x.detach().clone(),
         "the .grad of x": _copy(x.grad),
-        "torch's global random state": torch.get_rng_state(),
-        "NumPy's global random state": numpy_state(),
-        "Python's global random state": random.getstate(),
+        **global_states(),
     }
 
 
