@@ -132,11 +132,7 @@ def normalised(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]
 
 
 def example(
-    draw: Draw,
-    labels: _Labels,
-    layers: tuple[Layer, ...],
-    x: Array,
-    exact: bool,
+    draw: Draw, labels: _Labels, layers: tuple[Layer, ...], x: Array, exact: bool
 ) -> Example:
     """An example of these layers at x, with labels, targets and probes drawn."""
     network = _tamed(Network(layers), x)

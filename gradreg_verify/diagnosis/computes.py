@@ -71,11 +71,7 @@ def _about_refused(seen: Seen) -> str:
 _FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
     ("on all networks with images", "--input 3x8x8", lambda e: e.x.ndim > 2),
     ("on all networks with one output", "--outputs 1", lambda e: e.m == 1),
-    (
-        "on all networks with as many outputs as inputs",
-        "--square",
-        lambda e: e.m == e.x[0].size,
-    ),
+    ("on all networks with as many outputs as inputs", "--square", lambda e: e.m == e.x[0].size),
 )
 
 

@@ -27,13 +27,7 @@ from gradreg_verify.frameworks.torch.randomness import (
     seeded,
     states_of,
 )
-from gradreg_verify.frameworks.torch.state import (
-    Graph,
-    changed,
-    seeds_set,
-    settings_kept,
-    state,
-)
+from gradreg_verify.frameworks.torch.state import Graph, changed, seeds_set, settings_kept, state
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.watch import Patience
 
