@@ -171,13 +171,8 @@ def bundled(seed: int = 0) -> Iterator[Example]:
         (dyadic, ("relu", "square"), True),
         (smooth, ("tanh", "gelu", "silu", "softplus"), False),
     ):
-        for n, m, name in (
-            (1, 2, names[0]),
-            (2, 1, names[-1]),
-            (5, 3, names[-2]),
-            (2, 10, names[1]),
-        ):
-            yield example(draw, labels, dense(draw, name, 4, 3, m), draw((n, 4)), exact)
+        for n, m, k in ((1, 2, 0), (2, 1, -1), (5, 3, -2), (2, 10, 1)):
+            yield example(draw, labels, dense(draw, names[k], 4, 3, m), draw((n, 4)), exact)
         yield example(draw, labels, residual(draw, names[0], 3, 4), draw((2, 3)), exact)
         for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
             layers = convolutional(draw, names[0], pool, (c, 4, 4), m)

@@ -130,7 +130,7 @@ def _run_all(
     for claim in CLAIMS:
         start = perf_counter()
         wrong = [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
-        if target.declared is not None and not claim.about(target.declared.declaration):
+        if target.declaration is not None and not claim.about(target.declaration):
             result = Result(claim, "NOT-APPLICABLE", "")
         elif over:
             result = Result(claim, "NOT-TESTED", over)

@@ -33,20 +33,19 @@ def bits(target: Target, n: int, m: int, calls: int) -> Iterator[Test]:
 
 def threshold(target: Target, e: Example) -> float:
     """Signs are those of the numbers drawn, as near to the middle as 2⁻⁷: no biased coin."""
-    one, (n, m, _) = target.function(), e.probes.shape
-    if one.declaration.probe != "rademacher" or one.declaration.side == "input":
+    one = target.function()
+    d = one.declaration
+    if d.probe != "rademacher" or d.side == "input":
         raise NotAsked("asked of functions that draw signs")
-    if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
+    if one.probes.tier != "intercepted" or e.m <= d.num_probes:
         raise NotHere("no numbers can be fed to it")
     call = one.at(e, 0)
     drawn, _ = one.harness.draws(call)
     kinds = {draw.kind for draw in drawn}
     if kinds == {"integer"}:
         raise NotAsked("it draws bits")
-    r = np.random.default_rng(9).choice(
-        [-1.0, 1.0], (1 if one.declaration.shared_probe else n, m, one.declaration.num_probes)
-    )
-    fed = one.probes.supply(r, n).feed or ()
+    r = np.random.default_rng(9).choice([-1.0, 1.0], d.probe_shape(len(e.x), e.m))
+    fed = one.probes.supply(r, len(e.x)).feed or ()
     middle = 0.5 if kinds == {"uniform"} else 0.0
     near = tuple(middle + (a - middle) / _NEAR[middle] for a in fed)
     far, got = (one.harness.value(replace(call, supply=Supply(feed=a))) for a in (fed, near))

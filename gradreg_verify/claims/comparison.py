@@ -97,15 +97,9 @@ def agree(target: Target, e: Example, variant: Variant, **settings: Any) -> floa
     penalty, options = variant.penalty, {"reduction": target.reduction} | variant.options
     got = target.value(penalty, e, **options, **settings)
     expected = expected_value(penalty, e, **options)
-    return max(
-        same(
-            f"{penalty}, value",
-            got,
-            expected,
-            exact=in_any_order(e, variant._replace(options=options)),
-        ),
-        same_gradient(target, e, variant, target.reduction, **settings),
-    )
+    limit = in_any_order(e, variant._replace(options=options))
+    error = same(f"{penalty}, value", got, expected, exact=limit)
+    return max(error, same_gradient(target, e, variant, target.reduction, **settings))
 
 
 def same_gradient(

@@ -37,16 +37,15 @@ _BATCH = 50  # examples in one call of a function whose probes are read out
 
 def replay(target: Target, e: Example) -> float:
     """A seed gives value and gradient at the probes it draws: per example, shared, several."""
-    m = e.m
-    if target.declared is not None and target.declared.declaration.side == "input":
+    if target.declared is not None and target.side == "input":
         raise NotTestable("of a probe of the inputs only a part can be read out")
     target.require_representative(e)
-    if m == 1:
+    if e.m == 1:
         raise NotHere("one logit")
     errors = [
         _at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()
-        for penalty, q, shared in _forms(target, m, every=probe == target.laws()[0])
+        for penalty, q, shared in _forms(target, e.m, every=probe == target.laws()[0])
     ]
     return largest(errors)
 
@@ -57,8 +56,8 @@ def _forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, b
     A law is drawn by one function, whichever penalty asks: every form is replayed with one law,
     and the other laws with one probe and with several.
     """
-    if target.declared is not None:
-        d = target.declared.declaration
+    d = target.declaration
+    if d is not None:
         if d.num_probes < m:
             yield d.kind, d.num_probes, d.shared_probe
         return
@@ -89,16 +88,13 @@ def _at_drawn_probes(
     direction = direction_for(e)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
     # A function may draw other probes in training mode; a backend has no such setting.
-    modes: tuple[dict[str, bool], ...] = ({},) if target.declared is None else ({}, _TRAINING)
-    for mode in modes:
+    for training in (False,) if target.declared is None else (False, True):
+        mode = {"training": True} if training else {}
         slope, _ = target.slope(penalty, e, direction, **drawn, **mode)
-        where = " in training mode" if mode else ""
+        where = " in training mode" if training else ""
         off = same(f"gradient of {what}{where}", slope, expected, scale=FLOOR * scale)
         error = max(error, off)
     return error
-
-
-_TRAINING = {"training": True}
 
 
 def law(target: Target, e: Example) -> float:
@@ -158,11 +154,10 @@ def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
 
 def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
     """Every test of every law the target draws."""
-    m = e.m
-    one = target.declared
-    if one is not None and (one.declaration.kind == "jacreg" or m <= one.declaration.num_probes):
+    d = target.declaration
+    if d is not None and (d.kind == "jacreg" or e.m <= d.num_probes):
         raise NotTestable("its probes cannot be read out in full")
-    return tuple(test for probe in target.laws() for test in _of_one_law(target, m, probe))
+    return tuple(test for probe in target.laws() for test in _of_one_law(target, e.m, probe))
 
 
 @cache

@@ -104,12 +104,9 @@ def all_classes(target: Target, e: Example) -> float:
     if m == 1:
         raise NotHere("one class")
     p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
+    labelled = [replace(e, y=np.full(len(e.x), k)) for k in range(m)]
     by_class = np.stack(
-        [
-            target.value("doubleback", replace(e, y=np.full(len(e.x), k)), reduction="none")
-            for k in range(m)
-        ],
-        axis=1,
+        [target.value("doubleback", one, reduction="none") for one in labelled], axis=1
     )
     bound = 2 * np.linalg.eigvalsh(A)[:, -1]
     if (by_class > bound[:, None] * (1 + 1e-9) + 1e-9).any():
@@ -128,7 +125,7 @@ def class_probabilities(target: Target, e: Example) -> float:
 
 def quarter(target: Target, e: Example) -> float:
     """tr(S A S) <= ‖J‖²_F / 4."""
-    if target.declared is not None and target.declared.declaration.probe is not None:
+    if target.declaration is not None and target.declaration.probe is not None:
         raise NotAsked("a bound of the exact form")
     values = target.value("jacreg", e, reduction="none")
     bound = expected_value("frobreg", e, reduction="none") / 4

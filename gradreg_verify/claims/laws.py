@@ -1,7 +1,6 @@
 """Values per example, and laws that need no reference."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def every_shape(target: Target, e: Example) -> float:
 
 def each_alone(target: Target, e: Example) -> float:
     """A value of every example alone."""
-    if target.declared is not None and target.declared.declaration.reduction != "none":
+    if target.declaration is not None and target.declaration.reduction != "none":
         raise NotTestable("it gives no value an example")
     target.require_representative(e)
     errors = [
@@ -128,15 +127,11 @@ def permuted_batch(target: Target, e: Example) -> float:
     for variant in target.variants(e):
         penalty, options, _ = variant
         there = target.value(penalty, e, reduction="none", **options)
-        back = target.value(penalty, backwards, reduction="none", **_reversed_probes(options))
+        turned = {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        back = target.value(penalty, backwards, reduction="none", **turned)
         limit = in_any_order(e, variant)
         errors.append(same(f"{penalty} of the reversed batch", back, there[::-1], exact=limit))
     return largest(errors)
-
-
-def _reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
-    """Per-example options in reverse order."""
-    return {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
 
 def permuted_classes(target: Target, e: Example) -> float:
@@ -176,7 +171,7 @@ def shifted(target: Target, e: Example) -> float:
 
 def linear_model(target: Target, e: Example) -> float:
     """FrobReg of x ↦ Wx + b is ‖W‖²_F, its weight decay."""
-    if target.declared is not None and target.declared.declaration.restricted:
+    if target.declaration is not None and target.declaration.restricted:
         raise NotHere("its networks are of a shape declared")
     *_, last = e.network.layers
     weight: Array = last.weight  # type: ignore[attr-defined]

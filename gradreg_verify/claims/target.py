@@ -10,6 +10,7 @@ from gradreg_ref.typing import Array, Law, Side
 from gradreg_verify.examples import Example, Variant, all_variants, bundled
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere
+from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 from gradreg_verify.subject.suited import suited
 
@@ -49,6 +50,11 @@ class Target:
         """The one function under test, if it is one."""
         return self.backend if isinstance(self.backend, DeclaredPenalty) else None
 
+    @property
+    def declaration(self) -> Declaration | None:
+        """What that function is declared to be."""
+        return None if self.declared is None else self.declared.declaration
+
     def function(self) -> DeclaredPenalty:
         """`declared`, for what is asked of single functions only: NotAsked of a backend."""
         if self.declared is None:
@@ -61,7 +67,7 @@ class Target:
 
     def examples(self, seed: int = 0) -> Iterator[Example]:
         """All bundled examples, or those that a function is declared for."""
-        return bundled(seed) if self.declared is None else suited(self.declared.declaration, seed)
+        return bundled(seed) if self.declaration is None else suited(self.declaration, seed)
 
     def representative(self, e: Example) -> bool:
         """Whether an example is asked for what every network of its shape shows.
@@ -86,7 +92,7 @@ class Target:
         """The side whose probes are handed over."""
         if self.probed is not None:
             return self.probed
-        return "output" if self.declared is None else self.declared.declaration.side
+        return "output" if self.declaration is None else self.declaration.side
 
     def length(self, e: Example) -> int:
         """Return the length of a probe at an example: the logits, or the input coordinates."""
@@ -126,8 +132,8 @@ class Target:
 
     def with_values(self, e: Example) -> Example:
         """All examples, or the first where the function returns one number for a whole batch."""
-        per_example = self.declared is None or self.declared.declaration.reduction == "none"
-        return e if per_example else e.rows(slice(0, 1))
+        d = self.declaration
+        return e if d is None or d.reduction == "none" else e.rows(slice(0, 1))
 
     def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
         """Return `slope` of SpectReg summed over all examples at all points."""
@@ -162,10 +168,9 @@ class Target:
 
     def laws(self) -> tuple[Law, ...]:
         """The laws of the probes it draws."""
-        if self.declared is None:
+        if self.declaration is None:
             return get_args(Law)
-        law = self.declared.declaration.probe
-        return () if law is None else (law,)
+        return () if self.declaration.probe is None else (self.declaration.probe,)
 
     def value(self, penalty: str, e: Example, **options: Any) -> Array:
         """What the implementation says the penalty is."""

@@ -82,7 +82,7 @@ def _about_values(seen: Seen, d: Declaration) -> str:
         return "It is zero everywhere."
     if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
         return named(seen) or UNKNOWN
-    expected = [float(declared_value(o, d, o.e.network)) for o in observed]
+    expected = [declared_value(o, d) for o in observed]
     wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
     off = list(compress(observed, wrong))
     if not off:

@@ -69,7 +69,7 @@ def _slope(variant: Variant, o: Observed) -> float:
 
 def nearly(observed: list[Observed], d: Declaration) -> str:
     """Within 1 %, and exact on no network, as finite differences are."""
-    expected = np.array([float(declared_value(o, d, o.e.network)) for o in observed])
+    expected = np.array([declared_value(o, d) for o in observed])
     if len(observed) < FEWEST or not expected.all():
         return ""
     ratios = np.array([o.value for o in observed]) / expected

@@ -77,11 +77,6 @@ class Draw:
     kind: str
     values: Array
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of what the function returned."""
-        return self.values.shape
-
 
 def next_fed(left: deque[Any], shape: tuple[int, ...]) -> Any:
     """The numbers fed to a call that draws this shape; NotTestable where none are of its size."""

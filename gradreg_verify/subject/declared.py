@@ -162,8 +162,7 @@ class DeclaredPenalty:
             yield Variant(d.kind, options | {"probes": r}, False)
             return
         length = e.x[0].size if d.side == "input" else m
-        rng = np.random.default_rng(7)
-        r = rng.integers(-8, 9, (1 if d.shared_probe else n, length, d.num_probes)) / 4
+        r = np.random.default_rng(7).integers(-8, 9, d.probe_shape(n, length)) / 4
         law = str(d.probe)
         dyadic = law in ("gaussian", "rademacher") and d.num_probes in (1, 4)
         options["probes"] = interception.realise(law, r)

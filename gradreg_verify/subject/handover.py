@@ -74,8 +74,7 @@ class Handover:
     def realised(self, seed: int, n: int, length: int) -> Array:
         """Probes of the declared law and shape."""
         d = self.declaration
-        shape = (1 if d.shared_probe else n, length, d.num_probes)
-        normal = np.random.default_rng(seed).standard_normal(shape)
+        normal = np.random.default_rng(seed).standard_normal(d.probe_shape(n, length))
         return interception.realise(str(d.probe), normal)
 
     def telling_probes(self, n: int, length: int, m: int) -> Array:
@@ -177,7 +176,7 @@ class Handover:
 
         def consumed(call: Call) -> object:
             draws, left = self.harness.draws(call)
-            return [(draw.kind, draw.shape) for draw in draws], left
+            return [(draw.kind, draw.values.shape) for draw in draws], left
 
         here = Call(network, x, y, Supply(1), device=self.device)
         if consumed(self.at_readout(n, m, Supply(1))) != consumed(here):

@@ -13,14 +13,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by
 from gradreg_verify.frameworks.jax.convert import to_jax
-from gradreg_verify.frameworks.jax.devices import (
-    DTYPES,
-    capabilities,
-    flat,
-    in_precision,
-    placed,
-    to_numpy,
-)
+from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
 from gradreg_verify.frameworks.jax.harness import JaxHarness
 from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, program
 from gradreg_verify.frameworks.registry import require_device
@@ -33,7 +26,6 @@ class JaxBackend(OneByOne):
 
     name = "jax"
     Harness = JaxHarness
-    capabilities = staticmethod(capabilities)
     declared = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
 
     def value(

@@ -15,13 +15,7 @@ from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
 from gradreg_verify.frameworks.registry import require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
-from gradreg_verify.frameworks.torch.precisions import (
-    DTYPES,
-    capabilities,
-    gradient_of,
-    tensor,
-    to_numpy,
-)
+from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
 
 FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
 
@@ -37,7 +31,6 @@ class TorchBackend(OneByOne):
 
     name = "torch"
     Harness = TorchHarness
-    capabilities = staticmethod(capabilities)
     declared = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
 
     def value(
