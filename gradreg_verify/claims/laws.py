@@ -33,15 +33,13 @@ def each_alone(target: Target, e: Example) -> float:
     if target.declaration is not None and target.declaration.reduction != "none":
         raise NotTestable("it gives no value an example")
     target.require_representative(e)
-    errors = [
-        same(
+    errors = []
+    for v in target.variants(e):
+        what, together = (
             f"{v.penalty} of each example alone",
-            target.value(v.penalty, e, reduction="none", **v.options),
-            _alone(target, e, v),
-            exact=in_any_order(e, v),
+            target.value_of(v, e, reduction="none"),
         )
-        for v in target.variants(e)
-    ]
+        errors.append(same(what, together, _alone(target, e, v), exact=in_any_order(e, v)))
     return largest(errors)
 
 
@@ -49,13 +47,11 @@ def sum_and_mean(target: Target, e: Example) -> float:
     """Sum and mean are those of the examples alone."""
     target.require_representative(e)
     errors = []
-    for variant in target.variants(e):
-        penalty, options, _ = variant
-        limit = in_any_order(e, variant)
-        total, n = _alone(target, e, variant).sum(), len(e.x)
-        for reduction, expected in (("sum", total), ("mean", total / n)):
-            got = target.value(penalty, e, reduction=reduction, **options)
-            errors.append(same(f"{penalty}, {reduction}", got, expected, exact=limit))
+    for v in target.variants(e):
+        limit, total = in_any_order(e, v), _alone(target, e, v).sum()
+        for reduction, expected in (("sum", total), ("mean", total / len(e.x))):
+            got = target.value_of(v, e, reduction=reduction)
+            errors.append(same(f"{v.penalty}, {reduction}", got, expected, exact=limit))
     return largest(errors)
 
 
@@ -108,15 +104,12 @@ def _related(
     factor: int = 1,
 ) -> float:
     """A variant at another example is `factor` times a variant at e."""
-    errors = [
-        same(
-            f"{new.penalty} {what}",
-            target.value(new.penalty, other, reduction=target.reduction, **new.options),
-            factor * target.value(old.penalty, e, reduction=target.reduction, **old.options),
-            exact=in_any_order(other, new),
-        )
-        for old, new in variants
-    ]
+    errors = []
+    for old, new in variants:
+        got = target.value_of(new, other, reduction=target.reduction)
+        expected = factor * target.value_of(old, e, reduction=target.reduction)
+        limit = in_any_order(other, new)
+        errors.append(same(f"{new.penalty} {what}", got, expected, exact=limit))
     return largest(errors)
 
 
@@ -124,13 +117,12 @@ def permuted_batch(target: Target, e: Example) -> float:
     """Examples in reverse order: values in reverse order."""
     backwards = e.rows(np.arange(len(e.x))[::-1])
     errors = []
-    for variant in target.variants(e):
-        penalty, options, _ = variant
-        there = target.value(penalty, e, reduction="none", **options)
-        turned = {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
-        back = target.value(penalty, backwards, reduction="none", **turned)
-        limit = in_any_order(e, variant)
-        errors.append(same(f"{penalty} of the reversed batch", back, there[::-1], exact=limit))
+    for v in target.variants(e):
+        there = target.value_of(v, e, reduction="none")
+        turned = {k: a[::-1] if isinstance(a, np.ndarray) else a for k, a in v.options.items()}
+        back = target.value(v.penalty, backwards, reduction="none", **turned)
+        limit = in_any_order(e, v)
+        errors.append(same(f"{v.penalty} of the reversed batch", back, there[::-1], exact=limit))
     return largest(errors)
 
 

@@ -95,10 +95,9 @@ def without_grad_mode(target: Target, e: Example) -> float:
     one = target.function()
     errors = []
     for variant in target.variants(e):
-        penalty, options, _ = variant
-        expected = target.value(penalty, e, **options)
+        expected = target.value_of(variant, e)
         try:
-            got = target.value(penalty, e, no_grad=True, **options)
+            got = target.value_of(variant, e, no_grad=True)
         except NotTestable:
             raise
         except Exception:  # any error is an answer

@@ -177,6 +177,10 @@ class Target:
         got = self.backend.value(penalty, *e.arguments(options), **self.settings(options))
         return np.asarray(got)
 
+    def value_of(self, variant: Variant, e: Example, **options: Any) -> Array:
+        """What the implementation says a variant is."""
+        return self.value(variant.penalty, e, **variant.options, **options)
+
     def slope(
         self, penalty: str, e: Example, direction: Array, **options: Any
     ) -> tuple[Array, float]:
