@@ -20,12 +20,11 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example."""
-    m = e.m
-    known = target.functions()
+    known = target.backend.functions_declared(target.device)
     if not known:
         raise NotAsked("this backend shows no functions")
     target.require_representative(e)
-    yield from (one for one in known if one.declaration.can_have(m))
+    yield from (one for one in known if one.declaration.can_have(e.m))
 
 
 def repeatable(target: Target, e: Example) -> float:

@@ -162,10 +162,6 @@ class Target:
         """The options, with the side where it is not the usual one."""
         return options | ({"side": "input"} if self.side == "input" else {})
 
-    def functions(self) -> list[DeclaredPenalty]:
-        """The functions that can be called one by one."""
-        return self.backend.functions_declared(self.device)
-
     def laws(self) -> tuple[Law, ...]:
         """The laws of the probes it draws."""
         if self.declaration is None:
