@@ -107,7 +107,7 @@ def test_what_is_drawn_is_seen_also_in_a_jit_of_the_function_s_own(function, kin
     for _ in range(2):  # a program that was compiled before shows no calls
         (draw,), _ = one.harness.draws(Call(e.network, e.x, e.y, Supply(1)))
         assert draw.kind == kind
-        assert draw.shape == e.probes.shape[:2]
+        assert draw.values.shape == e.probes.shape[:2]
         assert kind == "normal" or set(draw.values.ravel()) <= {0, 1}
         one.harness.value(Call(e.network, e.x, e.y, Supply(1)))
 
