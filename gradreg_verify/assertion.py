@@ -8,9 +8,7 @@ from gradreg_verify.run import verify
 
 
 def assert_conforms(
-    implementation: Backend | Callable[..., Any],
-    kind: str | None = None,
-    **options: Any,
+    implementation: Backend | Callable[..., Any], kind: str | None = None, **options: Any
 ) -> None:
     """Raise AssertionError, with the whole report, unless every claim holds.
 

@@ -5,7 +5,7 @@ floating-point operation is exact and an implementation must agree bit for bit. 
 have curved activations and random weights.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -58,6 +58,11 @@ class Example:
     exact: bool
 
     @property
+    def m(self) -> int:
+        """How many logits it has."""
+        return self.probes.shape[1]
+
+    @property
     def z(self) -> Array:
         """Logits (n, k)."""
         return self.network.forward(self.x)
@@ -77,14 +82,23 @@ class Example:
         x, y, targets, probes = (a[index] for a in (self.x, self.y, self.targets, self.probes))
         return replace(self, x=x, y=y, targets=targets, probes=probes)
 
+    def scaled(self, factor: float) -> "Example":
+        """The example with its logits, and so J, times a factor."""
+        return replace(self, network=_scaled(self.network, factor))
+
     def with_network(self, layers: tuple[Layer, ...]) -> "Example":
         """The same data at other layers."""
         return replace(self, network=Network(layers))
 
+    def arguments(self, options: Mapping[str, Any]) -> tuple[Network, Array, Array]:
+        """Network, inputs, and labels or targets, whichever the loss takes."""
+        y = self.targets if options.get("loss") == "mean_squared_error" else self.y
+        return self.network, self.x, y
+
     def __str__(self) -> str:
         layers = "-".join(type(layer).__name__ for layer in self.network.layers)
         kind = "dyadic" if self.exact else "smooth"
-        return f"{kind} {layers}, x {self.x.shape}, m = {self.probes.shape[1]}"
+        return f"{kind} {layers}, x {self.x.shape}, m = {self.m}"
 
 
 def dense(draw: Draw, activation: str, i: int, hidden: int, m: int) -> tuple[Layer, ...]:
@@ -118,11 +132,7 @@ def normalised(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]
 
 
 def example(
-    draw: Draw,
-    labels: _Labels,
-    layers: tuple[Layer, ...],
-    x: Array,
-    exact: bool,
+    draw: Draw, labels: _Labels, layers: tuple[Layer, ...], x: Array, exact: bool
 ) -> Example:
     """An example of these layers at x, with labels, targets and probes drawn."""
     network = _tamed(Network(layers), x)
@@ -135,12 +145,18 @@ def _tamed(network: Network, x: Array) -> Network:
 
     Further out p is onehot to many digits, and p − y a difference of rounding errors.
     """
-    *rest, last = network.layers
     size = float(np.abs(network.forward(x)).max())
-    factor = 2.0 ** -max(0, np.ceil(np.log2(size / 8))) if size else 1.0
-    if not isinstance(last, Linear) or last.bias is None:
+    if size <= 8 or not isinstance(network.layers[-1], Linear):
         return network
-    return Network((*rest, Linear(factor * last.weight, factor * last.bias)))
+    return _scaled(network, 2.0 ** -np.ceil(np.log2(size / 8)))
+
+
+def _scaled(network: Network, factor: float) -> Network:
+    """The network with its last layer, which is linear, times a factor."""
+    *rest, last = network.layers
+    assert isinstance(last, Linear)
+    bias = None if last.bias is None else factor * last.bias
+    return Network((*rest, Linear(factor * last.weight, bias)))
 
 
 def bundled(seed: int = 0) -> Iterator[Example]:
@@ -155,13 +171,8 @@ def bundled(seed: int = 0) -> Iterator[Example]:
         (dyadic, ("relu", "square"), True),
         (smooth, ("tanh", "gelu", "silu", "softplus"), False),
     ):
-        for n, m, name in (
-            (1, 2, names[0]),
-            (2, 1, names[-1]),
-            (5, 3, names[-2]),
-            (2, 10, names[1]),
-        ):
-            yield example(draw, labels, dense(draw, name, 4, 3, m), draw((n, 4)), exact)
+        for n, m, k in ((1, 2, 0), (2, 1, -1), (5, 3, -2), (2, 10, 1)):
+            yield example(draw, labels, dense(draw, names[k], 4, 3, m), draw((n, 4)), exact)
         yield example(draw, labels, residual(draw, names[0], 3, 4), draw((2, 3)), exact)
         for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
             layers = convolutional(draw, names[0], pool, (c, 4, 4), m)
@@ -210,7 +221,7 @@ def all_variants(e: Example) -> Iterator[Variant]:
     for row in PENALTIES.values():
         for form in row.forms:
             softmax = row.needs_classes(form)
-            if row.of == "weights" or (softmax and e.probes.shape[1] == 1):
+            if row.of == "weights" or (softmax and e.m == 1):
                 continue
             smooth = softmax or not row.constant_R
             exact = _exact_mse(e) if form.get("loss") else e.exact and not smooth
@@ -222,7 +233,7 @@ def all_variants(e: Example) -> Iterator[Variant]:
 
 def _exact_mse(e: Example) -> bool:
     """2 (z − y) / m is exact where m is a power of two, unless squares use up the 53 bits."""
-    return e.exact and e.probes.shape[1] in (1, 2, 4, 8) and not _squares(e.network.layers)
+    return e.exact and e.m in (1, 2, 4, 8) and not _squares(e.network.layers)
 
 
 def _squares(layers: tuple[Layer, ...]) -> bool:

@@ -55,7 +55,7 @@ def verify_isolated(
                 return message
             else:
                 raise message
-        why = watch.unanswered(watch.by_the_clock(options["time_limit"]), "by the clock")
+        why = watch.unanswered(watch.BACKSTOP * options["time_limit"], "by the clock")
         return _unfinished(spec, options, results, why, progress, hung=True)
     except EOFError:
         process.join()

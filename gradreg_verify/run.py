@@ -1,6 +1,6 @@
 """Running the claims on an implementation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -13,13 +13,11 @@ from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
 from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.diagnose import diagnose
-from gradreg_verify.examples import Example, bundled
+from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, raised
-from gradreg_verify.report.provenance import provenance
-from gradreg_verify.report.report import Report, Result
+from gradreg_verify.report.report import Report, Result, provenance
 from gradreg_verify.subject.handover import TIERS
-from gradreg_verify.subject.suited import suited
 from gradreg_verify.subject.target import target_of
 from gradreg_verify.text import printable
 
@@ -82,7 +80,7 @@ def verify(
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
     target = replace(target, draws=draws, dtypes=_dtypes_of(target, dtypes))
-    examples = [e for s in (0, *range(seed, seed + more)) for e in _examples_for(target, s)]
+    examples = [e for s in (0, *range(seed, seed + more)) for e in target.examples(s)]
     results = tuple(_run_all(target, examples, waivers or {}, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
     one, answered = target.declared, not any(r.hung for r in results)
@@ -104,12 +102,6 @@ def verify(
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
 PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
-
-
-def _examples_for(target: Target, seed: int) -> Iterator[Example]:
-    """All bundled examples, or those that a function is declared for."""
-    one = target.declared
-    return bundled(seed) if one is None else suited(one.declaration, seed)
 
 
 def _evidence_of(
@@ -137,11 +129,13 @@ def _run_all(
     results: list[Result] = []
     for claim in CLAIMS:
         start = perf_counter()
-        why_not = over or _no_formula(claim, results)
-        if target.declared is not None and not claim.about(target.declared.declaration):
+        wrong = [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
+        if target.declaration is not None and not claim.about(target.declaration):
             result = Result(claim, "NOT-APPLICABLE", "")
-        elif why_not:
-            result = Result(claim, "NOT-TESTED", why_not)
+        elif over:
+            result = Result(claim, "NOT-TESTED", over)
+        elif claim.id == "rounding-bounded" and wrong:
+            result = Result(claim, "NOT-TESTED", f"no formula to compare with: see {wrong[0]}")
         else:
             result = _judged(claim, target, examples, no_answer)
             over = f"see {claim.id}" if result.hung or no_answer is not None else ""
@@ -151,13 +145,6 @@ def _run_all(
         results.append(replace(result, seconds=perf_counter() - start))
         progress(results[-1])
     return results
-
-
-def _no_formula(claim: Claim, results: list[Result]) -> str:
-    """Why rounding cannot be bounded: a formula is wrong."""
-    wrong = [r.claim.id for r in results if r.verdict in ("FAIL", "WAIVED")]
-    rounding = claim.id == "rounding-bounded"
-    return f"no formula to compare with: see {wrong[0]}" if rounding and wrong else ""
 
 
 def _judged(
@@ -179,7 +166,7 @@ def preflight(target: Target) -> Broken | Hung | None:
     if target.declared is None:
         return None
     try:
-        every_shape(target, next(iter(_examples_for(target, 0))))
+        every_shape(target, next(target.examples()))
     except (Broken, Hung) as no_answer:
         return no_answer
     except NotTestable:

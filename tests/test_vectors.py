@@ -16,9 +16,8 @@ from gradreg_ref.networks import Network
 from gradreg_verify import vectors
 from gradreg_verify.mistakes import catalogue
 from gradreg_verify.vectors import checking, mistakes
-from gradreg_verify.vectors.cases import LAYERS, compute, read_layer
+from gradreg_verify.vectors.cases import LAYERS, compute, decode, encode, read_layer
 from gradreg_verify.vectors.frozen import SCHEMA
-from gradreg_verify.vectors.numbers import decode, encode
 
 # A published file never changes: a new one gets a new name and a new line.
 DIGESTS = {"v1.json": "1d05b548cef803c8daaa7a5df74c4032947c9ce30c884c34512b1e5bc57e0893"}

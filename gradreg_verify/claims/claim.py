@@ -50,7 +50,7 @@ class Claim:
 
     def applies(self, e: Example) -> bool:
         """Whether an example can show it."""
-        return e.probes.shape[1] >= self.logits
+        return e.m >= self.logits
 
     @property
     def states_formula(self) -> bool:

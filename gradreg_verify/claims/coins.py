@@ -4,26 +4,25 @@ The probes of a function are known up to a factor ±1, which hides a bias that a
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import same
 from gradreg_verify.claims.law_tests import Test, two_sided
-from gradreg_verify.claims.target import Target, arguments
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import NotAsked, NotHere
 
 
-def bits(target: Target, at: tuple[Network, Array], calls: int) -> Iterator[Test]:
-    """The binomial test of the bits drawn in so many calls, where a function draws bits."""
-    one, (network, x) = target.function(), at
+def bits(target: Target, n: int, m: int, calls: int) -> Iterator[Test]:
+    """The binomial test of the bits drawn in so many calls at the read-out, if bits are drawn."""
+    one = target.function()
     found: list[Array] = []
     for seed in range(calls):
-        supply, zeros = Supply(seed), np.zeros(len(x), int)
-        drawn, _ = one.harness.draws(network, x, zeros, supply, device=one.device)
+        drawn, _ = one.harness.draws(one.probes.at_readout(n, m, Supply(seed)))
         found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
     every = np.concatenate([*found, np.zeros(0)])
     if every.size and np.isin(every, (0, 1)).all():
@@ -34,26 +33,22 @@ def bits(target: Target, at: tuple[Network, Array], calls: int) -> Iterator[Test
 
 def threshold(target: Target, e: Example) -> float:
     """Signs are those of the numbers drawn, as near to the middle as 2⁻⁷: no biased coin."""
-    one, (n, m, _) = target.function(), e.probes.shape
-    if one.declaration.probe != "rademacher" or one.declaration.side == "input":
+    one = target.function()
+    d = one.declaration
+    if d.probe != "rademacher" or d.side == "input":
         raise NotAsked("asked of functions that draw signs")
-    if one.probes.tier != "intercepted" or m <= one.declaration.num_probes:
+    if one.probes.tier != "intercepted" or e.m <= d.num_probes:
         raise NotHere("no numbers can be fed to it")
-    network, x, y = arguments(e, {"loss": one.declaration.loss})
-    drawn, _ = one.harness.draws(network, x, y, Supply(), device=one.device)
+    call = one.at(e, 0)
+    drawn, _ = one.harness.draws(call)
     kinds = {draw.kind for draw in drawn}
     if kinds == {"integer"}:
         raise NotAsked("it draws bits")
-    r = np.random.default_rng(9).choice(
-        [-1.0, 1.0], (1 if one.declaration.shared_probe else n, m, one.declaration.num_probes)
-    )
-    fed = one.probes.supply(r, n).feed or ()
+    r = np.random.default_rng(9).choice([-1.0, 1.0], d.probe_shape(len(e.x), e.m))
+    fed = one.probes.supply(r, len(e.x)).feed or ()
     middle = 0.5 if kinds == {"uniform"} else 0.0
-    near = Supply(feed=tuple(middle + (a - middle) / _NEAR[middle] for a in fed))
-    far, got = (
-        one.harness.value(network, x, y, supply, device=one.device)
-        for supply in (Supply(feed=fed), near)
-    )
+    near = tuple(middle + (a - middle) / _NEAR[middle] for a in fed)
+    far, got = (one.harness.value(replace(call, supply=Supply(feed=a))) for a in (fed, near))
     return same("rademacher, of numbers near the middle: a biased coin", got, far)
 
 

@@ -8,7 +8,7 @@ from gradreg_ref.complex_step import directional_derivative
 from gradreg_ref.penalties import evaluate
 from gradreg_ref.typing import Array
 from gradreg_verify.claims import orders
-from gradreg_verify.claims.target import Target, arguments
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken
 
@@ -24,12 +24,12 @@ _FEW_ROUNDINGS = 2.0**-50
 
 def expected_value(penalty: str, e: Example, **options: Any) -> Array:
     """What the reference says the penalty is."""
-    return np.asarray(evaluate(penalty, *arguments(e, options), **options))
+    return np.asarray(evaluate(penalty, *e.arguments(options), **options))
 
 
 def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
     """The reference's derivative along a direction of parameters, by complex step."""
-    _, x, y = arguments(e, options)
+    _, x, y = e.arguments(options)
 
     def f(network: Any) -> Array:
         return np.asarray(evaluate(penalty, network, x, y, **options)).sum()
@@ -97,15 +97,9 @@ def agree(target: Target, e: Example, variant: Variant, **settings: Any) -> floa
     penalty, options = variant.penalty, {"reduction": target.reduction} | variant.options
     got = target.value(penalty, e, **options, **settings)
     expected = expected_value(penalty, e, **options)
-    return max(
-        same(
-            f"{penalty}, value",
-            got,
-            expected,
-            exact=in_any_order(e, variant._replace(options=options)),
-        ),
-        same_gradient(target, e, variant, target.reduction, **settings),
-    )
+    limit = in_any_order(e, variant._replace(options=options))
+    error = same(f"{penalty}, value", got, expected, exact=limit)
+    return max(error, same_gradient(target, e, variant, target.reduction, **settings))
 
 
 def same_gradient(

@@ -1,6 +1,7 @@
 """A call can be repeated and leaves nothing behind. Asked of functions, one by one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import scipy
@@ -9,7 +10,7 @@ from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import same
 from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.claims.law_tests import chance_of_the_same
-from gradreg_verify.claims.target import Target, arguments
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
@@ -19,25 +20,18 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 
 def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example."""
-    m = e.probes.shape[1]
-    known = target.functions()
+    known = target.backend.functions_declared(target.device)
     if not known:
         raise NotAsked("this backend shows no functions")
     target.require_representative(e)
-    yield from (one for one in known if one.declaration.can_have(m))
+    yield from (one for one in known if one.declaration.can_have(e.m))
 
 
 def repeatable(target: Target, e: Example) -> float:
     """The same seed gives the same number, whatever was called in between."""
     errors = []
     for one in _functions(target, e):
-        network, x, y = arguments(e, {"loss": one.declaration.loss})
-        first, _, again = (
-            one.harness.value(
-                network, x, y, one.probes.of_seed(seed, network, x), device=one.device
-            )
-            for seed in (1, 2, 1)
-        )
+        first, _, again = (one.harness.value(one.at(e, seed)) for seed in (1, 2, 1))
         what = f"{one.declaration.kind}, twice with one seed"
         errors.append(same(what, again, first, exact=True))
     return largest(errors)
@@ -48,10 +42,9 @@ def after_a_step(target: Target, e: Example) -> float:
     moved = e.network.with_parameters(e.network.parameters() / 2)
     errors = []
     for one in _functions(target, e):
-        network, x, y = arguments(e, {"loss": one.declaration.loss})
-        supply, settings = one.probes.of_seed(1, moved, x), {"training": True, "device": one.device}
-        got = one.harness.after_a_step(network, moved, x, y, supply, **settings)
-        new = one.harness.value(moved, x, y, supply, **settings)
+        call = one.at(e, 1, training=True)
+        got = one.harness.after_a_step(call, moved)
+        new = one.harness.value(replace(call, network=moved))
         what = f"{one.declaration.kind} of a model that was asked before its parameters moved"
         errors.append(same(what, got, new, exact=True))
     return largest(errors)
@@ -63,20 +56,18 @@ def nothing_left_behind(target: Target, e: Example) -> float:
         raise NotHere("its statistics may move")
     compared = []
     for one in _functions(target, e):
-        network, x, y = arguments(e, {"loss": one.declaration.loss})
         d, taken = one.declaration, one.harness.arguments
         random = d.probe is not None and not {"generator", "key"} & set(taken)
-        supply = one.probes.of_seed(1, network, x)
-        changed = one.harness.side_effects(network, x, y, supply, random=random, device=one.device)
+        changed = one.harness.side_effects(one.at(e, 1), random=random)
         if changed:
-            raise Broken(f"a call of {one.declaration.kind} changes {'; '.join(changed)}")
+            raise Broken(f"a call of {d.kind} changes {'; '.join(changed)}")
         compared.append(0.0)
     return largest(compared)
 
 
 def fresh_probes(target: Target, e: Example) -> float:
     """Two calls in a row draw different probes, and so do two examples of a batch."""
-    m, compared = e.probes.shape[1], []
+    m, compared = e.m, []
     for one in _functions(target, e):
         d = one.declaration
         if d.probe is None or not one.harness.draws_probes:
@@ -102,9 +93,7 @@ _PAIRS = 32  # of probes compared: all alike by chance once in 3³² for one of 
 
 def _calls_in_a_row(one: DeclaredPenalty, n: int, m: int, seed: int) -> list[Array]:
     """The second moments of the probes of two calls, (n, m, m) each."""
-    network, x = readout.network(n, m)
-    y = np.zeros(n, int)
-    pair = one.harness.two_gradients(network, x, y, Supply(seed), device=one.device)
+    pair = one.harness.two_gradients(one.probes.at_readout(n, m, Supply(seed)))
     return [readout.second_moments(gradient, n, m) for gradient in pair]
 
 

@@ -24,10 +24,9 @@ from gradreg_verify.claims.comparison import (
     same,
 )
 from gradreg_verify.claims.law_tests import Test
-from gradreg_verify.claims.target import Target, arguments
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
-from gradreg_verify.subject import readout
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.suited import suited
 
@@ -38,16 +37,15 @@ _BATCH = 50  # examples in one call of a function whose probes are read out
 
 def replay(target: Target, e: Example) -> float:
     """A seed gives value and gradient at the probes it draws: per example, shared, several."""
-    m = e.probes.shape[1]
-    if target.declared is not None and target.declared.declaration.side == "input":
+    if target.declared is not None and target.side == "input":
         raise NotTestable("of a probe of the inputs only a part can be read out")
     target.require_representative(e)
-    if m == 1:
+    if e.m == 1:
         raise NotHere("one logit")
     errors = [
         _at_drawn_probes(target, penalty, e, probe, q, shared)
         for probe in target.laws()
-        for penalty, q, shared in _forms(target, m, every=probe == target.laws()[0])
+        for penalty, q, shared in _forms(target, e.m, every=probe == target.laws()[0])
     ]
     return largest(errors)
 
@@ -58,8 +56,8 @@ def _forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, b
     A law is drawn by one function, whichever penalty asks: every form is replayed with one law,
     and the other laws with one probe and with several.
     """
-    if target.declared is not None:
-        d = target.declared.declaration
+    d = target.declaration
+    if d is not None:
         if d.num_probes < m:
             yield d.kind, d.num_probes, d.shared_probe
         return
@@ -77,7 +75,7 @@ def _at_drawn_probes(
     """What is drawn from a seed, in the target, against the same probes given to the reference."""
     n, m, _ = e.probes.shape
     if target.declared is not None:
-        target.declared.probes.require_same_draws(*arguments(e, {}))
+        target.declared.probes.require_same_draws(*e.arguments({}))
     batch = n if target.declared is not None or not shared else 1
     r = target.backend.draw(probe, batch, m, q, seed=3, device=target.device)
     given = {"probes": r, "shared_probe": shared}
@@ -90,16 +88,13 @@ def _at_drawn_probes(
     direction = direction_for(e)
     expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
     # A function may draw other probes in training mode; a backend has no such setting.
-    modes: tuple[dict[str, bool], ...] = ({},) if target.declared is None else ({}, _TRAINING)
-    for mode in modes:
+    for training in (False,) if target.declared is None else (False, True):
+        mode = {"training": True} if training else {}
         slope, _ = target.slope(penalty, e, direction, **drawn, **mode)
-        where = " in training mode" if mode else ""
+        where = " in training mode" if training else ""
         off = same(f"gradient of {what}{where}", slope, expected, scale=FLOOR * scale)
         error = max(error, off)
     return error
-
-
-_TRAINING = {"training": True}
 
 
 def law(target: Target, e: Example) -> float:
@@ -148,7 +143,7 @@ class Evidence:
 def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
     """All tests of a target on the lengths of probes that the examples have."""
     found: list[Test] = []
-    for e in {e.probes.shape[1]: e for e in examples}.values():  # one of each length
+    for e in {e.m: e for e in examples}.values():  # one of each length
         with suppress(NotTestable):
             found += _p_values(target, e)
     if not found:
@@ -159,11 +154,10 @@ def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
 
 def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
     """Every test of every law the target draws."""
-    m = e.probes.shape[1]
-    one = target.declared
-    if one is not None and (one.declaration.kind == "jacreg" or m <= one.declaration.num_probes):
+    d = target.declaration
+    if d is not None and (d.kind == "jacreg" or e.m <= d.num_probes):
         raise NotTestable("its probes cannot be read out in full")
-    return tuple(test for probe in target.laws() for test in _of_one_law(target, m, probe))
+    return tuple(test for probe in target.laws() for test in _of_one_law(target, e.m, probe))
 
 
 @cache
@@ -186,7 +180,7 @@ _SMALL = {1: 200, 5: 60}  # batch to calls
 @cache
 def _shortest(d: Declaration) -> int:
     """The length of the probes in small batches: a law of their own shows at any length."""
-    return min(m for e in suited(d) if (m := e.probes.shape[1]) > max(2, d.num_probes))
+    return min(m for e in suited(d) if (m := e.m) > max(2, d.num_probes))
 
 
 def _read_out(target: Target, m: int, batch: int, calls: int) -> Array:
@@ -215,7 +209,7 @@ def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
             yield law_tests.each_pair(few[:, :, 0], probe, batch)
     if probe == "rademacher":  # as many bits at each length
         calls = 2 * target.draws * _shortest(d) // (_BATCH * m)
-        yield from coins.bits(target, readout.network(_BATCH, m), calls)
+        yield from coins.bits(target, _BATCH, m, calls)
     if independent:
         yield law_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
         yield law_tests.each_pair(r[:, :, 0], probe, _BATCH)

@@ -42,20 +42,13 @@ def unbiased(target: Target, e: Example) -> float:
 
 def _unbiased_for(target: Target, e: Example, rule: Rule) -> float:
     """Mean of the value, and of the gradient along a direction, under a rule of equal weights."""
-    direction, one = direction_for(e), target.with_values(e)
+    direction, one, p = direction_for(e), target.with_values(e), len(rule.points)
     slope, scale = target.total_slope(e, rule.points, direction)
+    value = rule.weights @ target.estimates(one, rule.points)
+    expected = expected_slope("frobreg", e, direction, reduction="sum")
     return max(
-        same(
-            "E spectreg",
-            rule.weights @ target.estimates(one, rule.points),
-            expected_value("frobreg", one, reduction="none"),
-        ),
-        same(
-            "E ∇ spectreg",
-            slope / len(rule.points),
-            expected_slope("frobreg", e, direction, reduction="sum"),
-            scale=scale / len(rule.points),
-        ),
+        same("E spectreg", value, expected_value("frobreg", one, reduction="none")),
+        same("E ∇ spectreg", slope / p, expected, scale=scale / p),
     )
 
 
@@ -64,14 +57,10 @@ def _variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> float:
     one = target.with_values(e)
     got_mean, got_variance = moments_of(target.estimates(one, rule.points), rule)
     A = gram(one.J, target.side)
+    scale = float((mean(A) ** 2).max())
     return max(
         same(f"E spectreg, {probe}", got_mean, mean(A)),
-        same(
-            f"Var spectreg, {probe}",
-            got_variance,
-            variance(A, probe),
-            scale=float((mean(A) ** 2).max()),
-        ),
+        same(f"Var spectreg, {probe}", got_variance, variance(A, probe), scale=scale),
     )
 
 
@@ -112,7 +101,7 @@ def averaged(target: Target, e: Example) -> float:
     """The mean of q probes' estimates."""
     target.require_representative(e)
     n, m = len(e.x), target.length(e)
-    q = 4 if target.declared is None else target.declared.declaration.num_probes
+    q = 4 if target.declaration is None else target.declaration.num_probes
     if q == 1:
         raise NotTestable("it has one probe")
     columns = np.random.default_rng(8).integers(-8, 9, (n, m, q)) / 4
@@ -129,23 +118,18 @@ def orthogonal_frame(target: Target, e: Example) -> float:
     n, m = len(e.x), target.length(e)
     rng = np.random.default_rng(2)
     frame = np.sqrt(m) * np.linalg.qr(rng.standard_normal((n, m, m)))[0]
-    return same(
-        "m orthogonal probes",
-        target.estimate(e, frame),
-        expected_value("frobreg", e, reduction="none"),
-    )
+    exact = expected_value("frobreg", e, reduction="none")
+    return same("m orthogonal probes", target.estimate(e, frame), exact)
 
 
 def frames_cancel(target: Target, e: Example) -> float:
     """Check that the sum over m equal examples is m tr A in every draw: their noise cancels."""
-    m = e.probes.shape[1]
-    one = target.declared
-    if m == 1 or (one is not None and one.declaration.num_probes > 1):
+    d = target.declaration
+    if e.m == 1 or (d is not None and d.num_probes > 1):
         raise NotHere("one logit, or several probes")
     target.require_representative(e)
-    equal = e.rows(np.zeros(m, int))
-    return same(
-        "Σ_k r_kᵀA r_k of equal examples",
-        target.value("spectreg", equal, probe="frames", num_probes=1, seed=5, reduction="sum"),
-        expected_value("frobreg", equal, reduction="sum"),
-    )
+    equal = e.rows(np.zeros(e.m, int))
+    drawn = {"probe": "frames", "num_probes": 1, "seed": 5, "reduction": "sum"}
+    expected = expected_value("frobreg", equal, reduction="sum")
+    what = "Σ_k r_kᵀA r_k of equal examples"
+    return same(what, target.value("spectreg", equal, **drawn), expected)

@@ -33,7 +33,7 @@ def formula_of(penalty: str) -> Any:
 
 def unit_probes(target: Target, e: Example) -> float:
     """FrobReg is Σ_k of SpectReg at e_k."""
-    m = e.probes.shape[1]
+    m = e.m
     units = np.broadcast_to(np.eye(m), (len(e.x), m, m))
     rows = target.value("spectreg", e, probes=units, reduction="none") * m
     return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"))
@@ -87,7 +87,7 @@ def unusual_shapes(target: Target, e: Example) -> float:
     """The formula in a batch of 67 with rows that repeat, of 12 logits of inputs of rank 3, …"""
     if target.function().declaration.restricted:
         raise NotHere("its networks are of a shape declared")
-    if e.exact or e.batch_norm or e.x.ndim > 2 or e.probes.shape[1] != 3:
+    if e.exact or e.batch_norm or e.x.ndim > 2 or e.m != 3:
         raise NotHere("asked once")
     errors = []
     for other in unusual():
@@ -100,16 +100,13 @@ def unusual_shapes(target: Target, e: Example) -> float:
 
 def all_classes(target: Target, e: Example) -> float:
     """Σ_k p_k DB(k) = tr(A S); DB <= 2 λ_max(A)."""
-    m = e.probes.shape[1]
+    m = e.m
     if m == 1:
         raise NotHere("one class")
     p, S, A = softmax(e.z), softmax_jacobian(e.z), gram(e.J)
+    labelled = [replace(e, y=np.full(len(e.x), k)) for k in range(m)]
     by_class = np.stack(
-        [
-            target.value("doubleback", replace(e, y=np.full(len(e.x), k)), reduction="none")
-            for k in range(m)
-        ],
-        axis=1,
+        [target.value("doubleback", one, reduction="none") for one in labelled], axis=1
     )
     bound = 2 * np.linalg.eigvalsh(A)[:, -1]
     if (by_class > bound[:, None] * (1 + 1e-9) + 1e-9).any():
@@ -121,14 +118,14 @@ def all_classes(target: Target, e: Example) -> float:
 
 def class_probabilities(target: Target, e: Example) -> float:
     """Labels may be probabilities (n, k)."""
-    if target.declared is not None or e.probes.shape[1] == 1:
+    if target.declared is not None or e.m == 1:
         raise NotAsked("asked of backends")
     return agree(target, replace(e, y=softmax(e.targets)), Variant("doubleback", {}, False))
 
 
 def quarter(target: Target, e: Example) -> float:
     """tr(S A S) <= ‖J‖²_F / 4."""
-    if target.declared is not None and target.declared.declaration.probe is not None:
+    if target.declaration is not None and target.declaration.probe is not None:
         raise NotAsked("a bound of the exact form")
     values = target.value("jacreg", e, reduction="none")
     bound = expected_value("frobreg", e, reduction="none") / 4

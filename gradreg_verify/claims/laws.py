@@ -1,7 +1,6 @@
 """Values per example, and laws that need no reference."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -18,9 +17,9 @@ def every_shape(target: Target, e: Example) -> float:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
     d = target.function().declaration
     target.require_representative(e)
-    if d.probe is not None and e.probes.shape[1] <= d.num_probes:
+    if d.probe is not None and e.m <= d.num_probes:
         raise NotHere("num_probes >= m may be refused")
-    if PENALTIES[d.kind].softmax and e.probes.shape[1] == 1:
+    if PENALTIES[d.kind].softmax and e.m == 1:
         raise NotHere("one class")
     options = d.loss_option
     value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
@@ -31,18 +30,16 @@ def every_shape(target: Target, e: Example) -> float:
 
 def each_alone(target: Target, e: Example) -> float:
     """A value of every example alone."""
-    if target.declared is not None and target.declared.declaration.reduction != "none":
+    if target.declaration is not None and target.declaration.reduction != "none":
         raise NotTestable("it gives no value an example")
     target.require_representative(e)
-    errors = [
-        same(
+    errors = []
+    for v in target.variants(e):
+        what, together = (
             f"{v.penalty} of each example alone",
-            target.value(v.penalty, e, reduction="none", **v.options),
-            _alone(target, e, v),
-            exact=in_any_order(e, v),
+            target.value_of(v, e, reduction="none"),
         )
-        for v in target.variants(e)
-    ]
+        errors.append(same(what, together, _alone(target, e, v), exact=in_any_order(e, v)))
     return largest(errors)
 
 
@@ -50,13 +47,11 @@ def sum_and_mean(target: Target, e: Example) -> float:
     """Sum and mean are those of the examples alone."""
     target.require_representative(e)
     errors = []
-    for variant in target.variants(e):
-        penalty, options, _ = variant
-        limit = in_any_order(e, variant)
-        total, n = _alone(target, e, variant).sum(), len(e.x)
-        for reduction, expected in (("sum", total), ("mean", total / n)):
-            got = target.value(penalty, e, reduction=reduction, **options)
-            errors.append(same(f"{penalty}, {reduction}", got, expected, exact=limit))
+    for v in target.variants(e):
+        limit, total = in_any_order(e, v), _alone(target, e, v).sum()
+        for reduction, expected in (("sum", total), ("mean", total / len(e.x))):
+            got = target.value_of(v, e, reduction=reduction)
+            errors.append(same(f"{v.penalty}, {reduction}", got, expected, exact=limit))
     return largest(errors)
 
 
@@ -74,9 +69,7 @@ def _alone(target: Target, e: Example, variant: Variant) -> Array:
 
 def scaled_outputs(target: Target, e: Example) -> float:
     """Last layer × 2: SpectReg and FrobReg × 4."""
-    *rest, last = e.network.layers
-    doubled = e.with_network((*rest, Linear(2 * last.weight, 2 * last.bias)))  # type: ignore[attr-defined]
-    return _times_four(target, e, doubled)
+    return _times_four(target, e, e.scaled(2))
 
 
 def scaled_inputs(target: Target, e: Example) -> float:
@@ -84,8 +77,8 @@ def scaled_inputs(target: Target, e: Example) -> float:
     first, *rest = e.network.layers
     if not isinstance(first, Linear | Conv2d):
         raise NotHere("the first layer has no weights")
-    layers = (replace(first, weight=2 * first.weight), *rest)
-    return _times_four(target, e, replace(e, network=Network(layers), x=e.x / 2))
+    doubled = e.with_network((replace(first, weight=2 * first.weight), *rest))
+    return _times_four(target, e, replace(doubled, x=e.x / 2))
 
 
 # Of degree 2 in J: R does not depend on the network.
@@ -111,15 +104,12 @@ def _related(
     factor: int = 1,
 ) -> float:
     """A variant at another example is `factor` times a variant at e."""
-    errors = [
-        same(
-            f"{new.penalty} {what}",
-            target.value(new.penalty, other, reduction=target.reduction, **new.options),
-            factor * target.value(old.penalty, e, reduction=target.reduction, **old.options),
-            exact=in_any_order(other, new),
-        )
-        for old, new in variants
-    ]
+    errors = []
+    for old, new in variants:
+        got = target.value_of(new, other, reduction=target.reduction)
+        expected = factor * target.value_of(old, e, reduction=target.reduction)
+        limit = in_any_order(other, new)
+        errors.append(same(f"{new.penalty} {what}", got, expected, exact=limit))
     return largest(errors)
 
 
@@ -127,24 +117,19 @@ def permuted_batch(target: Target, e: Example) -> float:
     """Examples in reverse order: values in reverse order."""
     backwards = e.rows(np.arange(len(e.x))[::-1])
     errors = []
-    for variant in target.variants(e):
-        penalty, options, _ = variant
-        there = target.value(penalty, e, reduction="none", **options)
-        back = target.value(penalty, backwards, reduction="none", **_reversed_probes(options))
-        limit = in_any_order(e, variant)
-        errors.append(same(f"{penalty} of the reversed batch", back, there[::-1], exact=limit))
+    for v in target.variants(e):
+        there = target.value_of(v, e, reduction="none")
+        turned = {k: a[::-1] if isinstance(a, np.ndarray) else a for k, a in v.options.items()}
+        back = target.value(v.penalty, backwards, reduction="none", **turned)
+        limit = in_any_order(e, v)
+        errors.append(same(f"{v.penalty} of the reversed batch", back, there[::-1], exact=limit))
     return largest(errors)
-
-
-def _reversed_probes(options: dict[str, Any]) -> dict[str, Any]:
-    """Per-example options in reverse order."""
-    return {k: v[::-1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
 
 def permuted_classes(target: Target, e: Example) -> float:
     """Classes moved up by one, with their labels, targets and probes: nothing changes."""
     *rest, last = e.network.layers
-    m = e.probes.shape[1]
+    m = e.m
     order = (np.arange(m) + 1) % m  # new class k is old class k + 1
     moved = replace(
         e.with_network((*rest, Linear(last.weight[order], last.bias[order]))),  # type: ignore[attr-defined]
@@ -178,7 +163,7 @@ def shifted(target: Target, e: Example) -> float:
 
 def linear_model(target: Target, e: Example) -> float:
     """FrobReg of x ↦ Wx + b is ‖W‖²_F, its weight decay."""
-    if target.declared is not None and target.declared.declaration.restricted:
+    if target.declaration is not None and target.declaration.restricted:
         raise NotHere("its networks are of a shape declared")
     *_, last = e.network.layers
     weight: Array = last.weight  # type: ignore[attr-defined]

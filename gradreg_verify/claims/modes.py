@@ -29,14 +29,8 @@ def input_side(target: Target, e: Example) -> float:
     if "input" not in target.backend.capabilities().sides:
         raise NotTestable("it has probes of the logits only")
     mirror = replace(target, probed="input")
-    checks = (
-        formulas.quadratic_form,
-        *_ESTIMATES,
-        estimators.averaged,
-        estimators.orthogonal_frame,
-    )
     errors = []
-    for check in checks:
+    for check in _OF_EITHER_SIDE:
         try:
             errors.append(check(mirror, e))
         except NotHere:
@@ -44,7 +38,15 @@ def input_side(target: Target, e: Example) -> float:
     return largest(errors)
 
 
-_ESTIMATES = (estimators.unbiased, estimators.gaussian, estimators.rademacher, estimators.sphere)
+_OF_EITHER_SIDE = (
+    formulas.quadratic_form,
+    estimators.unbiased,
+    estimators.gaussian,
+    estimators.rademacher,
+    estimators.sphere,
+    estimators.averaged,
+    estimators.orthogonal_frame,
+)
 
 
 def differences(target: Target, e: Example) -> float:
@@ -55,24 +57,15 @@ def differences(target: Target, e: Example) -> float:
     modes = [mode for mode in asked if mode in known]
     if not modes:
         raise NotTestable("it has no finite differences")
-    return largest(
-        [
-            _difference(target, e, v, mode)
-            for v in target.variants(e)
-            for mode in modes
-            if PENALTIES[v.penalty].of == "jacobian"
-        ]
-    )
+    variants = [v for v in target.variants(e) if PENALTIES[v.penalty].of == "jacobian"]
+    return largest([_difference(target, e, v, mode) for v in variants for mode in modes])
 
 
 def _difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
     """One penalty's value and slope in one mode, as a share of their limits."""
     penalty, options = variant.penalty, {"reduction": "sum"} | variant.options
-    value = same(
-        f"{penalty}, value, {mode}",
-        target.value(penalty, e, mode=mode, **options),
-        expected_value(penalty, e, **options),
-    )
+    got = target.value(penalty, e, mode=mode, **options)
+    value = same(f"{penalty}, value, {mode}", got, expected_value(penalty, e, **options))
     direction = direction_for(e)
     slope, scale = target.slope(penalty, e, direction, mode=mode, **options)
     expected = expected_slope(penalty, e, direction, **options)

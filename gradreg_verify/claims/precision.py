@@ -8,7 +8,7 @@ import numpy as np
 
 from gradreg_ref.penalties import evaluate
 from gradreg_verify.claims.comparison import direction_for, near
-from gradreg_verify.claims.target import Target, arguments
+from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
 from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
@@ -41,7 +41,7 @@ def within_rounding(target: Target, penalty: str, e: Example, **options: Any) ->
     """
     u = UNIT_ROUNDOFF[target.dtype]
     options = options | {"reduction": "sum"}
-    _, _, y = arguments(e, options)
+    _, _, y = e.arguments(options)
     direction = direction_for(e)
 
     def f(network: Any, x: Any) -> Any:

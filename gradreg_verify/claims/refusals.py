@@ -58,7 +58,7 @@ def sentences(target: Target, e: Example) -> float:
     """A backend refuses everything in `_attempts`: ValueError or TypeError, with a sentence."""
     if target.declared is not None:
         raise NotTestable("other bad inputs: a function need not refuse them")
-    if e.probes.shape[1] > 1:
+    if e.m > 1:
         target.require_representative(e)
     for what, (penalty, there, options) in _attempts(e).items():
         try:
@@ -95,10 +95,9 @@ def without_grad_mode(target: Target, e: Example) -> float:
     one = target.function()
     errors = []
     for variant in target.variants(e):
-        penalty, options, _ = variant
-        expected = target.value(penalty, e, **options)
+        expected = target.value_of(variant, e)
         try:
-            got = target.value(penalty, e, no_grad=True, **options)
+            got = target.value_of(variant, e, no_grad=True)
         except NotTestable:
             raise
         except Exception:  # any error is an answer

@@ -7,10 +7,12 @@ from typing import Any, get_args
 import numpy as np
 
 from gradreg_ref.typing import Array, Law, Side
-from gradreg_verify.examples import Example, Variant, all_variants
+from gradreg_verify.examples import Example, Variant, all_variants, bundled
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere
+from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
+from gradreg_verify.subject.suited import suited
 
 # Points of a rule for which a backend is asked in one call, and of a rule that it is asked for; a
 # function is asked for one point in a call.
@@ -48,6 +50,11 @@ class Target:
         """The one function under test, if it is one."""
         return self.backend if isinstance(self.backend, DeclaredPenalty) else None
 
+    @property
+    def declaration(self) -> Declaration | None:
+        """What that function is declared to be."""
+        return None if self.declared is None else self.declared.declaration
+
     def function(self) -> DeclaredPenalty:
         """`declared`, for what is asked of single functions only: NotAsked of a backend."""
         if self.declared is None:
@@ -57,6 +64,10 @@ class Target:
     def variants(self, e: Example) -> Iterator[Variant]:
         """The penalties and options that are compared with the reference at an example."""
         return all_variants(e) if self.declared is None else self.declared.variants(e)
+
+    def examples(self, seed: int = 0) -> Iterator[Example]:
+        """All bundled examples, or those that a function is declared for."""
+        return bundled(seed) if self.declaration is None else suited(self.declaration, seed)
 
     def representative(self, e: Example) -> bool:
         """Whether an example is asked for what every network of its shape shows.
@@ -81,11 +92,11 @@ class Target:
         """The side whose probes are handed over."""
         if self.probed is not None:
             return self.probed
-        return "output" if self.declared is None else self.declared.declaration.side
+        return "output" if self.declaration is None else self.declaration.side
 
     def length(self, e: Example) -> int:
         """Return the length of a probe at an example: the logits, or the input coordinates."""
-        return e.x[0].size if self.side == "input" else e.probes.shape[1]
+        return e.x[0].size if self.side == "input" else e.m
 
     def require_few(self, points: int) -> None:
         """NotHere where a rule has many points: networks of fewer logits show the same."""
@@ -121,8 +132,8 @@ class Target:
 
     def with_values(self, e: Example) -> Example:
         """All examples, or the first where the function returns one number for a whole batch."""
-        per_example = self.declared is None or self.declared.declaration.reduction == "none"
-        return e if per_example else e.rows(slice(0, 1))
+        d = self.declaration
+        return e if d is None or d.reduction == "none" else e.rows(slice(0, 1))
 
     def total_slope(self, e: Example, points: Array, direction: Array) -> tuple[Array, float]:
         """Return `slope` of SpectReg summed over all examples at all points."""
@@ -151,27 +162,26 @@ class Target:
         """The options, with the side where it is not the usual one."""
         return options | ({"side": "input"} if self.side == "input" else {})
 
-    def functions(self) -> list[DeclaredPenalty]:
-        """The functions that can be called one by one."""
-        return self.backend.functions_declared(self.device)
-
     def laws(self) -> tuple[Law, ...]:
         """The laws of the probes it draws."""
-        if self.declared is None:
+        if self.declaration is None:
             return get_args(Law)
-        law = self.declared.declaration.probe
-        return () if law is None else (law,)
+        return () if self.declaration.probe is None else (self.declaration.probe,)
 
     def value(self, penalty: str, e: Example, **options: Any) -> Array:
         """What the implementation says the penalty is."""
-        got = self.backend.value(penalty, *arguments(e, options), **self.settings(options))
+        got = self.backend.value(penalty, *e.arguments(options), **self.settings(options))
         return np.asarray(got)
+
+    def value_of(self, variant: Variant, e: Example, **options: Any) -> Array:
+        """What the implementation says a variant is."""
+        return self.value(variant.penalty, e, **variant.options, **options)
 
     def slope(
         self, penalty: str, e: Example, direction: Array, **options: Any
     ) -> tuple[Array, float]:
         """The derivative along a direction of parameters, and the size of the terms in its sum."""
-        at, settings = (penalty, *arguments(e, options)), self.settings(options)
+        at, settings = (penalty, *e.arguments(options)), self.settings(options)
         along = getattr(self.backend, "slope", None)
         if along is not None:
             return np.asarray(along(*at, direction, **settings)), 0.0
@@ -183,9 +193,3 @@ class Target:
     def settings(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options, with the device and dtype under test."""
         return {"device": self.device, "dtype": self.dtype} | options
-
-
-def arguments(e: Example, options: dict[str, Any]) -> tuple[Any, Array, Array]:
-    """Network, inputs, and labels or targets, whichever the loss takes."""
-    y = e.targets if options.get("loss") == "mean_squared_error" else e.y
-    return e.network, e.x, y

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -15,11 +15,6 @@ from gradreg_verify.diagnosis.variants import VECTORS, Vector
 from gradreg_verify.subject.declaration import Declaration
 
 _ROUND = 4  # digits of a c that confirms itself
-
-
-def _total(o: Observed, d: Declaration) -> Array:
-    """The value itself."""
-    return declared_value(o, d, o.e.network)
 
 
 def _each(o: Observed, d: Declaration) -> Array:
@@ -46,24 +41,24 @@ class _Cut(NamedTuple):
     """What is cut off, and by `np.minimum` or `np.maximum`; what is left to a power is summed."""
 
     words: str
-    part: Callable[[Observed, Declaration], Array]
+    part: Callable[[Observed, Declaration], Any]
     by: Callable[[Array, float], Array]
     power: int = 1
 
-    def value(self, part: Array, c: float) -> float:
+    def value(self, part: Any, c: float) -> float:
         """The sum at c, which rises with c."""
         return float((self.by(part, c) ** self.power).sum())
 
     def factor(self, o: Observed, d: Declaration) -> float:
         """Return the factor from that sum to the value: the scale, and 1/B for a mean."""
-        if self.part is _total:
+        if self.part is declared_value:
             return 1.0
         return d.scale / (len(o.e.x) if d.reduction == "mean" else 1)
 
 
 _CUTS = (
-    _Cut("clipped at {c}", _total, np.minimum),
-    _Cut("raised to {c} where it is less", _total, np.maximum),
+    _Cut("clipped at {c}", declared_value, np.minimum),
+    _Cut("raised to {c} where it is less", declared_value, np.maximum),
     _Cut("with every example's value clipped at {c}", _each, np.minimum),
     _Cut("with every example's value raised to {c} where it is less", _each, np.maximum),
     _Cut("with the entries of {v} clamped to [-{c}, {c}]", _entries, np.minimum, power=2),
@@ -76,7 +71,7 @@ def clipped(seen: list[Observed], declared: Declaration) -> str:
         return ""
     vector = "".join(v.name for v in _vector_of(declared))
     for d in _like(declared):
-        off = [o for o in seen if not near(o.value, float(declared_value(o, d, o.e.network)))]
+        off = [o for o in seen if not near(o.value, declared_value(o, d))]
         for cut in _CUTS if vector else _CUTS[:-1]:
             if off and (c := _level(off, seen, cut, d)):
                 return f"Its value is the {d}, {cut.words.format(c=f'{c:.10g}', v=vector)}."

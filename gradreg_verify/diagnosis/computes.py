@@ -13,9 +13,8 @@ import numpy as np
 from gradreg_verify.diagnosis.clips import clipped
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
 from gradreg_verify.diagnosis.factors import SAME
-from gradreg_verify.diagnosis.named import named
+from gradreg_verify.diagnosis.named import named, nearly, of_degree
 from gradreg_verify.diagnosis.observe import Seen
-from gradreg_verify.diagnosis.unnamed import nearly, of_degree
 from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
 from gradreg_verify.subject.declaration import Declaration
@@ -71,12 +70,8 @@ def _about_refused(seen: Seen) -> str:
 
 _FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
     ("on all networks with images", "--input 3x8x8", lambda e: e.x.ndim > 2),
-    ("on all networks with one output", "--outputs 1", lambda e: e.probes.shape[1] == 1),
-    (
-        "on all networks with as many outputs as inputs",
-        "--square",
-        lambda e: e.probes.shape[1] == e.x[0].size,
-    ),
+    ("on all networks with one output", "--outputs 1", lambda e: e.m == 1),
+    ("on all networks with as many outputs as inputs", "--square", lambda e: e.m == e.x[0].size),
 )
 
 
@@ -87,7 +82,7 @@ def _about_values(seen: Seen, d: Declaration) -> str:
         return "It is zero everywhere."
     if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
         return named(seen) or UNKNOWN
-    expected = [float(declared_value(o, d, o.e.network)) for o in observed]
+    expected = [declared_value(o, d) for o in observed]
     wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
     off = list(compress(observed, wrong))
     if not off:

@@ -21,16 +21,21 @@ def options(o: Observed, d: Declaration) -> dict[str, Any]:
     return d.loss_option | given
 
 
-def declared_value(o: Observed, d: Declaration, network: Network) -> Array:
-    """What the function is declared to return at these probes, for a network like that of `o`."""
-    reduction = "sum" if d.reduction == "none" else d.reduction
-    value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options(o, d))
-    return d.scale * np.asarray(value)
+def declared_value(o: Observed, d: Declaration) -> float:
+    """What the function is declared to return at these probes."""
+    return float(_at(o, d, o.e.network))
 
 
 def declared_slope(o: Observed, d: Declaration) -> float:
     """The slope of what is declared."""
-    return o.along(lambda network: declared_value(o, d, network))
+    return o.along(lambda network: _at(o, d, network))
+
+
+def _at(o: Observed, d: Declaration, network: Network) -> Array:
+    """What is declared, for a network like that of `o`."""
+    reduction = "sum" if d.reduction == "none" else d.reduction
+    value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options(o, d))
+    return d.scale * np.asarray(value)
 
 
 def known(o: Observed, d: Declaration) -> bool:

@@ -105,14 +105,11 @@ def _sum_of_squares(arrays: list[Array]) -> Array:
 OTHERS = (
     Variant("Σ p log p", lambda c, _: (softmax(c.z) * log_softmax(c.z)).sum(axis=1)),
     Variant(
-        "Σ p log p with p detached",
-        lambda c, _: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1),
+        "Σ p log p with p detached", lambda c, _: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1)
     ),
     Variant("Σ‖W‖²_F", lambda c, _: _sum_of_squares(c.network.weights()), whole=True),
     Variant(
-        "Σ‖θ‖², biases included",
-        lambda c, _: _sum_of_squares([c.network.parameters()]),
-        whole=True,
+        "Σ‖θ‖², biases included", lambda c, _: _sum_of_squares([c.network.parameters()]), whole=True
     ),
     Variant(
         "Σ‖W‖²_F of matrices, filters left out",

@@ -1,14 +1,18 @@
-"""The variant, of those that have a name, that fits the numbers obtained."""
+"""The variant that fits the numbers obtained; else that they are near, or their degree in J."""
 
 import numpy as np
 
-from gradreg_ref.penalties import Case
+from gradreg_ref.penalties import PENALTIES, Case
 from gradreg_ref.typing import Array
-from gradreg_verify.diagnosis.expected import near
-from gradreg_verify.diagnosis.factors import Factor, fit, in_words, scale
+from gradreg_verify.claims.comparison import LIMIT
+from gradreg_verify.diagnosis.expected import declared_value, near
+from gradreg_verify.diagnosis.factors import FEWEST, SAME, Factor, fit, in_words, scale
 from gradreg_verify.diagnosis.forms import VARIANTS, Variant
 from gradreg_verify.diagnosis.observe import Observed, Seen
-from gradreg_verify.diagnosis.words import about_the_gradient
+from gradreg_verify.diagnosis.words import NEAR, about_the_gradient
+from gradreg_verify.subject.declaration import Declaration
+
+_ROUNDING = 1e-5  # float32 rounds to 6e-8, some of it many times
 
 
 def named(seen: Seen, *, gradient: bool = False) -> str:
@@ -61,3 +65,42 @@ def _value(variant: Variant, o: Observed, c: Case) -> Array:
 def _slope(variant: Variant, o: Observed) -> float:
     """The variant's derivative along the direction."""
     return o.along(lambda network: _value(variant, o, Case.at(network, o.e.x, o.case.y)))
+
+
+def nearly(observed: list[Observed], d: Declaration) -> str:
+    """Within 1 %, and exact on no network, as finite differences are."""
+    expected = np.array([declared_value(o, d) for o in observed])
+    if len(observed) < FEWEST or not expected.all():
+        return ""
+    ratios = np.array([o.value for o in observed]) / expected
+    for a, text in ((1.0, ""), (0.5, "½ × "), (2.0, "2 × ")):
+        errors = np.abs(ratios / a - 1)
+        off = float(errors.max())
+        if errors.min() > LIMIT and off <= NEAR:
+            source = "finite differences" + (" or a lower precision" if off < _ROUNDING else "")
+            return (
+                f"Within 1 % its value is {text}the declared one (it is off by {100 * off:.2g}% at "
+                f"most, on {len(observed)} networks), and no variant is exact: {source} "
+                "look like this."
+            )
+    return ""
+
+
+def of_degree(observed: list[Observed], d: Declaration) -> str:
+    """The degree k in J: logits times c multiply the value by c^k."""
+    if PENALTIES[d.kind].of != "jacobian" or not PENALTIES[d.kind].constant_R:
+        return ""
+    degrees = []
+    for o in observed:
+        base = next(b for b in observed if b.e.x is o.e.x)
+        if o.factor != 1 and base.factor == 1 and base.value * o.value > 0:
+            degrees.append(float(np.log(o.value / base.value) / np.log(o.factor)))
+    k = round(2 * float(np.mean(degrees))) / 2 if len(degrees) >= FEWEST else 0.0
+    if not degrees or np.abs(np.array(degrees) - k).max() > SAME:
+        return ""
+    if k == 2:
+        return f"It is of degree 2 in J, as {d.kind} is; the kit knows no formula that fits."
+    return (
+        f"It is of degree {k:g} in J, and {d.kind} of degree 2: with the last layer doubled its "
+        f"value is 2^{k:g} times as large."
+    )

@@ -8,14 +8,13 @@ from time import perf_counter
 import numpy as np
 
 from gradreg_ref.complex_step import directional_derivative
-from gradreg_ref.networks import Linear, Network
+from gradreg_ref.networks import Network
 from gradreg_ref.penalties import Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import FLOOR, direction_for
-from gradreg_verify.claims.target import arguments
 from gradreg_verify.diagnosis.factors import Sizes
 from gradreg_verify.examples import Example
-from gradreg_verify.frameworks.harness import Supply
+from gradreg_verify.frameworks.harness import Call
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
@@ -53,8 +52,8 @@ class Observed:
         The function.
     e : Example
         Where.
-    supply : Supply
-        Its probes, or their seed.
+    call : Call
+        How it was called.
     value : float
         Summed where there is one an example.
     given : array, optional
@@ -67,7 +66,7 @@ class Observed:
 
     one: DeclaredPenalty
     e: Example
-    supply: Supply
+    call: Call
     value: float
     given: Array | None = None
     telling: bool = False
@@ -76,7 +75,7 @@ class Observed:
     @cached_property
     def case(self) -> Case:
         """Network, logits, Jacobian, and the labels or targets that the function takes."""
-        return Case.at(*arguments(self.e, self.one.declaration.loss_option))
+        return Case.at(self.call.network, self.call.x, self.call.y)
 
     @property
     def sizes(self) -> Sizes:
@@ -172,21 +171,13 @@ def _places(d: Declaration) -> Iterator[tuple[Example, bool, float]]:
     """The bundled examples, whether they are telling, and three with a scaled last layer."""
     scaled = 0
     for e in suited(d):
-        if not d.can_have(e.probes.shape[1]):
+        if not d.can_have(e.m):
             continue
         smooth = not e.exact and np.abs(e.z).max() <= 50
         yield e, smooth, 1.0
         if smooth and not d.softmax and scaled < 3:
             scaled += 1
-            yield from ((_scaled_outputs(e, factor), False, factor) for factor in (32.0, 1 / 32))
-
-
-def _scaled_outputs(e: Example, factor: float) -> Example:
-    """The example with its logits, and so J, times a factor."""
-    *rest, last = e.network.layers
-    assert isinstance(last, Linear)
-    bias = None if last.bias is None else factor * last.bias
-    return e.with_network((*rest, Linear(factor * last.weight, bias)))
+            yield from ((e.scaled(factor), False, factor) for factor in (32.0, 1 / 32))
 
 
 def observe(
@@ -199,20 +190,18 @@ def observe(
     Broken, NotTestable
         It gives no value.
     """
-    network, x, y = arguments(e, one.declaration.loss_option)
+    call = one.at(e, seed)
     if given is None:
-        given = one.probes.must_be_given(seed, network, x)
-    supply = Supply(seed) if given is None else one.probes.supply(given, len(x))
-    value = one.harness.value(network, x, y, supply, device=one.device)
-    return Observed(one, e, supply, float(value.sum()), given)
+        given = one.probes.must_be_given(seed, e.network, e.x)
+    else:
+        call = replace(call, supply=one.probes.supply(given, len(e.x)))
+    return Observed(one, e, call, float(one.harness.value(call).sum()), given)
 
 
 def _slope_of(o: Observed, *, training: bool) -> Slope:
     """The slope in a mode of the model."""
     try:
-        gradient = o.one.harness.gradient(
-            o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device, training=training
-        )
+        gradient = o.one.harness.gradient(replace(o.call, training=training))
     except Broken as why:
         return Slope(raised=str(why))
     except Exception as error:  # whatever the derivative of a function under test raises
@@ -230,7 +219,7 @@ def _drawn(o: Observed) -> Array | None:
     d, (n, m, _) = o.one.declaration, o.e.probes.shape
     if d.side == "input":
         return None
-    draws, _ = o.one.harness.draws(o.e.network, o.e.x, o.case.y, o.supply, device=o.one.device)
+    draws, _ = o.one.harness.draws(o.call)
     kinds = {draw.kind for draw in draws}
     sizes = {draw.values.size for draw in draws}
     if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:

@@ -55,7 +55,7 @@ def _compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> _Own:
     o = observe(one, e, None if seeded else probes)
     if seeded and (d.probe != "gaussian" or not known(o, d)):
         return _Own(probes=probes)
-    expected = float(declared_value(o, d, e.network))
+    expected = declared_value(o, d)
     returns = f"The function returns {o.value:.10g}"
     declared = f"the {d}{' at the numbers drawn' * seeded} is {expected:.10g}"
     other = observe(one, e, seed=SEED + 1).value if d.probe is None else o.value

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, get_args
 
 from gradreg_ref.penalties import PENALTIES, Penalty
 from gradreg_ref.typing import Law
+from gradreg_verify.frameworks.harness import Harness
+from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -18,8 +20,12 @@ _OWN_LIMIT = 600.0
 class OneByOne:
     """The functions of a framework one by one, those of its backend and anyone's."""
 
-    Harness: ClassVar[type]
+    Harness: ClassVar[type[Harness]]
     declared: ClassVar[tuple[_Declared, ...]]
+
+    def capabilities(self) -> Capabilities:
+        """The installed framework, and the devices it sees."""
+        return self.Harness.capabilities()
 
     def harness(
         self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0

@@ -3,12 +3,13 @@
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -39,16 +40,42 @@ class Supply:
 
 
 @dataclass(frozen=True)
+class Call:
+    """One call of a function under test.
+
+    Parameters
+    ----------
+    network, x, y
+        A network of the reference, inputs, and labels or targets.
+    supply : Supply
+        Where its randomness comes from.
+    dtype, device : str
+        In what precision, and where.
+    training : bool
+        The model's mode.
+    no_grad : bool
+        Whether gradients are switched off around the call.
+    requires_grad : bool
+        Whether x requires a gradient already.
+    """
+
+    network: Network
+    x: Array
+    y: Array
+    supply: Supply
+    dtype: str = "float64"
+    device: str = "cpu"
+    training: bool = False
+    no_grad: bool = False
+    requires_grad: bool = False
+
+
+@dataclass(frozen=True)
 class Draw:
     """A call of a random function of the framework: "normal", "uniform" or "integer"."""
 
     kind: str
     values: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of what the function returned."""
-        return self.values.shape
 
 
 def next_fed(left: deque[Any], shape: tuple[int, ...]) -> Any:
@@ -61,8 +88,10 @@ def next_fed(left: deque[Any], shape: tuple[int, ...]) -> Any:
     return left.popleft().reshape(shape)
 
 
-class Called:
-    """What every harness knows of its function.
+class Harness(ABC):
+    """A function under test, called in its framework.
+
+    What the function does wrong as a function is `Broken`; what it raises is that.
 
     Parameters
     ----------
@@ -88,6 +117,7 @@ class Called:
         asked = arguments or arguments_of(shown)
         given = ("probes", "generator", "key")
         self.arguments = tuple(a for a in asked if random or a not in given)
+        # Where none are given.
         self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
         self.name = name_of(function)
 
@@ -99,6 +129,40 @@ class Called:
         """File and hash of the function's source."""
         return source_of(self.function)
 
+    def answer(self, given: Mapping[str, Any], **random: Any) -> Any:
+        """What the function returns: arguments in its own order, randomness by keyword."""
+        keywords = {k: v for k, v in random.items() if k in self.arguments and v is not None}
+        return self.function(*(given[a] for a in self.arguments if a in given), **keywords)
+
+    @staticmethod
+    @abstractmethod
+    def capabilities() -> Capabilities:
+        """Return the capabilities of the framework on this machine."""
+
+    @abstractmethod
+    def value(self, call: Call) -> Array:
+        """What the function returns, as it returns it."""
+
+    @abstractmethod
+    def gradient(self, call: Call) -> Array:
+        """∇_θ of the sum of what it returns, flat."""
+
+    @abstractmethod
+    def after_a_step(self, call: Call, moved: Network) -> Array:
+        """The second of two calls of one model: its parameters become those of `moved` between."""
+
+    @abstractmethod
+    def two_gradients(self, call: Call) -> tuple[Array, Array]:
+        """Return the gradients of two calls in a row, seeded once."""
+
+    @abstractmethod
+    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
+        """The calls of random functions in one call, and the state that generators are left in."""
+
+    @abstractmethod
+    def side_effects(self, call: Call, *, random: bool) -> list[str]:
+        """What a call in training mode leaves changed, in words; `random`: it may draw."""
+
 
 @contextmanager
 def answering() -> Iterator[None]:
@@ -109,58 +173,3 @@ def answering() -> Iterator[None]:
         raise
     except BaseException as error:
         raise Broken(f"raised {raised(error)}") from error
-
-
-class Harness(Protocol):
-    """A function under test, called in its framework.
-
-    The settings of a call are dtype="float64", device="cpu", training=False (the model's mode),
-    no_grad=False and requires_grad=False (of x). What the function does wrong as a function is
-    `Broken`; what it raises is that.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-    draws_probes: bool  # where none are given
-
-    def capabilities(self) -> Capabilities:
-        """Return the capabilities of the framework on this machine."""
-        ...
-
-    def provenance(self) -> dict[str, str]:
-        """Where the function comes from: module, file, hash of its source."""
-        ...
-
-    def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
-        """What the function returns, as it returns it."""
-        ...
-
-    def gradient(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> Array:
-        """∇_θ of the sum of what it returns, flat."""
-        ...
-
-    def after_a_step(
-        self, network: Network, moved: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> Array:
-        """The second of two calls of one model: its parameters become those of `moved` between."""
-        ...
-
-    def two_gradients(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Array, Array]:
-        """Return the gradients of two calls in a row, seeded once."""
-        ...
-
-    def draws(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[list[Draw], tuple[Any, ...]]:
-        """The calls of random functions in one call, and the state that generators are left in."""
-        ...
-
-    def side_effects(
-        self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
-    ) -> list[str]:
-        """What a call in training mode leaves changed, in words; `random`: it may draw."""
-        ...

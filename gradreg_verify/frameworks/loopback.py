@@ -29,23 +29,15 @@ class LoopbackBackend:
     name = "loopback"
 
     def __init__(
-        self,
-        formulas: Mapping[str, Formula] | None = None,
-        sides: tuple[str, ...] = ("output", "input"),
+        self, formulas: Mapping[str, Formula] = {}, sides: tuple[str, ...] = ("output", "input")
     ) -> None:
         self.sides = sides
-        own = {name: row.formula for name, row in PENALTIES.items()}
-        self.formulas = {**own, **(formulas or {})}
+        self.formulas = {name: row.formula for name, row in PENALTIES.items()} | {**formulas}
 
     def capabilities(self) -> Capabilities:
         """NumPy, on the CPU, in float64."""
-        return Capabilities(
-            f"numpy {np.__version__}",
-            {"cpu": processor()},
-            ("float64",),
-            ("explicit Jacobian",),
-            self.sides,
-        )
+        framework, devices = f"numpy {np.__version__}", {"cpu": processor()}
+        return Capabilities(framework, devices, ("float64",), ("explicit Jacobian",), self.sides)
 
     def value(
         self,
@@ -69,24 +61,13 @@ class LoopbackBackend:
         return self.formulas[penalty](Case.at(network, x, y), **options)
 
     def gradient(
-        self,
-        penalty: str,
-        network: Network,
-        x: Array,
-        y: Array | None = None,
-        **options: Any,
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """The formula's complex step, one parameter at a time."""
         return gradient(lambda net: self.value(penalty, net, x, y, **options).sum(), network)
 
     def slope(
-        self,
-        penalty: str,
-        network: Network,
-        x: Array,
-        y: Array | None,
-        direction: Array,
-        **options: Any,
+        self, penalty: str, network: Network, x: Array, y: Array, direction: Array, **options: Any
     ) -> Array:
         """`gradient` along a direction: one complex step."""
         return directional_derivative(

@@ -57,33 +57,18 @@ class Backend(Protocol):
         ...
 
     def value(
-        self,
-        penalty: str,
-        network: Network,
-        x: Array,
-        y: Array | None = None,
-        *,
-        dtype: str = "float64",
-        device: str = "cpu",
-        **options: Any,
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """Value, () or (n,), of a penalty of `gradreg_ref.penalties.PENALTIES`.
 
-        `options` are those of the reference's function of that name, with NumPy arrays, and `seed`
-        where that has a generator. `y` is used by the penalties that have labels.
+        `options` are those of the reference's function of that name, with NumPy arrays, `seed`
+        where that has a generator, and dtype="float64" and device="cpu" where nothing is said.
+        `y` is used by the penalties that have labels.
         """
         ...
 
     def gradient(
-        self,
-        penalty: str,
-        network: Network,
-        x: Array,
-        y: Array | None = None,
-        *,
-        dtype: str = "float64",
-        device: str = "cpu",
-        **options: Any,
+        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """∇_θ of the sum of `value`, flat, in the order of `network.parameters()`."""
         ...
@@ -172,13 +157,10 @@ def _automatic(device: str) -> tuple[Backend, str]:
 
 def processor() -> str:
     """The CPU: cores and memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if _unix() else 0
-    return f"{os.cpu_count()} cores" + (f", {gibibytes(memory)}" if memory else "")
-
-
-def _unix() -> bool:
-    """Whether the system says how much memory there is."""
-    return "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {})
+    cores = f"{os.cpu_count()} cores"
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # not Unix
+        return cores
+    return f"{cores}, {gibibytes(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))}"
 
 
 def gibibytes(memory: int) -> str:

@@ -1,11 +1,17 @@
 """What came out of a verification: a verdict on every claim, and where the numbers are from."""
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+import scipy
+
+from gradreg_ref import __version__
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.draws import Evidence
+from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.diagnose import Diagnosis
 
 Verdict = Literal["PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"]
@@ -139,3 +145,16 @@ def counted(verdicts: Sequence[str]) -> str:
         "NOT-APPLICABLE": "not applicable",
     }
     return ", ".join(f"{verdicts.count(v)} {what}" for v, what in said.items() if v in verdicts)
+
+
+def provenance(target: Target) -> dict[str, str]:
+    """Versions of kit, Python and libraries; name, file and hash of a function."""
+    found = {
+        "kit": f"gradreg-ref {__version__}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "framework": target.backend.capabilities().framework,
+    }
+    one = target.declared
+    return found | (one.harness.provenance() if one is not None else {})

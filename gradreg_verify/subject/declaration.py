@@ -144,27 +144,27 @@ class Declaration:
         """The loss as an option, where the penalty has one."""
         return {"loss": self.loss} if len(PENALTIES[self.kind].forms) > 1 else {}
 
+    def probe_shape(self, n: int, length: int) -> tuple[int, int, int]:
+        """The shape of the probes of n examples: one set for all where they are shared."""
+        return 1 if self.shared_probe else n, length, self.num_probes
+
     def __str__(self) -> str:
         factor = "" if self.scale == 1 else f"{self.scale:g} × "
         batch = {"mean": "batch mean", "sum": "batch sum", "none": "value an example"}
-        probes = ""
+        said = [f"{factor}{batch[self.reduction]} of {self.kind}"]
         if self.probe is not None:
             count = "" if self.num_probes == 1 else f"{self.num_probes} "
             shared = "shared " if self.shared_probe else ""
-            probes = f", {count}{shared}{self.probe} probes" + (
-                " of the inputs" if self.side == "input" else ""
-            )
-        loss = f", {self.loss}" if self.loss_option else ""
-        return f"{factor}{batch[self.reduction]} of {self.kind}{probes}{loss}{self.shapes}"
-
-    @property
-    def shapes(self) -> str:
-        """The networks it is for, in words."""
-        words = ""
+            side = " of the inputs" if self.side == "input" else ""
+            said.append(f"{count}{shared}{self.probe} probes{side}")
+        said += self.loss_option.values()
         if self.outputs is not None:
-            words += f", {self.outputs} output" + ("" if self.outputs == 1 else "s")
-        words += ", as many outputs as inputs" if self.square else ""
-        return words + (f", inputs {'×'.join(map(str, self.input))}" if self.input else "")
+            said.append(f"{self.outputs} output{'s' * (self.outputs != 1)}")
+        if self.square:
+            said.append("as many outputs as inputs")
+        if self.input:
+            said.append(f"inputs {'×'.join(map(str, self.input))}")
+        return ", ".join(said)
 
 
 def declare(kind: str, **options: Any) -> Callable[[F], F]:

@@ -13,7 +13,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example, Variant, all_variants
-from gradreg_verify.frameworks.harness import Harness
+from gradreg_verify.frameworks.harness import Call, Harness
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject import interception
@@ -57,10 +57,9 @@ class DeclaredPenalty:
         expected = (n,) if d.reduction == "none" else ()
         if got.shape != expected:
             raise Broken(f"expected a value of shape {expected}, got {got.shape}")
-        if d.reduction == "none":
-            return got if reduction == "none" else got.sum() * self.factor(reduction, n)
-        total = got * self.factor(reduction, n)
-        return total[None] if reduction == "none" else total
+        if reduction == "none":
+            return got.reshape(n)
+        return got.sum() * self.factor(reduction, n)
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
@@ -100,8 +99,14 @@ class DeclaredPenalty:
             supply = self.probes.of_seed(options.get("seed", 0), network, x)
         else:
             supply = self.probes.supply(options["probes"], len(x))
-        function = getattr(self.harness, what)
-        return np.asarray(function(network, x, y, supply, **settings)) / self.declaration.scale
+        call = Call(network, x, y, supply, **settings)
+        return np.asarray(getattr(self.harness, what)(call)) / self.declaration.scale
+
+    def at(self, e: Example, seed: int, **settings: Any) -> Call:
+        """The call at an example, at the probes of a seed."""
+        supply = self.probes.of_seed(seed, e.network, e.x)
+        at = e.arguments(self.declaration.loss_option)
+        return Call(*at, supply, device=self.device, **settings)
 
     def require(self, penalty: str, options: dict[str, Any]) -> dict[str, Any]:
         """The settings among the options; NotTestable where others are not those declared."""
@@ -131,7 +136,7 @@ class DeclaredPenalty:
 
     def variants(self, e: Example) -> Iterator[Variant]:
         """Yield the declared one of all variants at an example."""
-        d, m = self.declaration, e.probes.shape[1]
+        d, m = self.declaration, e.m
         if PENALTIES[d.kind].of == "weights":
             yield Variant(d.kind, {}, e.exact)
         for variant in all_variants(e):
@@ -157,8 +162,7 @@ class DeclaredPenalty:
             yield Variant(d.kind, options | {"probes": r}, False)
             return
         length = e.x[0].size if d.side == "input" else m
-        rng = np.random.default_rng(7)
-        r = rng.integers(-8, 9, (1 if d.shared_probe else n, length, d.num_probes)) / 4
+        r = np.random.default_rng(7).integers(-8, 9, d.probe_shape(n, length)) / 4
         law = str(d.probe)
         dyadic = law in ("gaussian", "rademacher") and d.num_probes in (1, 4)
         options["probes"] = interception.realise(law, r)

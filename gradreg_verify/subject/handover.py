@@ -7,7 +7,7 @@ import numpy as np
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Harness, Supply
+from gradreg_verify.frameworks.harness import Call, Harness, Supply
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject import interception, readout
 from gradreg_verify.subject.declaration import Declaration
@@ -74,8 +74,7 @@ class Handover:
     def realised(self, seed: int, n: int, length: int) -> Array:
         """Probes of the declared law and shape."""
         d = self.declaration
-        shape = (1 if d.shared_probe else n, length, d.num_probes)
-        normal = np.random.default_rng(seed).standard_normal(shape)
+        normal = np.random.default_rng(seed).standard_normal(d.probe_shape(n, length))
         return interception.realise(str(d.probe), normal)
 
     def telling_probes(self, n: int, length: int, m: int) -> Array:
@@ -91,8 +90,7 @@ class Handover:
         if "probes" in self.harness.arguments:
             yield from interception.argument_layouts(shape)
             return
-        network, x = readout.network(n, m)
-        draws, _ = self.harness.draws(network, x, np.zeros(n, int), Supply(), device=self.device)
+        draws, _ = self.harness.draws(self.at_readout(n, m, Supply()))
         yield from interception.layouts(str(self.declaration.probe), draws, shape)
 
     def handed(self, arrays: tuple[Array, ...]) -> Supply:
@@ -144,10 +142,13 @@ class Handover:
             raise NotTestable(f"no way was found to hand over probes {probes.shape}")
         return self.handed(layout(probes))
 
+    def at_readout(self, n: int, m: int, supply: Supply) -> Call:
+        """The call at the network that shows the probes of n examples with m logits."""
+        return Call(*readout.network(n, m), np.zeros(n, int), supply, device=self.device)
+
     def read(self, n: int, m: int, supply: Supply) -> Array:
         """(1/q) Σ_j r_j r_jᵀ of every example, read out, without the declared scale."""
-        network, x = readout.network(n, m)
-        gradient = self.harness.gradient(network, x, np.zeros(n, int), supply, device=self.device)
+        gradient = self.harness.gradient(self.at_readout(n, m, supply))
         to_sum = n if self.declaration.reduction == "mean" else 1
         total = gradient * (to_sum / self.declaration.scale)
         return readout.second_moments(total, n, m)
@@ -173,11 +174,12 @@ class Handover:
         if not self.harness.draws_probes:
             return
 
-        def consumed(network: Network, x: Array, y: Array) -> object:
-            draws, left = self.harness.draws(network, x, y, Supply(1), device=self.device)
-            return [(draw.kind, draw.shape) for draw in draws], left
+        def consumed(call: Call) -> object:
+            draws, left = self.harness.draws(call)
+            return [(draw.kind, draw.values.shape) for draw in draws], left
 
-        if consumed(*readout.network(n, m), np.zeros(n, int)) != consumed(network, x, y):
+        here = Call(network, x, y, Supply(1), device=self.device)
+        if consumed(self.at_readout(n, m, Supply(1))) != consumed(here):
             raise NotTestable(
                 "a seed gives other numbers here than where they are read out: what it draws "
                 "depends on more than batch and logits"

@@ -82,7 +82,7 @@ def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tup
     """All probes in one call, their axes in that order; or a call for each entry of the first."""
     raw = np.asarray(_raw_numbers(probe, draws[0].kind, r)).transpose(order)
     parts = [raw] if len(draws) == 1 else raw
-    return tuple(part.reshape(draw.shape) for part, draw in zip(parts, draws, strict=True))
+    return tuple(part.reshape(draw.values.shape) for part, draw in zip(parts, draws, strict=True))
 
 
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:

@@ -7,26 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# What a parameter is, by the words that name it.
 _WORDS = {
-    "model": (
-        "model",
-        "net",
-        "network",
-        "module",
-        "f",
-        "fn",
-        "func",
-        "critic",
-        "discriminator",
-        "d",
-    ),
-    "x": ("x", "input", "inputs", "images", "image", "data", "xs", "samples", "real"),
-    "y": ("y", "target", "targets", "label", "labels"),
-    "logits": ("logits", "logit", "output", "outputs", "out", "z", "preds", "y_pred", "scores"),
-    "params": ("params", "parameters", "theta", "weights", "variables"),
-    "probes": ("probes",),
-    "generator": ("generator",),
-    "key": ("key",),
+    "model": "model net network module f fn func critic discriminator d",
+    "x": "x input inputs images image data xs samples real",
+    "y": "y target targets label labels",
+    "logits": "logits logit output outputs out z preds y_pred scores",
+    "params": "params parameters theta weights variables",
+    "probes": "probes",
+    "generator": "generator",
+    "key": "key",
 }
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -43,7 +33,7 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """
     found = []
     for parameter in _free(function):
-        role = next((r for r, words in _WORDS.items() if parameter.name.lower() in words), None)
+        role = _role_of(parameter.name)
         by_keyword = role in _KEYWORDS and parameter.kind != parameter.POSITIONAL_ONLY
         if role is not None and (parameter.kind in _POSITIONAL or by_keyword):
             found.append(role)
@@ -52,6 +42,11 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     if not {"model", "logits", "params"} & set(found):
         raise ValueError(_how_to_say(function))
     return tuple(found)
+
+
+def _role_of(name: str) -> str | None:
+    """What a parameter of that name is, if the name says it."""
+    return next((role for role, words in _WORDS.items() if name.lower() in words.split()), None)
 
 
 def _free(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -68,14 +63,17 @@ def _how_to_say(function: Callable[..., Any]) -> str:
             f"penalty = {function.__name__}() in the file, and name penalty"
         )
     names = [p.name for p in _free(function) if p.default is p.empty and p.kind in _POSITIONAL]
+    choices, told = _CHOICES.get(len(names), ()), [_role_of(name) for name in names]
+
+    def agreeing(roles: tuple[str, ...]) -> int:
+        return sum(role == by_name for role, by_name in zip(roles, told, strict=True))
+
     said = [
         f"  --arguments {','.join(roles)}: "
         + ", ".join(f"{name} is {_MEANING[role]}" for name, role in zip(names, roles, strict=True))
-        for roles in sorted(
-            _CHOICES.get(len(names), ()), key=lambda roles: -_agreeing(names, roles)
-        )
+        for roles in sorted(choices, key=agreeing, reverse=True)
     ]
-    roles = next(iter(_CHOICES.get(len(names), ())), ("model", "x", "y"))
+    roles = choices[0] if choices else ("model", "x", "y")
     return "\n".join(
         [
             "expected parameters whose names say what they are (model, x, y, logits), got "
@@ -87,13 +85,8 @@ def _how_to_say(function: Callable[..., Any]) -> str:
     )
 
 
-def _agreeing(names: list[str], roles: tuple[str, ...]) -> int:
-    """How many of the names say these roles."""
-    return sum(name.lower() in _WORDS[role] for name, role in zip(names, roles, strict=True))
-
-
 # What so many parameters may be, the likeliest first.
-_CHOICES = {
+_CHOICES: dict[int, tuple[tuple[str, ...], ...]] = {
     1: (("logits",), ("model",)),
     2: (("x", "logits"), ("logits", "x"), ("model", "x")),
     3: (("model", "x", "y"), ("x", "logits", "y"), ("model", "params", "x")),

@@ -65,7 +65,7 @@ def _networks(draw: Draw, name: str, x: Shape, m: int) -> Iterator[tuple[Layer, 
 
 def fits(d: Declaration, e: Example) -> bool:
     """Whether a function that is declared so is for this example."""
-    x, m = e.x.shape[1:], e.probes.shape[1]
+    x, m = e.x.shape[1:], e.m
     return (
         (not d.input or x == d.input)
         and (d.outputs is None or m == d.outputs)

@@ -10,18 +10,13 @@ from typing import Any
 
 from gradreg_verify.outcomes import Hung
 
-_BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
+BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
 _AGAIN = 1.0  # seconds until a function that swallowed the exception gets it anew
 
 
 # When the call in progress must have ended, by the clock; 0 between calls. `isolation` puts a
 # number here that its parent process can read.
 deadline: Any = SimpleNamespace(value=0.0)
-
-
-def by_the_clock(seconds: float) -> float:
-    """How long a call may last, whatever it does."""
-    return _BACKSTOP * seconds
 
 
 class Patience:
@@ -52,7 +47,7 @@ def time_limit(seconds: float, *, first: bool = False) -> Iterator[None]:
     Python code is stopped here, on POSIX and in the main thread. Compiled code that never returns
     is ended by `gradreg verify`, which runs a function in a process of its own.
     """
-    computed, clock = thread_time(), by_the_clock(seconds)
+    computed, clock = thread_time(), BACKSTOP * seconds
     deadline.value = end = monotonic() + clock
 
     def hung(signum: int, frame: FrameType | None) -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_verify.files import WRONG, in_words, read_json
-from gradreg_verify.vectors.cases import compute
+from gradreg_verify.vectors.cases import compute, decode
 from gradreg_verify.vectors.comparing import NUMBERS, differs, known_mistake
 from gradreg_verify.vectors.frozen import PUBLISHED, published
-from gradreg_verify.vectors.numbers import decode
 
 _BESIDE = (".results.json", ".mistakes.json", ".schema.json")  # files that hold no vectors
 NEEDED = {"name", "penalty", "options", "layers", "x", "y", "exact", *NUMBERS}

@@ -7,8 +7,7 @@ import numpy as np
 from gradreg_ref.typing import Array
 from gradreg_verify.files import WRONG
 from gradreg_verify.mistakes import catalogue
-from gradreg_verify.vectors.cases import compute
-from gradreg_verify.vectors.numbers import decode
+from gradreg_verify.vectors.cases import compute, decode
 
 # exp, tanh and erf differ between mathematical libraries in their last digits.
 LIMIT = 1e-11

@@ -7,7 +7,7 @@ import pytest
 from jax.random import normal
 
 from gradreg_verify import BY_ID, Broken, bundled, verify
-from gradreg_verify.frameworks.harness import Supply
+from gradreg_verify.frameworks.harness import Call, Supply
 from gradreg_verify.run import run
 from gradreg_verify.subject.target import target_of
 
@@ -105,11 +105,11 @@ def test_probes_that_are_always_the_same(function, message):
 def test_what_is_drawn_is_seen_also_in_a_jit_of_the_function_s_own(function, kind):
     e, one = next(bundled()), target(function, "spectreg").declared
     for _ in range(2):  # a program that was compiled before shows no calls
-        (draw,), _ = one.harness.draws(e.network, e.x, e.y, Supply(1))
+        (draw,), _ = one.harness.draws(Call(e.network, e.x, e.y, Supply(1)))
         assert draw.kind == kind
-        assert draw.shape == e.probes.shape[:2]
+        assert draw.values.shape == e.probes.shape[:2]
         assert kind == "normal" or set(draw.values.ravel()) <= {0, 1}
-        one.harness.value(e.network, e.x, e.y, Supply(1))
+        one.harness.value(Call(e.network, e.x, e.y, Supply(1)))
 
 
 def test_what_is_wrong_is_said():

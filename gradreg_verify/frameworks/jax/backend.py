@@ -13,17 +13,10 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by
 from gradreg_verify.frameworks.jax.convert import to_jax
-from gradreg_verify.frameworks.jax.devices import (
-    DTYPES,
-    capabilities,
-    flat,
-    in_precision,
-    placed,
-    to_numpy,
-)
+from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
 from gradreg_verify.frameworks.jax.harness import JaxHarness
 from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, program
-from gradreg_verify.frameworks.registry import Capabilities, require_device
+from gradreg_verify.frameworks.registry import require_device
 
 _DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
 
@@ -34,10 +27,6 @@ class JaxBackend(OneByOne):
     name = "jax"
     Harness = JaxHarness
     declared = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
-
-    def capabilities(self) -> Capabilities:
-        """The installed JAX, and the devices it sees."""
-        return capabilities()
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

@@ -1,5 +1,6 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ from gradreg_jax.arrays import concrete
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Called, Draw, Supply, answering
+from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
@@ -23,107 +24,83 @@ from gradreg_verify.frameworks.jax.devices import (
 )
 from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
-from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject.watch import Patience
 
 
-class JaxHarness(Called):
+class JaxHarness(Harness):
     """A penalty of JAX functions, as anyone writes it.
 
     Where it does not take "params", its model is a function of x alone.
     """
 
+    capabilities = staticmethod(capabilities)
+
     def __init__(self, *asked: Any, **options: Any) -> None:
         super().__init__(*asked, **options)
         self.compiled = lru_cache(maxsize=64)(self.compile)
 
-    def capabilities(self) -> Capabilities:
-        """The installed JAX, and the devices it sees."""
-        return capabilities()
-
-    def value(self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any) -> Array:
+    def value(self, call: Call) -> Array:
         """What the function returns."""
-        return to_numpy(self.run(0, network, x, y, supply, **settings))
+        return to_numpy(self.run(0, call))
 
-    def gradient(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> Array:
+    def gradient(self, call: Call) -> Array:
         """∇_θ of the sum of what it returns."""
-        return flat(self.run(1, network, x, y, supply, **settings))
+        return flat(self.run(1, call))
 
-    def after_a_step(self, *_: Any, **__: Any) -> Array:
+    def after_a_step(self, call: Call, moved: Network) -> Array:
         """Not in JAX, where parameters do not change in place."""
+        del call, moved
         raise NotAsked("arrays do not change in JAX")
 
-    def two_gradients(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[Array, Array]:
+    def two_gradients(self, call: Call) -> tuple[Array, Array]:
         """The gradients of two calls in a row, each with its part of one key."""
-        with placed(settings.get("device", "cpu")):
-            keys = jax.random.split(jax.random.key(supply.seed))
-        first, second = (
-            flat(self.run(1, network, x, y, supply, key=key, **settings)) for key in keys
-        )
+        with placed(call.device):
+            keys = jax.random.split(jax.random.key(call.supply.seed))
+        first, second = (flat(self.run(1, call, key)) for key in keys)
         return first, second
 
-    def draws(
-        self, network: Network, x: Array, y: Array, supply: Supply, **settings: Any
-    ) -> tuple[list[Draw], tuple[Any, ...]]:
+    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call; keys have no state.
 
         A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the
         function's own. Where it shows none, the call is made op by op, without `jit`.
         """
         try:
-            found = self.run(2, network, x, y, supply, **settings)
+            found = self.run(2, call)
         except (Broken, NotTestable):
             found = []
         if found:
             return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()], ()
         with Randomness() as watched, jax.disable_jit():
-            self.run(0, network, x, y, supply, **settings)
+            self.run(0, call)
         return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)], ()
 
-    def side_effects(
-        self, network: Network, x: Array, y: Array, supply: Supply, *, random: bool, device: str
-    ) -> list[str]:
+    def side_effects(self, call: Call, *, random: bool) -> list[str]:
         """None: arrays do not change in JAX, and there is no global random state."""
-        del network, x, y, supply, random, device
+        del call, random
         return []
 
-    def run(
-        self,
-        which: int,
-        network: Network,
-        x: Array,
-        y: Array,
-        supply: Supply,
-        *,
-        dtype: str = "float64",
-        device: str = "cpu",
-        training: bool = False,
-        no_grad: bool = False,
-        requires_grad: bool = False,
-        key: Any = None,
-    ) -> Any:
-        """Its value (0), gradient (1) or draws (2); whatever it raises becomes `Broken`."""
-        del training  # networks of the reference have no modes
-        if no_grad or requires_grad:
+    def run(self, which: int, call: Call, key: Any = None) -> Any:
+        """Its value (0), gradient (1) or draws (2); whatever it raises becomes `Broken`.
+
+        Networks of the reference have no modes, so `call.training` changes nothing.
+        """
+        if call.no_grad or call.requires_grad:
             raise NotTestable("JAX has no such mode")
-        precision = DTYPES[dtype]
-        with placed(device):
-            _, params = to_jax(network, precision)
-            inputs, labels = in_precision(x, precision), in_precision(y, precision)
+        precision, supply = DTYPES[call.dtype], call.supply
+        with placed(call.device):
+            _, params = to_jax(call.network, precision)
+            x, y = in_precision(call.x, precision), in_precision(call.y, precision)
             key = jax.random.key(supply.seed) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
             feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
-            *programs, patience = self.compiled(Problem(network, fed=feed is not None))
+            *programs, patience = self.compiled(Problem(call.network, fed=feed is not None))
             with (
                 answering(),
-                patience.limit(which, inputs.shape, dtype, *map(np.shape, feed or ())),
+                patience.limit(which, x.shape, call.dtype, *map(np.shape, feed or ())),
             ):
-                got = programs[which](params, inputs, labels, key, probes, feed)
+                got = programs[which](params, x, y, key, probes, feed)
         # By NumPy: JAX would compile the question for every shape.
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(got)):
             raise Broken(f"expected a finite value, got {got!r:.60}")
@@ -154,10 +131,7 @@ class JaxHarness(Called):
         given = {"model": model, "params": params, "x": x, "y": y}
         if "logits" in self.arguments:
             given["logits"] = f(params, x)
-        keywords = {"key": key} if "key" in self.arguments else {}
-        if "probes" in self.arguments and probes is not None:
-            keywords["probes"] = probes
-        got = self.function(*(given[a] for a in self.arguments if a in given), **keywords)
+        got = self.answer(given, key=key, probes=probes)
         if not hasattr(got, "dtype") or not jnp.issubdtype(got.dtype, jnp.floating):
             raise Broken(f"expected a floating array, got {type(got).__name__} {got!r:.60}")
         return got

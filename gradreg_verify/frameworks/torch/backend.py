@@ -12,16 +12,10 @@ from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
-from gradreg_verify.frameworks.registry import Capabilities, require_device
+from gradreg_verify.frameworks.registry import require_device
 from gradreg_verify.frameworks.torch.convert import to_torch
 from gradreg_verify.frameworks.torch.harness import TorchHarness
-from gradreg_verify.frameworks.torch.precisions import (
-    DTYPES,
-    capabilities,
-    gradient_of,
-    tensor,
-    to_numpy,
-)
+from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
 
 FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
 
@@ -38,10 +32,6 @@ class TorchBackend(OneByOne):
     name = "torch"
     Harness = TorchHarness
     declared = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
-
-    def capabilities(self) -> Capabilities:
-        """The installed torch, and the devices it sees."""
-        return capabilities()
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

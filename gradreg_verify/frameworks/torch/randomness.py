@@ -144,48 +144,39 @@ def _set_seed(kept: _Generator, seed: int) -> None:
     elif isinstance(kept, np.random.Generator):
         kept.bit_generator.state = type(kept.bit_generator)(seed).state
     else:
-        kept.seed(seed % 2**32)
+        kept.seed(seed % 2**32 if isinstance(kept, np.random.RandomState) else seed)
 
 
 @contextmanager
 def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
     """Global generators and those kept at a seed, within; afterwards as they were."""
-    python, numpy = random.getstate(), np.random.get_state()
-    states = [_state_of(generator) for generator in kept]
+    every = (np.random.mtrand._rand, random._inst, *kept)
+    states = [_state_of(generator) for generator in every]
     with torch.random.fork_rng(range(torch.cuda.device_count())):
-        _seed_global(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
-        for generator in kept:
+        # `torch.manual_seed` without the stack traces that it keeps for devices not in use.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
+        for generator in every:
             _set_seed(generator, seed)
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-            for generator, state in zip(kept, states, strict=True):
+            for generator, state in zip(every, states, strict=True):
                 _set_state(generator, state)
 
 
-def _seed_global(seed: int) -> None:
-    """`torch.manual_seed` without the stack traces that it keeps for devices not in use."""
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(seed)
+def global_states() -> dict[str, Any]:
+    """The random states of the process by name, as values that can be compared."""
+    return {
+        "torch's global random state": torch.get_rng_state(),
+        "NumPy's global random state": pickle.dumps(np.random.get_state()),
+        "Python's global random state": random.getstate(),
+    }
 
 
-def numpy_state() -> tuple[Any, ...]:
-    """The state of NumPy's global generator, as a value that can be compared."""
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return (name, np.asarray(keys).tobytes(), *rest)
-
-
-def states_of(kept: Sequence[_Generator]) -> tuple[Any, ...]:
+def states_of(kept: Sequence[_Generator]) -> list[bytes]:
     """The global random states, and those of some generators, as values that can be compared."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    held = (_state_of(generator) for generator in kept)
-    states = (
-        state.numpy().tobytes() if isinstance(state, Tensor) else pickle.dumps(state)
-        for state in (torch.get_rng_state(), *cuda, *held)
-    )
-    return (*states, numpy_state(), random.getstate())
+    states = (*global_states().values(), *cuda, *map(_state_of, kept))
+    return [pickle.dumps(s.numpy() if isinstance(s, Tensor) else s) for s in states]

@@ -1,16 +1,15 @@
 """What a call may not change: model, input, modes, settings and random state of the process."""
 
 import gc
-import random
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gradreg_verify.frameworks.torch.randomness import numpy_state
+from gradreg_verify.frameworks.torch.randomness import global_states
 
 
 def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
@@ -23,17 +22,15 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
         "requires_grad of parameters": [p.requires_grad for p in parameters],
         "training mode of the model": [m.training for m in module.modules()],
         "attributes of the model": [sorted(vars(m)) for m in module.modules()],
-        "hooks of the model": [len(h) for m in module.modules() for h in _hooks_of(m)],
-        "hooks of all models": [len(h) for h in _global_hooks()],
+        "hooks of the model": [_hooks_of(m) for m in module.modules()],
+        "hooks of all models": _hooks_of(nn.modules.module),
         "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
         "hooks of x": len(x._backward_hooks or ()),
         "requires_grad of x": x.requires_grad,
         "the labels": y.clone(),
         "x": x.detach().clone(),
         "the .grad of x": _copy(x.grad),
-        "torch's global random state": torch.get_rng_state(),
-        "NumPy's global random state": numpy_state(),
-        "Python's global random state": random.getstate(),
+        **global_states(),
     }
 
 
@@ -81,14 +78,9 @@ def settings_kept(changed: set[str]) -> Iterator[None]:
                 put(before[name])
 
 
-def _hooks_of(module: nn.Module) -> list[Mapping[int, Any]]:
-    """Every dictionary of hooks of a module."""
-    return [held for name, held in vars(module).items() if name.endswith("_hooks")]
-
-
-def _global_hooks() -> list[Mapping[int, Any]]:
-    """Return the hooks of all modules."""
-    return [held for name, held in vars(nn.modules.module).items() if name.endswith("_hooks")]
+def _hooks_of(holder: Any) -> list[int]:
+    """How many hooks each of its dictionaries of hooks has."""
+    return [len(held) for name, held in vars(holder).items() if name.endswith("_hooks")]
 
 
 class _Token:
