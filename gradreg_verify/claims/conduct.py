@@ -28,7 +28,7 @@ def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
 
 
 def repeatable(target: Target, e: Example) -> float:
-    """The same seed gives the same number, whatever was called in between."""
+    """One seed gives one number, whatever was called in between."""
     errors = []
     for one in _functions(target, e):
         first, _, again = (one.harness.value(one.at(e, seed)) for seed in (1, 2, 1))

@@ -68,7 +68,7 @@ class Bounded(Duck):
         return Bounded(self.value, self.radius + growth * self.reach, self.u, self.magnitude)
 
     def moved(self, move: Callable[[Array], Array]) -> "Bounded":
-        """The same entries elsewhere."""
+        """Move the entries without rounding them."""
         return Bounded(move(self.value), move(self.radius), self.u, move(self.magnitude))
 
     def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:

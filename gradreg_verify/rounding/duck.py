@@ -21,7 +21,7 @@ class Duck(NDArrayOperatorsMixin, ABC):
 
     @abstractmethod
     def moved(self, move: Callable[[Array], Array]) -> Self:
-        """The same entries elsewhere: moving them rounds nothing."""
+        """Move the entries without rounding them."""
 
     @abstractmethod
     def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:

@@ -41,7 +41,7 @@ class Perturbed(Duck):
         return a * (1 + self.u * self.rng.uniform(-1, 1, a.shape))
 
     def moved(self, move: Callable[[Array], Array]) -> "Perturbed":
-        """The same entries elsewhere."""
+        """Move the entries without rounding them."""
         return type(self)(move(self.value), self.u, self.rng)
 
     def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:

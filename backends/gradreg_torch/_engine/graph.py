@@ -54,7 +54,7 @@ def nodes(t: Tensor) -> list[Any]:
     """The nodes of the graph of t, from t down."""
     found: list[Any] = [] if t.grad_fn is None else [t.grad_fn]
     seen = set(found)
-    for node in found:  # which grows while it is read
+    for node in found:  # the loop appends to it
         for child, _ in node.next_functions:
             if child is not None and child not in seen:
                 seen.add(child)

@@ -22,11 +22,11 @@ from weakref import ReferenceType
 
 from torch import Tensor, nn
 
-MOST, _MOST_ITEMS = 200, 10_000  # objects that are looked at; items of one of them
-# What holds no module, and is not counted.
+MOST, _MOST_ITEMS = 200, 10_000  # objects searched, and items of one container
+# Types that hold no module and do not count.
 _PLAIN = (NoneType, bool, int, float, complex, str, bytes, Tensor)
 _CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset, deque, MappingView)
-HOLDING = (nn.Module, dict, *_CONTAINERS)  # of the attributes of a class
+HOLDING = (nn.Module, dict, *_CONTAINERS)  # types of class attributes that are searched
 
 
 def held_modules(function: Callable[..., Any]) -> tuple[nn.Module, ...]:
@@ -37,7 +37,7 @@ def held_modules(function: Callable[..., Any]) -> tuple[nn.Module, ...]:
     and the items of Python's containers among these.
     """
     found: dict[int, nn.Module] = {}
-    seen: dict[int, Any] = {}  # kept alive, so that an id is that of one object
+    seen: dict[int, Any] = {}  # keeps the objects alive, so that no id is used twice
     waiting: deque[Any] = deque([function])
     while waiting and len(seen) < MOST:
         one = waiting.popleft()
@@ -97,7 +97,7 @@ def _slots(of_class: Any) -> Iterable[str]:
 def _methods(kind: type, first: Any) -> list[Any]:
     """A method, and those of the class that it names, and so on."""
     found = [first]
-    for method in found:  # which grows while it is read
+    for method in found:  # the loop appends to it
         if isinstance(method, FunctionType):
             named = (_unbound(kind, name) for name in _names(method.__code__))
             found += (m for m in named if isinstance(m, FunctionType) and m not in found)
@@ -121,7 +121,7 @@ def _behind_function(function: FunctionType) -> list[Any]:
     cells = [content(cell) for cell in function.__closure__ or ()]
     named = [function.__globals__.get(name) for name in names]
     reached = [*cells, *named]
-    for owner in reached:  # which grows while it is read
+    for owner in reached:  # the loop appends to it
         if isinstance(owner, type | ModuleType) and owner.__name__.split(".")[0] != "torch":
             inside = (_unbound(owner, name) for name in names)
             reached += (v for v in inside if v is not None and not any(v is r for r in reached))

@@ -27,7 +27,7 @@ _PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(torch.clamp, Tensor.clamp, torch.abs, Tensor.abs, torch.frac, Tensor.frac),
 }
 _IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
-# Each with the number of axes it pools over.
+# For each function: the pool that returns indices, and its number of axes.
 _POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
     torch.max_pool1d: (F.max_pool1d, 1),
     torch.max_pool2d: (F.max_pool2d, 2),
@@ -39,7 +39,7 @@ _POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
     F.adaptive_max_pool2d: (F.adaptive_max_pool2d, 2),
 }
 _HELD = {*_PIECEWISE_LINEAR, *_POOLS, F.prelu, F.hardswish}
-# Nodes of functions with kinks; ELU and the like are told apart in `_has_kink`.
+# Nodes whose derivative jumps; `_has_kink` decides for functions that jump only sometimes.
 _KINKED = re.compile(
     "(Relu|LeakyRelu|Threshold|Hardtanh|Hardsigmoid|Hardswish|PreluKernel|RreluWithNoise|Softshrink"
     "|Hardshrink|Clamp|ClampMin|ClampMax|Abs|Max|Min|Maximum|Minimum|Amax|Amin|Aminmax|Sort|Topk"
@@ -66,7 +66,7 @@ def _has_kink(node: Any) -> bool:
         return float(node._saved_p) != 2.0
     if name.startswith("LinalgVectorNorm"):
         return abs(float(node._saved_ord)) in (0.0, 1.0, inf)
-    if name.startswith("GridSampler"):  # between pixels, in a grid that is computed
+    if name.startswith("GridSampler"):  # a computed grid moves between pixels
         return node.next_functions[1][0] is not None and int(node._saved_interpolation_mode) != 2
     return bool(_KINKED.match(name))
 

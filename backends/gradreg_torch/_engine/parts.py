@@ -26,7 +26,7 @@ def parts_of(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
     """The modules and all that they are made of."""
     parts = list(dict.fromkeys(modules))
     seen = set(parts)
-    for part in parts:  # which grows while it is read
+    for part in parts:  # the loop appends to it
         for child in part._modules.values():
             if child is not None and child not in seen:
                 seen.add(child)

@@ -1,7 +1,7 @@
-"""Modules that a module keeps in a plain list, dict or function: `modules()` does not name them.
+"""Find the modules that a module keeps in a plain list, dict or function: `modules()` omits them.
 
-Their buffers move in a pass all the same, and one of them may be a wrapper for data parallel
-training. They are looked for once a module.
+A pass moves their buffers too, and one of them may be a wrapper for data parallel training. Each
+module is searched once.
 """
 
 from collections import deque
@@ -17,20 +17,20 @@ from gradreg_torch._engine.holding import HOLDING, MOST, behind
 from gradreg_torch._engine.parts import parts_of
 
 _OF_EVERY_MODULE = vars(nn.Module()).keys()
-# An object of another class (a trainer, a configuration) may know the module's own wrapper.
+# Objects of other classes are not followed: a trainer may hold the wrapper of this module.
 _FOLLOWED = (*HOLDING, FunctionType, MethodType, partial)
 _FOUND: WeakKeyDictionary[nn.Module, tuple[ref[nn.Module], ...]] = WeakKeyDictionary()
 
 
 def unregistered(module: nn.Module) -> list[nn.Module]:
-    """The modules behind the attributes of a module and its parts that are no parts of it."""
+    """The modules that attributes of a module and its parts hold, and that are not its parts."""
     if module not in _FOUND:
         _FOUND[module] = tuple(map(ref, _search(module)))
     return [found for kept in _FOUND[module] if (found := kept()) is not None]
 
 
 def _search(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules that its parts hold; a module that has this one as a part is left out."""
+    """Yield the modules that the parts hold, but no module that has this one as a part."""
     own = set(parts_of((module,)))
     seen: dict[int, Any] = {}
     waiting = deque(value for part in own for value in _attributes(part))

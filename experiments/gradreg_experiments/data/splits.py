@@ -107,7 +107,7 @@ def split(
 
 
 def _require_each(dataset: DataSet, train: int, validation: int) -> None:
-    """The same number of each class, and no image twice."""
+    """Raise ValueError where a balanced split would take an image twice."""
     classes = len(dataset.classes)
     for name, value in (("train", train), ("validation", validation)):
         if value % classes:

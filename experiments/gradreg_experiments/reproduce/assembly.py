@@ -75,7 +75,7 @@ def _with_changes(run: Run, request: Namespace) -> Run:
 
 
 def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experiment:
-    """The same table with other runs."""
+    """The table of an experiment, with every run changed."""
     cells = tuple(replace(cell, run=change(cell.run)) for cell in experiment.cells)
     return replace(experiment, cells=cells)
 

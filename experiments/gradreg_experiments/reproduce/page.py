@@ -78,7 +78,7 @@ def section(record: _Record, image: str | None) -> str:
 
 
 def _html_section(record: _Record, svg: Path) -> str:
-    """The same in HTML."""
+    """A section of the page in HTML."""
     rows = ""
     for cells in _without_repeats(record["table"]["rows"]):
         inner = "".join(f"<td>{escape(text)}</td>" for text in cells)

@@ -82,7 +82,7 @@ class JaxHarness(Harness):
         return []
 
     def run(self, which: int, call: Call, key: Any = None) -> Any:
-        """Its value (0), gradient (1) or draws (2); whatever it raises becomes `Broken`.
+        """Return the function's value (0), gradient (1) or draws (2); an error becomes `Broken`.
 
         Networks of the reference have no modes, so `call.training` changes nothing.
         """
