@@ -1,12 +1,14 @@
 """`check_model`: models that are right stay green, faults that are planted turn it red."""
 
 import copy
+import re
 from dataclasses import replace
 
 import gradreg_torch as gt
 import pytest
 import torch
 import torch.nn.functional as F
+from gradreg_torch.check import cost
 from torch import nn
 
 from gradreg_verify.mistakes.torch import models
@@ -225,6 +227,37 @@ def test_a_model_that_cannot_run_in_float64_is_not_decided():
     report = gt.check_model(lambda x: model(x @ constant), x, Y)
     assert report["gradient"].right is None
     assert report.ok
+
+
+def test_memory_is_what_is_held_at_once():
+    def chain():
+        t = torch.ones(1000)
+        for _ in range(9):
+            t = t + 1
+        return t.add_(1).view(10, 100)  # no new storage
+
+    def kept():
+        ts = [torch.ones(1000)]
+        for _ in range(9):
+            ts.append(ts[-1].exp().requires_grad_())
+
+    def graph():
+        t = torch.ones(1000, requires_grad=True)
+        t.exp().exp().exp().sum().backward()
+
+    device = torch.device("cpu")
+    assert cost.peak_bytes(chain, device) == 2 * 4000
+    assert cost.peak_bytes(kept, device) == 10 * 4000
+    # t, three outputs that the graph holds, and with them in turn a gradient and the next; the sum
+    assert cost.peak_bytes(graph, device) in (5 * 4000 + 8, 6 * 4000 + 8)
+
+
+def test_the_cost_has_time_and_memory_of_each_mode():
+    model, x = tanh_net()
+    text = gt.check_model(model, x, Y)["cost"].text
+    number = r"\d+\.\d \(\d+\.\d\)"
+    modes = f"reverse {number}, finite_difference {number}, forward {number}"
+    assert re.fullmatch(f"plain steps of time \\(memory\\): {modes}", text)
 
 
 def test_the_table_fits_a_terminal():

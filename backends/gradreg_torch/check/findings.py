@@ -171,7 +171,7 @@ def examples(one: Subject) -> Finding:
 
 
 def costs(one: Subject) -> Finding:
-    """A step of each mode in plain steps."""
+    """Time and memory of a step of each mode, relative to a plain step."""
     steps: dict[str, Callable[[], object]] = {"plain": one.plain_step}
     one.plain_step()  # warm, as the others are then
     refused = []
@@ -181,6 +181,11 @@ def costs(one: Subject) -> Finding:
             steps[mode] = partial(one.step, mode)
         except (ValueError, TypeError, RuntimeError):
             refused.append(mode)
-    plain, *others = cost.seconds(steps, one.first.device).items()
-    text = ", ".join(f"{mode} {time / plain[1]:.1f}" for mode, time in others) + " plain steps"
+    device = one.first.device
+    time = cost.seconds(steps, device)
+    memory = {name: max(1, cost.peak_bytes(step, device)) for name, step in steps.items()}
+    text = "plain steps of time (memory): " + ", ".join(
+        f"{mode} {time[mode] / time['plain']:.1f} ({memory[mode] / memory['plain']:.1f})"
+        for mode in list(steps)[1:]
+    )
     return Finding("cost", None, text + (f"; refused: {', '.join(refused)}" if refused else ""))
