@@ -7,8 +7,9 @@ import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 # Bytes. Lists of nothing take 25 times their bytes in memory, and long dotted keys of TOML take
@@ -92,7 +93,7 @@ def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """A regular file, to read from; a pipe or a device would keep the reader waiting for ever."""
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
