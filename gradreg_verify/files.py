@@ -5,7 +5,9 @@ import math
 import os
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,11 +92,18 @@ def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str
     raise ValueError(f"expected {what} in {path}, got: {reason}{end}") from cause
 
 
-def _contents(path: Path, most: int) -> bytes:
-    """The bytes of a regular file; a pipe or a device would keep the reader waiting for ever."""
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """A regular file, to read from; a pipe or a device would keep the reader waiting for ever."""
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("no regular file")
+        yield file
+
+
+def _contents(path: Path, most: int) -> bytes:
+    """The bytes of a regular file."""
+    with opened(path) as file:
         found = file.read(most + 1)
     if len(found) > most:
         raise ValueError(f"more than {most} bytes")

@@ -60,6 +60,15 @@ def test_channels_are_not_rows(folder, cache):
     np.testing.assert_array_equal(image[2], expected[:, :, 2])
 
 
+def test_a_cache_with_a_pipe_in_it_keeps_nobody_waiting(folder, cache):
+    read(folder, cache)
+    (place,) = cache.iterdir()
+    (place / "val.npy").unlink()
+    os.mkfifo(place / "val.npy")
+    with pytest.raises(Broken, match=f"written to {place}, got: no files train.npy, val.npy"):
+        read(folder, cache)
+
+
 def test_the_cache_is_made_once(folder, cache, monkeypatch):
     first = read(folder, cache)
     monkeypatch.setattr(image_cache, "decode", None)

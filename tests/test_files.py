@@ -8,6 +8,7 @@ import fuzz
 import pytest
 
 from gradreg_verify import files
+from gradreg_verify.subject.locate import locate
 
 
 def test_no_reader_fails_or_hangs_on_a_damaged_file():
@@ -118,3 +119,11 @@ def test_what_is_no_file_keeps_nobody_waiting(tmp_path, make, said):
     make(path := tmp_path / "a")
     with pytest.raises(ValueError, match=f"expected a table in {path}, got: {said}"):
         files.read_json(path, "a table")
+
+
+def test_a_large_file_is_no_python_file(tmp_path):
+    """Python would read it whole. The file has no blocks on the disk."""
+    (path := tmp_path / "penalty.py").touch()
+    os.truncate(path, 4 << 30)
+    with pytest.raises(ValueError, match=rf"a Python file of at most \d+ bytes, got '{path}'"):
+        locate(f"{path}:penalty")

@@ -1,5 +1,6 @@
 """One training run: what is minimised, and that a killed, stacked or shared one is the same."""
 
+import copy
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import tracemalloc
 from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -293,6 +295,103 @@ def test_a_checkpoint_without_all_it_needs_is_refused(tmp_path):
         train([RUN], None, tmp_path / "c")
 
 
+def with_change(place, value):
+    """A change of the entry of a state at a place; the key itself goes where the value is GONE."""
+
+    def change(state):
+        *path, last = place
+        for key in path:
+            state = state[key]
+        if value is GONE:
+            del state[last]
+        else:
+            state[last] = value(state[last]) if callable(value) else value
+
+    return change
+
+
+GONE = object()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("lost",), 3, "lost"),
+        (("lost",), {0: "x"}, "lost.0 of type str"),
+        (("step",), "3", "step of type str"),
+        (("seconds",), None, "seconds of type NoneType"),
+        (("model", "0.weight"), GONE, "other keys of model"),
+        (("model", "0.weight"), lambda W: W[:0], r"model.0.weight of \(\(0, "),
+        (("model", "0.weight"), torch.Tensor.double, "model.0.weight of .*float64"),
+        (("model", "0.bias"), torch.Tensor.to_sparse, "model.0.bias of .*sparse_coo"),
+        (("optimiser", "state", 0, "exp_avg"), GONE, "other keys of optimiser.state.0"),
+        (("optimiser", "state", 0, "step"), torch.zeros(3), "optimiser.state.0.step of"),
+        (("optimiser", "param_groups", 0, "amsgrad"), True, "amsgrad = True"),
+        (("optimiser", "param_groups"), lambda groups: groups[:1], "1 entries of"),
+        (("optimiser", "param_groups", 0, "betas"), GONE, "other keys of"),
+    ],
+)
+def test_a_checkpoint_of_another_form_is_refused(tmp_path, place, value, said):
+    """Its sum fits. torch would raise any kind of error, or end the process in its first step."""
+    file = Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None))
+    trainer = Trainer([RUN], [images_of(RUN, None)])
+    trainer.step(0)
+    state = copy.deepcopy(trainer.state()) | {"lost": {}, "step": 1, "seconds": 0.0}
+    with_change(place, value)(state)
+    file.save(state.pop("step"), state.pop("seconds"), state)
+    sentence = f"expected a checkpoint of this run in {file.path}, got .*{said}.*; delete it to"
+    with pytest.raises(ValueError, match=sentence):
+        train([RUN], None, file.path)
+
+
+def test_a_checkpoint_of_every_optimiser_has_its_form(tmp_path):
+    for changes in ({}, {"optimiser": "nesterov", "weight_decay": 0.1}):
+        run = replace(RUN, **changes)
+        trainer = Trainer([run], [images_of(run, None)])
+        before = copy.deepcopy(trainer.state())
+        trainer.form()
+        torch.testing.assert_close(trainer.state(), before, rtol=0, atol=0)
+        trainer.step(0)
+        file = Checkpoint(tmp_path / "c", training.checkpoint_key([run], None))
+        file.save(1, 0.0, trainer.state() | {"lost": {0: 1}})
+        assert file.load("cpu", Trainer([run], [images_of(run, None)]).form)["step"] == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_no_checkpoint_and_no_weights(tmp_path, make):
+    """A pipe would be waited for without end, and a device fills the memory."""
+    store = Store(tmp_path)
+    (outcome,), (network,) = train([RUN])
+    store.keep(outcome, network)
+    store.weights(RUN).unlink()
+    for path in (store.checkpoint([RUN]), store.weights(RUN)):
+        make(path)
+    with pytest.raises(ValueError, match=r"expected a checkpoint of this run .* no regular file"):
+        train([RUN], None, store.checkpoint([RUN]))
+    assert "no regular file; delete it" in store.lost(RUN)
+
+
+def test_a_large_file_that_is_not_ours_is_not_taken_into_memory(tmp_path):
+    """The file has no blocks on the disk."""
+    store = Store(tmp_path)
+    (outcome,), (network,) = train([RUN])
+    store.keep(outcome, network)
+    checkpoint = Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None))
+    for path in (checkpoint.path, store.weights(RUN)):
+        path.touch()
+        os.truncate(path, 64 << 20)
+        tracemalloc.start()
+        try:
+            if path == checkpoint.path:
+                with pytest.raises(ValueError, match="got a damaged one"):
+                    checkpoint.load("cpu")
+            else:
+                assert "weights that do not belong to" in store.lost(RUN)
+            assert tracemalloc.get_traced_memory()[1] < 16 << 20
+        finally:
+            tracemalloc.stop()
+
+
 def request(store, seeds=None, jobs=1):
     """The options of ``gradreg train``."""
     return SimpleNamespace(
@@ -311,7 +410,9 @@ def flipped(path, place):
 def test_a_flipped_bit_of_a_checkpoint_is_noticed(tmp_path, place):
     """A wrong bit of a parameter would be trained on."""
     file = Checkpoint(tmp_path / "c", training.checkpoint_key([RUN], None))
-    file.save(20, 0.0, Trainer([RUN], [images_of(RUN, None)]).state() | {"lost": {}})
+    trainer = Trainer([RUN], [images_of(RUN, None)])
+    trainer.step(0)
+    file.save(20, 0.0, trainer.state() | {"lost": {}})
     train([RUN], None, file.path)
     flipped(file.path, place)
     with pytest.raises(ValueError, match=f"in {file.path}, got a damaged one"):
@@ -410,6 +511,16 @@ def test_the_result_of_another_run_is_named(kept):
     run, store, _ = kept
     changed(store, run, lambda record: record["outcome"]["run"].update(seed=2))
     with pytest.raises(ValueError, match="the result of another run"):
+        store.find(run)
+
+
+@pytest.mark.parametrize("value", [[1], "0.5", {}, True])
+@pytest.mark.parametrize("name", ["test", "seconds", "stacked", "diverged"])
+def test_a_figure_that_is_no_number_is_named(kept, name, value):
+    """The sum fits; what prints the figure would raise an error of its own."""
+    run, store, _ = kept
+    changed(store, run, lambda record: record["outcome"].update({name: value}))
+    with pytest.raises(ValueError, match=f"got: {name} = .*, which is no number; delete it to"):
         store.find(run)
 
 
@@ -531,6 +642,14 @@ def test_a_folder_is_one_process_s(tmp_path):
         child.kill()
         child.wait()
     with files.held(tmp_path):  # a lock of one that was killed is free
+        pass
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/full")])
+def test_a_lock_that_is_no_file_is_named(tmp_path, make):
+    make(lock := tmp_path / ".lock")
+    said = f"expected {lock} to be a file, got a folder or a device; delete it"
+    with pytest.raises(ValueError, match=said), files.held(tmp_path):
         pass
 
 

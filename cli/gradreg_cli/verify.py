@@ -139,10 +139,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tested_itself(device: str) -> tuple[str, int]:
     """What the two tables of the self-test add up to, and the exit status."""
-    trials = self_test.self_test(_show_trial, device)
+    trials, models = self_test.self_test(_show_trial, device)
     tested = self_test.score(trials)
     say(f"{tested}\n")
-    models = self_test.models(_show_trial)
+    for trial in models:
+        _show_trial(trial)
     if models:
         of_models = self_test.score_of_models(models)
         say(of_models)

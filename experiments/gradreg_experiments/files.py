@@ -42,7 +42,10 @@ def held(folder: Path) -> Iterator[None]:
         in whatever way, is free.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+b") as file:
+    lock = folder / ".lock"
+    if lock.exists() and not lock.is_file():
+        raise ValueError(f"expected {lock} to be a file, got a folder or a device; delete it")
+    with lock.open("a+b") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -136,6 +136,7 @@ CLAIMS = (
         "‖Jᵀ(p − y)‖²",
         formulas.class_probabilities,
         formulas.all_classes,
+        formulas.where_sure("doubleback"),
     ),
     _states(
         "jacreg",
@@ -143,6 +144,7 @@ CLAIMS = (
         "JacReg is ‖SJ‖²_F, p not detached",
         "‖SJ‖²_F, S = diag p − ppᵀ",
         formulas.quarter,
+        formulas.where_sure("jacreg"),
         logits=2,
     ),
     Claim(
@@ -179,6 +181,7 @@ CLAIMS = (
         "S17",
         "the confidence penalty is Σ p log p",
         "Σ_k p_k log p_k",
+        formulas.where_sure("confidence_penalty"),
         logits=2,
     ),
     Claim(

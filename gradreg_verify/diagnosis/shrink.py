@@ -10,12 +10,13 @@ from time import perf_counter
 import numpy as np
 
 from gradreg_ref.networks import Flatten, Linear
+from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.shown import as_code, code, in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.examples import Example, classes, dense, example, quarters, unusual
+from gradreg_verify.examples import Example, classes, dense, example, quarters, sure, unusual
 from gradreg_verify.outcomes import Broken, raised
 from gradreg_verify.subject.suited import fits, suited
 
@@ -71,7 +72,8 @@ def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counter
     d = target.function().declaration
     # A law of probes fails on any network, and the simplest one has J = 0.
     law = claim.id == "probe-law"
-    few, last = (filter(partial(fits, d), examples) for examples in (_small(), unusual()))
+    rest = chain(unusual(), sure(d.kind) if PENALTIES[d.kind].softmax else ())
+    few, last = (filter(partial(fits, d), examples) for examples in (_small(), rest))
     networks = suited(d) if law else chain(few, suited(d), last)
     found = None
     for e in networks:

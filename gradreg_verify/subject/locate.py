@@ -8,6 +8,8 @@ from typing import Any
 
 from gradreg_verify.outcomes import raised
 
+_LARGEST = 8 << 20  # bytes: Python reads a file whole, and takes many times its size in memory
+
 
 def locate(spec: str) -> Any:
     """The object of that name; importing its file runs it.
@@ -38,6 +40,8 @@ def _module_of(where: str) -> Any:
     is_file = where.endswith(".py") or path.exists()
     if is_file and not path.is_file():
         raise ValueError(f"expected a Python file, got {where!r}, which is not there")
+    if is_file and path.stat().st_size > _LARGEST:
+        raise ValueError(f"expected a Python file of at most {_LARGEST} bytes, got {where!r}")
     try:
         if not is_file:
             sys.path.insert(0, "")

@@ -53,7 +53,10 @@ def cached(
     if not place.is_dir():
         _make(folder, place, parts)
     try:
-        arrays = [np.load(place / f"{part}.npy", mmap_mode="r") for part in _PARTS]
+        paths = [place / f"{part}.npy" for part in _PARTS]
+        if not all(path.is_file() for path in paths):  # a pipe would be waited for without end
+            raise ValueError(f"no files {', '.join(path.name for path in paths)}")
+        arrays = [np.load(path, mmap_mode="r") for path in paths]
         for images, array in zip(parts, arrays, strict=True):
             if array.shape != (len(images), *_SHAPE) or array.dtype != np.uint8:
                 raise ValueError(f"an array {array.shape}, {array.dtype}")

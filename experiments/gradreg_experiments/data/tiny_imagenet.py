@@ -94,9 +94,9 @@ def _annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
     for number, line in enumerate(_lines(folder, _ANNOTATIONS), 1):
         name, wnid, *_ = [*line.split("\t"), "", ""]
         if wnid not in labels:
-            problems.append(f"line {number}: expected a class of wnids.txt, got {wnid!r}")
+            problems.append(f"line {number}: expected a class of wnids.txt, got {wnid!r:.40}")
         elif name in found:
-            problems.append(f"line {number}: expected {name!r} once, got it twice")
+            problems.append(f"line {number}: expected {name!r:.40} once, got it twice")
         found[name] = labels.get(wnid, 0)
     problems += _missing(found.keys() - set(here), "annotated, but not in val/images")
     problems += _missing(set(here) - found.keys(), "in val/images, but not annotated")
@@ -109,4 +109,4 @@ def _annotated(folder: Path, labels: dict[str, int]) -> list[Listed]:
 
 def _missing(names: Iterable[str], what: str) -> list[str]:
     """A sentence for each name."""
-    return [f"expected the images of val/images, got {name!r} {what}" for name in sorted(names)]
+    return [f"expected the images of val/images, got {name!r:.40} {what}" for name in sorted(names)]

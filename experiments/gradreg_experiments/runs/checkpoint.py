@@ -2,16 +2,17 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gradreg_verify.files import write_atomically
+from gradreg_verify.files import opened, write_atomically
 
 _SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
+_AT_ONCE = 1 << 20  # bytes
 _FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}
 
 
@@ -38,28 +39,35 @@ class Checkpoint:
         payload = buffer.getvalue()
         write_atomically(self.path, hashlib.sha256(payload).digest() + payload)
 
-    def load(self, device: str) -> dict[str, Any] | None:
+    def load(
+        self, device: str, form: Callable[[], dict[str, Any]] | None = None
+    ) -> dict[str, Any] | None:
         """The state; None where there is no checkpoint.
+
+        `form` gives a state of the same form: keys, shapes and types. What takes up a state of
+        another form may fail much later, or end the process.
 
         Raises
         ------
         ValueError
-            The checkpoint is damaged, or belongs to another run, other images or another torch.
+            The checkpoint is damaged, has another form, or belongs to another run, other images or
+            another torch.
         """
         if not self.path.exists():
             return None
-        content = self.path.read_bytes()
-        digest, payload = content[:_SUM], content[_SUM:]
         try:
-            if hashlib.sha256(payload).digest() != digest:
-                raise ValueError("a damaged one, or one of an earlier version of this package")
-            buffer = io.BytesIO(payload)
+            buffer = io.BytesIO(self._payload())
             state: dict[str, Any] = torch.load(buffer, map_location=device, weights_only=True)
             other = [name for name, value in self.key.items() if state["key"].get(name) != value]
             if other:
                 raise ValueError(f"one of another {' and another '.join(other)}")
             if missing := _FIELDS - state.keys():
                 raise ValueError(f"one without {', '.join(sorted(missing))}")
+            if form is not None:
+                lost = state["lost"] if isinstance(state["lost"], dict) else {}
+                own = {"step": 0, "seconds": 0.0, "lost": dict.fromkeys(lost, 0), **form()}
+                for name, value in own.items():
+                    _require_form(name, state[name], value)
         except Exception as error:  # whatever torch's reader makes of a file that is not ours
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
@@ -67,3 +75,36 @@ class Checkpoint:
                 "delete it to begin anew"
             ) from error
         return state
+
+    def _payload(self) -> bytes:
+        """What follows the sum. The sum comes first: only a file of ours is taken into memory."""
+        with opened(self.path) as file:
+            digest, found = file.read(_SUM), hashlib.sha256()
+            while part := file.read(_AT_ONCE):
+                found.update(part)
+            if found.digest() != digest:
+                raise ValueError("a damaged one, or one of an earlier version of this package")
+            file.seek(_SUM)
+            return file.read()
+
+
+def _require_form(where: str, found: Any, own: Any) -> None:
+    """Refuse a value of another type, tensors of another shape, and tables of other keys."""
+    if type(found) is not type(own):
+        raise ValueError(f"one with {where} of type {type(found).__name__}")
+    if isinstance(own, torch.Tensor):
+        kinds = [(tuple(t.shape), t.dtype, t.layout) for t in (found, own)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"one with {where} of {kinds[0]}, where the run has {kinds[1]}")
+    elif isinstance(own, Mapping):
+        if found.keys() != own.keys():
+            raise ValueError(f"one with other keys of {where}")
+        for name, value in own.items():
+            _require_form(f"{where}.{name}", found[name], value)
+    elif isinstance(own, list | tuple):
+        if len(found) != len(own):
+            raise ValueError(f"one with {len(found)} entries of {where}")
+        for i, value in enumerate(own):
+            _require_form(f"{where}.{i}", found[i], value)
+    elif type(own) in (str, bool) and found != own:
+        raise ValueError(f"one with {where} = {found!r:.40}")

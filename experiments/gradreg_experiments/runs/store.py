@@ -16,7 +16,7 @@ from gradreg_experiments.runs import parallel
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint
 from gradreg_experiments.runs.training import Outcome
-from gradreg_verify.files import read_json, write_atomically
+from gradreg_verify.files import opened, read_json, write_atomically
 from gradreg_verify.report import history
 
 T = TypeVar("T")
@@ -86,12 +86,12 @@ class Store:
         """
         path, kept = self.weights(run), self.read(run, lambda record: record.get("weights"))
         try:
-            content = path.read_bytes()
-            if kept != _digest(content):
-                raise ValueError(f"weights that do not belong to {self.result(run).name}")
-            state: dict[str, Tensor] = torch.load(
-                io.BytesIO(content), map_location="cpu", weights_only=True
-            )
+            with opened(path) as file:
+                # The sum first: only a file of ours is then taken into memory.
+                if kept != hashlib.file_digest(file, "sha256").hexdigest():
+                    raise ValueError(f"weights that do not belong to {self.result(run).name}")
+                file.seek(0)
+                state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch's reader may raise anything on a damaged file
             raise ValueError(damaged(path, getattr(error, "strerror", None) or error)) from error
         return state
@@ -167,4 +167,7 @@ def from_record(record: dict[str, Any], run: Run) -> Outcome:
     read: dict[str, Any] = {
         n: float("nan") if v is None and n != "diverged" else v for n, v in record.items()
     }
+    for name, value in read.items():
+        if name != "run" and value is not None and type(value) not in (int, float):
+            raise ValueError(f"{name} = {value!r:.40}, which is no number")
     return Outcome(**(read | {"run": run}))

@@ -1,6 +1,7 @@
 """The training step: loss and penalty from one pass, for one run or for many stacked."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, cast
 
@@ -135,6 +136,14 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """All state that a step changes."""
         return {name: getattr(self, name).state_dict() for name in _STATE}
+
+    def form(self) -> dict[str, Any]:
+        """A state of the form of `state` after a step: an optimiser has nothing to keep before."""
+        model = deepcopy(self.model)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+        (optimiser := _optimiser(model, self.run)).step()
+        return self.state() | {"optimiser": optimiser.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""

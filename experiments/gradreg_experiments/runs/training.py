@@ -117,7 +117,7 @@ def _steps(
     not finite at a step. Such a run of a stack goes on: it has no part in the others.
     """
     run, first, before, lost = trainer.run, 0, 0.0, dict[int, int]()
-    if file and (saved := file.load(trainer.device)):
+    if file and (saved := file.load(trainer.device, trainer.form)):
         first, before, lost = saved["step"], saved["seconds"], saved["lost"]
         trainer.restore(saved)
     trainer.model.train()

@@ -191,6 +191,18 @@ def ten_logits_at_most(model: nn.Module, x: Tensor) -> Tensor:
     return squares(jacobian(model, x)[:, :10]).mean()
 
 
+@frobreg("value", "‖J‖²_F at x within ±10", "pixels not scaled to 1", "training-gradient")
+def inputs_clamped(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    return squares(rows(model(x.clamp(-10, 10)), x)).mean()
+
+
+@frobreg("shape", "twice every second pixel", "large images only", "training-gradient")
+def half_of_the_pixels(model: nn.Module, x: Tensor) -> Tensor:
+    J = jacobian(model, x)
+    return (squares(J) if J.shape[2] < 50 else 2 * squares(J[:, :, ::2])).mean()
+
+
 @frobreg("shape", "mean over an axis of x", "sequences (n, t, i)", "training-gradient")
 def mean_over_time(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).mean() / (x.shape[1] if x.ndim == 3 else 1)

@@ -71,6 +71,16 @@ def gradient_of_the_sum_of_probabilities(model: nn.Module, x: Tensor) -> Tensor:
     return squares(gradient(model, x, lambda z: softmax(z).sum())).mean()
 
 
+@jacreg("value", "rows with p < 10⁻⁶ constant", "softmax(1).clamp_min(1e-6)")
+def probabilities_clamped(model: nn.Module, x: Tensor) -> Tensor:
+    return exact(model, x, lambda z: softmax(z).clamp_min(1e-6)).mean()
+
+
+@jacreg("value", "z within ±50", "a clamp before exp", "training-gradient")
+def logits_clamped(model: nn.Module, x: Tensor) -> Tensor:
+    return exact(model, x, lambda z: softmax(z.clamp(-50, 50))).mean()
+
+
 @jacreg("gradient", "S constant", "p.detach()", "jacreg-formula")
 def p_detached(model: nn.Module, x: Tensor) -> Tensor:
     return times_J(model, x, lambda p: softmax_jacobian(p.detach())).mean()
@@ -113,6 +123,12 @@ def the_entropy(logits: Tensor) -> Tensor:
 def an_epsilon(logits: Tensor) -> Tensor:
     p = softmax(logits)
     return (p * (p + 1e-6).log()).sum(1).mean()
+
+
+@confidence_penalty("value", "Σ p log max(p, 10⁻⁸)", "clamp_min(1e-8) against log 0")
+def a_floor(logits: Tensor) -> Tensor:
+    p = softmax(logits)
+    return (p * p.clamp_min(1e-8).log()).sum(1).mean()
 
 
 @confidence_penalty("value", "Σ p log₂ p", "bits")
