@@ -58,7 +58,7 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs or {})
         for t in filter(_is_strided, tree_leaves(out)):
             storage = t.untyped_storage()
-            if id(storage) not in self.known | there:
+            if id(storage) not in self.known and id(storage) not in there:
                 self.known.add(id(storage))
                 self.now += storage.nbytes()
                 finalize(storage, self.released, id(storage), storage.nbytes())
