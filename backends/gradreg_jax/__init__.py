@@ -4,7 +4,7 @@ The same names and shapes, by products with J, which itself is not formed; `chun
 is kept of them. Under `jit`, `grad` and `vmap` like any function; randomness is a key, passed in.
 """
 
-from gradreg_jax.check import ModelReport, check_model
+from gradreg_jax.check import check_model
 from gradreg_jax.confidence_penalty import confidence_penalty
 from gradreg_jax.contract import contract
 from gradreg_jax.convolution import conv
@@ -14,6 +14,7 @@ from gradreg_jax.jacreg import jacreg
 from gradreg_jax.objective import Objective, objective
 from gradreg_jax.onehot import onehot
 from gradreg_jax.probes import draw_probes
+from gradreg_jax.report import ModelReport
 from gradreg_jax.spectreg import spectreg
 from gradreg_jax.weight_decay import weight_decay
 

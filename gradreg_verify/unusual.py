@@ -1,0 +1,55 @@
+"""Examples that differ from the bundled ones: in shape, in size, and in how sure the network is."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradreg_ref.networks import AvgPool2d, Flatten, Linear, Network
+from gradreg_ref.penalties import PENALTIES
+from gradreg_verify.examples import Example, classes, convolutional, dense, example
+
+
+def unusual() -> Iterator[Example]:
+    """A batch larger than chunks, in which rows repeat; many logits of inputs of rank 3; J = 0;
+    inputs as large as pixels; an image of many pixels, higher than wide; logits far from 0.
+    """
+    rng = np.random.default_rng(13)
+    draw, labels = rng.standard_normal, classes(rng)
+    x = draw((67, 2))[np.arange(67) % 60]
+    yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
+    layers = (Flatten(), *dense(draw, "tanh", 6, 2, 12))
+    yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)
+    # One coordinate, and a first example at which no ReLU is open.
+    first = Linear(1 + np.abs(draw((3, 1))), np.zeros(3))
+    layers = (first, *dense(draw, "relu", 1, 3, 4)[1:])
+    yield example(draw, labels, layers, np.array([[-1.0], [0.5], [1.25]]), exact=False)
+    hidden, *rest = dense(draw, "tanh", 3, 4, 2)
+    layers = (Linear(hidden.weight / 256, hidden.bias), *rest)  # type: ignore[attr-defined]
+    x = rng.integers(0, 256, (2, 3)).astype(np.float64)
+    yield example(draw, labels, layers, x, exact=False)
+    layers = convolutional(draw, "tanh", AvgPool2d, (1, 12, 10), 2)
+    yield example(draw, labels, layers, draw((2, 1, 12, 10)), exact=False)
+    for shift in (100, -100):
+        *rest, last = dense(draw, "tanh", 2, 4, 3)
+        layers = (*rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
+        x, y = draw((2, 2)), labels(2, 3)
+        yield Example(Network(layers), x, y, draw((2, 3)), draw((2, 3, 4)), exact=False)
+
+
+def sure(penalty: str) -> Iterator[Example]:
+    """A network that is sure of a class: every other class has about this probability.
+
+    A probability that is kept above a bound is then another function. The smaller the probability,
+    the larger the slopes, so that the penalty is seen: it is of the size (p · slope)². The
+    confidence penalty has no slopes in it.
+    """
+    rng = np.random.default_rng(14)
+    draw = rng.standard_normal
+    with_J = PENALTIES[penalty].of == "jacobian"
+    for p, slope in ((1e-7, 2.0), (1e-9, 2.0**10)) if with_J else ((1e-9, 1.0),):
+        first, activation, last = dense(draw, "tanh", 4, 3, 3)
+        weight = slope * last.weight  # type: ignore[attr-defined]
+        x = draw((1, 4))
+        bias = np.log([1, p, p / 2]) - weight @ Network((first, activation)).forward(x)[0]
+        layers = (first, activation, Linear(weight, bias))
+        yield Example(Network(layers), x, np.array([0]), draw((1, 3)), draw((1, 3, 4)), exact=False)
