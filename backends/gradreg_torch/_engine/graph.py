@@ -63,14 +63,8 @@ def nodes(t: Tensor) -> list[Any]:
 
 
 def dtypes(found: list[Any]) -> set[torch.dtype]:
-    """The dtypes that a pass computes in, wherever the model converts its numbers.
-
-    A function that shows no operations (a kernel of the user's, a scripted part) may get float64
-    and compute in float32.
-    """
+    """The dtypes that a pass computes in, wherever the model converts its numbers."""
     every = {given.dtype for node in found for given in node._input_metadata}
-    if custom_functions(found) or HIDDEN in names(found):
-        every.add(torch.float32)
     return {dtype for dtype in every if dtype.is_floating_point or dtype.is_complex}
 
 
