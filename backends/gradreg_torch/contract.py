@@ -32,7 +32,8 @@ class _Given(Contraction):
     def __post_init__(self) -> None:
         if not callable(self.R) and not isinstance(self.R, Tensor):
             raise TypeError(
-                f"expected R to be a tensor, or a function of (logits, y), got {self.R!r:.60}"
+                f"expected R to be a tensor, got {type(self.R).__name__}; pass a tensor (n, k, q), "
+                "or a function of (logits, y)"
             )
 
     @property

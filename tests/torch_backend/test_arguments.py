@@ -140,7 +140,7 @@ CONSTRUCTED = {
     "expected mode='reverse' or 'finite_difference', got": lambda: gt.Onehot(mode="forward"),
     "expected check_values=True, False or None": lambda: gt.FrobReg(check_values="False"),
     "expected generator=torch.Generator": lambda: gt.FrobReg(fraction=0.5, generator=0),
-    "expected R to be a tensor, or a function": lambda: gt.Contract(R=3),
+    "expected R to be a tensor, got int": lambda: gt.Contract(R=3),
     "expected Contract(R=...)": gt.Contract,
     "expected JacReg without generator": lambda: gt.JacReg(generator=rng()),
 }
