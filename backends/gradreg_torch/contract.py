@@ -29,6 +29,13 @@ class _Given(Contraction):
     R: _Columns
     y: Any = None
 
+    def __post_init__(self) -> None:
+        if not callable(self.R) and not isinstance(self.R, Tensor):
+            raise TypeError(
+                f"expected R to be a tensor, got {type(self.R).__name__}; pass a tensor (n, k, q), "
+                "or a function of (logits, y)"
+            )
+
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
         """Whether a constant R is one and the same for all examples."""

@@ -13,6 +13,11 @@ from gradreg_torch._engine.sums import at_least_single
 from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import Probes
 
+_PROJECTED = (
+    "probe, shared_probe and generator belong to the projected form, which needs num_probes >= 1; "
+    "got num_probes=None"
+)
+
 
 @dataclass(frozen=True)
 class _SoftmaxJacobian(Probes):
@@ -20,12 +25,8 @@ class _SoftmaxJacobian(Probes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        drawn = self.generator is not None or self.probe is not None or self.shared_probe
-        if self.exact and drawn:
-            raise ValueError(
-                "probe, shared_probe and generator belong to the projected form, which needs "
-                "num_probes >= 1; got num_probes=None"
-            )
+        if self.exact and (self.generator is not None or self.probe is not None):
+            raise ValueError(_PROJECTED)
 
     @property
     def exact(self) -> bool:
@@ -49,7 +50,11 @@ class _SoftmaxJacobian(Probes):
 
     def columns(self, side: Side) -> Tensor:
         """I, or the probes; `factor` multiplies them by S."""
-        return Identity().columns(side) if self.exact else super().columns(side)
+        if not self.exact:
+            return super().columns(side)
+        if self.shared_probe:  # which a module may keep for the probes of its calls
+            raise ValueError(_PROJECTED)
+        return Identity().columns(side)
 
     def factor(self, output: Tensor) -> Callable[[Tensor], Tensor]:
         """r ↦ S r = p∘(r − ⟨p, r⟩), S = diag(p) − ppᵀ, without S itself.

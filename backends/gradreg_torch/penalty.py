@@ -17,7 +17,7 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
-from gradreg_torch._engine.call import require_known
+from gradreg_torch._engine.call import require_forward_mode, require_known
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
@@ -82,6 +82,10 @@ class Penalty(nn.Module):
         known = {"every", "fraction", "generator", *self.names}
         checks.option_names(type(self).__name__, options, known)
         self.every = checks.count("every", every, most=checks.MOST_NUMBERS)
+        if not isinstance(generator, torch.Generator | None):
+            raise TypeError(
+                f"expected generator=torch.Generator(device).manual_seed(seed), got {generator!r}"
+            )
         self.generator, self.step = generator, 0
         self._cut: set[tuple[str | int, ...]] = set()  # inputs beside x that were seen to be rows
         self.fraction = _arguments.fraction(fraction, generator)
@@ -89,7 +93,10 @@ class Penalty(nn.Module):
         require_known(**options)
         if needed := self._needed - options.keys():
             raise TypeError(f"expected {type(self).__name__}({needed.pop()}=...), which it needs")
-        draws = self.contraction(None, options).draws and generator is not None
+        R = self.contraction(None, options)
+        if options.get("mode") == "forward":
+            require_forward_mode(R)
+        draws = R.draws and generator is not None
         self.options = options | ({"generator": generator} if draws else {})
         if generator is not None and not draws and self.fraction == 1:
             raise TypeError(f"expected {type(self).__name__} without generator: it draws nothing")

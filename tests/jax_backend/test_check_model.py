@@ -53,19 +53,47 @@ def test_a_second_derivative_that_is_wrong():
     assert jnp.allclose(gj.frobreg(network(cube), PARAMS, X), value)  # which is why nobody sees it
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def in_precision(dtype, middle):
+    """A part that computes in a lower precision, as norms and attention do."""
+    return lambda h: middle(h.astype(dtype)).astype(h.dtype)
+
+
+def normed(h):
+    return jnp.tanh(h / jnp.sqrt(1 + h**2))
+
+
 @pytest.mark.parametrize("jitted", [False, True])
-def test_lower_precision_inside_is_no_wrong_gradient(dtype, jitted):
-    """As norms of language models compute. The report said WRONG, 80 % off."""
-
-    def middle(h):
-        low = h.astype(dtype)
-        return jnp.tanh((low / jnp.sqrt(1 + low**2)).astype(h.dtype))
-
-    with pytest.raises(ValueError, match=f"expected f to compute in float64.*{dtype.__name__}"):
+def test_bfloat16_inside_is_no_wrong_gradient(jitted):
+    """The report said WRONG, 80 % off."""
+    middle = in_precision(jnp.bfloat16, normed)
+    with pytest.raises(ValueError, match=r"expected f to compute in float64.*bfloat16"):
         gj.check_model(network(jax.jit(middle) if jitted else middle), PARAMS, X)
-    kept = network(lambda h: jnp.tanh(h / jnp.sqrt(1 + h**2)))  # what the message says to do
-    assert gj.check_model(kept, PARAMS, X).ok
+    assert gj.check_model(network(normed), PARAMS, X).ok  # what the message says to do
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_float32_inside_is_tried_with_longer_steps(jitted):
+    """`jax.nn.dot_product_attention` computes its softmax in float32, and no option says it may
+    not: transformers of Flax could not be checked.
+    """
+    middle = in_precision(jnp.float32, normed)
+    assert gj.check_model(network(jax.jit(middle) if jitted else middle), PARAMS, X).ok
+    with pytest.raises(ValueError, match=r"expected f to compute in float64.*float32"):
+        gj.check_model(network(in_precision(jnp.float32, cube)), PARAMS, X)
+
+
+def test_attention():
+    def attention(h):
+        each = h.reshape(len(h), 5, 1, 1)
+        return jax.nn.dot_product_attention(each, each, each).reshape(h.shape)
+
+    assert gj.check_model(network(attention), PARAMS, X).ok
+
+
+def test_a_jacobian_that_is_zero_in_any_precision():
+    """The zero is exact; a message about float32 said nothing of it."""
+    zero = network(in_precision(jnp.float32, jnp.tanh))
+    assert gj.check_model(lambda params, x: zero(params, 0 * x), PARAMS, X).zero
 
 
 def test_examples_that_see_each_other():

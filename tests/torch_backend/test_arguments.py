@@ -137,6 +137,10 @@ CONSTRUCTED = {
     "expected batchnorm to be one of": lambda: gt.Onehot(batchnorm="train"),
     "expected reduction to be one of": lambda: gt.DoubleBack(reduction="max"),
     "expected chunk_size to be a whole number": lambda: gt.FrobReg(chunk_size=0.5),
+    "expected mode='reverse' or 'finite_difference', got": lambda: gt.Onehot(mode="forward"),
+    "expected check_values=True, False or None": lambda: gt.FrobReg(check_values="False"),
+    "expected generator=torch.Generator": lambda: gt.FrobReg(fraction=0.5, generator=0),
+    "expected R to be a tensor, got int": lambda: gt.Contract(R=3),
     "expected Contract(R=...)": gt.Contract,
     "expected JacReg without generator": lambda: gt.JacReg(generator=rng()),
 }
@@ -148,6 +152,16 @@ def test_a_module_refuses_its_options_where_it_is_made(message):
     with pytest.raises((ValueError, TypeError)) as error:
         CONSTRUCTED[message]()
     assert str(error.value).startswith(message)
+
+
+def test_probes_of_a_call_may_be_shared():
+    """What a compiled step needs; the module was refused, as it has no probes where it is made."""
+    model, r = nn.Linear(3, 3).double(), torch.randn(1, 3, 1, generator=rng(), dtype=torch.float64)
+    penalty = gt.JacReg(shared_probe=True)
+    expected = gt.jacreg(model, X, probes=r, shared_probe=True)
+    assert torch.equal(penalty(model, X, probes=r), expected)
+    with pytest.raises(ValueError, match="belong to the projected form"):
+        penalty(model, X)
 
 
 def test_a_fraction_of_an_exact_penalty():

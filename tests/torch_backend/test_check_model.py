@@ -64,11 +64,40 @@ class Low(nn.Module):
         return self.f(self.convert(x)).to(x.dtype)
 
 
+class ByNumPy(torch.autograd.Function):
+    """x, rounded to float32 where torch does not see it, as in a kernel of the user's."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.from_numpy(x.detach().numpy().astype("float32")).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+class InBackward(torch.autograd.Function):
+    """x, with a conversion in the backward pass too."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g.float().to(g.dtype)
+
+
+SINGLE = torch.ones(1)
+
 CONVERSIONS = {
     "to(float32)": lambda x: x.to(torch.float32),
     "to(dtype=bfloat16)": lambda x: x.to(dtype=torch.bfloat16),
     "float()": torch.Tensor.float,
     "sum(dtype=float32)": lambda x: x[..., None].sum(-1, dtype=torch.float32),
+    "type_as": lambda x: x.type_as(SINGLE),
+    "complex64": lambda x: x.to(torch.complex64).real,
+    "in backward": InBackward.apply,
 }
 
 
@@ -82,6 +111,83 @@ def test_a_lower_precision_inside_the_model(convert):
         report = gt.check_model(model, x, Y)
         assert report["gradient"].right is right
         assert report["jacobian"].right is True
+
+
+def test_float32_that_torch_does_not_see():
+    """The report said WRONG: 96 % off, as the short step moves nothing there."""
+    torch.manual_seed(0)
+    x = torch.randn(N, 4)
+    for f, right in ((torch.tanh, True), (Intermediate.apply, False)):
+        model = nn.Sequential(nn.Linear(4, 8), Low(f, ByNumPy.apply), nn.Linear(8, 3))
+        report = gt.check_model(model, x, Y)
+        assert report["jacobian"].right is True
+        assert (report["gradient"].right is True) is right
+
+
+class Moving(nn.Module):
+    """A state that is another tensor after each pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(8))
+
+    def forward(self, h):
+        self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(dim=0)
+        return torch.tanh(h - self.mean)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_buffer_that_is_replaced(training):
+    """The model was left with a buffer in float64, and the check raised torch's error."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 8), Moving(), nn.Linear(8, 3)), torch.randn(N, 4)
+    mean = model[1].mean
+    report = gt.check_model(model.train(training), x, Y)
+    assert report["repeatable"].right is True
+    assert report["unchanged"].right is True
+    assert model[1].mean is mean
+    assert not mean.any()
+
+
+class Complex(nn.Module):
+    """A layer of complex parameters, as neural operators have it; the first state is zero."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.weight, self.f = nn.Parameter(torch.randn(3, dtype=torch.complex64)), f
+
+    def forward(self, x):
+        state, z = torch.zeros(len(x), 5, dtype=torch.complex64), torch.fft.rfft(x)
+        state[:, :3] = z[:, :3] * self.weight
+        return self.f(torch.fft.irfft(state, n=8)) @ torch.eye(8)
+
+
+@pytest.mark.parametrize(("f", "right"), [(torch.tanh, True), (Intermediate.apply, False)])
+def test_complex_parameters(f, right):
+    """Not compared: complex64 stayed, and so did the default dtype of new tensors."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 8), Complex(f), nn.Linear(8, 3)), torch.randn(N, 4)
+    before = copy.deepcopy(model)
+    report = gt.check_model(model, x, Y)
+    assert report["gradient"].right is right
+    assert report["jacobian"].right is True
+    for a, b in zip(model.parameters(), before.parameters(), strict=True):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_model_that_raises_in_float64_leaves_nothing_behind():
+    model, x = tanh_net()
+
+    def single_only(x):
+        assert x.dtype == torch.float32
+        return model(x)
+
+    with pytest.raises(AssertionError):
+        gt.check_model(single_only, x, Y)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -103,7 +103,7 @@ def checked(
             "expected grad mode or no_grad, got inference mode, which records no graph; "
             "evaluate penalties under torch.no_grad() instead"
         )
-    require_known(mode, batchnorm, reduction, chunk_size)
+    require_known(mode, batchnorm, reduction, chunk_size, check_values)
     inputs = leaves(x, wrt)
     reads = reads_values(inputs, check_values)
     if mode != "auto":
@@ -138,24 +138,33 @@ def require_known(
     batchnorm: str = "batch",
     reduction: str = "mean",
     chunk_size: int | None = None,
+    check_values: bool | None = None,
     **_: Any,
 ) -> None:
-    """Raise ValueError for a name that no option has, and for a chunk of no size."""
+    """Raise ValueError or TypeError for a value that an option cannot have."""
     checks.choice("mode", mode, MODES)
     checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
     checks.choice("reduction", reduction, REDUCTIONS)
     if chunk_size is not None:
         checks.count("chunk_size", chunk_size)
+    if not isinstance(check_values, bool | None):
+        raise TypeError(f"expected check_values=True, False or None, got {check_values!r:.60}")
 
 
-def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named) -> None:
-    """Raise ValueError or TypeError unless the mode fits model, R and inputs."""
-    if mode == "forward" and not R.forward_mode:
+def require_forward_mode(R: Contraction | type[Contraction]) -> None:
+    """Raise ValueError unless columns may be of the inputs."""
+    if not R.forward_mode:
         # One vector-Jacobian product would take a Jacobian-vector product for every coordinate.
         raise ValueError(
             "expected mode='reverse' or 'finite_difference', got 'forward': one gradient would "
             "take a product for every input coordinate"
         )
+
+
+def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named) -> None:
+    """Raise ValueError or TypeError unless the mode fits model, R and inputs."""
+    if mode == "forward":
+        require_forward_mode(R)
     if isinstance(model, Tensor) and mode != "reverse":
         raise ValueError(
             f"expected mode='reverse' where logits are passed, got {mode!r}, which runs the model "

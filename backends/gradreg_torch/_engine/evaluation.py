@@ -96,7 +96,8 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
-    return Differences(at_x, model, before, mode, coupled, kinked, eps)
+    hides = bool(graph.custom_functions(found))
+    return Differences(at_x, model, before, mode, coupled, kinked, eps, hides)
 
 
 def coupling(call: Call) -> tuple[bool, Side]:

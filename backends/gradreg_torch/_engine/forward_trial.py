@@ -22,6 +22,7 @@ from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.inputs import Named, first_of, unflat, width
 from gradreg_torch._engine.model import AttentionByFormula, Model, copied, visible
 from gradreg_torch._engine.random import Random, replayed
+from gradreg_torch._engine.sums import real
 from gradreg_torch._engine.trial import operations, separating
 
 _OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
@@ -123,14 +124,14 @@ def by_reverse_mode(
 def _gradient(s: Tensor, parameters: list[Tensor]) -> Tensor:
     """The gradient in all parameters as one vector; NaN where reverse mode has none of its own."""
     if not parameters or not s.requires_grad:
-        return s.new_zeros(sum(p.numel() for p in parameters))
+        return s.new_zeros(sum(real(p).numel() for p in parameters))
     try:
         found = torch.autograd.grad(
             s, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
     except (RuntimeError, NotImplementedError):
         return s.new_full((1,), torch.nan)
-    return torch.cat([g.flatten().to(s) for g in found])
+    return torch.cat([real(g).flatten().to(s) for g in found])
 
 
 def _generic(like: Tensor) -> Tensor:

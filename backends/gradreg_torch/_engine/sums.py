@@ -1,5 +1,6 @@
 """Squares, sums and means: in float32 where the network computes in float16 or bfloat16."""
 
+import torch
 from torch import Tensor
 
 from gradreg_torch._engine import checks
@@ -29,3 +30,8 @@ def reduce(values: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return values
     return values.sum() if reduction == "sum" else values.mean()
+
+
+def real(t: Tensor) -> Tensor:
+    """t, with real and imaginary parts as an axis of their own."""
+    return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t

@@ -10,27 +10,30 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gradreg_torch._engine.sums import real
 
 _STEP = 1e-8  # of every parameter's own size: a longer one meets kinks in a residual net
+_LONG_STEPS = 1e-4, 1e-3  # move a function that hides, in NumPy or a kernel, that it is in float32
 _LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
 _Parameters = dict[str, Tensor]
 
 
-_LOW = (torch.float32, torch.float16, torch.bfloat16)
-_TO_LOW = {Tensor.float, Tensor.half, Tensor.bfloat16}
+_WIDE = {
+    **dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float64),
+    **dict.fromkeys((torch.complex64, torch.complex32), torch.complex128),
+}
 
 
-class _Double(TorchFunctionMode):
-    """Conversions to a lower precision are to float64: norms of language models compute in float32,
-    and differences of their values with so short a step would drown in rounding.
+class _Double(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Conversions to a lower precision are to float64, in backward passes too: norms of language
+    models compute in float32, and differences with so short a step would drown in rounding.
     """
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """The function, with float64 in place of a lower precision."""
-        if func in _TO_LOW:
-            return args[0].double()
-        if func is not Tensor.view:  # the same bytes, read in another way
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The operation, with float64 in place of a lower precision."""
+        if func is not torch.ops.aten.view.dtype:  # the same bytes, read in another way
             args = [_doubled(a) for a in args]
             kwargs = {name: _doubled(a) for name, a in (kwargs or {}).items()}
         return func(*args, **kwargs or {})
@@ -38,7 +41,7 @@ class _Double(TorchFunctionMode):
 
 def _doubled(a: Any) -> Any:
     """float64 for a lower precision; other arguments as they are."""
-    return torch.float64 if isinstance(a, torch.dtype) and a in _LOW else a
+    return _WIDE.get(a, a) if isinstance(a, torch.dtype) else a
 
 
 class _Compared(NamedTuple):
@@ -51,18 +54,28 @@ class _Compared(NamedTuple):
 @contextmanager
 def in_float64(modules: tuple[nn.Module, ...]) -> Iterator[None]:
     """Have the modules compute in float64 inside the context; restore parameters bit for bit."""
-    tensors = {t for m in modules for t in (*m.parameters(), *m.buffers()) if t.is_floating_point()}
-    kept = [(t, t.data, t.grad) for t in tensors]
+    every = {t for m in modules for t in (*m.parameters(), *m.buffers())}
+    kept = [(t, t.data, t.grad) for t in every if t.is_floating_point() or t.is_complex()]
+    default = torch.get_default_dtype()  # of the states that a model begins with
     try:
+        torch.set_default_dtype(torch.float64)
         for t, data, _ in kept:
             t.grad = None
-            t.data = data.double()
-        with _Double():
+            t.data = wide(data)
+        with _Double():  # type: ignore[no-untyped-call]
             yield
     finally:
+        torch.set_default_dtype(default)
         for t, data, grad in kept:
             t.data = data
             t.grad = grad
+
+
+def wide(t: Tensor) -> Tensor:
+    """t in float64 or complex128, unless it holds whole numbers."""
+    if t.is_complex():
+        return t.to(torch.complex128)
+    return t.double() if t.is_floating_point() else t
 
 
 def directions(parameters: _Parameters, seed: int) -> _Parameters:
@@ -70,8 +83,9 @@ def directions(parameters: _Parameters, seed: int) -> _Parameters:
     found = {}
     for i, (name, p) in enumerate(parameters.items()):
         generator = torch.Generator().manual_seed(1000 * seed + i)
+        p = real(p.detach())
         noise = torch.randn(p.shape, generator=generator, dtype=torch.float64)
-        size = p.detach().double().square().mean().sqrt().cpu()
+        size = p.double().square().mean().sqrt().cpu()
         found[name] = (noise * (size if size > 0 else 1.0)).to(p.device, p.dtype)
     return found
 
@@ -81,16 +95,24 @@ def compared(
 ) -> _Compared:
     """The gradient along δ, and differences of the value."""
 
-    def at(h: float) -> float:
+    def difference(h: float) -> float:
         with _moved(parameters, delta, h):
-            return value()
+            above = value()
+        with _moved(parameters, delta, -h):
+            return (above - value()) / (2 * h)
 
-    along = [gradient[name].detach() * d for name, d in delta.items()]
+    along = [real(gradient[name].detach()) * d for name, d in delta.items()]
     got = sum(float(a.sum()) for a in along)
     size = sum(float(a.square().sum()) for a in along) ** 0.5
-    whole, quarter = ((at(h) - at(-h)) / (2 * h) for h in (_STEP, _STEP / 4))
-    apart, scale = abs(got - whole), max(abs(got), abs(whole), size / 10)
-    off = apart / scale if scale > 0 else 0.0
+
+    def part(expected: float) -> float:
+        scale = max(abs(got), abs(expected), size / 10)
+        return abs(got - expected) / scale if scale > 0 else 0.0
+
+    whole, quarter = difference(_STEP), difference(_STEP / 4)
+    apart, off = abs(got - whole), part(whole)
+    if off > _LIMIT:
+        off = min(off, *(part(difference(h)) for h in _LONG_STEPS))
     rounding = 16 * torch.finfo(torch.float64).eps * abs(value()) / _STEP
     sure = apart > 4 * (rounding + abs(whole - quarter))
     return _Compared(off, True if off <= _LIMIT else False if sure else None)
@@ -106,13 +128,12 @@ def beside(parameters: _Parameters) -> Iterator[None]:
 @contextmanager
 def _moved(parameters: _Parameters, delta: _Parameters, h: float) -> Iterator[None]:
     """Move θ to θ + hδ inside the context, and restore θ bit for bit."""
-    kept = {name: parameters[name].detach().clone() for name in delta}
+    own = {name: real(parameters[name].detach()) for name in delta}  # they share memory
+    kept = {name: p.clone() for name, p in own.items()}
     try:
-        with torch.no_grad():
-            for name, d in delta.items():
-                parameters[name].copy_(kept[name] + h * d)
+        for name, d in delta.items():
+            own[name].copy_(kept[name] + h * d)
         yield
     finally:
-        with torch.no_grad():
-            for name, p in kept.items():
-                parameters[name].copy_(p)
+        for name, p in kept.items():
+            own[name].copy_(p)

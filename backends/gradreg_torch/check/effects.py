@@ -41,7 +41,10 @@ def kept(
 ) -> Iterator[Callable[[], None]]:
     """Gives a function that takes buffers and random states back to now; runs it at the end."""
     buffers = [b for module in modules for b in module.buffers()]
-    ways: list[Callable[[], object]] = [partial(b.copy_, b.clone()) for b in buffers]
+    parts = [part for module in modules for part in module.modules()]
+    # A forward pass may put another tensor in a buffer's place.
+    ways: list[Callable[[], object]] = [partial(p._buffers.update, dict(p._buffers)) for p in parts]
+    ways += [partial(b.copy_, b.clone()) for b in buffers]
     ways.append(partial(set_random_state, random_state(x), x))
     if generator is not None:
         ways.append(partial(generator.set_state, generator.get_state()))

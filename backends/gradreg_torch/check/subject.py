@@ -14,6 +14,7 @@ from gradreg_torch._engine.holding import held_modules
 from gradreg_torch._engine.inputs import Inputs, by_name, changed
 from gradreg_torch._engine.model import Model, all_modules
 from gradreg_torch._engine.parts import named_parameters
+from gradreg_torch.check.derivative import wide
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Penalty
 
@@ -96,7 +97,7 @@ class Subject:
         """The subject with its batch in float64; the caller converts the modules."""
 
         def double(t: Any) -> Any:
-            return t.double() if isinstance(t, Tensor) and t.is_floating_point() else t
+            return wide(t) if isinstance(t, Tensor) else t
 
         penalty = copy(self.penalty)  # which shares the generator
         penalty.options = {name: double(t) for name, t in penalty.options.items()}
