@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gradreg_torch._engine.sums import real
 
 _STEP = 1e-8  # of every parameter's own size: a longer one meets kinks in a residual net
-_LONG_STEPS = 1e-4, 1e-3  # move a function that hides, in NumPy or a kernel, that it is in float32
+_LONG_STEPS = 1e-4, 1e-3  # a function that computes in float32 in NumPy, say, moves only with these
 _LIMIT = 1e-3  # of the derivative: differences are good to about 1e-6 here
 _Parameters = dict[str, Tensor]
 
