@@ -52,7 +52,7 @@ class _SoftmaxJacobian(Probes):
         """I, or the probes; `factor` multiplies them by S."""
         if not self.exact:
             return super().columns(side)
-        if self.shared_probe:  # which a module may keep for the probes of its calls
+        if self.shared_probe:  # a module may keep shared_probe for probes given at the call
             raise ValueError(_PROJECTED)
         return Identity().columns(side)
 

@@ -48,7 +48,7 @@ class Differences:
     eps : float
         ε of the lowest precision that the model computes in, beside x too.
     hides : bool
-        Whether a `torch.autograd.Function` may compute in another, which its node does not say.
+        Whether a `torch.autograd.Function` may compute in a lower precision than its node shows.
     """
 
     at_x: Reverse

@@ -56,7 +56,7 @@ def in_float64(modules: tuple[nn.Module, ...]) -> Iterator[None]:
     """Have the modules compute in float64 inside the context; restore parameters bit for bit."""
     every = {t for m in modules for t in (*m.parameters(), *m.buffers())}
     kept = [(t, t.data, t.grad) for t in every if t.is_floating_point() or t.is_complex()]
-    default = torch.get_default_dtype()  # of the states that a model begins with
+    default = torch.get_default_dtype()  # models make states of the default dtype
     try:
         torch.set_default_dtype(torch.float64)
         for t, data, _ in kept:
