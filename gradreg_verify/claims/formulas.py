@@ -97,7 +97,7 @@ def where_sure(penalty: str) -> Any:
     def check(target: Target, e: Example) -> float:
         return _at_others(target, e, sure(penalty), penalty)
 
-    check.__name__, check.__doc__ = "where sure", f"{penalty} where others are improbable."
+    check.__name__, check.__doc__ = "where sure", f"{penalty} where the network is sure of a class."
     return check
 
 

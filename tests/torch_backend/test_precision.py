@@ -131,6 +131,14 @@ def test_differences_drown_in_a_part_of_bfloat16():
         gt.spectreg(island(torch.bfloat16), X.double(), probes=R.double(), mode="finite_difference")
 
 
+@pytest.mark.filterwarnings("ignore:mode='auto' takes finite differences")
+@pytest.mark.parametrize("mode", ["auto", "finite_difference"])
+def test_a_model_of_bfloat16_that_only_differences_could_follow(mode):
+    model = nn.Sequential(nn.Linear(6, 8), nn.Hardsigmoid(), nn.Linear(8, 4)).bfloat16()
+    with pytest.raises(TypeError, match="expected finite differences in float32 or float64, got"):
+        gt.spectreg(model, X.bfloat16(), probes=R.bfloat16(), mode=mode)
+
+
 def test_the_square_is_taken_in_single_precision():
     """A gradient of 300 squares to 90000, beyond float16."""
     model = nn.Linear(6, 4).half()

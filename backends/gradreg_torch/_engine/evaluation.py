@@ -95,6 +95,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         )
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
+    checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     hides = bool(graph.custom_functions(found))
     return Differences(at_x, model, before, mode, coupled, kinked, eps, hides)
