@@ -366,6 +366,28 @@ def test_the_cost_has_time_and_memory_of_each_mode():
     assert re.fullmatch(f"plain steps of time \\(memory\\): {modes}", text)
 
 
+def test_a_parameter_that_two_modules_share_counts_once():
+    """The parameter was moved once and its gradient added twice: the report said WRONG."""
+    torch.manual_seed(0)
+    first, other, last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+    other.weight = first.weight
+    report = gt.check_model(lambda x: last(other(first(x).tanh()).tanh()), torch.randn(N, 4), Y)
+    assert report["gradient"].right
+    assert report["parameters"].text.startswith("the penalty trains 4 of 5")
+
+
+@pytest.mark.parametrize(
+    "make", [torch.jit.script, lambda net: torch.jit.trace(net, torch.ones(N, 4))]
+)
+def test_a_scripted_module_with_buffers(make, recwarn):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+    report = gt.check_model(make(net), torch.randn(N, 4), Y)
+    assert report.ok
+    assert report["unchanged"].right
+    assert report["gradient"].right
+
+
 def test_the_table_fits_a_terminal():
     model, x = made("residual net with batch norm")
     lines = str(gt.check_model(model, x, Y)).splitlines()

@@ -14,12 +14,14 @@ def in_training(part: nn.Module) -> bool:
 
 
 def named_parameters(modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
-    """The parameters of modules by name; of several modules, with the number of the module."""
-    return {
-        name if len(modules) == 1 else f"{i}:{name}": p
+    """The parameters of modules, each once, by name; of several, with the number of the module."""
+    named = [
+        (name if len(modules) == 1 else f"{i}:{name}", p)
         for i, module in enumerate(modules)
         for name, p in module.named_parameters()
-    }
+    ]
+    first = {id(p): (name, p) for name, p in reversed(named)}
+    return dict(reversed(first.values()))
 
 
 def parts_of(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:

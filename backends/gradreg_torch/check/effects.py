@@ -42,8 +42,9 @@ def kept(
     """Gives a function that takes buffers and random states back to now; runs it at the end."""
     buffers = [b for module in modules for b in module.buffers()]
     parts = [part for module in modules for part in module.modules()]
-    # A forward pass may put another tensor in a buffer's place.
-    ways: list[Callable[[], object]] = [partial(p._buffers.update, dict(p._buffers)) for p in parts]
+    # A forward pass may put another tensor in a buffer's place, but in a scripted module it cannot.
+    tables = [part._buffers for part in parts if isinstance(part._buffers, dict)]
+    ways: list[Callable[[], object]] = [partial(table.update, dict(table)) for table in tables]
     ways += [partial(b.copy_, b.clone()) for b in buffers]
     ways.append(partial(set_random_state, random_state(x), x))
     if generator is not None:
