@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import _arguments
+from gradreg_torch._engine import checks
 from gradreg_torch._engine.inputs import require_differentiable
 from gradreg_torch._engine.model import require_finite
-from gradreg_torch._engine.sums import at_least_single, reduce
+from gradreg_torch._engine.sums import REDUCTIONS, at_least_single, reduce
 
 
 def confidence_penalty(
@@ -44,6 +45,7 @@ def confidence_penalty(
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
     require_differentiable("logits", logits)
     _arguments.classes(logits)
+    checks.choice("reduction", reduction, REDUCTIONS)
     if logits.device.type == "cpu" if check_values is None else check_values:
         require_finite("input", {"logits": logits})
     log_p = torch.log_softmax(at_least_single(logits), dim=1)

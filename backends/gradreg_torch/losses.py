@@ -21,14 +21,13 @@ from gradreg_torch._engine.trial import can_be_read, separating
 # several examples.
 _FIT: WeakKeyDictionary[Any, deque[tuple[int | bool, ...]]] = WeakKeyDictionary()
 _TRIED = 8
+_NO_LABEL = -(2**62)  # torch ignores -100 unless it is told another number
 _LossFunction = Callable[[Tensor, Tensor], Tensor]
 Loss = str | _LossFunction
 
 
-def _labels_or_rows(y: Any, z: Tensor, reads: bool) -> Tensor:
-    """Labels (n,), or rows (n, m), which must be probabilities."""
-    if not isinstance(y, Tensor) or y.ndim != 2:
-        return _arguments.labels(y, z, reads)
+def _rows(y: Tensor, z: Tensor, reads: bool) -> Tensor:
+    """Rows (n, m), which must be probabilities."""
     _arguments.same_device("y", y, z)
     if y.shape != z.shape:
         raise ValueError(
@@ -60,16 +59,24 @@ def _targets(y: Any, z: Tensor) -> Tensor:
 def _cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
     """Compute the batch mean of L = −Σ_k y_k log p_k."""
     z = _arguments.classes(output)
-    return torch.nn.functional.cross_entropy(z, _labels_or_rows(y, z, reads))
+    if isinstance(y, Tensor) and y.ndim == 2:
+        return torch.nn.functional.cross_entropy(z, _rows(y, z, reads))
+    y = _arguments.labels(y, z, reads=False)  # torch looks at their range, too
+    try:
+        return torch.nn.functional.cross_entropy(z, y, ignore_index=_NO_LABEL)
+    except IndexError:
+        _arguments.labels(y, z, reads=True)
+        raise
 
 
 def _cross_entropy_gradient(output: Tensor, y: Any, reads: bool) -> Tensor:
     """∂L/∂z = p Σ_k y_k − y, which is p − y where y sums to one; shape (n, k)."""
     z = _arguments.classes(output)
-    y, p = _labels_or_rows(y, z, reads), at_least_single(z).softmax(dim=1)
-    if y.ndim == 1:
+    p = at_least_single(z).softmax(dim=1)
+    if not isinstance(y, Tensor) or y.ndim != 2:
+        y = _arguments.labels(y, z, reads)
         return p - torch.nn.functional.one_hot(y, z.shape[1]).to(p.dtype)
-    rows = at_least_single(y)
+    rows = at_least_single(_rows(y, z, reads))
     return p * rows.sum(dim=1, keepdim=True) - rows
 
 
@@ -186,8 +193,8 @@ def _total(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
 
 def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """The batch mean of a loss by name, or the scalar of any loss (outputs, y) ↦ ()."""
-    require_known(loss)
     if not callable(loss):
+        require_known(loss)
         return _LOSSES[loss][0](output, y, reads)
     value = loss(output, y)
     if not isinstance(value, Tensor) or value.ndim != 0:

@@ -1,14 +1,14 @@
 """Loss, penalty and logits from one forward pass: the form to train with."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Named, Wrt, by_name, first_of, in_form, select
+from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select
 from gradreg_torch._engine.model import Model, logits_of, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
@@ -82,37 +82,41 @@ def objective(
     named = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
     options = {name: value for name, value in named.items() if value is not None}
     options |= penalty.for_loss(loss)
-    kept, differentiated = penalty.options | options, by_name(x)
-    if unlabelled is None:
-        differentiated = select(differentiated, kept.get("wrt"))
-    reads = reads_values(differentiated, check_values)
+    kept = penalty.options | options
     ragged = kept.get("batch") is not None
     if unlabelled is not None:
         _arguments.for_unlabelled(penalty, ragged)
-    at_eval = penalty.options.get("batchnorm") == "eval" and uses_batch_statistics(model)
+    at_eval = kept.get("batchnorm") == "eval" and uses_batch_statistics(model)
     if unlabelled is not None or at_eval or not penalty.in_training():  # a pass for the loss alone
-        output = _plain_pass(model, x, differentiated, reads, ragged)
+        own_wrt: Any = kept.get("wrt") if unlabelled is None else [*by_name(x)]
+        output = _plain_pass(model, x, own_wrt, check_values, ragged)
         given = (x, y) if unlabelled is None else (unlabelled,)
         penalised = penalty(model, *given, **options)
     elif not penalty.due(kept):
-        output = _plain_pass(model, x, differentiated, reads, ragged)
+        output = _plain_pass(model, x, kept.get("wrt"), check_values, ragged)
         penalised = penalty.zero(x, kept)
     elif penalty.fraction < 1:
         output, penalised = _in_part(model, x, y, penalty, kept)
     else:
         value, output = penalty.evaluated(model, x, y, kept, update=True)
         penalised = scaled(value, penalty.every)
+    reads = reads_values([output], check_values)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
 
 def _plain_pass(
-    model: Callable[..., Tensor], x: Inputs, differentiated: Named, reads: bool, ragged: bool
+    model: Callable[..., Tensor],
+    x: Inputs,
+    wrt: Wrt,
+    check_values: bool | None,
+    ragged: bool,
 ) -> Tensor:
     """The output of a pass without input gradients: no dearer than any step's."""
+    named = by_name(x)
+    differentiated, (args, kwargs) = select(named, wrt), in_form(x, named)
     rows = None if ragged else first_of(differentiated).shape[0]
-    args, kwargs = in_form(x, by_name(x))
     output = require_output(logits_of(model(*args, **kwargs)), rows, grad=False)
-    if reads:
+    if reads_values(differentiated.values(), check_values):
         require_finite_pass(differentiated, output, model)
     return output
 

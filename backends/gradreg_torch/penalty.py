@@ -155,7 +155,7 @@ class Penalty(nn.Module):
 
     def first(self, x: Inputs, kept: Kept) -> Tensor:
         """An input that is differentiated."""
-        return first_of(select(by_name(x), kept.get("wrt")))
+        return x if isinstance(x, Tensor) else first_of(select(by_name(x), kept.get("wrt")))
 
     def subset(self, model: ModelOrLogits, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""

@@ -156,7 +156,8 @@ class Probes(Contraction):
                 "the exact value at the same cost and without noise; use frobreg (or jacreg "
                 "without probes)"
             )
-        g, n = require_generator(self.generator, side.z), 1 if self.shared_probe else len(side.z)
+        g = require_generator(self.generator, side.z)
+        n = 1 if self.shared_probe else side.z.shape[0]
         checks.fitting("probes", (n, side.size, q), "draw fewer")
         return LAWS[self.probe or "gaussian"](g, n, side.size, q).to(side.z.dtype)
 

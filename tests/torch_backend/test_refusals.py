@@ -97,6 +97,8 @@ CASES = {
     "an unknown reduction": (lambda: gt.frobreg(MODEL, X, reduction="average"), "none, mean, sum; got 'average'"),
     "label m": (lambda: gt.onehot(MODEL, X, torch.tensor([0, 3])), "labels in [0, 3), got 0 to 3"),
     "label -1": (lambda: gt.doubleback(MODEL, X, torch.tensor([-1, 0])), "got -1 to 0; classes count from 0"),
+    "label m in the loss": (lambda: gt.objective(MODEL, X, torch.tensor([0, 3]), gt.FrobReg()), "labels in [0, 3), got 0 to 3"),
+    "the label that torch ignores": (lambda: gt.objective(MODEL, X, torch.tensor([-100, 0]), gt.FrobReg(), check_values=False), "got -100 to 0; classes count from 0"),
     "float labels": (lambda: gt.doubleback(MODEL, X, Y.double()), "use y.long()"),
     "bool labels": (lambda: gt.onehot(MODEL, X, Y > 0), "integer dtype, got torch.bool"),
     "labels that are a list": (lambda: gt.onehot(MODEL, X, [0, 1]), "expected y to be a tensor, got list"),

@@ -287,6 +287,18 @@ def test_views_of_the_batch_are_told_from_views_of_an_example(x):
         gt.frobreg(lambda x: last(x.view(2, 3, 4).mean(1).repeat(3, 1)), x)
 
 
+def test_axes_that_are_exchanged_are_told_apart(x):
+    """The same operations on tensors of one shape: features exchanged, then examples."""
+    last, cube = nn.Linear(4, 3).double(), x[:4, :, None] * x[:4, None, :]
+
+    def model(x, axes):
+        return last(x.transpose(*axes)).flatten(1)
+
+    assert gt.frobreg(lambda x: model(x, (1, 2)), cube) > 0
+    with pytest.raises(ValueError, match="examples see each other"):
+        gt.frobreg(lambda x: model(x, (0, 1)), cube)
+
+
 def test_batches_of_other_sizes_make_no_new_trial(x, monkeypatch):
     """Sentences of every length would double the cost of every step."""
     made, right = [], gt._engine.trial.try_graph

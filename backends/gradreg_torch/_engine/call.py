@@ -1,6 +1,6 @@
 """What a user may pass to a penalty, checked in one place before anything runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import torch
@@ -54,6 +54,8 @@ class Call(NamedTuple):
         Whether checks that read values run (by default not on an accelerator: they would wait).
     update_statistics : bool
         Whether running statistics move: once a step, in the pass that the loss is taken from.
+    functional : bool
+        Whether `torch.compile` or a transform of `torch.func` runs the call.
     batch : Tensor (N,), optional
         The example that each row of x belongs to, where it is not one row an example.
     """
@@ -67,6 +69,7 @@ class Call(NamedTuple):
     create_graph: bool
     reads: bool
     update_statistics: bool
+    functional: bool
     batch: Tensor | None = None
 
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
@@ -104,8 +107,8 @@ def checked(
             "evaluate penalties under torch.no_grad() instead"
         )
     require_known(mode, batchnorm, reduction, chunk_size, check_values)
-    inputs = leaves(x, wrt)
-    reads = reads_values(inputs, check_values)
+    functional, inputs = is_functional(), leaves(x, wrt)
+    reads = reads_values(inputs.values(), check_values)
     if mode != "auto":
         _require_mode(mode, model, R, inputs)
     if batch is not None:
@@ -126,10 +129,10 @@ def checked(
         run = Model(model, x, policy)
         if create_graph and isinstance(model, nn.Module) and in_training(model):
             require_trainable(run.parts, inputs)
-        inputs = {name: own(tensor) for name, tensor in inputs.items()}
+        inputs = {name: own(tensor, functional) for name, tensor in inputs.items()}
     return Call(
         *(run, inputs, mode, reduction, chunk_size and int(chunk_size), policy),
-        *(create_graph, reads, update_statistics, batch),
+        *(create_graph, reads, update_statistics, functional, batch),
     )
 
 
@@ -142,9 +145,13 @@ def require_known(
     **_: Any,
 ) -> None:
     """Raise ValueError or TypeError for a value that an option cannot have."""
-    checks.choice("mode", mode, MODES)
-    checks.choice("batchnorm", batchnorm, batch_norm.POLICIES)
-    checks.choice("reduction", reduction, REDUCTIONS)
+    for name, value, known in (
+        ("mode", mode, MODES),
+        ("batchnorm", batchnorm, batch_norm.POLICIES),
+        ("reduction", reduction, REDUCTIONS),
+    ):
+        if value not in known:
+            checks.choice(name, value, known)
     if chunk_size is not None:
         checks.count("chunk_size", chunk_size)
     if not isinstance(check_values, bool | None):
@@ -179,10 +186,10 @@ def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named
         checks.at_least_single(t.dtype for t in inputs.values())
 
 
-def reads_values(inputs: Named, check_values: bool | None) -> bool:
-    """Whether checks read values: by default if all inputs are on the CPU (no synchronisation)."""
+def reads_values(tensors: Iterable[Tensor], check_values: bool | None) -> bool:
+    """Whether checks read values: by default if all tensors are on the CPU (no synchronisation)."""
     if is_functional():
         return False
     if check_values is None:
-        return all(t.device.type == "cpu" for t in inputs.values())
+        return all([t.is_cpu for t in tensors])
     return check_values

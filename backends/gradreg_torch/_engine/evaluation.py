@@ -40,12 +40,13 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    checks.option_names("a penalty", options, Options.__annotations__)
+    if options:
+        checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         call = checked(model, x, R, create_graph, update_statistics, **options)
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
-        twice = create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
+        twice = create_graph and call.mode in ("reverse", "auto") and not call.functional
         with AttentionByFormula() if twice else nullcontext():
             values, output = _linearise(call).contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
@@ -65,7 +66,7 @@ def _linearise(call: Call) -> Reverse | Forward | Differences:
         mode = distributed.allowed(model.parts, mode)
     if mode == "forward":
         return Forward(model, call)
-    if graph.is_functional():
+    if call.functional:
         run = partial(model.pure, list(call.inputs))
         output, pullback, moved = torch.func.vjp(run, *call.inputs.values(), has_aux=True)  # type: ignore[misc]
         return Reverse(call, call.accept(output, moved), pullback)
@@ -107,39 +108,30 @@ def coupling(call: Call) -> tuple[bool, Side]:
     with torch.enable_grad(), visible(call.model):
         output = call.model(copied(call.inputs), call.model.buffers())
         at_x = Reverse(call, call.accept(output))
-        found = graph.nodes(at_x.output)
-        return tried(at_x, found, graph.names(found), twice=False).coupled, at_x.side
+        return tried(at_x, graph.nodes(at_x.output), twice=False).coupled, at_x.side
 
 
 def _of_logits(call: Call, logits: Tensor) -> Reverse:
     """The pass that the user has made: logits with their graph."""
     at_x = Reverse(call, call.accept(logits))
-    if not graph.is_functional():
+    if not call.functional:
         _examined(call, at_x, "reverse")
     return at_x
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:
     """The mode that is right for a graph, whether it couples examples, and its nodes."""
-    ragged = call.batch is not None
-    if not call.create_graph and call.policy not in batch_norm.ALONE and not ragged:
+    ragged, alone = call.batch is not None, call.policy in batch_norm.ALONE
+    if not (call.create_graph or alone or ragged):
         return mode, False, []
     found = graph.nodes(at_x.output)
-    names = graph.names(found)
-    distributed.allowed_logits(found, names, of_model=not isinstance(call.model, Tensor))
-    graph.require_input_gradient(names)
-    by_norm = graph.couples_examples(found, names)
-    if by_norm and call.policy in batch_norm.REFUSING:
-        raise ValueError(batch_norm.refusal(call.policy))
-    if distributed.SHARDED in names:  # its hooks take no pass of ours
-        return _resolved(mode, ""), by_norm, found
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
-    trial = tried(at_x, found, names, call.create_graph and mode in ("reverse", "auto"), again)
-    if trial.coupled and ragged and not by_norm:
+    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"), again)
+    if trial.coupled and ragged and not trial.by_norm:
         raise ValueError(examples.coupled())
-    if trial.coupled and call.policy in batch_norm.ALONE:
-        raise ValueError(batch_norm.refusal(call.policy, by_norm))
+    if trial.coupled and alone:
+        raise ValueError(batch_norm.refusal(call.policy, trial.by_norm))
     return _resolved(mode, trial.once), trial.coupled, found
 
 

@@ -36,9 +36,9 @@ def require_range(batch: Tensor, n: int) -> None:
         )
 
 
-def per_example(values: Tensor, batch: Tensor | None, n: int) -> Tensor:
+def per_example(values: Tensor, batch: Tensor, n: int) -> Tensor:
     """Values of the rows of x, added up for each of n examples."""
-    return values if batch is None else values.new_zeros(n).index_add(0, batch, values)
+    return values.new_zeros(n).index_add(0, batch, values)
 
 
 def per_row(values: Tensor, batch: Tensor | None) -> Tensor:

@@ -180,4 +180,5 @@ def is_functional() -> bool:
 
     There are then no variables of our own, no graph to look at, and no values to read.
     """
-    return torch.compiler.is_compiling() or in_transform()
+    in_transform = torch._C._functorch.peek_interpreter_stack() is not None
+    return torch.compiler.is_compiling() or in_transform

@@ -64,7 +64,9 @@ def computed(x: Tensor) -> bool:
 
 def leaves(x: Inputs, wrt: Wrt) -> Named:
     """The inputs to differentiate, by name or position, each fit for that."""
-    named = select(by_name(x), wrt)
+    named = by_name(x)
+    if wrt is not None or len(named) > 1:
+        named = select(named, wrt)
     for name, tensor in named.items():
         require_differentiable(name, tensor)
     if len(named) > 1 and len({tensor.shape[0] for tensor in named.values()}) > 1:
@@ -88,7 +90,8 @@ def require_differentiable(name: str | int, x: Any) -> None:
             f"expected input {name!r} of a real floating dtype, got {x.dtype}; convert it with "
             ".float(), and for token models differentiate the embeddings"
         )
-    checks.wide(f"input {name!r}", x.dtype)
+    if x.dtype.itemsize < 2:
+        checks.wide(f"input {name!r}", x.dtype)
     if not is_functional() and x.is_inference():
         raise ValueError(
             f"expected input {name!r} outside inference mode, got an inference tensor; "
@@ -101,24 +104,22 @@ def require_differentiable(name: str | int, x: Any) -> None:
         )
 
 
-def own(x: Tensor) -> Tensor:
+def own(x: Tensor, functional: bool) -> Tensor:
     """A leaf of our own, so that x and x.grad stay untouched.
 
     A computed x stays in its graph, for J depends on parameters through it and the penalty's
     gradient must too; the view is a variable of its own, also where one input depends on another.
     """
-    if shares_memory(x):
+    if not x.is_contiguous() and shares_memory(x):
         x = x.contiguous()  # its tangent would share memory too: forward mode is wrong or refuses
-    if computed(x):
+    if x.requires_grad and not x.is_leaf:
         return x.view_as(x)
     # `torch.func` makes variables of its own.
-    return x.detach() if is_functional() else x.detach().requires_grad_()
+    return x.detach() if functional else x.detach().requires_grad_()
 
 
 def shares_memory(x: Tensor) -> bool:
     """Whether entries of x may be one number in memory, as `expand` and `unfold` make them."""
-    if x.is_contiguous():
-        return False
     reach = 0  # of the axes of shorter strides, which a stride must step over
     for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
         if size > 1 and stride <= reach:

@@ -75,7 +75,8 @@ class Model:
 
     def __call__(self, inputs: Named, buffers: Buffers | None = None) -> Any:
         """The output at these inputs; with buffers, on those instead of its own."""
-        args, kwargs = in_form(self.x, by_name(self.x) | inputs)
+        one = isinstance(self.x, Tensor)
+        args, kwargs = in_form(self.x, inputs if one else by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if not buffers:
                 return logits_of(self.function(*args, **kwargs))
@@ -88,7 +89,7 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        move = any(p._buffers for p in self.parts) and any(map(in_training, self.parts))
+        move = any([p._buffers for p in self.parts]) and any(map(in_training, self.parts))
         own = buffers_of(self.parts) if move else {}
         if not torch.compiler.is_compiling() and any(map(is_lazy, own.values())):
             raise ValueError(
@@ -119,7 +120,10 @@ def all_modules(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
     """The modules, and the modules that they keep without registering them."""
     if torch.compiler.is_compiling():
         return modules
-    return (*modules, *(hidden for module in modules for hidden in unregistered(module)))
+    hidden = list[nn.Module]()
+    for module in modules:
+        hidden += unregistered(module)
+    return (*modules, *hidden)
 
 
 def logits_of(output: Any) -> Any:
@@ -148,9 +152,11 @@ class AttentionByFormula:
 
     def __enter__(self) -> None:
         """Switch those that are not as they should be."""
-        self.switched = [(enable, on) for enabled, enable, on in _KERNELS if enabled() != on]
-        for enable, on in self.switched:
-            enable(on)
+        self.switched = []
+        for enabled, enable, on in _KERNELS:
+            if enabled() != on:
+                enable(on)
+                self.switched.append((enable, on))
 
     def __exit__(self, *_: object) -> None:
         """Switch them back."""
@@ -175,10 +181,8 @@ def visible(model: Model) -> AbstractContextManager[Any]:
 
 def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
-    if any(map(computed, inputs.values())):
-        return
     trained = [p.requires_grad for m in parts for p in m._parameters.values() if p is not None]
-    if trained and not any(trained):
+    if trained and not any(trained) and not any(map(computed, inputs.values())):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "
@@ -203,7 +207,8 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
     if not z.is_floating_point():
         hint = "torch.view_as_real(logits)" if z.is_complex() else "numbers before they are rounded"
         raise TypeError(f"expected logits of a real floating dtype, got {z.dtype}; return {hint}")
-    checks.wide("logits", z.dtype)
+    if z.dtype.itemsize < 2:
+        checks.wide("logits", z.dtype)
     if grad and not z.requires_grad:
         raise ValueError(
             "expected logits that depend on x, got logits that require no grad; "
@@ -214,7 +219,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
 
 def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
-    if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
+    if all([isfinite(t.detach().sum()) for t in (z, *inputs.values())]):
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
     if not _all_finite(z):

@@ -73,9 +73,12 @@ class Reverse(NamedTuple):
 
     def squared(self, products: tuple[Tensor, ...], examples: int = 0) -> Tensor:
         """Σ over columns, inputs and coordinates, of every example: (n,)."""
-        rows = [sum_of_squares(v, examples) for v in products]
-        total = rows[0] if len(rows) == 1 else torch.stack(rows).sum(dim=0)
-        return per_example(total, self.call.batch, self.output.shape[0])
+        if len(products) == 1:
+            total = sum_of_squares(products[0], examples)
+        else:
+            total = torch.stack([sum_of_squares(v, examples) for v in products]).sum(dim=0)
+        batch = self.call.batch
+        return total if batch is None else per_example(total, batch, self.output.shape[0])
 
     def vjp(self, r: Tensor, create_graph: bool, batched: bool = False) -> tuple[Tensor, ...]:
         """Jᵀr for r (n, …), or (q, n, …) if batched; for every input a tensor of its shape."""
@@ -96,5 +99,6 @@ class Reverse(NamedTuple):
 
 def sum_of_squares(products: Tensor, examples: int = 0) -> Tensor:
     """Σ over all axes but that of the examples: (n,)."""
-    others = [axis for axis in range(products.ndim) if axis != examples]
+    others = [*range(products.ndim)]
+    del others[examples]
     return at_least_single(products).square().sum(dim=others)

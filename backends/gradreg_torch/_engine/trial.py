@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gradreg_torch._engine import graph
+from gradreg_torch._engine import distributed, graph
 from gradreg_torch._engine.examples import per_row
+from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
@@ -27,6 +28,8 @@ class _Trial(NamedTuple):
     ----------
     coupled : bool
         Whether an example's output depends on another example's input.
+    by_norm : bool
+        Whether torch's batch norm is the reason.
     once : str
         What cannot be differentiated twice, in words; "" where all can.
     decided : bool
@@ -34,39 +37,56 @@ class _Trial(NamedTuple):
     """
 
     coupled: bool
+    by_norm: bool
     once: str = ""
     decided: bool = True
 
 
 # By a parameter that the graph leads to, and the graph's operations: a trial is made once.
 _KNOWN: Any = WeakTensorKeyDictionary()
+# By the type of a node: its attributes that say on which axes the operation works, and how.
+_SAID: dict[type, tuple[str, ...]] = {}
+_AXES, _SIZES = ("_saved_dim", "_saved_training"), "_saved_self_sym_sizes"
+_OF_PYTHON: Any = torch.autograd.function.BackwardCFunction
 
 
-def tried(
-    at_x: Reverse, found: list[Any], names: set[str], twice: bool, again: bool = False
-) -> _Trial:
+def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> _Trial:
     """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
 
-    A model is tried once, or, with `again`, at every step.
+    A model is tried once, or, with `again`, at every step. Raises ValueError for a graph that no
+    mode can go back through.
     """
-    by_graph = graph.couples_examples(found, names)
-    if not can_be_read(at_x.output):
-        return _Trial(by_graph, ", ".join(graph.without_double_backward(names)))
-    inputs = set(map(id, at_x.call.inputs.values()))
-    leaves = (node.variable for node in found if type(node).__name__ == graph.LEAF)
-    parameters = (leaf for leaf in leaves if id(leaf) not in inputs)
-    first = list(islice(parameters, 1))  # the others are looked for where there is a trial
-    ragged = at_x.call.batch is not None
-    n = at_x.output.shape[0]
-    signature = (twice, by_graph, ragged, n > 1, *operations(found))
-    known = _KNOWN.setdefault(*first, {}) if first and graph.HIDDEN not in names else {}
+    call, several = at_x.call, at_x.output.shape[0] > 1
+    of_model = not isinstance(call.model, Tensor)
+    if distributed.parallel():  # by its wrapper, which a signature does not show
+        distributed.allowed_logits(found, graph.names(found), of_model)
+    parameter = _parameter(found, call.inputs)
+    known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
+    signature = (twice, of_model, call.batch is None, several, *operations(found))
     if signature in known and not again:
         trial: _Trial = known[signature]
         return trial
-    trial = try_graph(at_x, found, [*first, *parameters], twice)
-    if trial.decided:
+    names = graph.names(found)
+    graph.require_input_gradient(names)
+    by_norm = graph.couples_examples(found, names)
+    if distributed.SHARDED in names:  # its hooks take no pass of ours
+        return _Trial(by_norm, by_norm)
+    if not can_be_read(at_x.output):
+        return _Trial(by_norm, by_norm, ", ".join(graph.without_double_backward(names)))
+    trial = try_graph(at_x, found, twice)
+    if trial.decided and graph.HIDDEN not in names:
         known[signature] = trial
     return trial
+
+
+def _parameter(found: list[Any], inputs: Named) -> Tensor | None:
+    """A parameter that the graph with these nodes leads to."""
+    own = set(map(id, inputs.values()))
+    for node in found:
+        if type(node).__name__ == graph.LEAF and id(node.variable) not in own:
+            parameter: Tensor = node.variable
+            return parameter
+    return None
 
 
 def operations(found: list[Any]) -> list[Any]:
@@ -76,35 +96,48 @@ def operations(found: list[Any]) -> list[Any]:
     """
     said: list[Any] = []
     for node in found:
-        said.append(type(node))
-        if type(node).__name__ != graph.LEAF:
-            said += getattr(node, "_saved_dim", None), getattr(node, "_saved_dims", None)
-            said += [len(gradient.shape) for gradient in node._input_metadata]
-            before = getattr(node, "_saved_self_sym_sizes", None)
-            if before:
-                said.append(before[0] == next(iter(node._input_metadata[0].shape), None))
+        kind = type(node)
+        said.append(kind)
+        if kind.__name__ == graph.LEAF:
+            continue
+        outputs, names = node._input_metadata, _SAID.get(kind)
+        said.append(len(outputs[0].shape))
+        for name in _attributes(kind) if names is None else names:
+            value = getattr(node, name)
+            said.append(value[:1] == outputs[0].shape[:1] if name == _SIZES else value)
     return said
 
 
-def try_graph(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool) -> _Trial:
+def _attributes(kind: type) -> tuple[str, ...]:
+    """The attributes by which nodes of a type say what they do."""
+    names = tuple(name for name in vars(kind) if name.startswith(_AXES) or name == _SIZES)
+    if not issubclass(kind, _OF_PYTHON):  # a model may define such a type anew in each pass
+        _SAID[kind] = names
+    return names
+
+
+def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> _Trial:
     """A product of all examples, differentiated, and products of some examples each."""
     n, device = at_x.output.shape[0], at_x.output.device
-    once = _once(at_x, found, leaves) if twice else ""
-    coupled, decided = graph.couples_examples(found), True
+    once = _once(at_x, found) if twice else ""
+    by_norm = graph.couples_examples(found)
+    coupled, decided = by_norm, True
     for some in separating(n).to(device):
         products = at_x.vjp(_column(at_x.output, some), create_graph=False)
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(_not_zero(v[others]) for v in products)
         decided = decided and any(map(_not_zero, products))
-    return _Trial(coupled, once, decided)
+    return _Trial(coupled, by_norm, once, decided)
 
 
-def _once(at_x: Reverse, found: list[Any], leaves: list[Tensor]) -> str:
+def _once(at_x: Reverse, found: list[Any]) -> str:
     """What cannot be differentiated twice, in words; "" where all can."""
-    z = at_x.output
+    z, inputs = at_x.output, set(map(id, at_x.call.inputs.values()))
+    leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
+    plain = [leaf for leaf in leaves if id(leaf) not in inputs and not leaf._backward_hooks]
     r = _column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device))
     try:
-        return _lost(r, at_x.vjp(r, create_graph=True), leaves, found)
+        return _lost(r, at_x.vjp(r, create_graph=True), plain, found)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, NotImplementedError) as error:
@@ -137,12 +170,11 @@ def _column(output: Tensor, some: Tensor) -> Tensor:
     return r.requires_grad_()
 
 
-def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: list[Any]) -> str:
+def _lost(r: Tensor, products: tuple[Tensor, ...], plain: list[Tensor], found: list[Any]) -> str:
     """What loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
     square = torch.stack([sum_of_squares(v).sum() for v in products]).sum()
     at_r = None
     if square.requires_grad:
-        plain = [leaf for leaf in leaves if not leaf._backward_hooks]
         at_r, *_ = torch.autograd.grad(square, [r, *plain], retain_graph=True, allow_unused=True)
     expected = 2 * float(square.detach())
     got = 0.0 if at_r is None else float((r.detach() * at_r).double().sum())
