@@ -1,7 +1,7 @@
 """``gradreg vectors``: frozen cases for implementations in other languages."""
 
 import argparse
-from typing import Any
+from pathlib import Path
 
 from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
@@ -11,57 +11,56 @@ _FORMAT = """results of yours, NAME.results.json (docs/vectors.md has the format
   {"results": [{"name": "00-frobreg",
                 "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
 """
-_EXAMPLES = """examples:
-  gradreg vectors export vectors
-  gradreg vectors check vectors
-"""
-_ABOUT = (
+HELP = "test vectors for implementations in other languages"
+ABOUT = (
     "Test vectors hold an implementation in any language against the reference: small networks "
     "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
     "numbers of your implementation to NAME.results.json in the folder, and check the folder."
 )
+EXAMPLES = """examples:
+  gradreg vectors export vectors
+  gradreg vectors check vectors
+"""
 
 
-def add_to(commands: Any) -> None:
-    """The command and its two parts."""
-    command = commands.add_parser(
-        "vectors",
-        help="test vectors for implementations in other languages",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-    )
-    parts = command.add_subparsers(required=True, metavar="export | check")
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parts = command.add_subparsers(dest="part", required=True, metavar="export | check")
     export = parts.add_parser(
         "export",
         help="write the published vectors, and the mistakes they catch, to a folder",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
+        description=ABOUT,
+        epilog=EXAMPLES,
     )
     add_folder(export, "folder", "where to write them; created if it is missing")
-    export.set_defaults(run=_run_export)
     check = parts.add_parser(
         "check",
         help="recompute a folder's vectors, and hold NAME.results.json against them",
         description="Recompute the vectors of a folder with the reference, and compare every "
         "NAME.results.json in the folder with them. The exit status is 1 if a number differs.",
-        epilog=f"{_EXAMPLES}\n{_FORMAT}",
+        epilog=f"{EXAMPLES}\n{_FORMAT}",
     )
     add_folder(check, "folder", "folder with vectors, and with your results")
-    check.set_defaults(run=_run_check)
 
 
-def _run_export(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """0: the files are written, or all agree; 1: something differs."""
+    part = {"export": _export, "check": _check}[arguments.part]
+    return part(arguments.folder)
+
+
+def _export(folder: Path) -> int:
     """The files, and where they went."""
-    for path in vectors.export(arguments.folder):
+    for path in vectors.export(folder):
         say(f"written: {path}")
     return 0
 
 
-def _run_check(arguments: argparse.Namespace) -> int:
+def _check(folder: Path) -> int:
     """0: all agree; 1: something differs."""
-    if not arguments.folder.is_dir():
-        raise ValueError(f"expected a folder of vectors, got {arguments.folder}")
-    found = vectors.check(arguments.folder)
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder of vectors, got {folder}")
+    found = vectors.check(folder)
     for sentence in found.wrong:
         say(sentence)
     say(
