@@ -10,7 +10,12 @@ from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 
 HELP = "look for published image data sets in a folder"
-ABOUT = "Look for the image data sets of the paper in a folder. Nothing is downloaded."
+ABOUT = (
+    "Read every known data set in a folder: digits need none; MNIST, Fashion-MNIST, CIFAR-10, "
+    "CIFAR-100 and TinyImageNet are read as published. Nothing is downloaded. Print how many "
+    "images there are, and compare each file with the published MD5 sum. The exit status is 1 if "
+    "a file is broken, and 2 if no data set is there."
+)
 EXAMPLES = """examples:
   gradreg data check data
   gradreg data check data --cache cache
@@ -19,19 +24,11 @@ EXAMPLES = """examples:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parts = command.add_subparsers(required=True, metavar="check")
-    check = parts.add_parser(
-        "check",
-        help="say of every known data set whether it is there, whole and as published",
-        description="Read every known data set in a folder: digits need none; MNIST, "
-        "Fashion-MNIST, CIFAR-10, CIFAR-100 and TinyImageNet are read as published. Print how "
-        "many images there are, and compare each file with the published MD5 sum. The exit "
-        "status is 1 if a file is broken, and 2 if no data set is there.",
-        epilog=EXAMPLES,
-    )
-    add_folder(check, "folder", "a folder that holds one data set or several")
+    text = "say of every known data set whether it is there, whole and as published"
+    command.add_argument("part", choices=["check"], metavar="check", help=text)
+    add_folder(command, "folder", "a folder that holds one data set or several")
     kept = "keep the decoded images of TinyImageNet in this folder (default: delete them)"
-    add_folder(check, "--cache", kept)
+    add_folder(command, "--cache", kept)
 
 
 def run(arguments: argparse.Namespace) -> int:

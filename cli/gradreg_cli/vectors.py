@@ -7,46 +7,36 @@ from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 from gradreg_verify import vectors
 
-_FORMAT = """results of yours, NAME.results.json (docs/vectors.md has the format):
-  {"results": [{"name": "00-frobreg",
-                "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
-"""
 HELP = "test vectors for implementations in other languages"
 ABOUT = (
     "Test vectors hold an implementation in any language against the reference: small networks "
     "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
-    "numbers of your implementation to NAME.results.json in the folder, and check the folder."
+    "numbers of your implementation to NAME.results.json in the folder, and check the folder. The "
+    "exit status is 1 if a number differs."
 )
 EXAMPLES = """examples:
   gradreg vectors export vectors
   gradreg vectors check vectors
+
+results of yours, NAME.results.json (docs/vectors.md has the format):
+  {"results": [{"name": "00-frobreg",
+                "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
 """
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parts = command.add_subparsers(dest="part", required=True, metavar="export | check")
-    export = parts.add_parser(
-        "export",
-        help="write the published vectors, and the mistakes they catch, to a folder",
-        description=ABOUT,
-        epilog=EXAMPLES,
+    text = (
+        "export: write the published vectors, and the mistakes they catch, to the folder; check: "
+        "recompute the folder's vectors, and hold every NAME.results.json against them"
     )
-    add_folder(export, "folder", "where to write them; created if it is missing")
-    check = parts.add_parser(
-        "check",
-        help="recompute a folder's vectors, and hold NAME.results.json against them",
-        description="Recompute the vectors of a folder with the reference, and compare every "
-        "NAME.results.json in the folder with them. The exit status is 1 if a number differs.",
-        epilog=f"{EXAMPLES}\n{_FORMAT}",
-    )
-    add_folder(check, "folder", "folder with vectors, and with your results")
+    command.add_argument("part", choices=_PARTS, metavar="export | check", help=text)
+    add_folder(command, "folder", "folder of vectors; export makes it if it is missing")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0: the files are written, or all agree; 1: something differs."""
-    part = {"export": _export, "check": _check}[arguments.part]
-    return part(arguments.folder)
+    return _PARTS[arguments.part](arguments.folder)
 
 
 def _export(folder: Path) -> int:
@@ -72,5 +62,8 @@ def _check(folder: Path) -> int:
     for sentence in found.not_compared:
         say(f"not compared: {sentence}")
     if not found.results:
-        say("no results yet: write yours to NAME.results.json there (gradreg help vectors check)")
+        say("no results yet: write yours to NAME.results.json there (gradreg help vectors)")
     return 1 if found.wrong else 0
+
+
+_PARTS = {"export": _export, "check": _check}
