@@ -120,8 +120,9 @@ def network(seed: int, dimension: int = 1) -> nn.Sequential:
     """5 hidden ReLU layers of 64; W ~ N(0, 2 / fan-in) (He et al. 2015), b = 0."""
     g, layers = generator(seed, "initialisation"), list[nn.Module]()
     for fan_in, fan_out in pairwise((dimension, *HIDDEN, 1)):
-        # The default initialisation would draw from the global generator.
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+        # On "meta" at first, as the default initialisation would draw from the global generator.
+        linear = nn.Linear(fan_in, fan_out, dtype=torch.float64, device="meta")
+        linear = linear.to_empty(device="cpu")
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", generator=g)
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]
