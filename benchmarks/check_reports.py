@@ -14,8 +14,8 @@ from gradreg_torch.check import ModelReport
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
+from losses import plain
 from networks import SUBJECTS
-from step_cost import plain
 
 PAGE = Path(__file__).parents[1] / "docs" / "check.md"
 BETWEEN = re.compile(r"(?<=<!-- reports -->\n).*?(?=<!-- end -->)", re.DOTALL)

@@ -20,15 +20,10 @@ _DEEPEST = 64  # lists and tables in one another
 WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
-def _same(data: Any) -> Any:
-    """The data as they are."""
-    return data
-
-
 def read_json(
     path: Path,
     what: str,
-    make: Callable[[Any], T] = _same,
+    make: Callable[[Any], T],
     *,
     remedy: str = "",
     finite: bool = True,

@@ -24,9 +24,8 @@ pytest.importorskip("PIL", reason="Pillow is not installed")
 def check(*argv):
     """Exit status; what is raised is a sentence and status 2 in `gradreg_cli.main`."""
     parser = argparse.ArgumentParser()
-    command.add_to(parser.add_subparsers())
-    arguments = parser.parse_args(["data", "check", *map(str, argv)])
-    return arguments.run(arguments)
+    command.add_options(parser)
+    return command.run(parser.parse_args(["check", *map(str, argv)]))
 
 
 @pytest.fixture

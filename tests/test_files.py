@@ -11,6 +11,10 @@ from gradreg_verify import files
 from gradreg_verify.subject.locate import locate
 
 
+def same(data):
+    return data
+
+
 def test_no_reader_fails_or_hangs_on_a_damaged_file():
     wrong = [trial for trial in fuzz.trials(220, 1) if trial[2]]
     assert wrong == []
@@ -60,7 +64,7 @@ def test_what_is_no_json_is_a_sentence(tmp_path, text, said):
     path = tmp_path / "a.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=r"expected a table in .*; write another$") as caught:
-        files.read_json(path, "a table", remedy="write another")
+        files.read_json(path, "a table", same, remedy="write another")
     assert f"expected a table in {path}, got: " in str(caught.value)
     assert said in str(caught.value)
 
@@ -70,11 +74,11 @@ def test_what_is_json_is_read(tmp_path):
     deep = "[" * 64 + "]" * 64
     for text, value in (("\ufeff[1.5]", [1.5]), ('{"a": ""}', {"a": ""}), ("1e-400", 0.0)):
         path.write_text(text, encoding="utf-8")
-        assert files.read_json(path, "a table") == value
+        assert files.read_json(path, "a table", same) == value
     path.write_text(deep)
-    assert str(files.read_json(path, "a table")) == deep
+    assert str(files.read_json(path, "a table", same)) == deep
     path.write_text("[Infinity]")
-    assert files.read_json(path, "a table", finite=False) == [float("inf")]
+    assert files.read_json(path, "a table", same, finite=False) == [float("inf")]
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), TypeError("y"), OverflowError("z")])
@@ -118,7 +122,7 @@ def test_what_is_no_toml_is_a_sentence(tmp_path, text, said):
 def test_what_is_no_file_keeps_nobody_waiting(tmp_path, make, said):
     make(path := tmp_path / "a")
     with pytest.raises(ValueError, match=f"expected a table in {path}, got: {said}"):
-        files.read_json(path, "a table")
+        files.read_json(path, "a table", same)
 
 
 def test_a_large_file_is_no_python_file(tmp_path):

@@ -17,8 +17,10 @@ PRODUCT = (
     "experiments/gradreg_experiments",
 )
 USERS = (*PRODUCT, "tests", "benchmarks", "experiments", "docs", "conftest.py", "README.md")
-# The kit finds a mistake by its decorator, and the command line a command's two functions.
-FOUND = re.compile(r"gradreg_verify\.mistakes\.|gradreg_cli\.\w+\.(add_to|run)$")
+# The kit finds a mistake by its decorator, and the command line what a command consists of.
+FOUND = re.compile(
+    r"gradreg_verify\.mistakes\.|gradreg_cli\.\w+\.(HELP|ABOUT|EXAMPLES|add_options|run)$"
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DOTTED = re.compile(r"\b(gradreg_\w+(?:\.\w+)*)[.:](\w+)")
 

@@ -6,7 +6,7 @@ import pytest
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.penalties import evaluate
 from gradreg_verify import Broken
-from gradreg_verify.claims import law_tests
+from gradreg_verify.claims import read_out_tests
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.interception import realise
 
@@ -87,6 +87,6 @@ def test_products_that_are_all_zero_refute_a_law():
     rng = np.random.default_rng(0)
     classes = rng.permuted(np.tile(np.arange(3), (400, 1)), axis=1)[:, :2]
     r = np.sqrt(3) * np.eye(3)[classes].transpose(0, 2, 1)
-    tests = dict(law_tests.several_read_out(r, "orthogonal", rng))
+    tests = dict(read_out_tests.several_read_out(r, "orthogonal", rng))
     assert tests["orthogonal: coordinates (0, 1) are correlated: all products are zero"] == 0
     assert all(0 <= p <= 1 for p in tests.values())

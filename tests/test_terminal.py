@@ -35,7 +35,7 @@ def test_alone_it_says_what_it_can_do_and_where_to_start(capsys):
 
 def test_help_of_a_command_and_of_its_part(capsys):
     assert "usage: gradreg verify" in stopped(capsys, "help", "verify")[1]
-    assert "usage: gradreg vectors check" in stopped(capsys, "help", "vectors", "check")[1]
+    assert "usage: gradreg vectors [-h]" in stopped(capsys, "help", "vectors", "check")[1]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_abbreviation_is_no_option(capsys):
     [
         (["train", "--zzz", "x.toml"], "gradreg train"),
         (["train", "x.toml", "y.toml"], "gradreg train"),
-        (["vectors", "check", "folder", "--zzz"], "gradreg vectors check"),
+        (["vectors", "check", "folder", "--zzz"], "gradreg vectors"),
         (["vectors", "--zzz", "check", "folder"], "gradreg vectors"),
     ],
 )
@@ -101,7 +101,7 @@ def test_every_help_describes_its_command_and_fits(name, monkeypatch):
 
 
 def test_a_mistake_leads_to_the_help_of_its_command(capsys):
-    for argv, command in (["reproduce"], "reproduce"), (["vectors", "check"], "vectors check"):
+    for argv, command in (["reproduce"], "reproduce"), (["vectors", "check"], "vectors"):
         status, said = stopped(capsys, *argv)
         assert status == 2
         assert said.count("\n") == 1

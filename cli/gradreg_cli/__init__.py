@@ -1,7 +1,8 @@
 """The command line: ``gradreg quickstart | backends | verify | agree | data | reproduce | …``.
 
-A command is a module that the entry-point group ``gradreg.commands`` names. Exit status: 0 all is
-well, 1 a claim fails, 2 the command could not run (a sentence says why).
+A command is a module that the entry-point group ``gradreg.commands`` names: texts of help ``HELP``,
+``ABOUT`` and ``EXAMPLES``, its options by ``add_options``, and ``run``. Exit status: 0 all is well,
+1 a claim fails, 2 the command could not run (a sentence says why).
 """
 
 import os
@@ -41,11 +42,17 @@ def parser(only: str | None = None) -> Parser:
         if only not in (None, point.name):
             continue
         try:
-            point.load().add_to(commands)
+            module = point.load()
         except ImportError as error:  # is no reason not to show the others
             if only is not None:
                 raise
             commands.add_parser(point.name, help=f"cannot be loaded: {error}")
+            continue
+        command = commands.add_parser(
+            point.name, help=module.HELP, description=module.ABOUT, epilog=module.EXAMPLES
+        )
+        command.set_defaults(run=module.run, default=command.get_default)
+        module.add_options(command)
     return top
 
 

@@ -1,32 +1,28 @@
 """``gradreg agree``: one training run by every backend, compared step by step."""
 
 import argparse
-from typing import Any
 
 from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import OUT, add_count, add_folder
 
-_EXAMPLES = """examples:
+HELP = "train the toy problem with torch, JAX and NumPy, and compare every step"
+ABOUT = (
+    "Train the paper's toy problem (sin 5x from noisy points) in float64 with torch, with JAX "
+    "and, as a small network, with NumPy, for every penalty. Compare loss, penalty and parameters "
+    "after every step, and write tables and a figure. The exit status is 1 if two runs differ by "
+    "more than rounding explains. Needs pip install '.[all]'."
+)
+EXAMPLES = """examples:
   gradreg agree
   gradreg agree --steps 50 --out results/short
 """
 
 
-def add_to(commands: Any) -> None:
-    """The command and its options."""
-    command = commands.add_parser(
-        "agree",
-        help="train the toy problem with torch, JAX and NumPy, and compare every step",
-        description="Train the paper's toy problem (sin 5x from noisy points) in float64 with "
-        "torch, with JAX and, as a small network, with NumPy, for every penalty. Compare loss, "
-        "penalty and parameters after every step, and write tables and a figure. The exit status "
-        "is 1 if two runs differ by more than rounding explains. Needs pip install '.[all]'.",
-        epilog=_EXAMPLES,
-    )
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
     add_count(command, "--steps", "number of training steps (default: 200)", 200)
     add_folder(command, "--out", OUT, "results/agree")
-    command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,24 +2,22 @@
 
 import argparse
 from contextlib import suppress
-from typing import Any
 
 from gradreg_cli.terminal import say
 from gradreg_verify.frameworks.registry import BackendUnavailable, choose, load, names
 from gradreg_verify.report import history
 
+HELP = "list the backends and devices of this machine"
+ABOUT = (
+    "List the backends (torch, JAX, and loopback, which is the NumPy reference itself), what each "
+    "can compute and on which devices, and when `gradreg verify` last checked it here. For a "
+    "backend that is missing, say what to install."
+)
+EXAMPLES = "example:\n  gradreg backends\n"
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    command = commands.add_parser(
-        "backends",
-        help="list the backends and devices of this machine",
-        description="List the backends (torch, JAX, and loopback, which is the NumPy reference "
-        "itself), what each can compute and on which devices, and when `gradreg verify` last "
-        "checked it here. For a backend that is missing, say what to install.",
-        epilog="example:\n  gradreg backends\n",
-    )
-    command.set_defaults(run=run)
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """There are none."""
 
 
 def run(_: argparse.Namespace) -> int:

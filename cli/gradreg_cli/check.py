@@ -8,7 +8,14 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
-_EXAMPLES = """examples:
+HELP = "check a penalty on your own torch model before it trains"
+ABOUT = (
+    "Check a penalty on a torch model with random inputs and labels: compare the penalty's "
+    "gradient with differences of its value, find examples that depend on each other, measure the "
+    "cost of a step, and suggest a grid for λ. The exit status is 1 if something is wrong. "
+    "docs/check.md explains every line."
+)
+EXAMPLES = """examples:
   gradreg check model.py:build --input 8x3x32x32
   gradreg check package.models:Net --input 8x784 --penalty doubleback
 """
@@ -16,17 +23,8 @@ _EXAMPLES = """examples:
 _KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
 
 
-def add_to(commands: Any) -> None:
-    """Add the command."""
-    command = commands.add_parser(
-        "check",
-        help="check a penalty on your own torch model before it trains",
-        description="Check a penalty on a torch model with random inputs and labels: compare the "
-        "penalty's gradient with differences of its value, find examples that depend on each "
-        "other, measure the cost of a step, and suggest a grid for λ. The exit status is 1 if "
-        "something is wrong. docs/check.md explains every line.",
-        epilog=_EXAMPLES,
-    )
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
     add = command.add_argument
     add("model", help="a model, or a function that builds one: file.py:name or package.module:name")
     text = "shape of a batch of inputs; the first size is the number of examples"
@@ -42,7 +40,6 @@ def add_to(commands: Any) -> None:
     add("--device", default="cpu", help="a device that `gradreg backends` lists (default: cpu)")
     add("--eval", action="store_true", help="check the model in evaluation mode")
     add_count(command, "--seed", "seed of inputs and probes (default: 0)", 0)
-    command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from gradreg_cli.terminal import say
 from gradreg_ref import __version__
@@ -21,24 +20,21 @@ _SOFTWARE = f"""@software{{gradregref,
   version = {{{__version__}}}
 }}
 """
-_EXAMPLES = """examples:
+HELP = "print BibTeX of the paper, of this software and of a report"
+ABOUT = (
+    "Print BibTeX entries of the paper and of this software and, if you name a report, of the "
+    "report with its digest. A report that was changed is refused."
+)
+EXAMPLES = """examples:
   gradreg cite
   gradreg cite report.json
 """
 
 
-def add_to(commands: Any) -> None:
-    """The command."""
-    command = commands.add_parser(
-        "cite",
-        help="print BibTeX of the paper, of this software and of a report",
-        description="Print BibTeX entries of the paper and of this software and, if you name a "
-        "report, of the report with its digest. A report that was changed is refused.",
-        epilog=_EXAMPLES,
-    )
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
     text = "a file that gradreg verify --report wrote"
     command.add_argument("report", type=Path, nargs="?", metavar="REPORT.json", help=text)
-    command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,44 +3,35 @@
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 
-_EXAMPLES = """examples:
+HELP = "look for published image data sets in a folder"
+ABOUT = (
+    "Read every known data set in a folder: digits need none; MNIST, Fashion-MNIST, CIFAR-10, "
+    "CIFAR-100 and TinyImageNet are read as published. Nothing is downloaded. Print how many "
+    "images there are, and compare each file with the published MD5 sum. The exit status is 1 if "
+    "a file is broken, and 2 if no data set is there."
+)
+EXAMPLES = """examples:
   gradreg data check data
   gradreg data check data --cache cache
 """
 
 
-def add_to(commands: Any) -> None:
-    """The command and its one part."""
-    command = commands.add_parser(
-        "data",
-        help="look for published image data sets in a folder",
-        description="Look for the image data sets of the paper in a folder. Nothing is downloaded.",
-        epilog=_EXAMPLES,
-    )
-    parts = command.add_subparsers(required=True, metavar="check")
-    check = parts.add_parser(
-        "check",
-        help="say of every known data set whether it is there, whole and as published",
-        description="Read every known data set in a folder: digits need none; MNIST, "
-        "Fashion-MNIST, CIFAR-10, CIFAR-100 and TinyImageNet are read as published. Print how "
-        "many images there are, and compare each file with the published MD5 sum. The exit "
-        "status is 1 if a file is broken, and 2 if no data set is there.",
-        epilog=_EXAMPLES,
-    )
-    add_folder(check, "folder", "a folder that holds one data set or several")
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    text = "say of every known data set whether it is there, whole and as published"
+    command.add_argument("part", choices=["check"], metavar="check", help=text)
+    add_folder(command, "folder", "a folder that holds one data set or several")
     kept = "keep the decoded images of TinyImageNet in this folder (default: delete them)"
-    add_folder(check, "--cache", kept)
-    check.set_defaults(run=_run_check)
+    add_folder(command, "--cache", kept)
 
 
-def _run_check(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """0: what is there can be read; 1: something is broken; 2: nothing known is there."""
     need("data check", "PIL")
     from gradreg_experiments.data import check

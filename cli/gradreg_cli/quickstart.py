@@ -2,37 +2,32 @@
 
 import argparse
 import shlex
-from typing import Any
 
 from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import OUT, add_count, add_folder, given
 from gradreg_verify.frameworks.registry import choose
 
-_EXAMPLES = """examples:
+HELP = "check the torch backend, train the toy problem, draw a figure"
+ABOUT = (
+    "Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy "
+    "problem) with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes "
+    "about 3 minutes on one processor core. Needs pip install '.[experiments]'."
+)
+EXAMPLES = """examples:
   gradreg quickstart
   gradreg quickstart --seeds 2 --iterations 1000 --out results/short
 """
 
 
-def add_to(commands: Any) -> None:
-    """Add the command and its options."""
-    command = commands.add_parser(
-        "quickstart",
-        help="check the torch backend, train the toy problem, draw a figure",
-        description="Verify the torch backend, train small networks on noisy points of sin 5x "
-        "(the paper's toy problem) with SpectReg and DoubleBack at several λ, and draw the test "
-        "error against λ. Takes about 3 minutes on one processor core. Needs "
-        "pip install '.[experiments]'.",
-        epilog=_EXAMPLES,
-    )
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
     add = command.add_argument
     add("--full", action="store_true", help="10,000 iterations and 10 seeds, as in the paper")
     add_folder(command, "--out", OUT, "results/quickstart")
     add("--device", default="cpu", help="a device that `gradreg backends` lists, or auto")
     add_count(command, "--seeds", "number of seeds (default: 5)")
     add_count(command, "--iterations", "training steps of each network (default: 4000)")
-    command.set_defaults(run=run, default=command.get_default)
 
 
 def run(arguments: argparse.Namespace) -> int:

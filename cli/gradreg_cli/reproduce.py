@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-from typing import Any
 
 from gradreg_experiments.needs import TRAINING, need
 from gradreg_experiments.reproduce import DATA
@@ -15,7 +14,14 @@ _NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
 _RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
 _RECORDED += " problem noise"
-_EXAMPLES = f"""experiments:
+HELP = "run the paper's experiments, and print the results beside the published ones"
+ABOUT = (
+    "Train the networks of one experiment of the paper, or of all, and print the accuracies "
+    "beside the figures that the authors published on their poster. Runs that have a result "
+    "already are not trained again, so the same command continues after a stop. Needs pip install "
+    "'.[experiments]'. docs/experiments.md describes every experiment."
+)
+EXAMPLES = f"""experiments:
   {", ".join(_NAMES[:5])},
   {", ".join(_NAMES[5:])}, all
 
@@ -29,17 +35,8 @@ _OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
 _OF_TOY = "problem noise"
 
 
-def add_to(commands: Any) -> None:
-    """The command and its options."""
-    command = commands.add_parser(
-        "reproduce",
-        help="run the paper's experiments, and print the results beside the published ones",
-        description="Train the networks of one experiment of the paper, or of all, and print the "
-        "accuracies beside the figures that the authors published on their poster. Runs that have "
-        "a result already are not trained again, so the same command continues after a stop. "
-        "Needs pip install '.[experiments]'. docs/experiments.md describes every experiment.",
-        epilog=_EXAMPLES,
-    )
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
     add = command.add_argument
     every, text = (*_NAMES, "all"), "an experiment of the paper, or all"
     add("experiment", choices=every, metavar="EXPERIMENT", help=text)
@@ -67,7 +64,6 @@ def add_to(commands: Any) -> None:
     text = "toy: standard deviation of the labels' noise (default: 0.1)"
     add("--noise", type=float, default=0.1, help=text)
     add("--compile", action="store_true", help="torch.compile every step")
-    command.set_defaults(run=run, default=command.get_default)
 
 
 def run(arguments: argparse.Namespace) -> int:

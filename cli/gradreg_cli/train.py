@@ -21,26 +21,23 @@ run.toml describes a run (docs/experiments.md has all keys), for example:
   penalty = "spectreg"
   lam = 0.03                      # λ, the weight of the penalty
 """
-_EXAMPLES = f"""examples:
+HELP = "train the run that a TOML file describes"
+ABOUT = (
+    "Train the network that a TOML file describes, with the file's penalty, and print its "
+    "accuracy on test images. A run that has a result already is not trained again. Needs pip "
+    "install '.[experiments]'."
+)
+EXAMPLES = f"""examples:
   gradreg train run.toml
   gradreg train run.toml --seeds 3 --out results/mine
   gradreg train run.toml --data data{TOML}"""
 
 
-def add_to(commands: Any) -> None:
-    """Add the command and its options."""
-    train = commands.add_parser(
-        "train",
-        help="train the run that a TOML file describes",
-        description="Train the network that a TOML file describes, with the file's penalty, and "
-        "print its accuracy on test images. A run that has a result already is not trained again. "
-        "Needs pip install '.[experiments]'.",
-        epilog=_EXAMPLES,
-    )
+def add_options(train: argparse.ArgumentParser) -> None:
+    """Add the options."""
     add_count(train, "--seeds", "train N seeds, from the file's seed on")
     train.add_argument("--stack-seeds", action="store_true", help="train the seeds as one model")
     add_folder(train, "--out", OUT, "results/runs")
-    train.set_defaults(run=run)
     add_run(train)
 
 

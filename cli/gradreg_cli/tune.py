@@ -2,28 +2,25 @@
 
 import argparse
 import shlex
-from typing import Any
 
 from gradreg_cli.parser import OUT, add_count, add_folder
 from gradreg_cli.train import TOML, add_run, described
 
-_EXAMPLES = f"""examples:
+HELP = "choose λ by the accuracy on validation images"
+ABOUT = (
+    "Train the network that a TOML file describes with several values of λ, the weight of the "
+    "penalty, on a logarithmic grid, and without a penalty. Choose the λ with the highest "
+    "accuracy on validation images, which the file must hold out (validation = 300). In a file "
+    "with confidence and without penalty, λ is the weight of the confidence penalty. Needs pip "
+    "install '.[experiments]'."
+)
+EXAMPLES = f"""examples:
   gradreg tune run.toml
   gradreg tune run.toml --from 0.001 --to 1 --points 7 --seeds 3{TOML}"""
 
 
-def add_to(commands: Any) -> None:
-    """Add the command and its options."""
-    tune = commands.add_parser(
-        "tune",
-        help="choose λ by the accuracy on validation images",
-        description="Train the network that a TOML file describes with several values of λ, the "
-        "weight of the penalty, on a logarithmic grid, and without a penalty. Choose the λ with "
-        "the highest accuracy on validation images, which the file must hold out "
-        "(validation = 300). In a file with confidence and without penalty, λ is the weight of "
-        "the confidence penalty. Needs pip install '.[experiments]'.",
-        epilog=_EXAMPLES,
-    )
+def add_options(tune: argparse.ArgumentParser) -> None:
+    """Add the options."""
     add = tune.add_argument
     low, high = "smallest λ (default: 0.0001)", "largest λ (default: 1)"
     add("--from", dest="low", type=float, default=1e-4, metavar="LOW", help=low)
@@ -31,7 +28,6 @@ def add_to(commands: Any) -> None:
     add_count(tune, "--points", "number of values of λ (default: 9)", 9)
     add_count(tune, "--seeds", "train N seeds, from the file's seed on (default: 3)", 3)
     add_folder(tune, "--out", OUT, "results/tune")
-    tune.set_defaults(run=run)
     add_run(tune)
 
 

@@ -23,7 +23,14 @@ from gradreg_verify.subject.declaration import NAMES
 
 _COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
-_EXAMPLES = """examples:
+HELP = "check every claim for a backend or for your own penalty"
+ABOUT = (
+    "Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or "
+    "for a function of yours, which is imported and run in a process of its own. If a claim "
+    "fails, say what the function computes. The exit status is 0 if all claims hold, 1 if one "
+    "fails, 2 if nothing could be tested. docs/verify.md explains the verdicts."
+)
+EXAMPLES = """examples:
   gradreg verify my_penalty.py:penalty --kind spectreg
   gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
   gradreg verify package.module:penalty --kind r1 --report report.html
@@ -31,18 +38,8 @@ _EXAMPLES = """examples:
 """
 
 
-def add_to(commands: Any) -> None:
-    """The command and its options."""
-    command = commands.add_parser(
-        "verify",
-        help="check every claim for a backend or for your own penalty",
-        description="Check every claim (a statement about a penalty, listed in docs/claims.md) "
-        "for a backend, or for a function of yours, which is imported and run in a process of its "
-        "own. If a claim fails, say what the function computes. The exit status is 0 if all "
-        "claims hold, 1 if one fails, 2 if nothing could be tested. docs/verify.md explains the "
-        "verdicts.",
-        epilog=_EXAMPLES,
-    )
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
     text = "path/to/file.py:penalty, package.module:penalty, or a backend: torch, jax, auto"
     command.add_argument("target", nargs="?", help=text)
     what = command.add_argument_group("what the penalty should compute (or use @declare)")
@@ -96,7 +93,6 @@ def add_to(commands: Any) -> None:
     text = "JSON file that collects evidence over runs"
     add("--evidence", type=Path, metavar="FILE", help=text)
     add("--self-test", action="store_true", help="test the kit on wrong and right functions")
-    command.set_defaults(run=run, default=command.get_default)
 
 
 _DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")

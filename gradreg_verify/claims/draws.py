@@ -15,7 +15,7 @@ import scipy
 
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.claims import coins, law_tests
+from gradreg_verify.claims import coins, law_tests, read_out_tests
 from gradreg_verify.claims.comparison import (
     FLOOR,
     direction_for,
@@ -194,25 +194,27 @@ def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     d, rng = target.function().declaration, np.random.default_rng(target.seed)
     r = _read_out(target, m, _BATCH, target.draws // _BATCH)
     if d.num_probes > 1:
-        yield from law_tests.several_read_out(r, probe, rng)
+        yield from read_out_tests.several_read_out(r, probe, rng)
         return
     # Frames depend on each other within a call.
     independent = probe != "frames" and not d.shared_probe
     law_tests.exact_structure(r, probe, _BATCH)
-    yield from law_tests.each_row(r[:, :, 0], probe, 1 if d.shared_probe else _BATCH, "of a batch")
+    yield from read_out_tests.each_row(
+        r[:, :, 0], probe, 1 if d.shared_probe else _BATCH, "of a batch"
+    )
     # A law may be another one in a batch of one.
     for batch, calls in _SMALL.items() if m == _shortest(d) else ():
         few = _read_out(target, m, batch, calls)
         law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
-        yield from law_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
+        yield from read_out_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
         if independent and batch > 1:
-            yield law_tests.each_pair(few[:, :, 0], probe, batch)
+            yield read_out_tests.each_pair(few[:, :, 0], probe, batch)
     if probe == "rademacher":  # as many bits at each length
         calls = 2 * target.draws * _shortest(d) // (_BATCH * m)
         yield from coins.bits(target, _BATCH, m, calls)
     if independent:
-        yield law_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
-        yield law_tests.each_pair(r[:, :, 0], probe, _BATCH)
+        yield read_out_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
+        yield read_out_tests.each_pair(r[:, :, 0], probe, _BATCH)
     if probe == "onehot":
         yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
         return
@@ -223,4 +225,4 @@ def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
     yield law_tests.all_pairs(r[:, :, 0], probe)
     for lag in (_BATCH,) if probe == "frames" else (1, 2, _BATCH // 2, _BATCH):
         if lag < len(r):
-            yield law_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)
+            yield read_out_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

@@ -7,67 +7,11 @@ from typing import Any
 import numpy as np
 import scipy  # imports its statistics when they are used, which takes half a second
 
-from gradreg_ref.typing import Array, Law, Rng
+from gradreg_ref.typing import Array, Law
 from gradreg_verify.claims.comparison import same
 from gradreg_verify.outcomes import Broken
 
 Test = tuple[str, float]
-
-
-def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
-    """Test q probes known up to a rotation: R Rᵀ, and a random unit combination R c.
-
-    R c follows the law of one probe where that law is rotation invariant in R: for gaussian probes
-    N(0, I), for orthogonal ones uniform on the sphere.
-    """
-    n, m, q = r.shape
-    gram = np.einsum("nkq,nkp->nqp", r, r)
-    total = np.einsum("nqq->n", gram)
-    yield from _independent_columns(gram, probe, m)
-    if probe != "gaussian":
-        same(f"{probe}: Σ_j ‖r_j‖²", total, np.full(n, q * m))
-    if probe in ("orthogonal", "frames"):
-        same(f"{probe}: r_i·r_j", gram, np.broadcast_to(m * np.eye(q), gram.shape))
-    R_Rt = np.einsum("nkq,nlq->nkl", r, r)
-    if probe == "onehot":
-        counts = np.rint(np.einsum("nkk->k", R_Rt) / m)
-        yield f"onehot: classes not uniform, {counts}", float(scipy.stats.chisquare(counts).pvalue)
-        return
-    for k, l in combinations(range(m), 2):
-        yield _zero_mean(f"{probe}: coordinates {(k, l)} are correlated", R_Rt[:, k, l])
-    if probe not in ("gaussian", "orthogonal", "frames"):
-        return
-    one: Law = "gaussian" if probe == "gaussian" else "sphere"
-    c = rng.standard_normal((n, q))
-    combined = np.einsum("nkq,nq->nk", r, c / np.sqrt((c * c).sum(axis=1, keepdims=True)))
-    yield from marginal_law(combined, one)
-    yield all_pairs(combined, probe)
-    if probe != "frames":  # these depend on each other within a call
-        yield angles(combined[:-1], combined[1:], one, 1)
-
-
-def _independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
-    """Probes of an example are no multiples of each other, but by chance where they are few.
-
-    Their Gram matrix G, known up to a rotation, has ‖G‖²_F as of independent probes. Of gaussian
-    ones ‖G‖²_F / (tr G)² is tested, which is bounded, and independent of tr G.
-    """
-    n, q, _ = gram.shape
-    what = f"{probe}: one probe is used {q} times"
-    if probe not in ("rademacher", "onehot"):
-        check(bool((np.linalg.eigvalsh(gram)[:, 0] > 1e-9).all()), what)
-        what = f"{probe}: the {q} probes of an example are not independent"
-    elif q == 2:  # the same up to sign, or the same class
-        chance = chance_of_the_same(probe, m)
-        alike = int((np.linalg.eigvalsh(gram)[:, 0] < 1e-9).sum())
-        yield f"{what}, in {alike} of {n} examples", scipy.stats.binomtest(alike, n, chance).pvalue
-        return
-    overlap = (gram**2).sum(axis=(1, 2))  # E (r_i·r_j)² = m for i ≠ j
-    if probe == "gaussian":
-        share = overlap / np.einsum("nqq->n", gram) ** 2
-        yield _zero_mean(what, share - (m + q + 1) / (q * m + 2))
-    elif probe not in ("orthogonal", "frames"):
-        yield _zero_mean(what, overlap - q * m * m - q * (q - 1) * m)
 
 
 def chance_of_the_same(probe: Law, m: int) -> float:
@@ -128,29 +72,29 @@ def products_vanish(r: Array, probe: Law) -> Iterator[Test]:
     one = r[:, :, 0]
     for lag in (1, 2, len(r) // 2):
         name = f"{probe}: examples {lag} apart are correlated"
-        yield _zero_mean(name, (one[:-lag] * one[lag:]).sum(axis=1))
+        yield zero_mean(name, (one[:-lag] * one[lag:]).sum(axis=1))
     for size in (2, 3, 4):
         yield from coordinates(one, probe, size)
     yield all_pairs(one, probe)
     if probe not in ("orthogonal", "frames"):
         products = (r[:, :, 0] * r[:, :, 1]).sum(axis=1)
-        yield _zero_mean(f"{probe}: the probes of an example are correlated", products)
+        yield zero_mean(f"{probe}: the probes of an example are correlated", products)
 
 
 def coordinates(r: Array, probe: Law, size: int) -> Iterator[Test]:
     """Products of so many coordinates have mean zero."""
     for some in combinations(range(r.shape[1]), size):
         name = f"{probe}: coordinates {some} are correlated"
-        yield _zero_mean(name, r[:, some].prod(axis=1))
+        yield zero_mean(name, r[:, some].prod(axis=1))
 
 
 def all_pairs(r: Array, probe: Law) -> Test:
     """Σ_{i<j} r_i r_j, which sees a small mean in all coordinates where no single pair does."""
     pairs = (r.sum(axis=1) ** 2 - (r * r).sum(axis=1)) / 2
-    return _zero_mean(f"{probe}: coordinates have a mean, or are correlated", pairs)
+    return zero_mean(f"{probe}: coordinates have a mean, or are correlated", pairs)
 
 
-def _zero_mean(what: str, products: Array) -> Test:
+def zero_mean(what: str, products: Array) -> Test:
     """The normal test of a mean. Products that are all zero fail: no law tested here has them."""
     if not products.any():
         return f"{what}: all products are zero", 0.0
@@ -158,97 +102,10 @@ def _zero_mean(what: str, products: Array) -> Test:
     return what, float(scipy.special.erfc(z / np.sqrt(2)))  # 2 P(N(0, 1) > z)
 
 
-def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
-    """The law in every place of a batch, over the calls: each test is the least of all places."""
-    calls, m = len(r) // batch, r.shape[1]
-    R = r.reshape(calls, batch, m)
-    name = f"{probe}, each row {where}"
-    dot = np.einsum("tbk,tbk->tb", R[1:], R[:-1]) ** 2
-    norms = (R * R).sum(axis=2)
-    alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
-    chance = chance_of_the_same(probe, m)
-    p = scipy.stats.binom.sf(alike - 1, calls - 1, chance)
-    yield f"{name}: the same in every call", _least(p)
-    if probe == "rademacher":
-        agreeing = [(R[:, :, i] * R[:, :, j] > 0).sum(axis=0) for i, j in combinations(range(m), 2)]
-        yield f"{name}: signs are correlated", _least(two_sided(np.array(agreeing), calls, 0.5))
-    elif probe == "onehot":
-        counts = (np.abs(R) > 0.5).sum(axis=0)
-        yield f"{name}: classes not uniform", _least(two_sided(counts, calls, 1 / m))
-    else:
-        law = scipy.stats.beta(0.5, (m - 1) / 2, scale=m)
-        if probe == "gaussian":
-            law = scipy.stats.chi2(1)
-            tail = scipy.stats.chi2.cdf(norms.sum(axis=0), calls * m)
-            yield f"{name}: the variance", _least(2 * np.minimum(tail, 1 - tail))
-        some = sorted({0, batch // 2, batch - 1})
-        p = [scipy.stats.kstest(R[:, b, k] ** 2, law.cdf).pvalue for b in some for k in range(m)]
-        yield f"{name}: a coordinate does not follow the law", _least(np.array(p))
-
-
-def each_pair(r: Array, probe: Law, batch: int) -> Test:
-    """Every two places of a batch, over the calls: probes there are not alike more than by chance.
-
-    Of continuous laws cos² is Beta(½, (m−1)/2), and Fisher's −2 Σ log p is χ² of two degrees each.
-    """
-    calls, m = len(r) // batch, r.shape[1]
-    R = r.reshape(calls, batch, m)
-    R = R / np.sqrt((R * R).sum(axis=2, keepdims=True))
-    i, j = np.triu_indices(batch, 1)
-    cos2 = np.minimum(np.einsum("tbk,tck->tbc", R, R)[:, i, j] ** 2, 1)
-    if probe in ("rademacher", "onehot"):
-        alike = (cos2 > 1 - 1e-9).sum(axis=0)
-        p = scipy.stats.binom.sf(alike - 1, calls, chance_of_the_same(probe, m))
-    else:
-        beyond = np.maximum(scipy.stats.beta.sf(cos2, 0.5, (m - 1) / 2), 1e-300)
-        p = scipy.stats.chi2.sf(-2 * np.log(beyond).sum(axis=0), 2 * calls)
-    return f"{probe}: two rows of a batch of {batch} are not independent", _least(p)
-
-
-def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
-    """Test ‖Σ_b u_b u_bᵀ − B I/m‖²_F, u = r/‖r‖, which holds the angles of all pairs of a batch.
-
-    Its mean and variance are exact, as cos² of two pairs are uncorrelated even where the pairs
-    share an example. The gamma law with that mean and variance is the limit for large batches.
-    """
-    calls, m = len(r) // batch, r.shape[1]
-    u = (r / np.sqrt((r * r).sum(axis=1, keepdims=True))).reshape(calls, batch, m)
-    total = float((np.einsum("tbk,tbl->tkl", u, u) ** 2).sum()) - calls * batch**2 / m
-    of_one = {"rademacher": 2 * (m - 1) / m**3, "onehot": (m - 1) / m**2}  # Var cos²
-    variance = of_one.get(probe, 2 * (m - 1) / (m * m * (m + 2)))
-    mean, variance = calls * batch * (1 - 1 / m), 2 * calls * batch * (batch - 1) * variance
-    law = scipy.stats.gamma(mean**2 / variance, scale=variance / mean)
-    p = 2 * min(law.cdf(total), law.sf(total))
-    return f"{probe}: examples of a batch are not independent", float(min(1.0, p))
-
-
-def _least(p: Array) -> float:
-    """The least of several p-values, as one."""
-    return float(min(1.0, p.size * p.min()))
-
-
 def two_sided(k: Any, n: int, chance: float) -> Any:
     """The binomial test of counts."""
     law = scipy.stats.binom(n, chance)
     return np.minimum(1.0, 2 * np.minimum(law.cdf(k), law.sf(np.asarray(k) - 1)))
-
-
-def angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
-    """cos² between probes that should be independent: Beta(½, (m−1)/2), or of a count of signs."""
-    m = a.shape[1]
-    dot = np.einsum("nk,nk->n", a, b)
-    what = f"{probe}: examples {lag} apart are not independent"
-    if probe == "rademacher":
-        agreeing = np.rint((m + dot) / 2).astype(int)
-        signless = np.minimum(agreeing, m - agreeing)
-        k = np.arange(m // 2 + 1)
-        law = scipy.stats.binom(m, 0.5)
-        expected = law.pmf(k) + np.where(k == m - k, 0, law.pmf(m - k))
-        counts = np.bincount(signless, minlength=len(k))
-        return what, float(scipy.stats.chisquare(counts, expected * len(dot)).pvalue)
-    cos2 = dot**2 / ((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    beta = scipy.stats.beta(0.5, (m - 1) / 2)
-    return what, float(scipy.stats.kstest(np.minimum(cos2, 1), beta.cdf).pvalue)
 
 
 def classes_are_uniform(c: Array, m: int) -> Iterator[Test]:

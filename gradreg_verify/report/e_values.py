@@ -7,7 +7,8 @@ most α, however many runs there are and whenever one stops (Ville's inequality;
 """
 
 import json
-from math import exp, floor, log
+from decimal import Decimal
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,7 @@ def in_digits(logarithm: float) -> str:
     """exp(logarithm) to three digits, whatever its size: 4.2e+913."""
     if abs(logarithm) < _LARGEST:
         return f"{exp(logarithm):.3g}"
-    tens = floor(logarithm / log(10))
-    mantissa, carried = f"{exp(logarithm - tens * log(10)):.2e}".split("e")
-    return f"{mantissa}e{tens + int(carried):+d}"
+    return f"{Decimal(logarithm).exp():.2e}"
 
 
 def read(path: Path) -> dict[str, Any]:

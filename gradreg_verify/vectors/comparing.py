@@ -34,23 +34,15 @@ def differs(case: dict[str, Any], what: str, got: Array) -> list[str]:
 def known_mistake(case: dict[str, Any], what: str, got: Array) -> str:
     """Which mistake of the kit's catalogue gives such a number; nothing if none does."""
     for wrong in catalogue.WRONG:
-        made = _by_mistake(case, wrong)
+        made = by_mistake(case, wrong)
         if made is not None and not _off(made[NUMBERS.index(what)], got, exact=False):
             return f"; such is: {wrong.name}"
     return ""
 
 
-def _by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Array] | None:
+def by_mistake(case: dict[str, Any], wrong: catalogue.Wrong) -> tuple[Array, Array] | None:
     """Value and gradient by a wrong formula; None where it has none for the case."""
     try:
         return compute(case, wrong.formula) if wrong.penalty == case["penalty"] else None
     except WRONG:
         return None
-
-
-def shown_by(case: dict[str, Any], wrong: catalogue.Wrong) -> list[str]:
-    """Which of a case's numbers a mistake changes: the value, the gradient, both or none."""
-    made = _by_mistake(case, wrong) or ()
-    return [
-        what for what, number in zip(NUMBERS, made, strict=False) if differs(case, what, number)
-    ]

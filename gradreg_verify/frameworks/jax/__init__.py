@@ -1,5 +1,5 @@
-"""JAX behind the protocol, and networks of the reference as functions and back."""
+"""JAX behind the protocol, and networks of the reference as functions."""
 
-from gradreg_verify.frameworks.jax.convert import from_jax, to_jax
+from gradreg_verify.frameworks.jax.convert import to_jax
 
-__all__ = ["from_jax", "to_jax"]
+__all__ = ["to_jax"]

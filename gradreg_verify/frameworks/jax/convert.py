@@ -1,6 +1,6 @@
-"""Networks of the reference as JAX functions, and back."""
+"""Networks of the reference as JAX functions."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -47,28 +47,6 @@ def to_jax(network: Network, dtype: Any = jnp.float64) -> tuple[Model, list[Any]
         return x.reshape(x.shape[0], -1)
 
     return f, params
-
-
-def from_jax(network: Network, params: Iterable[Any]) -> Network:
-    """The network at parameters trained in JAX, in float64.
-
-    Parameters
-    ----------
-    network : gradreg_ref.networks.Network
-        The one that `to_jax` was given: a function alone does not say what its layers are.
-    params : iterable of arrays
-        As `to_jax` returned them, in any dtype.
-
-    Raises
-    ------
-    ValueError
-        Other shapes than the network's.
-    """
-    given = [np.asarray(a).astype(np.float64) for a in params]
-    expected, got = [a.shape for a in trained(network.layers)], [a.shape for a in given]
-    if got != expected:
-        raise ValueError(f"expected params with shapes {expected}, as of to_jax, got {got}")
-    return network.with_parameters(np.concatenate([a.ravel() for a in given] or [np.zeros(0)]))
 
 
 def _apply(layers: tuple[Any, ...], params: Iterator[Any], x: Any) -> Any:

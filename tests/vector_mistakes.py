@@ -1,30 +1,34 @@
 """Which mistakes of the kit's catalogue each published vector catches.
 
 A published file of vectors never changes, and the catalogue grows: so the mistakes have a file of
-their own, beside the vectors. ``python -m gradreg_verify.vectors.mistakes`` writes the file anew.
+their own, beside the vectors. ``python tests/vector_mistakes.py`` writes the file anew.
 """
 
 import json
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from gradreg_verify.claims.ledger import BY_ID
-from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.mistakes.catalogue import WRONG
-from gradreg_verify.vectors.comparing import NUMBERS, shown_by
-from gradreg_verify.vectors.frozen import PUBLISHED, mistakes_of
+from gradreg_verify.vectors import PUBLISHED, frozen, published
+from gradreg_verify.vectors.comparing import NUMBERS, by_mistake, differs
 
-_FOLDER = Path(str(files("gradreg_verify.vectors")))
-_ABOUT = (
+ABOUT = (
     "value and gradient: the mistakes that change the vector's value, and its gradient; "
     "why: what the claim says that the mistake breaks. See docs/vectors.md"
 )
 
 
-def text(name: str) -> str:
+def shown_by(case, wrong):
+    """Which of a case's numbers a mistake changes: the value, the gradient, both or none."""
+    made = by_mistake(case, wrong) or ()
+    return [
+        what for what, number in zip(NUMBERS, made, strict=False) if differs(case, what, number)
+    ]
+
+
+def text(name):
     """The file of mistakes for a published file of vectors, made anew."""
-    cases: list[dict[str, Any]] = read_json(_FOLDER / name, "vectors")["cases"]
+    cases = json.loads(published(name))["cases"]
     shown = [[shown_by(case, wrong) for wrong in WRONG] for case in cases]
     vectors = [
         {"name": case["name"]}
@@ -39,27 +43,23 @@ def text(name: str) -> str:
         for w, changes in zip(WRONG, zip(*shown, strict=True), strict=True)
         if any(changes)
     ]
-    head = {"format": 1, "about": _ABOUT, "of": name}
-    lists = [_one_a_line("mistakes", mistakes), _one_a_line("vectors", vectors)]
-    opening = "".join(f"{_in_json(key)}: {_in_json(value)},\n" for key, value in head.items())
+    head = {"format": 1, "about": ABOUT, "of": name}
+    lists = [one_a_line("mistakes", mistakes), one_a_line("vectors", vectors)]
+    opening = "".join(f"{in_json(key)}: {in_json(value)},\n" for key, value in head.items())
     return "{\n" + opening + ",\n".join(lists) + "\n}\n"
 
 
-def _one_a_line(key: str, entries: list[dict[str, Any]]) -> str:
+def one_a_line(key, entries):
     """A list in JSON, an entry a line, so that a change of an entry is a change of a line."""
-    return f"{_in_json(key)}: [\n" + ",\n".join(map(_in_json, entries)) + "\n]"
+    return f"{in_json(key)}: [\n" + ",\n".join(map(in_json, entries)) + "\n]"
 
 
-def _in_json(data: Any) -> str:
+def in_json(data):
     """JSON in a line, with the signs of the formulas as they are."""
     return json.dumps(data, ensure_ascii=False)
 
 
-def _main() -> None:
-    """Write the files of mistakes into the package."""
-    for name in PUBLISHED:
-        write_atomically(_FOLDER / mistakes_of(name), text(name).encode())
-
-
 if __name__ == "__main__":
-    _main()
+    for name in PUBLISHED:
+        path = Path(frozen.__file__).with_name(frozen.mistakes_of(name))
+        path.write_text(text(name), encoding="utf-8")
