@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
+from gradreg_torch._engine.compiling import eager_where_old
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.decisions import Watch
 from gradreg_torch._engine.differences import Differences
@@ -31,6 +32,7 @@ class Evaluated(NamedTuple):
     output: Tensor
 
 
+@eager_where_old
 def evaluate(
     model: ModelOrLogits,
     x: Inputs,
