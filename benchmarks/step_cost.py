@@ -106,7 +106,7 @@ def compiled_variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
 
 
 def variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
-    """Every row by name, with how many steps one turn takes."""
+    """Return every row by name, with how many steps one turn takes."""
 
     def spectreg(**options: Any) -> tuple[Loss, int]:
         g = torch.Generator(device).manual_seed(0)
@@ -148,7 +148,7 @@ class Trainer:
         self.optimiser = torch.optim.SGD(self.model.parameters(), lr=RATE)
 
     def step(self, loss: Loss) -> None:
-        """One of training."""
+        """Take one training step."""
         self.optimiser.zero_grad()
         loss(self.model, self.x, self.y).backward()
         self.optimiser.step()

@@ -15,7 +15,7 @@ def frobreg(J: Array, *, reduction: Reduction = "mean") -> Array:
     J : array (n, k, i)
         Jacobian of the logits with respect to the inputs.
     reduction : {"mean", "sum", "none"}
-        Over the batch; "none" returns one value an example.
+        Over the batch; "none" returns one value per example.
 
     Returns
     -------

@@ -154,7 +154,7 @@ def batch_mean_variance(
     Parameters
     ----------
     A : array (n, k, l)
-        One matrix an example.
+        One matrix per example.
     probe, num_probes
         As in `variance`.
     shared_probe : bool

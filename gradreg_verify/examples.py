@@ -59,7 +59,7 @@ class Example:
 
     @property
     def m(self) -> int:
-        """How many logits it has."""
+        """Return how many logits it has."""
         return self.probes.shape[1]
 
     @property
@@ -203,7 +203,7 @@ class Variant(NamedTuple):
 
 
 def all_variants(e: Example) -> Iterator[Variant]:
-    """Every penalty with every formula it has, by the table of penalties."""
+    """Return every penalty with every formula of the penalty, by the table of penalties."""
     for row in PENALTIES.values():
         for form in row.forms:
             softmax = row.needs_classes(form)

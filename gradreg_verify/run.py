@@ -107,7 +107,7 @@ PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
 def _evidence_of(
     target: Target, examples: list[Example], results: tuple[Result, ...]
 ) -> Evidence | None:
-    """What the tests came to, where they were run to their end."""
+    """Return the result of the tests of probes, where they were run to their end."""
     passed = any(r.claim.id == "probe-law" and r.verdict == "PASS" for r in results)
     return evidence(target, filter(BY_ID["probe-law"].applies, examples)) if passed else None
 
@@ -122,7 +122,7 @@ def _dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]
 def _run_all(
     target: Target, examples: list[Example], waivers: Mapping[str, str], progress: _Progress
 ) -> list[Result]:
-    """All claims, in order; once nothing can be asked any more, the rest is NOT-TESTED."""
+    """Check all claims in order; once nothing can be asked any more, the rest is NOT-TESTED."""
     waivers = {claim_of(name).id: reason for name, reason in waivers.items()}
     no_answer = preflight(target)  # then the first claim says so
     over = ""
@@ -162,7 +162,7 @@ def _judged(
 
 
 def preflight(target: Target) -> Broken | Hung | None:
-    """One plain call: what is wrong with the answer, if it is no answer at all."""
+    """Make one plain call, and say what is wrong with an answer that is none."""
     if target.declared is None:
         return None
     try:

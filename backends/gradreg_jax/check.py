@@ -92,7 +92,7 @@ def check_model(
     if low:
         raise ValueError(
             "expected f to compute in float64 where params and x are float64, got "
-            f"{', '.join(sorted(low))} inside: differences drown in its rounding, and cannot say "
+            f"{', '.join(sorted(low))} inside: differences drown in rounding there, and cannot say "
             "whether the gradient is right; for the check leave out astype and dtype="
         )
     return report
@@ -167,7 +167,7 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 
 
 def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
-    """How far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
+    """Return how far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
     r = like(jnp.asarray(np.random.default_rng(5).standard_normal(at.output.shape)), at.output)
     (product,) = jax.jit(at.pullback)(r)
     along = jax.jit(lambda x: jnp.vdot(r, f(params, x)))

@@ -46,7 +46,7 @@ def contract(
     n, m = at.logits.shape
     if R.ndim != 3 or R.shape[:2] != (n, m) or R.shape[2] == 0:
         raise ValueError(
-            f"expected R with shape ({n}, {m}, q), got {R.shape}; for one column an example pass "
+            f"expected R with shape ({n}, {m}, q), got {R.shape}; for one column per example pass "
             "R[:, :, None]"
         )
     return reduce(at.contract(R, chunk_size), reduction)

@@ -30,7 +30,7 @@ def frobreg(
     mode : {"reverse", "forward"}
         Products by `jax.vjp` with columns of logits, or by `jax.jvp` with columns of inputs.
     reduction : {"mean", "sum", "none"}
-        Over the batch; "none" returns one value an example.
+        Over the batch; "none" returns one value per example.
     chunk_size : int, optional
         How many of the products are computed at once, which is less memory and more time: to be
         differentiated, they are computed again. None is all of them.

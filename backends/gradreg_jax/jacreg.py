@@ -59,7 +59,10 @@ def jacreg(
         checks.choice("probe", probe, LAWS)
     exact = probes is None and num_probes is None
     if exact and (probe is not None or key is not None or shared_probe):
-        raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
+        raise ValueError(
+            "expected num_probes >= 1 with probe, key or shared_probe, which belong to the "
+            "projected form, got num_probes=None; leave them out for the exact form"
+        )
     at = Linearised.at(f, params, x, mode, batch)
     S = softmax_jacobian(at.output)
     R = at.identity() if exact else projection(at, probes, probe, num_probes, shared_probe, key)

@@ -98,8 +98,8 @@ def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
     takes = signature(function).parameters.keys() - bound.keys()
     if "loss" in takes and not isinstance(loss, str):
         raise ValueError(
-            "expected doubleback with a loss by name beside a loss of your own; pass "
-            "penalty=partial(doubleback, loss='cross_entropy')"
+            "expected doubleback with a loss of its own, got a function as loss=, which returns "
+            "the batch mean; pass penalty=partial(doubleback, loss='cross_entropy')"
         )
     given = {"y": y, "loss": loss} | ({} if key is None else {"key": key})
     return {name: given[name] for name in given if name in takes}

@@ -53,7 +53,7 @@ class _Given(Contraction):
         if R.ndim != 3 or tuple(R.shape[:2]) != (len(z), side.size) or R.shape[2] == 0:
             raise ValueError(
                 f"expected R with shape ({len(z)}, {side.size}, q), got {tuple(R.shape)}; for one "
-                "column an example pass R[:, :, None]"
+                "column per example pass R[:, :, None]"
             )
         if not R.is_floating_point():
             hint = "torch.cat([R.real, R.imag], dim=2)" if R.is_complex() else "R.float()"

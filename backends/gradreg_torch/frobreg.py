@@ -33,7 +33,7 @@ def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tens
     wrt : name(s) or position(s), optional
         Which of several inputs to differentiate.
     reduction : {"mean", "sum", "none"}
-        Over the batch; "none" returns one value an example.
+        Over the batch; "none" returns one value per example.
     chunk_size : int, optional
         How many of the m products are computed at once (by vmap); 1 is a plain loop. None is a loop
         on the CPU, and all of them on an accelerator or compiled. Beyond 20 chunks the backward

@@ -14,8 +14,8 @@ from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import Probes
 
 _PROJECTED = (
-    "probe, shared_probe and generator belong to the projected form, which needs num_probes >= 1; "
-    "got num_probes=None"
+    "expected num_probes >= 1 with probe, generator or shared_probe, which belong to the projected "
+    "form, got num_probes=None; leave them out for the exact form"
 )
 
 

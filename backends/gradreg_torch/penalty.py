@@ -114,7 +114,7 @@ class Penalty(nn.Module):
             return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
-                "expected a model with fraction, got logits; pass the model, or objective"
+                "expected a model with fraction, got logits; pass the model, or use objective"
             )
         return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
 
@@ -216,7 +216,7 @@ class Penalty(nn.Module):
             )
 
     def _state(self) -> dict[str, Tensor]:
-        """What a resumed run needs to go on bit for bit."""
+        """Return what a resumed run needs to go on bit for bit."""
         state = {} if self.generator is None else {"generator": self.generator.get_state()}
         return state | ({"step": torch.tensor(self.step)} if self.every > 1 else {})
 

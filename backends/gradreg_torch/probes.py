@@ -171,7 +171,7 @@ def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
         hint = (
             "for one set of probes for the whole batch pass shared_probe=True"
             if r.ndim == 3 and r.shape[0] == 1 and not shared
-            else "for one probe an example pass probes[:, :, None]"
+            else "for one probe per example pass probes[:, :, None]"
         )
         raise ValueError(f"expected probes with shape ({n}, {m}, q), got {tuple(r.shape)}; {hint}")
     if r.dtype != z.dtype:
@@ -225,7 +225,7 @@ def rank_generator(
         generator = torch.Generator(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"expected device to be that of the logits, 'cpu' or 'cuda' say, got {device!r}, where "
+            f"expected the device of the logits, 'cpu' or 'cuda' say, got {device!r}, for which "
             f"this torch has no generator: {str(error).splitlines()[0]}"
         ) from error
     return generator.manual_seed(mixed % 2**63)

@@ -120,7 +120,7 @@ class Report:
 
     @property
     def counts(self) -> str:
-        """How many claims hold, fail, are waived, could not be tested, do not apply."""
+        """Return how many claims hold, fail, are waived, could not be tested, do not apply."""
         said = counted([result.verdict for result in self.results])
         return said if self.tested else f"its formula was not tested: {said}"
 

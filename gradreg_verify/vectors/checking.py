@@ -105,7 +105,7 @@ def _recomputed(found: Checked, data: Any) -> _Entries:
 
 
 def _held_against(cases: _Entries, found: Checked, data: Any) -> tuple[list[str], list[str]]:
-    """What the results of a file have otherwise than their cases, and what the file leaves out."""
+    """Compare the results of a file with the cases; return differences and what is left out."""
     _require_keys("a file of results", data, {"results"}, {"penalties", "about"})
     results = _by_name("results", data)
     penalties = _asked_for(cases, data)

@@ -55,7 +55,7 @@ class Call(NamedTuple):
     update_statistics : bool
         Whether running statistics move: once a step, in the pass that the loss is taken from.
     batch : Tensor (N,), optional
-        The example that each row of x belongs to, where it is not one row an example.
+        The example that each row of x belongs to, where it is not one row per example.
     """
 
     model: Model | Tensor

@@ -92,7 +92,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     if coupled and call.reduction == "none":
         raise ValueError(
             "expected reduction='mean' or 'sum' with finite differences through batch norm in "
-            "training mode, or a model whose examples see each other in another way, got 'none': "
+            "training mode, or a model whose examples otherwise depend on each other, got 'none': "
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
     graph.require_seen(found)

@@ -117,8 +117,8 @@ class Pieces(TorchFunctionMode):
         if saved_tensor_hooks() != self.hooks:
             raise ValueError(
                 "expected no ReLU or the like in a checkpointed block, got hooks on saved tensors: "
-                "finite differences cannot hold it open when it is computed again in the backward "
-                "pass; pass mode='reverse'"
+                "the backward pass computes the block again, and finite differences cannot fix the "
+                "linear pieces of its ReLUs there; pass mode='reverse'"
             )
 
     def decision(self, func: Any, out: Any, args: Any, kwargs: Any) -> Any:

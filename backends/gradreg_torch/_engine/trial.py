@@ -1,8 +1,8 @@
 """A graph tried once: can its products be differentiated, and does one example see another?
 
 Products with chosen columns answer, before the first penalty is trusted. A column r that is zero
-in some examples has Jᵀr = 0 there, unless examples see each other; for any two examples one column
-is zero in the first alone, and one in the second alone. And ‖Jᵀr‖² is quadratic in r, so that
+in some examples has Jᵀr = 0 there, unless examples depend on each other; for any two examples one
+column is zero in the first alone, and one in the second alone. And ‖Jᵀr‖² is quadratic in r, so
 ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a part of the backward pass records no graph: a gradient
 through it would be lost without a word.
 """
@@ -70,7 +70,7 @@ def tried(
 
 
 def operations(found: list[Any]) -> list[Any]:
-    """What nodes do, as far as they say: operations, their axes, and whether views keep the first.
+    """Describe nodes: their operations and axes, and whether views keep the first axis.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
@@ -100,7 +100,7 @@ def try_graph(at_x: Reverse, found: list[Any], leaves: list[Tensor], twice: bool
 
 
 def _once(at_x: Reverse, found: list[Any], leaves: list[Tensor]) -> str:
-    """What cannot be differentiated twice, in words; "" where all can."""
+    """Name what cannot be differentiated twice; "" where everything can."""
     z = at_x.output
     r = _column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device))
     try:
@@ -138,7 +138,7 @@ def _column(output: Tensor, some: Tensor) -> Tensor:
 
 
 def _lost(r: Tensor, products: tuple[Tensor, ...], leaves: list[Tensor], found: list[Any]) -> str:
-    """What loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
+    """Name what loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
     square = torch.stack([sum_of_squares(v).sum() for v in products]).sum()
     at_r = None
     if square.requires_grad:

@@ -29,8 +29,8 @@ def check_model(
 
     A check takes as long as 100 to 500 training steps. It compares the penalty's parameter gradient
     with differences of the penalty's value (in float64, where the model runs in it). It says which
-    examples see each other and which parameters the penalty trains, and measures each mode in plain
-    training steps. Parameters, buffers, gradients and random states are afterwards what they were.
+    examples depend on each other and which parameters the penalty trains, and measures each mode in
+    plain training steps. Parameters, buffers, gradients and random states are afterwards as before.
 
     Parameters
     ----------

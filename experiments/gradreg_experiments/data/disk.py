@@ -41,7 +41,7 @@ def _require_small(path: Path, limit: int) -> None:
 
 
 def content(path: Path, limit: int) -> bytes:
-    """All bytes of a file."""
+    """Return all bytes of a file."""
     _require_small(path, limit)
     return path.read_bytes()
 
