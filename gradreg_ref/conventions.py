@@ -136,7 +136,7 @@ def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | Non
     lam : float
         Their λ.
     n, i : int, optional
-        Examples in a batch, and input coordinates; needed where the factor has them.
+        Examples in a batch, and input coordinates; needed if the factor contains them.
 
     Returns
     -------

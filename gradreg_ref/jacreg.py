@@ -38,12 +38,12 @@ def jacreg(
     probe, shared_probe, rng
         As in `spectreg`.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½.
+        Without a factor ½.
 
     Raises
     ------

@@ -34,7 +34,7 @@ _Labels = Callable[[int, int], Array]
 
 @dataclass(frozen=True)
 class Example:
-    """A place to check claims at.
+    """A network, inputs, labels and probes to check claims on.
 
     Parameters
     ----------
@@ -160,10 +160,9 @@ def _scaled(network: Network, factor: float) -> Network:
 
 
 def bundled(seed: int = 0) -> Iterator[Example]:
-    """The examples that every backend is checked on: every layer, B, m and input shape once.
+    """Yield the examples that every backend is checked on: every layer, B, m and input shape once.
 
-    Axes differ in length wherever they can, and none is the 10 or the 1 that a wrong
-    implementation could have in mind.
+    Axes differ in length wherever they can, so that exchanged axes show.
     """
     rng = np.random.default_rng(seed)
     dyadic, smooth, labels = quarters(rng), rng.standard_normal, classes(rng)

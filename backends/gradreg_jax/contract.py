@@ -34,12 +34,12 @@ def contract(
     Returns
     -------
     array () or (n,)
-        No ½, and no division by q. In float32 for a float16 or bfloat16 network.
+        Without a factor ½ and without division by q. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        R of another shape or dtype. Every message says what to do.
+        R has another shape or dtype. Every message says what to do.
     """
     at = Linearised.at(f, params, x, batch=batch)
     R = arrays.floating("R", R(at.output, y) if callable(R) else R)

@@ -88,7 +88,9 @@ def fraction(value: Any, generator: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
     if value < 1 and generator is None:
-        raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
+        raise TypeError(
+            "expected generator=torch.Generator(...) with fraction, which draws examples"
+        )
     return value
 
 

@@ -83,12 +83,12 @@ def contract(
     Returns
     -------
     Tensor () or (n,)
-        No ½, and no division by q. In float32 for a float16 or bfloat16 network.
+        Without a factor ½ and without division by q. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        R of another shape or dtype. Every message says what to do.
+        R has another shape or dtype. Every message says what to do.
 
     See Also
     --------

@@ -86,7 +86,7 @@ def jacreg(
 ) -> Tensor:
     """Compute JacReg, ‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ, or R = S r / √q.
 
-    In forward mode it is ‖S J V‖²_F with V = I, or probes of the inputs / √q.
+    Forward mode computes ‖S J V‖²_F, where V is I, or has probes of the inputs divided by √q.
 
     S depends on the parameters through p and is never detached: it takes part in the gradient.
 
@@ -102,12 +102,12 @@ def jacreg(
     Returns
     -------
     Tensor () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        See `gradreg_torch.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     See Also
     --------

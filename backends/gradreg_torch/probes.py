@@ -76,15 +76,15 @@ def draw_probes(
     Parameters
     ----------
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
-        Law of r.
+        Law (distribution) of r.
     n, m : int
-        Examples (1 for a shared probe) and logits, or input coordinates in forward mode.
+        Number of examples (1 for a shared probe), and of logits (forward mode: of inputs).
     num_probes : int
-        How many, q.
+        The number q of probes per example.
     generator : torch.Generator
-        Randomness is an argument.
+        Draws the probes.
     dtype : torch.dtype
-        That of the logits (of the inputs in forward mode).
+        Dtype of the logits (in forward mode, of the inputs).
     """
     checks.choice("probe", probe, LAWS)
     n, m = checks.count("n", n), checks.count("m", m)
@@ -210,11 +210,11 @@ def rank_generator(
     Parameters
     ----------
     seed : int
-        The same on every rank, >= 0.
+        The same number >= 0 on every rank.
     device : torch.device or str
-        Where probes are drawn: that of the logits.
+        Device of the logits, on which probes are drawn.
     rank : int, optional
-        By default that of the process group, 0 where there is none.
+        By default the rank in the process group, or 0 without a process group.
     """
     if rank is None:
         rank = torch.distributed.get_rank() if distributed.parallel() else 0

@@ -178,7 +178,7 @@ CASES = {
     ),
     "sparse x": (
         lambda W: gj.frobreg(lambda W, x: jnp.tanh(x @ W), W, BCOO.fromdense(X)),
-        r"pass its \.todense\(\), and an f that makes of it what it needs",
+        r"pass its \.todense\(\), and convert it back inside f if f needs a sparse array",
         lambda W: gj.frobreg(
             lambda W, x: jnp.tanh(BCOO.fromdense(x, nse=X.size) @ W),
             W,

@@ -72,7 +72,7 @@ def _has_kink(node: Any) -> bool:
 
 
 NOT_THE_SAME = (
-    "expected the same operations in every pass, got others near x than at x; finite differences "
+    "expected the same operations in every pass, got other operations near x; finite differences "
     "cannot follow a model that branches on its values: pass mode='reverse'"
 )
 
