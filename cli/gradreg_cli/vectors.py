@@ -16,7 +16,7 @@ _EXAMPLES = """examples:
   gradreg vectors check vectors
 """
 _ABOUT = (
-    "Test vectors hold an implementation in any language against the reference: small networks "
+    "Test vectors compare an implementation in any language with the reference: small networks "
     "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
     "numbers of your implementation to NAME.results.json in the folder, and check the folder."
 )
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
     export.set_defaults(run=_run_export)
     check = parts.add_parser(
         "check",
-        help="recompute a folder's vectors, and hold NAME.results.json against them",
+        help="recompute a folder's vectors, and compare NAME.results.json with them",
         description="Recompute the vectors of a folder with the reference, and compare every "
         "NAME.results.json in the folder with them. The exit status is 1 if a number differs.",
         epilog=f"{_EXAMPLES}\n{_FORMAT}",

@@ -1,4 +1,4 @@
-"""How a number of an implementation is held against the reference."""
+"""How a number of an implementation is compared with the reference."""
 
 from typing import Any
 

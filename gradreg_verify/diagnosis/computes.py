@@ -1,6 +1,6 @@
 """What a function computes, in sentences.
 
-The numbers obtained, value and slope along a direction of parameters, are held against what is
+The numbers obtained, value and slope along a direction of parameters, are compared with what is
 declared, then against a · B^i m^j d^k p^l × every variant of `variants` and `forms`: one that fits
 all telling networks to 1e-8, in value and in slope, with one factor a, is what it computes.
 """

@@ -1,4 +1,4 @@
-"""A folder of vectors held against the reference, and results against the vectors.
+"""A folder of vectors compared with the reference, and results with the vectors.
 
 Nothing passes unseen: a case without a result, a result without a case, a name twice and a key that
 is not known are all wrong, and the numbers compared are counted.

@@ -1,4 +1,4 @@
-"""Files as they lie on disk: found, bounded in size, and held against the published sums."""
+"""Files as they lie on disk: found, bounded in size, and compared with the published sums."""
 
 import hashlib
 from pathlib import Path
