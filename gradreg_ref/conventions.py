@@ -84,7 +84,7 @@ CONVENTIONS: dict[str, _Convention] = {
     "sum": _Convention(
         "frobreg",
         "Σ_b ‖J_b‖²",
-        "the gradient of a sum of losses, taken for that of their mean",
+        "a sum over the batch in place of the mean",
         n_power=1,
     ),
     "R1": _Convention(

@@ -98,7 +98,7 @@ class Harness(ABC):
     function : callable
         Takes what `arguments` says, in order; "probes" and "generator" or "key" by keyword.
     arguments : tuple of str
-        Those of `Declaration`; read off the signature where empty.
+        As in `Declaration`; read from the signature if empty.
     seconds : float
         Of computing, in one call.
     random : bool
