@@ -117,8 +117,8 @@ class Differences:
         limit = 0.1 * square.sum() + 8 * self.eps * rounding.sum()
         if off > float(limit):
             raise ValueError(
-                "expected the same function in every pass, got a difference of logits between two "
-                f"passes that is off by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
+                "expected the same function in every pass, got a difference of logits that is off "
+                f"by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
                 "draws random numbers that torch's global generators do not make, changes a state "
                 "of its own, or has a backward pass that is not its derivative; pass "
                 "mode='reverse', or draw noise with torch's global generator"
