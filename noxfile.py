@@ -24,6 +24,7 @@ VERSIONED = {
             "steps",
             "arguments",
             "refusals",
+            "forward_trial",
             "precision",
             "batch_norm_twice",
             "batch",

@@ -56,7 +56,7 @@ class Trainer:
 
 
 def planned(step: Any) -> dict[str, float]:
-    """What XLA says of a step: bytes beside parameters and data, and arithmetic."""
+    """Return what XLA says of a step: bytes beside parameters and data, and arithmetic."""
     return {
         "memory_ratio": step.memory_analysis().temp_size_in_bytes,
         "operations_ratio": step.cost_analysis()["flops"],

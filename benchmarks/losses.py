@@ -92,7 +92,7 @@ def compiled_variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
 
 
 def variants(m: int, device: str) -> dict[str, tuple[Loss, int]]:
-    """Every row by name, with how many steps one turn takes."""
+    """Return every row by name, with how many steps one turn takes."""
 
     def spectreg(**options: Any) -> tuple[Loss, int]:
         g = torch.Generator(device).manual_seed(0)

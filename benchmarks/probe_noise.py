@@ -23,7 +23,7 @@ CASES = {10: (5, 10, 50), 100: (50, 100), 200: (50, 200)}
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be asked for."""
+    """Return the parser of the options."""
     top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     top.add_argument("--out", type=Path, help="JSON file to write (default: print only)")
     top.add_argument("--draws", type=int, default=400, help="draws of each law (default: 400)")

@@ -36,7 +36,7 @@ BARS = {
 
 
 def heading(framework: str, result: dict[str, Any]) -> list[str]:
-    """What was run, and where."""
+    """Write what was run, and where."""
     return [
         f"{framework}, Python {result['python']}, {result['device']}:",
         "",
@@ -46,7 +46,7 @@ def heading(framework: str, result: dict[str, Any]) -> list[str]:
 
 
 def cells(row: dict[str, Any]) -> str:
-    """What rows of every framework have."""
+    """Return the cells that rows of every framework have."""
     low, _, high = row["quartiles"]
     return (
         f"| {row['network']} | {row['m']} | {row['variant']} | `{row['ratio']:.2f}` "
@@ -55,7 +55,7 @@ def cells(row: dict[str, Any]) -> str:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Every row, and the noise of the laws of probes."""
+    """Write a row per variant, and the noise of the laws of probes."""
     lines = [
         *heading(f"torch {result['torch']}", result),
         "| network | m | variant | plain steps | quartiles | memory |",
@@ -85,7 +85,7 @@ def choices(result: dict[str, Any]) -> str:
 
 
 def jax_table(result: dict[str, Any]) -> str:
-    """Every row, the goal, and the convolutions by themselves."""
+    """Write a row per variant, the goal, and the times of the convolutions."""
     parts = list(result["convolutions"][0]["milliseconds"])
     return "\n".join(
         [
@@ -113,7 +113,7 @@ def jax_table(result: dict[str, Any]) -> str:
 
 
 def goal(rows: list[dict[str, Any]]) -> str:
-    """Which variants of SpectReg keep it."""
+    """Say which variants of SpectReg reach the goal."""
     said = []
     for row in rows:
         if row["network"] == "LeNet" and row["m"] == 10 and row["variant"].startswith("spectreg"):
@@ -191,7 +191,7 @@ def results(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """All of them."""
+    """Write all tables into the docs, and draw the figure."""
     for mark, (name, source, make) in TABLES.items():
         page = DOCS / name
         between = re.compile(f"(?<=<!-- {mark} -->\n).*?(?=<!-- end -->)", re.DOTALL)

@@ -65,7 +65,7 @@ def rows(name: str, turns: int, device: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """All arms."""
+    """Time all arms."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--turns", type=int, default=21)

@@ -38,7 +38,7 @@ class Trainer:
         self.optimiser = torch.optim.SGD(self.model.parameters(), lr=RATE)
 
     def step(self, loss: Loss) -> None:
-        """One of training."""
+        """Take one training step."""
         self.optimiser.zero_grad()
         loss(self.model, self.x, self.y).backward()
         self.optimiser.step()

@@ -75,7 +75,7 @@ def checked(command_line: argparse.ArgumentParser, backend: Backend) -> argparse
 
 
 def provenance(framework: str, version: str, device: str) -> dict[str, Any]:
-    """What was run, and where."""
+    """Return what was run, and where."""
     script = f"benchmarks/{Path(sys.argv[0]).name}"
     return {
         "commands": [shlex.join(["python", script, *sys.argv[1:]])],

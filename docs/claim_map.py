@@ -33,7 +33,7 @@ def overview() -> Iterator[str]:
 
 
 def sections() -> Iterator[str]:
-    """Every claim with the mistakes that break it."""
+    """List every claim with the mistakes that break it."""
     for claim in CLAIMS:
         formula = f": `{claim.formula}`" if claim.formula else ""
         yield f"## {claim.id}\n\n{claim.sentence}{formula}.\n"

@@ -7,10 +7,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from gradreg_torch import DoubleBack, JacReg, Penalty, SpectReg, frobreg, objective
+from gradreg_torch import SpectReg, objective
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from torch.utils.flop_counter import FlopCounterMode
+from trained import baselines, effects
 
 from gradreg_ref import moments
 from gradreg_ref.losses import softmax, softmax_jacobian
@@ -72,7 +74,7 @@ def densities() -> Figure:
 
 
 def work() -> Figure:
-    """Where a step spends its floating-point operations, counted, in plain steps."""
+    """Draw where a step spends its floating-point operations, in plain steps."""
     plain = sum(counted(None))
     fig = Figure(figsize=(6, 2.2), layout="constrained")
     axes = fig.subplots()
@@ -124,59 +126,20 @@ def counted(mode: str | None) -> tuple[int, int, int]:
     return first, added, backward.get_total_flops()
 
 
-def effects() -> Figure:
-    """Class probability and Jacobian norm of one network, trained with each penalty."""
-    rng = np.random.default_rng(3)
-    label = np.arange(40) % 2
-    points = rng.normal(size=(40, 2)) * 0.8 + np.where(label[:, None], [1.0, 0.0], [-1.0, 0.0])
-    trained = {
-        "no penalty": (None, 0.0),
-        "SpectReg": (SpectReg, 0.03),
-        "DoubleBack": (DoubleBack, 1.0),
-        "JacReg": (JacReg, 1.0),
-    }
-    ticks = np.linspace(-3, 3, 61)
-    grid = torch.from_numpy(np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2))
-    fig = Figure(figsize=(7, 3.7), layout="constrained")
-    panels = fig.subplots(2, len(trained), sharex=True, sharey=True)
-    for column, (name, (kind, lam)) in zip(panels.T, trained.items(), strict=True):
-        model = classifier(torch.from_numpy(points), torch.from_numpy(label), kind, lam)
-        with torch.no_grad():
-            p = model(grid).softmax(1)[:, 1].reshape(61, 61)
-        norm = frobreg(model, grid, reduction="none").detach().sqrt().reshape(61, 61)
-        drawn = {"extent": (-3, 3, -3, 3), "origin": "lower", "interpolation": "bilinear"}
-        column[0].imshow(p, cmap="PuOr", vmin=0, vmax=1, **drawn)
-        shown = column[1].imshow(norm, vmin=0, vmax=24, **drawn)
-        for axes in column:
-            axes.scatter(*points.T, c=label, cmap="PuOr", edgecolors="black", lw=0.5, s=9)
-            axes.set(xticks=[], yticks=[], xlim=(-3, 3), ylim=(-3, 3))
-        column[0].set_title(name, fontsize=8)
-    panels[0, 0].set_ylabel("probability")
-    panels[1, 0].set_ylabel("‖J‖")
-    fig.colorbar(shown, ax=panels[1], shrink=0.8, extend="max")
+def directions() -> Figure:
+    """Draw the probes of six examples with two logits: independent, and frames."""
+    fig = Figure(figsize=(5, 2.4), layout="constrained")
+    titles = {"sphere": "independent probes", "frames": "frames: orthogonal in pairs"}
+    for axes, (law, title) in zip(fig.subplots(1, 2), titles.items(), strict=True):
+        r = draw(law, np.random.default_rng(5), 6, 2)[:, :, 0] / np.sqrt(2)
+        for k, (a, b) in enumerate(r):
+            colour = (BLUE, ORANGE, GREEN)[k // 2]
+            axes.plot([-a, a], [-b, b], color=colour, lw=2)
+        axes.add_patch(Circle((0, 0), 1, fill=False, ec="0.7", lw=0.8))
+        axes.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[], yticks=[])
+        axes.set(xlabel="logit 1", ylabel="logit 2")
+        axes.set_title(title, fontsize=8)
     return fig
-
-
-def classifier(
-    x: torch.Tensor, y: torch.Tensor, kind: type[Penalty] | None, lam: float
-) -> torch.nn.Module:
-    """Train a small network of two inputs and two classes, from one initialisation."""
-    torch.manual_seed(0)
-    layers = torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64), torch.nn.Tanh()
-    model = torch.nn.Sequential(*layers, torch.nn.Linear(64, 2)).double()
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    options = {"generator": torch.Generator().manual_seed(1)} if kind is SpectReg else {}
-    penalty = kind(**options) if kind else None
-    for _ in range(400):
-        if penalty is None:
-            loss = torch.nn.functional.cross_entropy(model(x), y)
-        else:
-            got = objective(model, x, y, penalty)
-            loss = got.loss + lam * got.penalty
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return model
 
 
 DIAGRAMS: dict[str, Callable[[], Figure]] = {
@@ -184,11 +147,13 @@ DIAGRAMS: dict[str, Callable[[], Figure]] = {
     "densities": densities,
     "work": work,
     "effects": effects,
+    "baselines": baselines,
+    "directions": directions,
 }
 
 
 def write(folder: Path) -> None:
-    """All of them, as SVG."""
+    """Write all diagrams as SVG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw_it in DIAGRAMS.items():
         with matplotlib.rc_context(STYLE | SALT):

@@ -55,7 +55,7 @@ def draw_sizes(axes: Axes, found: dict[tuple[str, int], list[float]]) -> None:
 
 
 def draw_toy(axes: Axes) -> None:
-    """What SpectReg learns from 100 noisy points."""
+    """Draw what SpectReg learns from 100 noisy points."""
     found = sweep("SpectReg", LAMS, problem.Setting((SEED,), ITERATIONS))
     x, y = (a.numpy()[:, 0] for a in problem.training_data(SEED))
     grid, truth = problem.grid()

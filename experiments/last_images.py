@@ -56,7 +56,7 @@ def row(cell: Cell, seed: int, store: Store) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Every network that is there."""
+    """Test every network that is there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path, help="OUT of gradreg reproduce")

@@ -11,14 +11,14 @@ from gradreg_ref.typing import Array, Reduction
 def confidence_penalty(logits: Array, *, reduction: Reduction = "mean") -> Array:
     """Compute Σ_k p_k log p_k, the negative entropy of p = softmax(z).
 
-    Not a gradient penalty: it stands here because the paper compares with it.
+    This is no gradient penalty. It is here because the paper compares with it.
 
     Parameters
     ----------
     logits : array (n, k)
         The network's outputs z.
     reduction : {"mean", "sum", "none"}
-        Over the batch. The authors' scripts sum over the batch.
+        Mean or sum over the batch, or one value per example. The authors' scripts use the sum.
 
     Returns
     -------

@@ -33,12 +33,12 @@ def contract(
     logits : array (n, k), optional
         The logits at the same inputs, for a callable R.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½, and no division by q.
+        Without a factor ½ and without division by q.
 
     Raises
     ------

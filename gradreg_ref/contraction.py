@@ -69,7 +69,7 @@ def reduce(values: Array, reduction: Reduction) -> Array:
     values = checks.as_array("values", values)
     if values.ndim != 1 or values.shape[0] == 0:
         raise ValueError(
-            f"expected one value an example, shape (n,) with n >= 1, got {values.shape}; "
+            f"expected one value per example, shape (n,) with n >= 1, got {values.shape}; "
             "skip empty batches"
         )
     checks.no_overflow(values)

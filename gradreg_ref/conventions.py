@@ -84,7 +84,7 @@ CONVENTIONS: dict[str, _Convention] = {
     "sum": _Convention(
         "frobreg",
         "Σ_b ‖J_b‖²",
-        "the gradient of a sum of losses, taken for that of their mean",
+        "a sum over the batch in place of the mean",
         n_power=1,
     ),
     "R1": _Convention(
@@ -136,7 +136,7 @@ def equal_lam(convention: str, lam: float, *, n: int | None = None, i: int | Non
     lam : float
         Their λ.
     n, i : int, optional
-        Examples in a batch, and input coordinates; needed where the factor has them.
+        Examples in a batch, and input coordinates; needed if the factor contains them.
 
     Returns
     -------

@@ -28,14 +28,14 @@ def doubleback(
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets (n, k) for
         mean_squared_error.
     loss : {"cross_entropy", "mean_squared_error"}
-        L of *one example*. The loss of a batch mean would make this 1/B² of itself.
+        L of *one example*. With the mean loss of a batch the value would be 1/B² of this.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½.
+        Without a factor ½.
 
     Raises
     ------

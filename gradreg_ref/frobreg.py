@@ -15,12 +15,12 @@ def frobreg(J: Array, *, reduction: Reduction = "mean") -> Array:
     J : array (n, k, i)
         Jacobian of the logits with respect to the inputs.
     reduction : {"mean", "sum", "none"}
-        Over the batch; "none" returns one value an example.
+        Mean or sum over the batch; "none" returns one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½, no square root, no division by the number of inputs or logits.
+        Without a factor ½, a square root, or a division by the number of inputs or logits.
 
     Raises
     ------

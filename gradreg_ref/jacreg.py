@@ -38,12 +38,12 @@ def jacreg(
     probe, shared_probe, rng
         As in `spectreg`.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½.
+        Without a factor ½.
 
     Raises
     ------
@@ -71,5 +71,8 @@ def jacreg(
         r = columns(n, m, probes, probe, num_probes, shared_probe, rng)
         R = np.einsum("nkl,nlq->nkq", R, r)
     elif probe is not None or rng is not None or checks.flag("shared_probe", shared_probe):
-        raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
+        raise ValueError(
+            "expected num_probes >= 1 with probe, rng or shared_probe, which belong to the "
+            "projected form, got num_probes=None; leave them out for the exact form"
+        )
     return reduce(contract(J, R), reduction)

@@ -54,7 +54,7 @@ def mean(A: Array) -> Array:
     Parameters
     ----------
     A : array (…, k, l)
-        What the probes are contracted with, see `gram`.
+        The matrices A = JJᵀ of the quadratic forms rᵀAr, see `gram`.
 
     Returns
     -------
@@ -69,9 +69,9 @@ def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
     Parameters
     ----------
     A : array (…, k, l)
-        What the probes are contracted with, see `gram`.
+        The matrices A = JJᵀ of the quadratic forms rᵀAr, see `gram`.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
-        Law of r.
+        Law (distribution) of r.
     num_probes : int
         q; independent probes, except "orthogonal" and "frames", which need q <= m.
 
@@ -82,7 +82,7 @@ def variance(A: Array, probe: Law, num_probes: int = 1) -> Array:
     Raises
     ------
     ValueError, TypeError
-        A not of square matrices, an unknown law, a number of probes that the law does not allow.
+        A is not square, the law is unknown, or the law does not allow this number of probes.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def fraction_variance(P: Array, k: int, variances: Array | None = None) -> float
     k : int
         Examples drawn, 1 <= k <= n.
     variances : array (n,), optional
-        Of every example's own estimate, by its probes; 0 for an exact penalty.
+        Variance of each example's estimate over its probes; 0 for an exact penalty.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def batch_mean_variance(
     Parameters
     ----------
     A : array (n, k, l)
-        One matrix an example.
+        One matrix per example.
     probe, num_probes
         As in `variance`.
     shared_probe : bool

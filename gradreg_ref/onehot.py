@@ -20,12 +20,12 @@ def onehot(J: Array, y: Array, *, reduction: Reduction = "mean") -> Array:
     y : array (n,)
         Labels in [0, m), of an integer dtype.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½, and no factor m.
+        Without a factor ½ or m.
 
     Raises
     ------

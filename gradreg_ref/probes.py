@@ -83,11 +83,11 @@ def draw(probe: Law, rng: Rng | None, n: int, m: int, num_probes: int = 1) -> Ar
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
         The law of r, see the table above.
     rng : numpy.random.Generator
-        Where they come from. It moves on.
+        Draws the probes, and changes its state.
     n, m : int
-        Examples, and the length of a probe.
+        Number of examples, and length of a probe.
     num_probes : int
-        q, the probes of one example. "orthogonal" needs q <= m.
+        The number q of probes per example. "orthogonal" needs q <= m.
 
     Returns
     -------

@@ -24,28 +24,28 @@ def spectreg(
     J : array (n, k, i)
         Jacobian of the logits with respect to the inputs.
     probes : array (n, k, q), optional
-        The probes r themselves (not yet divided by √q). Without them they are drawn from `probe`.
+        The probes r themselves (not yet divided by √q). By default they are drawn from `probe`.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
-        Law of the r to draw; without it gaussian, the paper's. "frames" has the least noise in a
-        batch mean. "onehot" is Random onehot: √m·e_c, c uniform.
+        Law of the r to draw; gaussian by default, as in the paper. "frames" has the least noise in
+        a batch mean. "onehot" is Random onehot: √m·e_c, c uniform.
     num_probes : int, optional
-        q, how many to draw; without it 1. Must be below m: with m probes FrobReg costs the same and
-        has no noise.
+        The number q to draw; 1 by default. Must be below m: with m probes FrobReg costs the same
+        and has no noise.
     shared_probe : bool
-        One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
-        The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
-        never below that of independent ones.
+        One set of probes for the whole batch, shape (1, k, q), as in the authors' scripts. The mean
+        is the same. For gaussian probes the variance of a batch mean is 2‖Σ_b A_b‖²_F/B², never
+        below the variance of independent probes.
     rng : numpy.random.Generator
-        Needed where probes are drawn. Beside `probes`, these three are refused.
+        Draws the probes. With `probes`, pass neither `probe`, `num_probes` nor `rng`.
     side : {"output", "input"}
         "input" is the mirror image ‖JV‖²_F: the same mean, probes of length i.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
 
     Returns
     -------
     array () or (n,)
-        No ½.
+        Without a factor ½.
 
     Raises
     ------

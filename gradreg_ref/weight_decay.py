@@ -9,8 +9,8 @@ from gradreg_ref.typing import Array
 def weight_decay(weights: Iterable[Array]) -> Array:
     """Compute Σ_W ‖W‖²_F over the given arrays.
 
-    Not a gradient penalty, but the one FrobReg generalises: for a linear model J = W, so
-    ``frobreg`` of it *is* this number.
+    This is no gradient penalty, but FrobReg generalises it: a linear model has J = W, so
+    ``frobreg`` of a linear model is this number.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def weight_decay(weights: Iterable[Array]) -> Array:
     Returns
     -------
     array ()
-        No ½. The paper's weight decay is ½ of this.
+        Without a factor ½. The paper's weight decay is ½ of this.
 
     Raises
     ------

@@ -34,7 +34,7 @@ _Labels = Callable[[int, int], Array]
 
 @dataclass(frozen=True)
 class Example:
-    """A place to check claims at.
+    """A network, inputs, labels and probes to check claims on.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Example:
 
     @property
     def m(self) -> int:
-        """How many logits it has."""
+        """Return how many logits it has."""
         return self.probes.shape[1]
 
     @property
@@ -160,10 +160,9 @@ def _scaled(network: Network, factor: float) -> Network:
 
 
 def bundled(seed: int = 0) -> Iterator[Example]:
-    """The examples that every backend is checked on: every layer, B, m and input shape once.
+    """Yield the examples that every backend is checked on: every layer, B, m and input shape once.
 
-    Axes differ in length wherever they can, and none is the 10 or the 1 that a wrong
-    implementation could have in mind.
+    Axes differ in length wherever they can, so that exchanged axes show.
     """
     rng = np.random.default_rng(seed)
     dyadic, smooth, labels = quarters(rng), rng.standard_normal, classes(rng)
@@ -203,7 +202,7 @@ class Variant(NamedTuple):
 
 
 def all_variants(e: Example) -> Iterator[Variant]:
-    """Every penalty with every formula it has, by the table of penalties."""
+    """Return every penalty with every formula of the penalty, by the table of penalties."""
     for row in PENALTIES.values():
         for form in row.forms:
             softmax = row.needs_classes(form)

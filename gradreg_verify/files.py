@@ -28,7 +28,7 @@ def read_json(
     remedy: str = "",
     finite: bool = True,
 ) -> T:
-    """What a JSON file holds.
+    """Return what a JSON file holds.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def _finite_number(text: str) -> float:
 
 
 def read(path: Path, most: int, what: str, make: Callable[[str], T], remedy: str = "") -> T:
-    """What `make` makes of the text of a regular file of at most so many bytes."""
+    """Pass the text of a regular file of at most so many bytes to `make`; return the result."""
     try:
         return make(_contents(path, most).decode("utf-8-sig"))
     except OSError as error:
@@ -111,7 +111,7 @@ def _at_once(path: str, how: int) -> int:
 
 
 def in_words(error: Exception) -> str:
-    """What is wrong with the contents; a missing key says nothing but its name."""
+    """Say what is wrong with the contents; a missing key says nothing but its name."""
     if isinstance(error, KeyError):
         return f"no {error.args[0]!r}" if error.args else "no such key"
     if isinstance(error, RecursionError):

@@ -66,7 +66,7 @@ def verify_isolated(
 
 
 def _messages(ours: Connection, deadline: Any, time_limit: float) -> Iterator[Any]:
-    """What the process says, until it no longer answers; EOFError where it dies."""
+    """Yield what the process says, until it no longer answers; EOFError where it dies."""
     heard = monotonic()
     while True:
         if ours.poll(_WATCH):

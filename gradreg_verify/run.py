@@ -43,28 +43,29 @@ def verify(
     Parameters
     ----------
     implementation : Backend or callable
-        From `frameworks.registry.load`, or anything that has its methods; or one penalty, a
+        A backend (of `frameworks.registry.load`, or an object with its methods), or one penalty: a
         function of ``(model, x)``, ``(model, x, y)``, ``(x, logits)``, … in a framework.
     kind, declared
-        What the function is meant to compute: the parameters of `declaration.Declaration`, here or
-        by its decorator `declare`.
+        What the function should compute: the parameters of `Declaration`, here or in the decorator
+        `declare`.
     framework : str
         The backend whose models the function takes.
     device, dtypes
-        Where it runs; formulas are checked in float64, rounding in `dtypes`, which are those of
-        ("float32",) that the framework has.
+        The device, and the dtypes in which rounding is checked: by default float32, if the
+        framework has it. Formulas are checked in float64.
     seed : int
-        Of everything that is sampled.
+        Seed of everything that is drawn.
     profile : {"ci", "long"}
-        "long" draws more probes, and checks on as many random examples again, of that seed.
+        "long" draws more probes, and also checks as many random examples, made from the seed.
     time_limit : float
-        Seconds that one call of a function may compute; by the clock it may last six times as long,
-        and so may the first call of a kind, which imports and compiles. A function that does not
-        return is not asked again: that claim, and those after it, are NOT-TESTED.
+        Seconds of CPU time for one call of a function. By the clock a call may take six times as
+        long. The first call of a kind, which imports and compiles, has the limit by the clock only.
+        A function that does not return is not called again: this claim and all later claims are
+        NOT-TESTED.
     waivers : mapping, optional
         Claim id to the reason why its failure is accepted.
     progress : callable
-        Called with every result as it comes.
+        Called with every result, in order.
 
     Returns
     -------
@@ -73,9 +74,9 @@ def verify(
     Raises
     ------
     ValueError
-        No declaration, or one that contradicts itself; an unknown claim in `waivers`.
+        The declaration is missing or contradicts itself, or `waivers` has an unknown claim.
     BackendUnavailable
-        The framework or the device is not there.
+        The framework or the device is missing.
     """
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
@@ -107,7 +108,7 @@ PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
 def _evidence_of(
     target: Target, examples: list[Example], results: tuple[Result, ...]
 ) -> Evidence | None:
-    """What the tests came to, where they were run to their end."""
+    """Return the result of the tests of probes, where they were run to their end."""
     passed = any(r.claim.id == "probe-law" and r.verdict == "PASS" for r in results)
     return evidence(target, filter(BY_ID["probe-law"].applies, examples)) if passed else None
 
@@ -122,7 +123,7 @@ def _dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]
 def _run_all(
     target: Target, examples: list[Example], waivers: Mapping[str, str], progress: _Progress
 ) -> list[Result]:
-    """All claims, in order; once nothing can be asked any more, the rest is NOT-TESTED."""
+    """Check all claims in order; once nothing can be asked any more, the rest is NOT-TESTED."""
     waivers = {claim_of(name).id: reason for name, reason in waivers.items()}
     no_answer = preflight(target)  # then the first claim says so
     over = ""
@@ -162,7 +163,7 @@ def _judged(
 
 
 def preflight(target: Target) -> Broken | Hung | None:
-    """One plain call: what is wrong with the answer, if it is no answer at all."""
+    """Make one plain call, and say what is wrong with an answer that is none."""
     if target.declared is None:
         return None
     try:

@@ -183,7 +183,7 @@ def test_squares_that_overflow_are_refused(function):
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("values", [np.zeros(0), [], 1.0, np.ones((2, 3))])
 def test_a_batch_has_an_example_and_one_value_for_each(values, reduction):
-    with pytest.raises(ValueError, match=r"expected one value an example, .*skip empty batches"):
+    with pytest.raises(ValueError, match=r"expected one value per example, .*skip empty batches"):
         ref.reduce(values, reduction)
 
 

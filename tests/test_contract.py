@@ -67,7 +67,7 @@ REFUSED = {
     ),
     "no axis of columns": (
         lambda: gt.contract(model(), X, torch.ones(4, 3).double()),
-        r"for one column an example pass R\[:, :, None\]",
+        r"for one column per example pass R\[:, :, None\]",
     ),
     "integers": (lambda: gt.contract(model(), X, torch.ones(4, 3, 1).int()), "floating dtype"),
     "no tensor": (lambda: gt.contract(model(), X, 3.0), "expected R to be a tensor, got float"),
@@ -81,7 +81,7 @@ REFUSED = {
             X,
             torch.ones(1, 3, 1).double().expand(4, 3, 1),
         ),
-        "expected examples that do not see each other",
+        "expected examples that do not depend on each other",
     ),
     "the reference, no logits": (lambda: ref.contract(J, lambda z, y: z), "needs logits="),
     "the reference, another shape": (

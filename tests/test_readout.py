@@ -61,7 +61,7 @@ def test_jacreg_shows_its_probe_without_its_mean():
 
 def test_more_probes_than_declared_are_seen():
     r = np.random.default_rng(4).standard_normal((2, 4, 2))
-    with pytest.raises(Broken, match=r"expected 1 probe\(s\) an example"):
+    with pytest.raises(Broken, match=r"expected 1 probe\(s\) per example"):
         readout.probes(read("spectreg", 2, 4, probes=r), 1)
 
 

@@ -176,7 +176,9 @@ def test_a_known_mistake_is_named(few):
         results[0][what] = encode(decode(results[0][what]) / 2)
     said = written(few, results).wrong
     assert len(said) == 2
-    assert all(sentence.endswith("; such is: half of it") for sentence in said)
+    assert all(
+        sentence.endswith("; a known mistake has this number: half of it") for sentence in said
+    )
 
 
 def in_file(name):
@@ -229,7 +231,9 @@ def test_a_planted_mistake_fails_the_vectors_that_name_it(few, penalty, name, ch
     ]
     assert named
     assert sorted(sentence.split(" by ")[0] for sentence in found.wrong) == sorted(named)
-    assert all(sentence.endswith(f"; such is: {name}") for sentence in found.wrong)
+    assert all(
+        sentence.endswith(f"; a known mistake has this number: {name}") for sentence in found.wrong
+    )
 
 
 def keys_of(definition):

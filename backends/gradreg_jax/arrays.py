@@ -25,8 +25,8 @@ def array(a: Any) -> Any:
     """Convert to an array of JAX; arrays that a compiled function closes over keep their values."""
     if sparse(a):
         raise TypeError(
-            f"expected a dense array, got {type(a).__name__}; pass its .todense(), and an f that "
-            "makes of it what it needs"
+            f"expected a dense array, got {type(a).__name__}; pass its .todense(), and convert "
+            "it back inside f if f needs a sparse array"
         )
     if isinstance(a, np.ma.MaskedArray):
         raise TypeError(

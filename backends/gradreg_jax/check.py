@@ -30,20 +30,20 @@ def check_model(
 ) -> ModelReport:
     """Check a penalty on your own function and batch before training, in float64.
 
-    The penalty's parameter gradient g is held against differences of the value,
-    ⟨g, δ⟩ against (P(θ + hδ) − P(θ − hδ)) / 2h along random directions δ, so that no second
-    derivative judges itself. A rule of `jax.custom_vjp` may be right once and wrong twice.
+    It compares the penalty's parameter gradient g with differences of the value, ⟨g, δ⟩ with
+    (P(θ + hδ) − P(θ − hδ)) / 2h along random directions δ. The differences use no second
+    derivative. A rule of `jax.custom_vjp` may have a right first and a wrong second derivative.
 
     Parameters
     ----------
     f, params, x
-        As in `frobreg`; eight examples do.
+        As in `frobreg`; eight examples are enough.
     y : array, optional
         Labels, for a penalty that takes them.
     penalty, loss
         As in `objective`.
     key : jax.random key, optional
-        Of the probes; `spectreg` has a key of its own by default.
+        Draws the probes; by default a fixed key for `spectreg`.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def check_model(
     if low:
         raise ValueError(
             "expected f to compute in float64 where params and x are float64, got "
-            f"{', '.join(sorted(low))} inside: differences drown in its rounding, and cannot say "
+            f"{', '.join(sorted(low))} inside: differences drown in rounding there, and cannot say "
             "whether the gradient is right; for the check leave out astype and dtype="
         )
     return report
@@ -167,7 +167,7 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 
 
 def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
-    """How far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
+    """Return how far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
     r = like(jnp.asarray(np.random.default_rng(5).standard_normal(at.output.shape)), at.output)
     (product,) = jax.jit(at.pullback)(r)
     along = jax.jit(lambda x: jnp.vdot(r, f(params, x)))

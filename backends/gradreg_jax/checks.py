@@ -132,7 +132,7 @@ def labels(y: Any, n: int, m: int) -> Any:
         y = array(y)
     if y.shape != (n,):
         raise ValueError(
-            f"expected labels with shape ({n},), got {y.shape}; one class index an example"
+            f"expected labels with shape ({n},), got {y.shape}; one class index per example"
         )
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use .astype(int)")
@@ -150,7 +150,7 @@ def probes(r: Any, n: int, m: int, shared: bool, dtype: Any) -> Any:
         hint = (
             "for one set of probes for the whole batch pass shared_probe=True"
             if r.ndim == 3 and r.shape[0] == 1 and not shared
-            else "for one probe an example pass probes[:, :, None]"
+            else "for one probe per example pass probes[:, :, None]"
         )
         raise ValueError(f"expected probes with shape ({batch}, {m}, q), got {r.shape}; {hint}")
     return r.astype(dtype)

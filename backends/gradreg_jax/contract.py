@@ -34,19 +34,19 @@ def contract(
     Returns
     -------
     array () or (n,)
-        No ½, and no division by q. In float32 for a float16 or bfloat16 network.
+        Without a factor ½ and without division by q. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        R of another shape or dtype. Every message says what to do.
+        R has another shape or dtype. Every message says what to do.
     """
     at = Linearised.at(f, params, x, batch=batch)
     R = arrays.floating("R", R(at.output, y) if callable(R) else R)
     n, m = at.logits.shape
     if R.ndim != 3 or R.shape[:2] != (n, m) or R.shape[2] == 0:
         raise ValueError(
-            f"expected R with shape ({n}, {m}, q), got {R.shape}; for one column an example pass "
+            f"expected R with shape ({n}, {m}, q), got {R.shape}; for one column per example pass "
             "R[:, :, None]"
         )
     return reduce(at.contract(R, chunk_size), reduction)

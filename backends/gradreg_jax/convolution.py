@@ -40,18 +40,17 @@ def conv(
         Images and kernels, of one floating dtype.
     window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count, \
 batch_group_count, precision
-        As of `jax.lax.conv_general_dilated`, in its order.
+        The arguments of `jax.lax.conv_general_dilated`, in the same order.
 
     Returns
     -------
     array
-        The same numbers.
+        The numbers that `jax.lax.conv_general_dilated` returns.
 
     Raises
     ------
     TypeError
-        In forward mode, for which JAX asks a rule that this function has not: take
-        `jax.lax.conv_general_dilated` there.
+        In forward mode, for which this function has no rule. Use `jax.lax.conv_general_dilated`.
     """
     options = {
         "window_strides": tuple(window_strides),

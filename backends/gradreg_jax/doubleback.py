@@ -27,20 +27,20 @@ def doubleback(
         As in `frobreg`.
     y : array
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
-        outputs for mean_squared_error. Under `jit`, where nothing can be raised, what is no label
-        or no distribution makes its example's value NaN.
+        outputs for mean_squared_error. Under `jit` no error can be raised: a bad label or
+        distribution makes the value of its example NaN.
     loss : {"cross_entropy", "mean_squared_error"}
         L of *one example*; mean_squared_error is the mean over its outputs, without ½.
 
     Returns
     -------
     array () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     References
     ----------

@@ -17,37 +17,37 @@ def frobreg(
 ) -> Any:
     """Compute FrobReg, ‖J‖²_F = Σ_ki J[k, i]² = ‖JᵀR‖²_F with R = I, by m vector-Jacobian products.
 
-    In forward mode it is ‖JV‖²_F with V = I: i Jacobian-vector products.
+    Forward mode computes ‖JV‖²_F with V = I by i Jacobian-vector products.
 
     Parameters
     ----------
     f : callable
-        ``f(params, x)`` returns logits (n, …), every row a function of its own example.
+        ``f(params, x)`` returns logits (n, …), each row computed from its own example.
     params : pytree
-        What is trained; the penalty is differentiated in it by `jax.grad`.
+        The parameters, with respect to which `jax.grad` differentiates the penalty.
     x : array (n, …) or pytree of them
-        Inputs, of floating dtypes; all are differentiated.
+        Inputs of floating dtypes. J has the derivatives with respect to all of them.
     mode : {"reverse", "forward"}
         Products by `jax.vjp` with columns of logits, or by `jax.jvp` with columns of inputs.
     reduction : {"mean", "sum", "none"}
-        Over the batch; "none" returns one value an example.
+        Mean or sum over the batch; "none" returns one value per example.
     chunk_size : int, optional
-        How many of the products are computed at once, which is less memory and more time: to be
-        differentiated, they are computed again. None is all of them.
+        How many products are computed at once; None computes all at once. A number saves memory and
+        takes more time, as the backward pass computes the products again.
     batch : integer array (N,), optional
-        The example that each row of x belongs to, where x has N rows and the logits n, one a graph.
-        An example is then all its rows. No forward mode. Under `jit` a number outside [0, n) makes
+        The example (graph) that each row of x belongs to: x has N rows, and the logits have n, one
+        per graph. Not in forward mode. Under `jit` a number outside [0, n) makes
         all values NaN.
 
     Returns
     -------
     array () or (n,)
-        No ½, no square root. In float32 for a float16 or bfloat16 network.
+        Without a factor ½, without a square root. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     References
     ----------

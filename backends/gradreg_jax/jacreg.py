@@ -27,7 +27,7 @@ def jacreg(
 ) -> Any:
     """Compute JacReg, ‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ, or R = S r / √q.
 
-    In forward mode it is ‖S J V‖²_F with V = I, or probes of the inputs / √q.
+    Forward mode computes ‖S J V‖²_F, where V is I, or has probes of the inputs divided by √q.
 
     S depends on the parameters through p and is never detached: it takes part in the gradient.
 
@@ -43,12 +43,12 @@ def jacreg(
     Returns
     -------
     array () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     References
     ----------
@@ -59,7 +59,10 @@ def jacreg(
         checks.choice("probe", probe, LAWS)
     exact = probes is None and num_probes is None
     if exact and (probe is not None or key is not None or shared_probe):
-        raise ValueError("expected num_probes=1 (or more) for the projected form, got none of it")
+        raise ValueError(
+            "expected num_probes >= 1 with probe, key or shared_probe, which belong to the "
+            "projected form, got num_probes=None; leave them out for the exact form"
+        )
     at = Linearised.at(f, params, x, mode, batch)
     S = softmax_jacobian(at.output)
     R = at.identity() if exact else projection(at, probes, probe, num_probes, shared_probe, key)

@@ -38,7 +38,7 @@ def objective(
 ) -> Objective:
     """Return (L̄, penalty, z): batch loss, penalty and logits from *one* pass.
 
-    λ stays yours: return ``o.loss + lam * o.penalty, o`` and differentiate by
+    You multiply the penalty by λ: return ``o.loss + lam * o.penalty, o`` and differentiate by
     ``jax.grad(…, has_aux=True)``.
 
     Parameters
@@ -46,15 +46,15 @@ def objective(
     f, params, x, batch
         As in `frobreg`.
     y : array
-        What the loss takes, and the penalty where it takes labels.
+        Labels or targets of the loss, and of the penalty if it takes labels.
     penalty : callable
-        `frobreg`, `spectreg`, `doubleback`, `jacreg` or `onehot`, their options by
+        `frobreg`, `spectreg`, `doubleback`, `jacreg` or `onehot`; set options by
         `functools.partial`: ``partial(spectreg, probe="sphere")``.
     key : jax.random key, optional
-        Of the penalty, if it draws probes.
+        Draws the probes of a penalty that has some.
     loss : {"cross_entropy", "mean_squared_error"} or callable
-        (logits, y) ↦ a scalar; by name, the mean over the batch. A `doubleback` without a loss of
-        its own takes that of the objective, which then must have a name.
+        (logits, y) ↦ a scalar; by name, the mean over the batch. A `doubleback` without ``loss=``
+        uses the loss of the objective, which must then be given by name.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def objective(
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
     """
     options = options_for(penalty, y, key, loss)
     at = Linearised.at(f, params, x, batch=batch)
@@ -98,8 +98,8 @@ def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
     takes = signature(function).parameters.keys() - bound.keys()
     if "loss" in takes and not isinstance(loss, str):
         raise ValueError(
-            "expected doubleback with a loss by name beside a loss of your own; pass "
-            "penalty=partial(doubleback, loss='cross_entropy')"
+            "expected doubleback with a loss of its own, got a function as loss=, which returns "
+            "the batch mean; pass penalty=partial(doubleback, loss='cross_entropy')"
         )
     given = {"y": y, "loss": loss} | ({} if key is None else {"key": key})
     return {name: given[name] for name in given if name in takes}

@@ -24,12 +24,12 @@ def onehot(
     Returns
     -------
     array () or (n,)
-        No ½, and no factor m. In float32 for a float16 or bfloat16 network.
+        Without a factor ½ or m. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     References
     ----------

@@ -68,18 +68,18 @@ def draw_probes(
     Parameters
     ----------
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
-        Law of r.
+        Law (distribution) of r.
     n, m, num_probes : int
-        Examples (1 for a shared probe); logits, or input coordinates in forward mode; q.
+        Number of examples (1 for a shared probe), of logits (forward mode: of inputs), of probes.
     key : jax.random key
-        Randomness is an argument.
+        Draws the probes.
     dtype : dtype
-        That of the logits. Drawn in float32 at least.
+        Dtype of the logits. Probes are drawn in float32 at least.
 
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
     """
     checks.choice("probe", probe, LAWS)
     n, m = checks.count("n", n), checks.count("m", m)

@@ -38,7 +38,7 @@ class Linearised:
     mode : {"reverse", "forward"}
         How `contract` takes its products.
     batch : array (N,), optional
-        The example that each row of x belongs to, where it is not one row an example.
+        The example that each row of x belongs to, where it is not one row per example.
     """
 
     network: Callable[[Any], Any]

@@ -23,8 +23,8 @@ def spectreg(
 ) -> Any:
     """Compute SpectReg, ‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I: its mean is ‖J‖²_F.
 
-    In forward mode it is ‖JV‖²_F, V = [v₁ … v_q] / √q probes of the *inputs*: the same mean, and
-    for gaussian probes the same variance.
+    Forward mode computes ‖JV‖²_F, where V = [v₁ … v_q] / √q has probes of the *inputs*. The mean
+    is the same, and so is the variance for gaussian probes.
 
     Parameters
     ----------
@@ -34,24 +34,24 @@ def spectreg(
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
         mode (n, i, q), i over the flattened inputs, leaf after leaf.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
-        Law of the r to draw; without it gaussian, the paper's.
+        Law of the r to draw; gaussian by default, as in the paper.
     num_probes : int, optional
-        q, how many; without it 1, or as many as `probes` has. Must be below m (i in forward mode):
-        then FrobReg costs the same and has no noise.
+        The number q; 1 by default, or as many as `probes` has. Must be below m (i in forward mode):
+        with m probes FrobReg costs the same and has no noise.
     shared_probe : bool
-        One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
+        One set of probes for the whole batch, shape (1, k, q), as in the authors' scripts.
     key : jax.random key
-        Needed where probes are drawn.
+        Draws the probes. Needed unless `probes` are passed.
 
     Returns
     -------
     array () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError
-        See `gradreg_jax.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     References
     ----------

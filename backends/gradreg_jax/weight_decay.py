@@ -15,17 +15,17 @@ def weight_decay(params: Any) -> Any:
     Parameters
     ----------
     params : pytree of floating arrays
-        Of the network; numbers among them are passed over, like biases.
+        Parameters of the network. Numbers and biases are left out.
 
     Returns
     -------
     array ()
-        No ½: of a linear model it *is* FrobReg.
+        Without a factor ½. For a linear model it equals FrobReg.
 
     Raises
     ------
     ValueError, TypeError
-        No weights, or leaves that are none (an activation, a name, a table of indices).
+        There are no weights, or a leaf is no number (an activation, a name, a table of indices).
     """
     leaves = jax.tree.leaves(params, is_leaf=arrays.sparse)
     weights = [leaf for leaf in leaves if _is_weight(leaf)]

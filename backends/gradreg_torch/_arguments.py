@@ -17,8 +17,8 @@ def rows_of_logits(z: Tensor) -> Tensor:
     if z.ndim != 2:
         raise ValueError(
             f"expected logits with shape (n, k), got {tuple(z.shape)}; a class axis is needed "
-            "here: reshape the model's output, one row an example; for an output at every pixel or "
-            "token use doubleback with a loss, "
+            "here: reshape the model's output, one row per example; for an output at every pixel "
+            "or token use doubleback with a loss, "
             "loss=lambda z, y: F.cross_entropy(z, y, reduction='none').flatten(1).mean(1)"
         )
     return z
@@ -41,7 +41,7 @@ def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
     same_device("y", y, z)
     if y.shape != (n,):
         raise ValueError(
-            f"expected labels with shape ({n},), got {tuple(y.shape)}; one class index an example"
+            f"expected labels with shape ({n},), got {tuple(y.shape)}; one class index per example"
         )
     if y.dtype != torch.int64:
         if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
@@ -88,7 +88,9 @@ def fraction(value: Any, generator: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
     if value < 1 and generator is None:
-        raise TypeError("expected generator=torch.Generator(...) with fraction: the part is drawn")
+        raise TypeError(
+            "expected generator=torch.Generator(...) with fraction, which draws examples"
+        )
     return value
 
 

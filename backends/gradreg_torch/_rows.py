@@ -49,9 +49,9 @@ def require_examples(
                 right = False
             if not right:
                 raise ValueError(
-                    "expected, with fraction, a row for every example in each input that is as "
-                    f"long as the batch, got one among {list(names)} without (a table that all "
-                    "examples share, say), which fraction would cut; close the model over it: "
+                    "expected a row per example in each input that is as long as the batch, got "
+                    f"an input among {list(names)} with other rows (a table that all examples "
+                    "share, say), which fraction would cut; close the model over this input: "
                     "lambda x: model(x, table)"
                 )
 

@@ -53,7 +53,7 @@ class _Given(Contraction):
         if R.ndim != 3 or tuple(R.shape[:2]) != (len(z), side.size) or R.shape[2] == 0:
             raise ValueError(
                 f"expected R with shape ({len(z)}, {side.size}, q), got {tuple(R.shape)}; for one "
-                "column an example pass R[:, :, None]"
+                "column per example pass R[:, :, None]"
             )
         if not R.is_floating_point():
             hint = "torch.cat([R.real, R.imag], dim=2)" if R.is_complex() else "R.float()"
@@ -83,12 +83,12 @@ def contract(
     Returns
     -------
     Tensor () or (n,)
-        No ½, and no division by q. In float32 for a float16 or bfloat16 network.
+        Without a factor ½ and without division by q. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        R of another shape or dtype. Every message says what to do.
+        R has another shape or dtype. Every message says what to do.
 
     See Also
     --------

@@ -40,23 +40,23 @@ def doubleback(
     Parameters
     ----------
     model, x, options
-        As in `frobreg`; there is no forward mode, and chunk_size changes nothing.
+        As in `frobreg`; there is no forward mode, and chunk_size has no effect.
     y : Tensor
         Labels (n,) or class probabilities (n, k) for cross-entropy; targets of the shape of the
         outputs for mean_squared_error.
     loss : {"cross_entropy", "mean_squared_error"} or callable
         L of *one example*; mean_squared_error is the mean over its outputs, without ½. A callable
-        takes (outputs, y) and returns (n,) losses: reduction="none", whatever you train with.
+        takes (outputs, y) and returns (n,) losses, as with reduction="none".
 
     Returns
     -------
     Tensor () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        See `gradreg_torch.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     See Also
     --------

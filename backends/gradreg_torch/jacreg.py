@@ -14,8 +14,8 @@ from gradreg_torch.penalty import Penalty
 from gradreg_torch.probes import Probes
 
 _PROJECTED = (
-    "probe, shared_probe and generator belong to the projected form, which needs num_probes >= 1; "
-    "got num_probes=None"
+    "expected num_probes >= 1 with probe, generator or shared_probe, which belong to the projected "
+    "form, got num_probes=None; leave them out for the exact form"
 )
 
 
@@ -86,7 +86,7 @@ def jacreg(
 ) -> Tensor:
     """Compute JacReg, ‖∂p/∂x‖²_F = ‖JᵀR‖²_F with R = S = ∂p/∂z = diag(p) − p pᵀ, or R = S r / √q.
 
-    In forward mode it is ‖S J V‖²_F with V = I, or probes of the inputs / √q.
+    Forward mode computes ‖S J V‖²_F, where V is I, or has probes of the inputs divided by √q.
 
     S depends on the parameters through p and is never detached: it takes part in the gradient.
 
@@ -102,12 +102,12 @@ def jacreg(
     Returns
     -------
     Tensor () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        See `gradreg_torch.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     See Also
     --------

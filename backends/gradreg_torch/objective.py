@@ -16,7 +16,7 @@ from gradreg_torch.penalty import Kept, Penalty
 
 
 class Objective(NamedTuple):
-    """What one step needs: minimise ``loss + lam * penalty``."""
+    """Loss, penalty and logits of one step: minimise ``loss + lam * penalty``."""
 
     loss: Tensor
     penalty: Tensor
@@ -38,29 +38,29 @@ def objective(
 ) -> Objective:
     """Return (L̄, penalty, z): batch loss, penalty and logits from *one* forward pass.
 
-    Dropout has the same mask for both terms, running statistics are updated once, and the pass is
-    paid for once. λ stays yours: ``loss + lam * penalty``.
+    Both terms use the same dropout mask, and running statistics are updated once. You multiply the
+    penalty by λ: ``loss + lam * penalty``.
 
     Parameters
     ----------
     model : callable
-        The network, run once, in the mode it is in.
+        The network. It runs once, in its current mode.
     x : Tensor (n, …), or tuple or dict of Tensors
-        Inputs; untouched.
+        Inputs. They are not changed.
     y : Tensor
-        What the loss takes.
+        Labels or targets of the loss.
     penalty : Penalty
-        For example ``SpectReg(generator=g)``. A `DoubleBack` without a loss of its own takes that
-        of the objective, if it has a name.
-        With ``every=k`` a step without penalty costs no more than a plain one; with ``fraction=f``
-        the network runs on the part and on the rest, and only the part is differentiated twice.
+        For example ``SpectReg(generator=g)``. A `DoubleBack` without ``loss=`` uses the loss of
+        the objective, if it is given by name. With ``every=k`` a step without penalty costs no more
+        than a plain step. With ``fraction=f`` the network runs on the chosen examples and on the
+        rest, and only the chosen examples are differentiated twice.
     loss : {"cross_entropy", "mean_squared_error"} or callable
-        The loss that is trained, (outputs, y) ↦ a scalar; by name, the batch mean.
+        The training loss, (outputs, y) ↦ a scalar. By name it is the batch mean.
     probes : Tensor, optional
-        Of a penalty that takes them, see `draw_probes`: drawn outside, where the step is compiled.
+        Probes for a penalty that takes them. For a compiled step draw them outside (`draw_probes`).
     unlabelled : Inputs, optional
-        Of the penalty *instead of* x, in a pass of its own, for semi-supervised training:
-        ``torch.cat([x, u])`` for both. Not for penalties that need labels.
+        Inputs of the penalty *instead of* x, for semi-supervised training; ``torch.cat([x, u])``
+        penalises both. They take a second pass. Not for penalties that need labels.
     wrt, check_values, batch
         As in `frobreg`.
 
@@ -72,7 +72,7 @@ def objective(
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        See `gradreg_torch.checks`; a loss that is not a scalar.
+        Bad input, or a loss that is not a scalar. Every message says what to do.
     """
     if not isinstance(penalty, Penalty):
         raise TypeError(

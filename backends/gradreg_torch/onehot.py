@@ -40,12 +40,12 @@ def onehot(model: ModelOrLogits, x: Inputs, y: Tensor, **options: Unpack[Options
     Returns
     -------
     Tensor () or (n,)
-        No ½, and no factor m. In float32 for a float16 or bfloat16 network.
+        Without a factor ½ or m. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        See `gradreg_torch.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     See Also
     --------

@@ -30,29 +30,31 @@ Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
 class Penalty(nn.Module):
     """Penalty as a module that keeps its options: ``penalty(model, x)`` or ``penalty(logits, x)``.
 
-    Every twin takes labels, ``penalty(model, x, y)``, so that one can stand for another in a
-    training loop; those without labels in their formula do not look at them. Under `no_grad`, and
-    after ``penalty.eval()``, it is the whole penalty: `every` and `fraction` are for training.
+    Every penalty accepts labels, ``penalty(model, x, y)``, so that you can exchange penalties in a
+    training loop. A penalty without labels in its formula ignores them. Under `no_grad`, and after
+    ``penalty.eval()``, `every` and `fraction` have no effect.
 
     Parameters
     ----------
     every : int
-        k: the penalty times k on one training step in k, beginning with the first; 0 on the others
-        (Karras et al. 2020, lazy regularisation). At fixed parameters its mean over k steps is the
-        penalty, with the variance of a single value: k times that of a mean of k.
+        k: evaluates the penalty in one training step of k, beginning with the first, and multiplies
+        it by k; the other steps have the penalty 0 (lazy regularisation, Karras et al. 2020). At
+        fixed parameters the mean over k steps is the penalty. Its variance is k times the variance
+        of a mean of k evaluations.
     fraction : float
-        f in (0, 1]: of round(f·n) examples, at least one, drawn without replacement; a sum is
-        scaled by n/k. Unbiased; `gradreg_ref.moments.fraction_variance` is its variance.
+        f in (0, 1]: evaluates the penalty on k = round(f·n) examples, at least one, drawn without
+        replacement. A sum is scaled by n/k. Unbiased; `gradreg_ref.moments.fraction_variance`
+        computes the variance.
     generator : torch.Generator, optional
-        Where probes, and the examples of a fraction, are drawn from.
+        Draws the probes, and the examples of a fraction.
     **options
         The other keyword arguments of the function of the same name. An unknown name raises
         TypeError, and a value that an option cannot have raises ValueError or TypeError.
 
     Notes
     -----
-    ``state_dict()`` holds the state of the generator, and with `every` the step, as tensors: a
-    resumed run goes on bit for bit. A penalty that has neither saves nothing.
+    ``state_dict()`` holds the state of the generator, and with `every` the step, as tensors, so a
+    resumed run repeats the numbers of an uninterrupted run. A penalty with neither saves nothing.
     """
 
     R: ClassVar[Callable[..., Contraction]]
@@ -114,7 +116,7 @@ class Penalty(nn.Module):
             return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
-                "expected a model with fraction, got logits; pass the model, or objective"
+                "expected a model with fraction, got logits; pass the model, or use objective"
             )
         return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
 
@@ -216,7 +218,7 @@ class Penalty(nn.Module):
             )
 
     def _state(self) -> dict[str, Tensor]:
-        """What a resumed run needs to go on bit for bit."""
+        """Return what a resumed run needs to go on bit for bit."""
         state = {} if self.generator is None else {"generator": self.generator.get_state()}
         return state | ({"step": torch.tensor(self.step)} if self.every > 1 else {})
 

@@ -76,15 +76,15 @@ def draw_probes(
     Parameters
     ----------
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}
-        Law of r.
+        Law (distribution) of r.
     n, m : int
-        Examples (1 for a shared probe) and logits, or input coordinates in forward mode.
+        Number of examples (1 for a shared probe), and of logits (forward mode: of inputs).
     num_probes : int
-        How many, q.
+        The number q of probes per example.
     generator : torch.Generator
-        Randomness is an argument.
+        Draws the probes.
     dtype : torch.dtype
-        That of the logits (of the inputs in forward mode).
+        Dtype of the logits (in forward mode, of the inputs).
     """
     checks.choice("probe", probe, LAWS)
     n, m = checks.count("n", n), checks.count("m", m)
@@ -172,7 +172,7 @@ def _require_probes(r: Any, z: Tensor, m: int, shared: bool) -> Tensor:
         hint = (
             "for one set of probes for the whole batch pass shared_probe=True"
             if r.ndim == 3 and r.shape[0] == 1 and not shared
-            else "for one probe an example pass probes[:, :, None]"
+            else "for one probe per example pass probes[:, :, None]"
         )
         raise ValueError(f"expected probes with shape ({n}, {m}, q), got {tuple(r.shape)}; {hint}")
     if r.dtype != z.dtype:
@@ -211,11 +211,11 @@ def rank_generator(
     Parameters
     ----------
     seed : int
-        The same on every rank, >= 0.
+        The same number >= 0 on every rank.
     device : torch.device or str
-        Where probes are drawn: that of the logits.
+        Device of the logits, on which probes are drawn.
     rank : int, optional
-        By default that of the process group, 0 where there is none.
+        By default the rank in the process group, or 0 without a process group.
     """
     if rank is None:
         rank = torch.distributed.get_rank() if distributed.parallel() else 0
@@ -226,7 +226,7 @@ def rank_generator(
         generator = torch.Generator(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"expected device to be that of the logits, 'cpu' or 'cuda' say, got {device!r}, where "
+            f"expected the device of the logits, 'cpu' or 'cuda' say, got {device!r}, for which "
             f"this torch has no generator: {str(error).splitlines()[0]}"
         ) from error
     return generator.manual_seed(mixed % 2**63)

@@ -28,11 +28,11 @@ class Linear:
     Parameters
     ----------
     start, end : float
-        Before step `begin`, and from step begin + steps on.
+        The values before step `begin`, and from step begin + steps on.
     steps : int
-        How many it takes from one to the other.
+        Number of steps from `start` to `end`.
     begin : int
-        The last step at `start`.
+        The last step with the value `start`.
     """
 
     start: float

@@ -23,8 +23,8 @@ def spectreg(
 ) -> Tensor:
     """Compute SpectReg, ‖JᵀR‖²_F with R = [r₁ … r_q] / √q and E[r rᵀ] = I: its mean is ‖J‖²_F.
 
-    In forward mode it is ‖JV‖²_F, V = [v₁ … v_q] / √q probes of the *inputs*: the same mean, and
-    for gaussian probes the same variance.
+    Forward mode computes ‖JV‖²_F, where V = [v₁ … v_q] / √q has probes of the *inputs*. The mean
+    is the same, and so is the variance for gaussian probes.
 
     Parameters
     ----------
@@ -32,31 +32,31 @@ def spectreg(
         As in `frobreg`.
     probes : Tensor (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits, of the dtype
-        and on the device of the logits. Without them they are drawn from `probe`.
+        and on the device of the logits. By default they are drawn from `probe`.
         In forward mode (n, i, q), i over the flattened inputs.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
-        Law of the r to draw; without it gaussian, the paper's. "frames" has the least noise in a
-        batch mean: its probes are orthogonal across the batch, so per-example values are not
+        Law of the r to draw; gaussian by default, as in the paper. "frames" has the least noise in
+        a batch mean: its probes are orthogonal across the batch, so per-example values are not
         independent. "onehot" is Random onehot: √m·e_c, c uniform.
     num_probes : int, optional
-        q, how many; without it 1, or as many as `probes` has. Must be below m (i in forward mode):
-        then FrobReg costs the same and has no noise.
+        The number q; 1 by default, or as many as `probes` has. Must be below m (i in forward mode):
+        with m probes FrobReg costs the same and has no noise.
     shared_probe : bool
-        One set of probes for the whole batch, shape (1, k, q): the authors' scripts.
-        The mean stays; the variance of a batch mean is 2‖Σ_b A_b‖²_F/B² for gaussian probes,
-        never below that of independent ones. Refused with batch norm in training mode.
+        One set of probes for the whole batch, shape (1, k, q), as in the authors' scripts. The mean
+        is the same. For gaussian probes the variance of a batch mean is 2‖Σ_b A_b‖²_F/B², never
+        below the variance of independent probes. Raises an error with batch norm in training mode.
     generator : torch.Generator
-        On the device of the logits. Needed where probes are drawn.
+        Draws the probes, on the device of the logits. Needed unless `probes` are passed.
 
     Returns
     -------
     Tensor () or (n,)
-        No ½. In float32 for a float16 or bfloat16 network.
+        Without a factor ½. In float32 for a float16 or bfloat16 network.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        See `gradreg_torch.checks`: every message says what to do.
+        Bad input. Every message says what was expected and what to do.
 
     See Also
     --------

@@ -10,23 +10,24 @@ from gradreg_torch._engine.sums import at_least_single
 def weight_decay(model: nn.Module) -> Tensor:
     """Compute Σ_W ‖W‖²_F over the model's weights and filters: no biases, no scales.
 
-    Not a gradient penalty, but the one FrobReg generalises: for a linear model J = W, so
-    ``frobreg`` of it *is* this number.
+    This is no gradient penalty, but FrobReg generalises it: a linear model has J = W, so
+    ``frobreg`` of a linear model is this number.
 
     Parameters
     ----------
     model : nn.Module
-        Its weight matrices and filters are the parameters with ndim >= 2 (embeddings among them).
+        Weight matrices and filters are the parameters with ndim >= 2 (embeddings among them).
 
     Returns
     -------
     Tensor ()
-        No ½. The paper's weight decay, and an optimiser's ``weight_decay=``, is ½ of this.
+        Without a factor ½. The paper's weight decay, and an optimiser's ``weight_decay=``, are half
+        of this.
 
     Raises
     ------
     ValueError, TypeError
-        Not a module, or one without weight matrices.
+        `model` is not a module, or has no weight matrices.
 
     References
     ----------

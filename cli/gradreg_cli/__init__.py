@@ -74,7 +74,7 @@ def parsed(argv: Sequence[str]) -> Namespace:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says; of an error of the system, the file and what was wrong with it."""
+    """Write an error as a sentence; of an error of the system, the file and what was wrong."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"expected a file or folder to use at {error.filename}, got: {error.strerror}"
     return str(error)

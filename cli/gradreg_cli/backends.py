@@ -21,7 +21,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """One paragraph a backend, a line a device; or what to install."""
+    """Print one paragraph per backend and one line per device, or what to install."""
     for name in names():
         try:
             found = load(name).capabilities()

@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """One of the choices of an argument."""
+        """Raise ArgumentError for a value that is no choice of an argument."""
         if action.choices is not None:
             try:
                 checks.choice("it", value, action.choices)

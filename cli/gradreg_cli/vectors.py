@@ -9,7 +9,7 @@ from gradreg_verify import vectors
 
 HELP = "test vectors for implementations in other languages"
 ABOUT = (
-    "Test vectors hold an implementation in any language against the reference: small networks "
+    "Test vectors compare an implementation in any language with the reference: small networks "
     "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
     "numbers of your implementation to NAME.results.json in the folder, and check the folder. The "
     "exit status is 1 if a number differs."
@@ -28,7 +28,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options."""
     text = (
         "export: write the published vectors, and the mistakes they catch, to the folder; check: "
-        "recompute the folder's vectors, and hold every NAME.results.json against them"
+        "recompute the folder's vectors, and compare every NAME.results.json with them"
     )
     command.add_argument("part", choices=_PARTS, metavar="export | check", help=text)
     add_folder(command, "folder", "folder of vectors; export makes it if it is missing")

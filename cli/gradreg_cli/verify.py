@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tested_itself(device: str) -> tuple[str, int]:
-    """What the two tables of the self-test add up to, and the exit status."""
+    """Run the self-test; return its score in words and the exit status."""
     trials, models = self_test.self_test(_show_trial, device)
     tested = self_test.score(trials)
     say(f"{tested}\n")
@@ -211,7 +211,7 @@ def _show_trial(trial: Trial) -> None:
 
 
 def _show_end(report: Report) -> None:
-    """What the verdicts add up to, how far they reach, and what is wrong."""
+    """Print what the verdicts add up to, how far they reach, and what is wrong."""
     say(fold(f"\n{report.target}: {report.counts}"))
     say(fold(f"declared: {report.declared}"))
     rounding = ", ".join(report.dtypes) or "no other"

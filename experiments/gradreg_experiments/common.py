@@ -18,7 +18,7 @@ def learning_rate(first: float, step: int, steps: int) -> float:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One CPU thread: the products are small, and sums then do not depend on the core count.
+    """Use one CPU thread: products are small, and sums do not depend on the core count.
 
     Two threads that wait for each other are ten times slower where a core is busy elsewhere.
     """

@@ -58,7 +58,7 @@ class Claim:
         return self.id.endswith("-formula") or self.id == "spectreg-quadratic-form"
 
     def check(self, target: Target, e: Example) -> float:
-        """All checks at one example; those that cannot be made are left out."""
+        """Run all checks at one example; leave out checks that cannot be made."""
         errors = [0.0]
         for check in self.checks:
             try:

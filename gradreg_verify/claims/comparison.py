@@ -1,4 +1,4 @@
-"""How a number of an implementation is held against the reference."""
+"""How a number of an implementation is compared with the reference."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ _FEW_ROUNDINGS = 2.0**-50
 
 
 def expected_value(penalty: str, e: Example, **options: Any) -> Array:
-    """What the reference says the penalty is."""
+    """Return what the reference says the penalty is."""
     return np.asarray(evaluate(penalty, *e.arguments(options), **options))
 
 

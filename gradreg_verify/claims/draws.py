@@ -141,7 +141,7 @@ class Evidence:
 
 
 def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
-    """All tests of a target on the lengths of probes that the examples have."""
+    """Run all tests of a target on the lengths of probes that the examples have."""
     found: list[Test] = []
     for e in {e.m: e for e in examples}.values():  # one of each length
         with suppress(NotTestable):
@@ -153,7 +153,7 @@ def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
 
 
 def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
-    """Every test of every law the target draws."""
+    """Run every test of every law that the target draws."""
     d = target.declaration
     if d is not None and (d.kind == "jacreg" or e.m <= d.num_probes):
         raise NotTestable("its probes cannot be read out in full")

@@ -62,7 +62,7 @@ def differences(target: Target, e: Example) -> float:
 
 
 def _difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
-    """One penalty's value and slope in one mode, as a share of their limits."""
+    """Compare one penalty's value and slope in one mode; return the share of their limits."""
     penalty, options = variant.penalty, {"reduction": "sum"} | variant.options
     got = target.value(penalty, e, mode=mode, **options)
     value = same(f"{penalty}, value, {mode}", got, expected_value(penalty, e, **options))

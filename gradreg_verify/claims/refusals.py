@@ -23,7 +23,7 @@ def _with_first(a: Any, entry: float) -> Any:
 
 
 def _attempts(e: Example) -> dict[str, _Attempt]:
-    """What a backend must refuse, by what is wrong with it."""
+    """Return what a backend must refuse, by what is wrong with it."""
     n, m, _ = e.probes.shape
     ones = np.ones((n, m, 1))
     flat = replace(e, targets=e.targets[:, 0])

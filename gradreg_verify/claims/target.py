@@ -52,7 +52,7 @@ class Target:
 
     @property
     def declaration(self) -> Declaration | None:
-        """What that function is declared to be."""
+        """Return what that function is declared to be."""
         return None if self.declared is None else self.declared.declaration
 
     def function(self) -> DeclaredPenalty:
@@ -66,7 +66,7 @@ class Target:
         return all_variants(e) if self.declared is None else self.declared.variants(e)
 
     def examples(self, seed: int = 0) -> Iterator[Example]:
-        """All bundled examples, or those that a function is declared for."""
+        """Return all bundled examples, or those that a function is declared for."""
         return bundled(seed) if self.declaration is None else suited(self.declaration, seed)
 
     def representative(self, e: Example) -> bool:
@@ -84,7 +84,7 @@ class Target:
 
     @property
     def reduction(self) -> str:
-        """What is asked for where any reduction shows the same: what most claims ask for."""
+        """Return the reduction that most claims ask for, where any reduction shows the same."""
         return "none" if self.declared is None else "sum"
 
     @property
@@ -131,7 +131,7 @@ class Target:
         )
 
     def with_values(self, e: Example) -> Example:
-        """All examples, or the first where the function returns one number for a whole batch."""
+        """Return all examples, or the first where the function returns one number per batch."""
         d = self.declaration
         return e if d is None or d.reduction == "none" else e.rows(slice(0, 1))
 
@@ -169,12 +169,12 @@ class Target:
         return () if self.declaration.probe is None else (self.declaration.probe,)
 
     def value(self, penalty: str, e: Example, **options: Any) -> Array:
-        """What the implementation says the penalty is."""
+        """Return what the implementation says the penalty is."""
         got = self.backend.value(penalty, *e.arguments(options), **self.settings(options))
         return np.asarray(got)
 
     def value_of(self, variant: Variant, e: Example, **options: Any) -> Array:
-        """What the implementation says a variant is."""
+        """Return what the implementation says a variant is."""
         return self.value(variant.penalty, e, **variant.options, **options)
 
     def slope(

@@ -66,7 +66,7 @@ _CUTS = (
 
 
 def clipped(seen: list[Observed], declared: Declaration) -> str:
-    """What was cut off, and where; "" where no c explains all values."""
+    """Say what was cut off, and where; "" where no c explains all values."""
     if PENALTIES[declared.kind].of == "weights" or declared.side == "input":
         return ""
     vector = "".join(v.name for v in _vector_of(declared))

@@ -1,6 +1,6 @@
 """What a function computes, in sentences.
 
-The numbers obtained, value and slope along a direction of parameters, are held against what is
+The numbers obtained, value and slope along a direction of parameters, are compared with what is
 declared, then against a · B^i m^j d^k p^l × every variant of `variants` and `forms`: one that fits
 all telling networks to 1e-8, in value and in slope, with one factor a, is what it computes.
 """
@@ -25,7 +25,7 @@ AS_DECLARED = "Value and gradient are those declared"
 
 
 def computed(seen: Seen, d: Declaration) -> str:
-    """What was computed; "" where nothing fits."""
+    """Say what was computed; "" where nothing fits."""
     said = [_about_chance(seen, d), _about_refused(seen)]
     if seen.chance != "unseeded" and seen.observed:
         said.append(_about_values(seen, d))
@@ -47,7 +47,7 @@ def _about_chance(seen: Seen, d: Declaration) -> str:
 
 
 def _about_refused(seen: Seen) -> str:
-    """Where it gives no value, and what it may be declared to be for."""
+    """Say where the function gives no value, and what it may be declared to be for."""
     n = len(seen.refused)
     if not n:
         return ""
@@ -76,7 +76,7 @@ _FOR: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
 
 
 def _about_values(seen: Seen, d: Declaration) -> str:
-    """What values and slopes are."""
+    """Say what values and slopes are."""
     observed = seen.observed
     if all(abs(o.value) < SAME for o in observed):
         return "It is zero everywhere."
@@ -100,7 +100,7 @@ def _about_values(seen: Seen, d: Declaration) -> str:
 
 
 def _as_declared(seen: Seen, d: Declaration) -> str:
-    """Where all values are those declared: about the gradient."""
+    """Say what the gradient is, where all values are as declared."""
     tried = f"on all {len(seen.observed)} networks tried"
     slopes = np.array([declared_slope(o, d) for o in seen.observed])
     wrong = about_the_gradient(seen.observed, slopes)

@@ -22,7 +22,7 @@ def options(o: Observed, d: Declaration) -> dict[str, Any]:
 
 
 def declared_value(o: Observed, d: Declaration) -> float:
-    """What the function is declared to return at these probes."""
+    """Return what the function is declared to return at these probes."""
     return float(_at(o, d, o.e.network))
 
 
@@ -32,7 +32,7 @@ def declared_slope(o: Observed, d: Declaration) -> float:
 
 
 def _at(o: Observed, d: Declaration, network: Network) -> Array:
-    """What is declared, for a network like that of `o`."""
+    """Return what is declared, for a network like that of `o`."""
     reduction = "sum" if d.reduction == "none" else d.reduction
     value = evaluate(d.kind, network, o.e.x, o.case.y, reduction=reduction, **options(o, d))
     return d.scale * np.asarray(value)

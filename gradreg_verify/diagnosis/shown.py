@@ -19,7 +19,7 @@ _AS_RETURNED = ("repeatable",)  # claims that compare what the function returned
 
 
 def in_words(d: Declaration, claim: Claim, own: str, check: str) -> str:
-    """What the function returned, where that is wrong, and what the check said besides."""
+    """Say what the function returned, where that is wrong, and what the check said besides."""
     if own and check.startswith((f"{d.kind}, value", f"{d.kind}, parameter")):
         return own
     divided = d.scale != 1 and "(within" in check and claim.id not in _AS_RETURNED
@@ -36,7 +36,7 @@ class _Own(NamedTuple):
 
 
 def own_numbers(one: DeclaredPenalty, e: Example) -> _Own:
-    """What the function returns, where that is not what it is declared to return."""
+    """Return what the function returns, where that is not what it is declared to return."""
     probes = None
     try:
         for variant in one.variants(e):

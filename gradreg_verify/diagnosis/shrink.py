@@ -153,7 +153,7 @@ def _with_zero(a: Array, k: int) -> Array:
 
 
 def _broken(target: Target, claim: Claim, e: Example) -> str:
-    """How a claim fails at an example; "" where it does not."""
+    """Say how a claim fails at an example; "" where it does not."""
     try:
         claim.check(target, e)
     except Broken as how:

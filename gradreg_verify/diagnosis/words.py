@@ -15,7 +15,7 @@ _FEW = 3  # networks on either side of a level: fewer are on one side of some le
 
 
 def in_a_line(text: str) -> str:
-    """What a function under test said, short."""
+    """Shorten what a function under test said to one line."""
     return f"{' '.join(text.split()):.200}"
 
 
@@ -45,7 +45,7 @@ _FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
 
 
 def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str:
-    """What the networks where something fails have in common, and no other: in words, or ""."""
+    """Say what only the networks have in common where something fails; or ""."""
     for words, feature in _FEATURES:
         if [feature(o) for o in seen] == wrong:
             return f", those {words}"
@@ -73,7 +73,7 @@ def how_far(seen: list[Observed], expected: list[float]) -> str:
 
 
 def about_the_gradient(seen: list[Observed], expected: Array) -> str:
-    """What the slopes are, after "It computes …", where they are not those expected."""
+    """Say what the slopes are, after "It computes …", where they are not as expected."""
     both = [(o.slope, o.training, e) for o, e in zip(seen, expected, strict=True) if o.training]
     here = [o.slope for o in seen], expected
     at_both = np.array([e for _, _, e in both])
@@ -86,7 +86,7 @@ def about_the_gradient(seen: list[Observed], expected: Array) -> str:
 
 
 def _about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
-    """What the slopes are in one mode; "" where they are those expected."""
+    """Say what the slopes are in one mode; "" where they are as expected."""
     raised = [s for s in slopes if s.raised]
     if raised and all(s.raised.startswith("the value has no graph") for s in slopes):
         return f", and carries no graph{mode}: a constant to the optimiser"

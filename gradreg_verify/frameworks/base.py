@@ -30,7 +30,7 @@ class OneByOne:
     def harness(
         self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
     ) -> Any:
-        """One function under test, see `gradreg_verify.frameworks.harness`."""
+        """Return a harness for one function under test, see `gradreg_verify.frameworks.harness`."""
         random = declaration.probe is not None
         return self.Harness(function, declaration.arguments, time_limit, random=random)
 
@@ -45,7 +45,7 @@ class OneByOne:
 def functions_of(
     package: ModuleType, logits: Callable[..., Any], weights: Callable[..., Any]
 ) -> dict[str, Callable[..., Any]]:
-    """Every penalty of a package as a function ``f(*model, x, y, **options)``, by name.
+    """Return every penalty of a package as a function ``f(*model, x, y, **options)``, by name.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def functions_of(
 def declared_by(
     package: ModuleType, model: tuple[str, ...], draws: tuple[str, str], weights: str
 ) -> Iterator[_Declared]:
-    """Every function of a package, with its arguments and what it is declared to compute.
+    """Return every function of a package, with its arguments and its declaration.
 
     Parameters
     ----------

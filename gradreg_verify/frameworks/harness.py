@@ -98,7 +98,7 @@ class Harness(ABC):
     function : callable
         Takes what `arguments` says, in order; "probes" and "generator" or "key" by keyword.
     arguments : tuple of str
-        Those of `Declaration`; read off the signature where empty.
+        As in `Declaration`; read from the signature if empty.
     seconds : float
         Of computing, in one call.
     random : bool
@@ -130,7 +130,7 @@ class Harness(ABC):
         return source_of(self.function)
 
     def answer(self, given: Mapping[str, Any], **random: Any) -> Any:
-        """What the function returns: arguments in its own order, randomness by keyword."""
+        """Return what the function returns: arguments in its own order, randomness by keyword."""
         keywords = {k: v for k, v in random.items() if k in self.arguments and v is not None}
         return self.function(*(given[a] for a in self.arguments if a in given), **keywords)
 
@@ -141,7 +141,7 @@ class Harness(ABC):
 
     @abstractmethod
     def value(self, call: Call) -> Array:
-        """What the function returns, as it returns it."""
+        """Return what the function returns, as it returns it."""
 
     @abstractmethod
     def gradient(self, call: Call) -> Array:

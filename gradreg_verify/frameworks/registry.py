@@ -53,7 +53,7 @@ class Backend(Protocol):
     name: str
 
     def capabilities(self) -> Capabilities:
-        """What is here."""
+        """Return what is here."""
         ...
 
     def value(

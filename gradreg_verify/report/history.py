@@ -47,7 +47,7 @@ def last(backend: str, device: str, framework: str) -> str:
 
 
 def _known() -> dict[str, Any]:
-    """All outcomes; none where there is no such file."""
+    """Return all outcomes; none where there is no such file."""
     with suppress(ValueError):
         return read_json(path(), "verdicts", dict)
     return {}

@@ -63,7 +63,7 @@ def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) ->
 
 
 def in_words(claims: list[dict[str, Any]]) -> tuple[str, str]:
-    """What the verdicts come to: a colour, and a sentence."""
+    """Return what the verdicts come to: a colour, and a sentence."""
     ids: dict[str, list[str]] = {}
     for claim in claims:
         ids.setdefault(claim["verdict"], []).append(claim["id"])
@@ -109,7 +109,7 @@ def signs(text: str) -> str:
 
 
 def _diagnosis(found: dict[str, Any] | None) -> str:
-    """What is computed instead, and the network that shows it."""
+    """Write what is computed instead, and the network that shows it."""
     if not found:
         return ""
     return (

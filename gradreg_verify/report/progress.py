@@ -23,7 +23,7 @@ LONG = {
 
 
 def so_far(results: Sequence[Result]) -> str:
-    """Which claim is looked at, and about how long it takes until the last one.
+    """Say which claim is checked now, and about how long all claims take.
 
     The time is that of the claims alone: what was loaded before does not count.
     """

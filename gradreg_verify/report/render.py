@@ -73,7 +73,7 @@ def _digest_of(plain_facts: Mapping[str, Any]) -> str:
 
 
 def to_json(report: Report) -> str:
-    """All facts, and their digest."""
+    """Return all facts of a report and their digest as JSON."""
     text = json.dumps(_facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
     return re.sub("[^\\x00-\\x7f]", lambda found: _seen(found.group()), text)
 
@@ -119,7 +119,7 @@ def _cell(text: str) -> str:
 
 
 def _about(report: Report) -> list[tuple[str, str]]:
-    """How far the verdicts reach, and where they are from."""
+    """Say how far the verdicts reach, and where they are from."""
     tested = "none" if report.evidence is None else str(report.evidence)
     return [
         ("tier", report.tier),

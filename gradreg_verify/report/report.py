@@ -26,11 +26,11 @@ class Result:
     claim : Claim
         What was checked.
     verdict : {"PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"}
-        FAIL also where the implementation raised what it should not. WAIVED: it fails, and somebody
-        gave a reason. NOT-APPLICABLE: the claim is about other penalties. NOT-TESTED: no check
-        could be made, which says nothing.
+        FAIL: the claim does not hold, or the implementation raised an unexpected error. WAIVED: the
+        claim fails, and a waiver gives a reason. NOT-APPLICABLE: the claim concerns other
+        penalties. NOT-TESTED: no check was possible, so nothing is known.
     figure : str
-        Largest error and number of examples; for a failure where, expected and obtained.
+        Largest error and number of examples; for a failure the place, and both numbers.
     left_out : tuple of str
         Checks of a claim that could not be made, and why.
     seconds : float
@@ -58,15 +58,15 @@ class Report:
     Parameters
     ----------
     target, declared : str
-        Its name, and what it was declared to be.
+        Name of the implementation, and what it was declared to compute.
     tier : str
-        How far it could be asked.
+        How much could be checked.
     framework, device : str
-        What it ran on.
+        The framework and the device that ran it.
     dtypes : tuple of str
-        Formulas are checked in float64; rounding in these.
+        The dtypes in which rounding is checked. Formulas are checked in float64.
     seed : int
-        Of everything sampled.
+        Seed of everything that is drawn.
     results : tuple of Result
         In the order of the ledger.
     diagnosis : Diagnosis, optional
@@ -74,11 +74,11 @@ class Report:
     provenance : mapping
         File, source hash, versions.
     evidence : Evidence, optional
-        What the tests of samplers came to.
+        Results of the tests of the drawn probes.
     self_test : str
-        The score of the kit's own test, if it was run beside.
+        The score of the self-test, if it ran too.
     command : str
-        The command line that repeats it, if it came from one.
+        The command line that made the report, if there was one.
     """
 
     target: str
@@ -120,7 +120,7 @@ class Report:
 
     @property
     def counts(self) -> str:
-        """How many claims hold, fail, are waived, could not be tested, do not apply."""
+        """Return how many claims hold, fail, are waived, could not be tested, do not apply."""
         said = counted([result.verdict for result in self.results])
         return said if self.tested else f"its formula was not tested: {said}"
 

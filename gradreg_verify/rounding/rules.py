@@ -105,7 +105,7 @@ def greater(a: Bounded, b: Bounded) -> Bounded:
 
 
 def where(condition: Bounded, a: Bounded, b: Bounded) -> Bounded:
-    """One of two numbers; the radius covers the other one too where rounding decides which."""
+    """Return one of two numbers; the radius covers both where rounding decides which."""
     value = np.where(condition.value, a.value, b.value)
     radius = np.where(condition.value, a.radius, b.radius)
     either = np.maximum(np.abs(a.value - value) + a.radius, np.abs(b.value - value) + b.radius)

@@ -17,41 +17,41 @@ _ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key
 
 @dataclass(frozen=True)
 class Declaration:
-    """`scale` × the `reduction` over the batch of a penalty of that kind.
+    """What a penalty computes: `scale` × the `reduction` over the batch of a penalty of `kind`.
 
     Parameters
     ----------
     kind : str
         One of `gradreg_ref.penalties.PENALTIES`, or "r1": "frobreg" with ``outputs=1``.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
-        Law of the probes, E[rrᵀ] = I. SpectReg has gaussian ones where nothing is said; JacReg
-        without a law is the exact one.
+        Law of the probes, E[rrᵀ] = I. By default gaussian for SpectReg, and none for
+        JacReg, which is then exact.
     num_probes : int
-        How many are averaged.
+        How many probes are averaged.
     shared_probe : bool
-        One set for the whole batch.
+        All examples of a batch share one set of probes.
     side : {"output", "input"}
-        "input": ‖JV‖²_F, probes of the length of an input.
+        "input": ‖JV‖²_F, with probes of the inputs.
     scale : float
-        0.5 makes a ½ explicit.
+        Factor of the penalty: 0.5 for ½.
     reduction : {"mean", "sum", "none"}
-        Over the batch.
+        Mean or sum over the batch, or one value per example.
     loss : {"cross_entropy", "mean_squared_error"}
-        Of DoubleBack.
+        Loss of DoubleBack.
     arguments : tuple of str
-        What the function takes, in order: of "model", "params" (JAX), "x", "y", "logits", and by
-        keyword "probes" and "generator" or "key". Read off its signature where empty.
+        The arguments of the function in order: "model", "params" (JAX), "x", "y", "logits"; by
+        keyword "probes", and "generator" or "key". Read from the signature if empty.
     outputs : int, optional
-        It is for networks of so many logits only: 1 for R1 of a critic.
+        The function is for networks with this number of logits only: 1 for R1 of a critic.
     square : bool
-        It is for networks with as many logits as input coordinates only.
+        The function is for networks with as many logits as input coordinates only.
     input : tuple of int
-        It is for inputs of this shape only: (3, 8, 8) for images.
+        The function is for inputs of this shape only: (3, 8, 8) for images.
 
     Raises
     ------
     ValueError
-        An unknown name, or an option that this kind does not have.
+        A name is unknown, or the kind does not have an option.
     """
 
     kind: str
@@ -173,12 +173,12 @@ def declare(kind: str, **options: Any) -> Callable[[F], F]:
     Parameters
     ----------
     kind, options
-        Those of `Declaration`.
+        The parameters of `Declaration`.
 
     Returns
     -------
     decorator
-        The function itself comes back; `gradreg_verify.verify` reads the declaration off it.
+        Returns the function itself, with the declaration for `gradreg_verify.verify`.
     """
     declaration = Declaration(kind, **options)
 

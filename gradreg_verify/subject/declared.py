@@ -91,7 +91,7 @@ class DeclaredPenalty:
     def call(
         self, what: str, penalty: str, network: Network, x: Array, y: Any, options: dict[str, Any]
     ) -> Array:
-        """What the function gives at these probes, in its own reduction and without its scale."""
+        """Call the function at these probes, in its own reduction and without its scale."""
         settings = self.require(penalty, options)
         if self.probes.tier == "seeded" and settings.get("dtype", "float64") != "float64":
             raise NotTestable("a seed draws other probes in another dtype")

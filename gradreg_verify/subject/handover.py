@@ -36,7 +36,7 @@ class Handover:
 
     @cached_property
     def tier(self) -> str:
-        """How far this function can be asked; a key of `TIERS`."""
+        """Return how far this function can be checked; a key of `TIERS`."""
         d = self.declaration
         if d.probe is None:
             return "deterministic"
@@ -46,7 +46,7 @@ class Handover:
         return "argument" if "probes" in self.harness.arguments else "intercepted"
 
     def find_layout(self, n: int, length: int) -> interception.Layout | None:
-        """How probes (n, length, q) are handed over; None where no way was found.
+        """Find how probes (n, length, q) are handed over; None where no way was found.
 
         The first layout with which the probes wanted are the probes read out.
         """

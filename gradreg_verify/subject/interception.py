@@ -53,7 +53,7 @@ def _frames(r: Array) -> Array:
 
 
 def _raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
-    """What a random function of that kind must return for the probes r to come out."""
+    """Return what a random function of that kind must return for the probes r to come out."""
     if kind == "normal":
         return r  # normalised, or its signs taken, it gives r again
     if probe == "rademacher":
@@ -65,7 +65,7 @@ def _raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
 
 
 def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[Layout]:
-    """Every way in which these calls may make up probes of that shape (n, k, q)."""
+    """Yield every way in which these calls may make up probes of shape (n, k, q)."""
     if not draws or len({draw.kind for draw in draws}) != 1:
         return
     raw = _raw_numbers(probe, draws[0].kind, realise(probe, np.ones(shape)))
@@ -79,14 +79,14 @@ def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[L
 
 
 def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
-    """All probes in one call, their axes in that order; or a call for each entry of the first."""
+    """Return all probes for one call, or for a call for each entry of the first axis."""
     raw = np.asarray(_raw_numbers(probe, draws[0].kind, r)).transpose(order)
     parts = [raw] if len(draws) == 1 else raw
     return tuple(part.reshape(draw.values.shape) for part, draw in zip(parts, draws, strict=True))
 
 
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
-    """Every shape in which a function may want its argument: axes in any order, or without q."""
+    """Yield every shape that an argument may have: axes in any order, or without q."""
     for order in permutations(range(3)):
         yield partial(_transposed, order)
     if shape[2] == 1:

@@ -44,7 +44,9 @@ def second_moments(gradient: Array, n: int, m: int) -> Array:
     blocks = gradient[before : before + n * m * (m + n)].reshape(n, m, m + n)[:, :, :m] / 2
     asymmetry = np.abs(blocks - blocks.transpose(0, 2, 1)).max()
     if not asymmetry <= LIMIT * max(float(np.abs(blocks).max()), 1.0):
-        raise Broken("its gradient is not that of a quadratic form: rrᵀ as read out is asymmetric")
+        raise Broken(
+            "its gradient is not the gradient of a quadratic form: the rrᵀ read out is asymmetric"
+        )
     return blocks
 
 
@@ -54,9 +56,11 @@ def probes(moments: Array, q: int) -> Array:
     eigenvalues, vectors = np.linalg.eigh(q * moments)  # in rising order
     largest = max(float(eigenvalues.max()), 1.0)
     if (eigenvalues < -LIMIT * largest).any():
-        raise Broken("its gradient is not that of a sum of squares: rrᵀ has negative eigenvalues")
+        raise Broken(
+            "its gradient is not the gradient of a sum of squares: rrᵀ has negative eigenvalues"
+        )
     if (eigenvalues[:, : max(m - q, 0)] > LIMIT * largest).any():
-        raise Broken(f"expected {q} probe(s) an example, read out more")
+        raise Broken(f"expected {q} probe(s) per example, got more (read out from the gradient)")
     roots = np.sqrt(np.clip(eigenvalues, 0, None))
     R = (vectors * roots[:, None, :])[:, :, ::-1][:, :, :q]
     return np.concatenate([R, np.zeros((len(R), m, max(0, q - m)))], axis=2)

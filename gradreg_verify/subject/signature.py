@@ -45,7 +45,7 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _role_of(name: str) -> str | None:
-    """What a parameter of that name is, if the name says it."""
+    """Return what a parameter of that name is, if the name says it."""
     return next((role for role, words in _WORDS.items() if name.lower() in words.split()), None)
 
 
@@ -107,7 +107,7 @@ def required(function: Callable[..., Any], name: str) -> bool:
 
 
 def name_of(function: Any) -> str:
-    """What to call it."""
+    """Return the name to print for a function."""
     if isinstance(function, partial):
         options = ", ".join(f"{k}={v!r}" for k, v in function.keywords.items())
         return f"{name_of(function.func)}({options})"

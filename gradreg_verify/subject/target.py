@@ -35,7 +35,7 @@ def target_of(
 
 
 def _declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any]) -> Declaration:
-    """What is said here, or by the decorator, or both: here wins."""
+    """Return what arguments and decorator declare; the arguments win."""
     attached: Declaration | None = getattr(function, "gradreg_declaration", None)
     given = {name: value for name, value in declared.items() if value is not None}
     if kind is not None:

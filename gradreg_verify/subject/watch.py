@@ -76,7 +76,7 @@ def time_limit(seconds: float, *, first: bool = False) -> Iterator[None]:
 
 
 def unanswered(seconds: float, how: str = "of computing") -> str:
-    """What is said of a call that was stopped."""
+    """Say that a call was stopped."""
     return (
         f"it did not return within {seconds:g} s {how}, so nothing more was asked of it; "
         "a larger --time-limit gives a call more time"

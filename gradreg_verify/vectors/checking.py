@@ -1,4 +1,4 @@
-"""A folder of vectors held against the reference, and results against the vectors.
+"""A folder of vectors compared with the reference, and results with the vectors.
 
 Nothing passes unseen: a case without a result, a result without a case, a name twice and a key that
 is not known are all wrong, and the numbers compared are counted.
@@ -105,7 +105,7 @@ def _recomputed(found: Checked, data: Any) -> _Entries:
 
 
 def _held_against(cases: _Entries, found: Checked, data: Any) -> tuple[list[str], list[str]]:
-    """What the results of a file have otherwise than their cases, and what the file leaves out."""
+    """Compare the results of a file with the cases; return differences and what is left out."""
     _require_keys("a file of results", data, {"results"}, {"penalties", "about"})
     results = _by_name("results", data)
     penalties = _asked_for(cases, data)

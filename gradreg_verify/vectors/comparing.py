@@ -15,7 +15,7 @@ NUMBERS = ("value", "gradient")
 
 
 def _off(expected: Array, got: Array, *, exact: bool) -> str:
-    """How numbers differ, if not to rounding; "" where they agree."""
+    """Say how numbers differ, if by more than rounding; "" where they agree."""
     if got.shape != expected.shape:
         return f"expected shape {expected.shape}, got {got.shape}"
     size = max(float(np.abs(expected).max(initial=0)), 1e-6)
@@ -32,11 +32,11 @@ def differs(case: dict[str, Any], what: str, got: Array) -> list[str]:
 
 
 def known_mistake(case: dict[str, Any], what: str, got: Array) -> str:
-    """Which mistake of the kit's catalogue gives such a number; nothing if none does."""
+    """Name the mistake of the kit's catalogue that gives such a number; nothing if none does."""
     for wrong in catalogue.WRONG:
         made = by_mistake(case, wrong)
         if made is not None and not _off(made[NUMBERS.index(what)], got, exact=False):
-            return f"; such is: {wrong.name}"
+            return f"; a known mistake has this number: {wrong.name}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""`gradreg_jax.check_model`: a wrong second derivative, examples that see each other, J = 0."""
+"""`gradreg_jax.check_model`: wrong second derivatives, coupled examples, J = 0."""
 
 from functools import partial
 

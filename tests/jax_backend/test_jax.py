@@ -163,7 +163,7 @@ REFUSED = {
     "an unknown mode": (lambda: gj.spectreg(f, PARAMS, X, mode="auto"), "expected mode to be"),
     "a key of nothing": (
         lambda: gj.jacreg(f, PARAMS, X, key=jax.random.key(0)),
-        "expected num_probes=1",
+        "expected num_probes >= 1 with probe, key or shared_probe",
     ),
     "no weights": (lambda: gj.weight_decay({"b": jnp.zeros(3)}), "two axes or more"),
     "a law of nothing": (lambda: gj.jacreg(f, PARAMS, X, probe="bogus"), "expected probe to be"),
@@ -173,7 +173,7 @@ REFUSED = {
     ),
     "a law of no probes": (
         lambda: gj.jacreg(f, PARAMS, X, probe="sphere"),
-        "expected num_probes=1",
+        "expected num_probes >= 1 with probe, key or shared_probe",
     ),
     "three probes that are two": (
         lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 2)), num_probes=3),

@@ -160,7 +160,7 @@ def test_probes_of_a_call_may_be_shared():
     penalty = gt.JacReg(shared_probe=True)
     expected = gt.jacreg(model, X, probes=r, shared_probe=True)
     assert torch.equal(penalty(model, X, probes=r), expected)
-    with pytest.raises(ValueError, match="belong to the projected form"):
+    with pytest.raises(ValueError, match="which belong to the projected form, got num_probes=None"):
         penalty(model, X)
 
 

@@ -6,6 +6,7 @@ import shutil
 import gradreg_torch as gt
 import pytest
 import torch
+from gradreg_torch._engine.compiling import eager_where_old
 from torch import nn
 
 LAM = 0.3
@@ -167,3 +168,19 @@ def test_what_cannot_be_compiled_says_so():
     ):
         with pytest.raises(Exception, match=message):
             compiled(penalty)
+
+
+# Of torch itself, behind a call that it does not compile.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_with_an_old_torch_a_penalty_is_refused_in_one_graph_and_right_without():
+    model, x = nn.Linear(6, 4), torch.randn(5, 6)
+    old = eager_where_old(gt.frobreg, "2.8.0")
+
+    def compiled(fullgraph):
+        torch._dynamo.reset()
+        step = torch.compile(lambda x: 2 * old(model, x), fullgraph=fullgraph, backend="eager")
+        return step(x)
+
+    with pytest.raises(Exception, match=r"expected torch >= 2\.13 .*got 2\.8\.0; update torch, or"):
+        compiled(fullgraph=True)
+    torch.testing.assert_close(compiled(fullgraph=False), 2 * gt.frobreg(model, x))

@@ -216,11 +216,11 @@ REFUSED = {
     "a rank that is text": (lambda: gt.rank_generator(0, rank="a"), "expected rank to be a whole"),
     "a device of nobody": (
         lambda: gt.rank_generator(0, device="nope"),
-        "expected device to be that of the logits, .* got 'nope'",
+        "expected the device of the logits, .* got 'nope'",
     ),
     "a device without a generator": (
         lambda: gt.rank_generator(0, device="meta"),
-        "expected device to be that of the logits, .* got 'meta'",
+        "expected the device of the logits, .* got 'meta'",
     ),
     "integer probes": (
         lambda: gt.draw_probes("gaussian", 1, 2, generator=rng(), dtype=torch.int64),
@@ -343,7 +343,7 @@ def test_a_table_as_long_as_the_batch_is_not_cut(short):
         lambda: gt.objective(f, (X, table, ids), Y, penalty),
         lambda: penalty(f, (X, table, ids)),
     ):
-        with pytest.raises(ValueError, match=r"close the model over it: lambda x: model"):
+        with pytest.raises(ValueError, match=r"close the model over this input: lambda x: model"):
             call()
     got = gt.objective(lambda x, ids: f(x, table, ids), (X, ids), Y, penalty)
     torch.testing.assert_close(got.logits, f(X, table, ids))

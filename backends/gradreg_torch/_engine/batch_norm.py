@@ -57,10 +57,10 @@ class RunningStatistics(TorchFunctionMode):
 
 
 def refusal(policy: str, of_torch: bool = True) -> str:
-    """What to do about examples that see each other, by torch's batch norm or in another way."""
+    """Say what to do about examples that depend on each other, by batch norm or otherwise."""
     if not of_torch:
         return (
-            "expected a function of every example alone, got a model whose examples see each "
+            "expected a function of every example alone, got a model whose examples depend on each "
             "other: the gradient of one example's logits in another example's x is not zero. Use "
             "running statistics in place of statistics over the batch (model.eval(), where there "
             "are some), keep the batch on the first axis of x and of the logits; or pass "
@@ -74,10 +74,11 @@ def refusal(policy: str, of_torch: bool = True) -> str:
         )
     if policy == OWN_R:
         return (
-            "expected examples that do not see each other, as R is the same for all of them "
-            "(frobreg, exact jacreg, shared_probe=True), got batch norm in training mode: added up "
-            "over the batch their derivatives cancel, behind a last batch norm to zero; pass "
-            "batchnorm='eval', or use spectreg (or jacreg with num_probes=1), which draws for each"
+            "expected examples that do not depend on each other, as R is the same for all of them "
+            "(frobreg, exact jacreg, shared_probe=True), got batch norm in training mode: summed "
+            "over the batch their derivatives cancel, after a last batch norm to zero; pass "
+            "batchnorm='eval', or use spectreg (or jacreg with num_probes=1), which draws a probe "
+            "per example"
         )
     return (
         f"expected a function of every example alone (batchnorm={policy!r}), got batch norm in "

@@ -57,7 +57,7 @@ class Call(NamedTuple):
     functional : bool
         Whether `torch.compile` or a transform of `torch.func` runs the call.
     batch : Tensor (N,), optional
-        The example that each row of x belongs to, where it is not one row an example.
+        The example that each row of x belongs to, where it is not one row per example.
     """
 
     model: Model | Tensor

@@ -35,7 +35,7 @@ def is_callable(model: Any) -> None:
 
 
 def reached(names: Iterable[str | int], gradients: Iterable[Tensor | None]) -> None:
-    """Every differentiated input reaches the output."""
+    """Raise ValueError unless every differentiated input reaches the output."""
     for name, gradient in zip(names, gradients, strict=True):
         if gradient is None:
             raise ValueError(
@@ -67,7 +67,7 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
-    """One of the known names."""
+    """Return a value that is one of the known names; raise ValueError for another."""
     known = list(known)
     if value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r:.60}")

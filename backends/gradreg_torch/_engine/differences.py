@@ -44,7 +44,7 @@ class Differences:
     mode : {"finite_difference", "one_sided_difference"}
         Two-sided or one-sided.
     coupled, kinked : bool
-        Whether examples see each other; whether there are ReLUs or the like.
+        Whether examples depend on each other; whether there are ReLUs or the like.
     eps : float
         ε of the lowest precision that the model computes in, beside x too.
     hides : bool
@@ -117,8 +117,8 @@ class Differences:
         limit = 0.1 * square.sum() + 8 * self.eps * rounding.sum()
         if off > float(limit):
             raise ValueError(
-                "expected passes beside x to be the pass at x with other inputs, got a difference "
-                f"of logits that is off by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
+                "expected the same function in every pass, got a difference of logits that is off "
+                f"by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
                 "draws random numbers that torch's global generators do not make, changes a state "
                 "of its own, or has a backward pass that is not its derivative; pass "
                 "mode='reverse', or draw noise with torch's global generator"

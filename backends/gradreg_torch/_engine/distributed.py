@@ -63,13 +63,13 @@ def _refuse_static_graph() -> None:
 
 
 def _under_ddp(model: Any, mode: str) -> str:
-    """Every mode but forward; no static graph."""
+    """Return the mode under DDP, which allows every mode but forward, and no static graph."""
     if model.static_graph:
         _refuse_static_graph()
     if mode == "forward":
         raise ValueError(
             "expected mode='reverse' or 'finite_difference' under DistributedDataParallel, got "
-            "'forward', which its hooks do not survive"
+            "'forward', under which the gradient hooks of DDP fail"
         )
     return mode
 

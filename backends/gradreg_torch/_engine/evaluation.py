@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
+from gradreg_torch._engine.compiling import eager_where_old
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.decisions import Watch
 from gradreg_torch._engine.differences import Differences
@@ -31,6 +32,7 @@ class Evaluated(NamedTuple):
     output: Tensor
 
 
+@eager_where_old
 def evaluate(
     model: ModelOrLogits,
     x: Inputs,
@@ -91,7 +93,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     if coupled and call.reduction == "none":
         raise ValueError(
             "expected reduction='mean' or 'sum' with finite differences through batch norm in "
-            "training mode, or a model whose examples see each other in another way, got 'none': "
+            "training mode, or a model whose examples otherwise depend on each other, got 'none': "
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
     graph.require_seen(found)

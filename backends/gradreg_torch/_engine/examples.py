@@ -47,7 +47,7 @@ def per_row(values: Tensor, batch: Tensor | None) -> Tensor:
 
 
 def coupled() -> str:
-    """What to do about a row of x that reaches the logits of another example."""
+    """Say what to do about a row of x that reaches the logits of another example."""
     return (
         "expected each row of x to reach the logits of its own example alone, the row batch[i] of "
         "the logits, got a row that reaches others; pass the batch that the model pools by, edges "

@@ -5,9 +5,10 @@ each other.
 
 torch differentiates some kernels wrongly in forward mode and gives no error: the value is right and
 the parameter gradient wrong (`torch.linalg.solve`, `det` and `slogdet` in torch 2.13), or the value
-is missing (`scatter_reduce` of a product, Bessel functions). The trial compares ⟨u, J v⟩ and its
-parameter gradient, for one v and one u, between both modes. The trial decides nothing where reverse
-mode cannot be differentiated twice, or where a repeated pass gives other logits.
+is missing (`scatter_reduce` of a product; Bessel functions in torch 2.13). The trial compares
+⟨u, J v⟩ and its parameter gradient, for one v and one u, between both modes. The trial decides
+nothing where reverse mode cannot be differentiated twice, or where a repeated pass gives other
+logits.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ _OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
 # By a parameter, the operations of models that were right.
 _RIGHT: Any = WeakTensorKeyDictionary()
 _WRONG = (
-    "expected operations whose forward mode is right, got another J v, or another gradient of "
-    "J v, than reverse mode gives (as torch does for linear solvers and determinants); "
+    "expected operations whose forward mode is right, got a J v, or a gradient of J v, that is not "
+    "the one of reverse mode (torch 2.13 is wrong for linear solvers and determinants); "
     "pass mode='auto'"
 )
 

@@ -39,13 +39,13 @@ _REMEDIES = {
 
 
 def name_of(node: Any) -> str:
-    """What torch calls the operation; by its type, which is faster, where there is one."""
+    """Return what torch calls the operation; by its type, which is faster, where there is one."""
     name = type(node).__name__
     return str(node.name()) if name == HIDDEN else name
 
 
 def names(found: list[Any]) -> set[str]:
-    """What torch calls the operations of these nodes."""
+    """Return what torch calls the operations of these nodes."""
     named = {kind.__name__ for kind in set(map(type, found))}
     return named | set(map(name_of, found)) if HIDDEN in named else named
 
@@ -89,9 +89,9 @@ def require_seen(found: list[Any]) -> None:
     """Raise ValueError where a node hides kinks that finite differences must hold open."""
     if HIDDEN in names(found):
         raise ValueError(
-            "expected operations that can be seen for finite differences, which hold kinks open, "
-            "got a scripted part or a function written in C++; pass the module that was scripted, "
-            "or mode='reverse'"
+            "expected operations in Python for finite differences, which must find every kink, got "
+            "a scripted part or a function written in C++; pass the module that was scripted, or "
+            "mode='reverse'"
         )
 
 
@@ -106,7 +106,7 @@ def couples_examples(found: list[Any], named: set[str] | None = None) -> bool:
 
 
 def _examples_of_batch_norm(node: Any) -> int:
-    """How many examples a node of batch norm in training mode couples; 0 in evaluation mode."""
+    """Count the examples that a node of batch norm couples; 0 in evaluation mode."""
     if name_of(node).startswith(_CLOSED_FORM):
         return int(node.examples)
     return int(node._saved_input.shape[0]) if getattr(node, "_saved_training", False) else 0
@@ -147,7 +147,7 @@ def require_input_gradient(names: set[str]) -> None:
 
 
 def no_double_backward(operation: str) -> str:
-    """What to do about an operation that cannot be differentiated twice."""
+    """Say what to do about an operation that cannot be differentiated twice."""
     return (
         f"expected a model that can be differentiated twice, got {operation}, which cannot; "
         f"pass the model with mode='finite_difference', or use {remedy(operation)}"
@@ -155,7 +155,7 @@ def no_double_backward(operation: str) -> str:
 
 
 def remedy(operation: str) -> str:
-    """What to use in place of an operation that cannot be differentiated twice."""
+    """Say what to use in place of an operation that cannot be differentiated twice."""
     if operation in _REMEDIES:
         return _REMEDIES[operation]
     if operation in _NO_DOUBLE_BACKWARD.values():

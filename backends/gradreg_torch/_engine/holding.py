@@ -52,7 +52,7 @@ def held_modules(function: Callable[..., Any]) -> tuple[nn.Module, ...]:
 
 
 def behind(one: Any) -> Iterable[Any]:
-    """What an object holds, where it may hold a module."""
+    """Return what an object holds, where it may hold a module."""
     if isinstance(one, partial):
         return [one.func, *one.args, *one.keywords.values()]
     if isinstance(one, MethodType):
@@ -105,7 +105,7 @@ def _methods(kind: type, first: Any) -> list[Any]:
 
 
 def _unbound(owner: Any, name: str) -> Any:
-    """What a class or a module has by this name, without running code of theirs."""
+    """Return what a class or a module has by this name, without running code of theirs."""
     for place in owner.__mro__ if isinstance(owner, type) else (owner,):
         if name in vars(place):
             value = vars(place)[name]
@@ -136,7 +136,7 @@ def _names(code: CodeType) -> list[str]:
 
 
 def content(cell: Any) -> Any:
-    """What a cell holds; None where it is still empty."""
+    """Return what a cell holds; None where it is still empty."""
     try:
         return cell.cell_contents
     except ValueError:

@@ -136,7 +136,7 @@ def in_form(x: Inputs, tensors: Named) -> tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def changed(x: Inputs, change: Callable[[Any], Any]) -> Any:
-    """What `change` makes of everything in x, in the form of x."""
+    """Apply `change` to everything in x; return the results in the form of x."""
     if isinstance(x, Tensor):
         return change(x)
     named = {name: change(t) for name, t in by_name(x).items()}
@@ -144,7 +144,7 @@ def changed(x: Inputs, change: Callable[[Any], Any]) -> Any:
 
 
 def first_of(inputs: Named) -> Tensor:
-    """One of the inputs, for batch size, dtype and device."""
+    """Return one of the inputs, for batch size, dtype and device."""
     return next(iter(inputs.values()))
 
 

@@ -72,7 +72,7 @@ def _has_kink(node: Any) -> bool:
 
 
 NOT_THE_SAME = (
-    "expected the same operations in every pass, got others near x than at x; finite differences "
+    "expected the same operations in every pass, got other operations near x; finite differences "
     "cannot follow a model that branches on its values: pass mode='reverse'"
 )
 
@@ -117,8 +117,8 @@ class Pieces(TorchFunctionMode):
         if saved_tensor_hooks() != self.hooks:
             raise ValueError(
                 "expected no ReLU or the like in a checkpointed block, got hooks on saved tensors: "
-                "finite differences cannot hold it open when it is computed again in the backward "
-                "pass; pass mode='reverse'"
+                "the backward pass computes the block again, and finite differences cannot fix the "
+                "linear pieces of its ReLUs there; pass mode='reverse'"
             )
 
     def decision(self, func: Any, out: Any, args: Any, kwargs: Any) -> Any:

@@ -200,7 +200,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
     checks.dense("logits", z)
     if z.ndim == 0 or z.shape[0] != (n or z.shape[0]) or 0 in z.shape:
         raise ValueError(
-            f"expected logits with shape ({n or 'n'}, ...), one row an example, got "
+            f"expected logits with shape ({n or 'n'}, ...), one row per example, got "
             f"{tuple(z.shape)}; return the logits, not a loss; where an example has several rows "
             "of x (a graph, say), pass batch=, the example of each row"
         )

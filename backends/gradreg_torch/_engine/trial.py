@@ -1,8 +1,8 @@
 """A graph tried once: can its products be differentiated, and does one example see another?
 
 Products with chosen columns answer, before the first penalty is trusted. A column r that is zero
-in some examples has Jᵀr = 0 there, unless examples see each other; for any two examples one column
-is zero in the first alone, and one in the second alone. And ‖Jᵀr‖² is quadratic in r, so that
+in some examples has Jᵀr = 0 there, unless examples depend on each other; for any two examples one
+column is zero in the first alone, and one in the second alone. And ‖Jᵀr‖² is quadratic in r, so
 ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a part of the backward pass records no graph: a gradient
 through it would be lost without a word.
 """
@@ -80,7 +80,7 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
 
 
 def _parameter(found: list[Any], inputs: Named) -> Tensor | None:
-    """A parameter that the graph with these nodes leads to."""
+    """Return a parameter that the graph with these nodes leads to."""
     own = set(map(id, inputs.values()))
     for node in found:
         if type(node).__name__ == graph.LEAF and id(node.variable) not in own:
@@ -90,7 +90,7 @@ def _parameter(found: list[Any], inputs: Named) -> Tensor | None:
 
 
 def operations(found: list[Any]) -> list[Any]:
-    """What nodes do, as far as they say: operations, their axes, and whether views keep the first.
+    """Describe nodes: their operations and axes, and whether views keep the first axis.
 
     Sizes are left out: a batch of another size, or longer sentences, are no other model.
     """
@@ -109,7 +109,7 @@ def operations(found: list[Any]) -> list[Any]:
 
 
 def _attributes(kind: type) -> tuple[str, ...]:
-    """The attributes by which nodes of a type say what they do."""
+    """Return the attributes by which nodes of a type say what they do."""
     names = tuple(name for name in vars(kind) if name.startswith(_AXES) or name == _SIZES)
     if not issubclass(kind, _OF_PYTHON):  # a model may define such a type anew in each pass
         _SAID[kind] = names
@@ -131,7 +131,7 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> _Trial:
 
 
 def _once(at_x: Reverse, found: list[Any]) -> str:
-    """What cannot be differentiated twice, in words; "" where all can."""
+    """Name what cannot be differentiated twice; "" where everything can."""
     z, inputs = at_x.output, set(map(id, at_x.call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
     plain = [leaf for leaf in leaves if id(leaf) not in inputs and not leaf._backward_hooks]
@@ -171,7 +171,7 @@ def _column(output: Tensor, some: Tensor) -> Tensor:
 
 
 def _lost(r: Tensor, products: tuple[Tensor, ...], plain: list[Tensor], found: list[Any]) -> str:
-    """What loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
+    """Name what loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
     square = torch.stack([sum_of_squares(v).sum() for v in products]).sum()
     at_r = None
     if square.requires_grad:

@@ -48,6 +48,6 @@ def _search(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _attributes(part: nn.Module) -> list[Any]:
-    """What a part has beside parameters, buffers and parts, where it may hold a module."""
+    """Return what a part has beside parameters, buffers and parts, where it may hold a module."""
     own = vars(part)
     return [own[n] for n in own.keys() - _OF_EVERY_MODULE if isinstance(own[n], _FOLLOWED)]

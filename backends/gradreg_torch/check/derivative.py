@@ -1,4 +1,4 @@
-"""The penalty's parameter gradient, held against differences of the penalty's own value.
+"""The penalty's parameter gradient, compared with differences of the penalty's own value.
 
 Nothing is differentiated twice to judge a double backward: D = (P(θ + hδ) − P(θ − hδ)) / 2h along
 directions δ, in float64, with h small enough for few ReLUs to switch on the way.

@@ -146,7 +146,7 @@ def _reached(gradient: dict[str, Tensor]) -> Finding:
 
 
 def examples(one: Subject) -> Finding:
-    """Whether examples see each other."""
+    """Whether examples depend on each other."""
     one.back()
     options = one.penalty.options
     wrt, batch = options.get("wrt"), options.get("batch")

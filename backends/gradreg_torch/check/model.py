@@ -29,17 +29,17 @@ def check_model(
 
     A check takes as long as 100 to 500 training steps. It compares the penalty's parameter gradient
     with differences of the penalty's value (in float64, where the model runs in it). It says which
-    examples see each other and which parameters the penalty trains, and measures each mode in plain
-    training steps. Parameters, buffers, gradients and random states are afterwards what they were.
+    examples depend on each other and which parameters the penalty trains, and measures each mode in
+    plain training steps. Parameters, buffers, gradients and random states are afterwards as before.
 
     Parameters
     ----------
     model : callable
-        As it will be trained: in training mode, on its device, in its wrapper.
+        The model as you train it: in training mode, on its device, in its wrapper.
     x : Tensor (n, …), or tuple or dict of Tensors
-        A batch of inputs; eight examples do.
+        A batch of inputs; eight examples are enough.
     y : Tensor, optional
-        Labels. Without them there is no loss to compare with, and no penalty that needs labels.
+        Labels. Without labels the report has no loss, and the penalty must not need labels.
     penalty : Penalty, optional
         By default ``SpectReg`` with a generator of its own.
     loss : {"cross_entropy", "mean_squared_error"} or callable
@@ -53,8 +53,8 @@ def check_model(
     Raises
     ------
     TypeError, ValueError
-        A penalty that is none, or one that needs labels without y; a model without parameters to
-        train; labels that the loss does not take.
+        `penalty` is no penalty, or needs labels and got none; the model has no parameters to train;
+        the loss does not accept the labels.
     """
     penalty = _penalty(penalty, x, y)
     one = Subject(model, x, y, penalty, loss)

@@ -48,7 +48,7 @@ def _roundings(course: Course) -> int:
 
 
 def rounding_bound(course: Course, run: Trajectory) -> _Differences:
-    """How far K roundings a step can drive two runs apart, in every step so far."""
+    """Bound how far K roundings per step can drive two runs apart, in every step so far."""
     seen = [
         differences(run, by_torch.train(course, nudge=_NUDGE, rng=np.random.default_rng(seed)))
         for seed in range(_REPEATS)
@@ -95,5 +95,5 @@ class Comparison:
 
 
 def _share(seen: Array, limit: Array) -> Array:
-    """What was seen over the limit; 0 where both are zero."""
+    """Return the difference seen over its limit; 0 where both are zero."""
     return np.divide(seen, limit, out=np.where(seen > 0, np.inf, 0.0), where=limit > 0)

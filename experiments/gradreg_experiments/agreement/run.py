@@ -105,7 +105,7 @@ def _figure(found: Sequence[Comparison]) -> Figure:
 
 
 def _panel(axes: Axes, network: str, found: Sequence[Comparison]) -> None:
-    """All courses of one network, and the loosest bound."""
+    """Draw all courses of one network, and the loosest bound."""
     steps = np.arange(1, 1 + len(found[0].apart.theta))
     said = set()
     for one in found:

@@ -118,7 +118,7 @@ class Broken(ValueError):
 
 
 def gather(readers: Iterable[Callable[[], Any]]) -> list[Any]:
-    """What each reader gives; if any fails, the problems of all of them."""
+    """Return what each reader gives; raise the problems of all readers if any fails."""
     results, sentences = list[Any](), list[str]()
     for read in readers:
         try:

@@ -1,4 +1,4 @@
-"""Files as they lie on disk: found, bounded in size, and held against the published sums."""
+"""Files as they lie on disk: found, bounded in size, and compared with the published sums."""
 
 import hashlib
 from pathlib import Path
@@ -41,7 +41,7 @@ def _require_small(path: Path, limit: int) -> None:
 
 
 def content(path: Path, limit: int) -> bytes:
-    """All bytes of a file."""
+    """Return all bytes of a file."""
     _require_small(path, limit)
     return path.read_bytes()
 

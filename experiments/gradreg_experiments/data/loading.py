@@ -11,7 +11,7 @@ from gradreg_ref import checks
 
 
 def find(known: Known, folder: Path) -> Path | None:
-    """Where the files of a data set are: in a folder of a published name in this folder, or here.
+    """Find the files of a data set: in a folder of a published name in this folder, or here.
 
     Here, two of the files are needed, since many a folder has some file ``train``.
     """
@@ -22,7 +22,7 @@ def find(known: Known, folder: Path) -> Path | None:
 
 
 def _files_in(known: Known, folder: Path) -> int:
-    """How many of the published files a folder has."""
+    """Count the published files that a folder has."""
     paths = (locate(folder, name) for name in known.files)
     return sum(path is not None and path.is_file() for path in paths)
 

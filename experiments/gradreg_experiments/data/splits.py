@@ -98,8 +98,8 @@ def split(
     left = order[~np.isin(order, np.concatenate([rows, others]))]
     if unlabelled > len(left):
         raise ValueError(
-            f"expected at most {len(left)} unlabelled images, those that training and validation "
-            f"leave of {dataset.name}, got {unlabelled}"
+            f"expected at most {len(left)} unlabelled images, as training and validation leave no "
+            f"more of {dataset.name}; got {unlabelled}"
         )
     drawn = images[rows], labels[rows], images[others], labels[others]
     tests = dataset.test_images, dataset.test_labels

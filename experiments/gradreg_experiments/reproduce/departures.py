@@ -65,7 +65,7 @@ def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[
 
 
 def of_data(run: Run, folder: Path | None) -> Iterator[str]:
-    """How the data depart from the published data."""
+    """Say how the data differ from the published data."""
     if run.data != "digits":
         title = DATA_SETS[run.data].title
         yield from (f"{title}: {note}." for note in read(run.data, folder).notes)
@@ -73,7 +73,7 @@ def of_data(run: Run, folder: Path | None) -> Iterator[str]:
 
 
 def _of_changes(published: Run, changed: Run) -> Iterator[str]:
-    """What the protocol or the command line has changed."""
+    """Say what the protocol or the command line has changed."""
     for name, what in _CHANGES.items():
         before, after = getattr(published, name), getattr(changed, name)
         if before != after:

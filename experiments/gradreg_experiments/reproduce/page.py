@@ -96,7 +96,7 @@ def _html_section(record: _Record, svg: Path) -> str:
 
 
 def _provenance(record: _Record) -> str:
-    """What made the runs; for a record that does not say, what made the record."""
+    """Say what made the runs; for a record that does not say, what made the record."""
     made = [
         f"{part['runs']} runs, {_versions(part)}, claims: {part['verified']}"
         for part in record.get("runs", ())

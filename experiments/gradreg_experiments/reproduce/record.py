@@ -105,7 +105,7 @@ def made_with(store: Store, runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def _maker(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run was made with."""
+    """Say what a run was made with."""
     return {
         "versions": record["versions"],
         "machine": record["machine"],

@@ -59,7 +59,7 @@ def _with_sd(mean: float, sd: float | None) -> str:
 
 
 def _diverged(row: Row) -> str:
-    """How many runs ended because the loss was not finite."""
+    """Count the runs that ended because the loss was not finite."""
     number = sum(outcome.diverged is not None for outcome in row.outcomes.values())
     return f", {number} diverged" if number else ""
 

@@ -125,8 +125,8 @@ class Run:
         _require_penalty(self)
         if 0 < self.unlabelled < self.batch:
             raise ValueError(
-                f"expected unlabelled = 0 or >= batch = {self.batch}, as that many stand in every "
-                f"step, got {self.unlabelled}"
+                f"expected unlabelled = 0 or >= batch = {self.batch}, as every step takes that "
+                f"many; got {self.unlabelled}"
             )
 
     @property

@@ -101,7 +101,7 @@ class Draws:
 
     @property
     def all_rows(self) -> int:
-        """How many rows a run has in all processes."""
+        """Return how many rows a run has in all processes."""
         return self.rows * parallel.size()
 
     def own_rows(self, drawn: Tensor) -> Tensor:

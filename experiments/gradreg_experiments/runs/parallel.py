@@ -33,7 +33,7 @@ def processes(device: str) -> Iterator[None]:
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 

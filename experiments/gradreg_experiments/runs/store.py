@@ -59,7 +59,7 @@ class Store:
         )
 
     def read(self, run: Run, make: Callable[[dict[str, Any]], T]) -> T:
-        """What `make` makes of the record of a run."""
+        """Pass the record of a run to `make`; return the result."""
         return read_json(
             self.result(run),
             "the result of a run",
@@ -97,7 +97,7 @@ class Store:
         return state
 
     def lost(self, run: Run) -> str:
-        """What is wrong with the weights of a run that `find` gives; "" if nothing is wrong."""
+        """Say what is wrong with the weights of a run that `find` gives; "" if nothing is wrong."""
         try:
             self.state(run)
         except ValueError as error:

@@ -177,7 +177,7 @@ def _is_broken(future: Future[None]) -> bool:
 
 
 def _problem(future: Future[None]) -> str:
-    """What the run itself raised, or nothing."""
+    """Return what the run itself raised, or nothing."""
     error = future.exception()
     return "" if error is None or _is_broken(future) else str(error) or type(error).__name__
 

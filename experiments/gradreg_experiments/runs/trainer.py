@@ -127,14 +127,14 @@ class Trainer:
         return total
 
     def lost(self) -> list[int]:
-        """Where the total is not finite: the runs whose weights are not finite, or all runs."""
+        """Return the runs whose weights are not finite, or all, if the total is not finite."""
         finite = torch.ones(len(self.runs), dtype=torch.bool, device=self.device)
         for p in self.parameters:
             finite &= p.detach().isfinite().reshape(len(self.runs), -1).all(1)
         return (~finite).nonzero().flatten().tolist() or list(range(len(self.runs)))
 
     def state(self) -> dict[str, Any]:
-        """All state that a step changes."""
+        """Return all state that a step changes."""
         return {name: getattr(self, name).state_dict() for name in _STATE}
 
     def form(self) -> dict[str, Any]:

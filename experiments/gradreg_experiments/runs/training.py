@@ -101,7 +101,7 @@ def train(
 
 
 def checkpoint_key(runs: Sequence[Run], folder: Path | None) -> dict[str, str]:
-    """What a checkpoint belongs to: other images or another torch make another run."""
+    """Return what a checkpoint belongs to: other images or another torch make another run."""
     return {
         "run": " ".join(run.id for run in runs),
         "set of images": fingerprint(runs[0].data, folder),
@@ -178,6 +178,6 @@ def figures(network: nn.Module, images: Any, labels: Any) -> tuple[float, float,
 
 
 def place(z: Tensor, y: Tensor) -> Tensor:
-    """How many other classes have a logit that is NaN, or not below the logit of the true class."""
+    """Count the other classes whose logit is NaN, or not below the logit of the true class."""
     own = z.gather(1, y[:, None])
     return (~(z < own)).sum(dim=1) - 1

@@ -70,10 +70,12 @@ def tune(
     """
     console = console or Plain()
     if not run.validation:
-        raise ValueError("expected validation > 0 in the run: λ is chosen by those images, got 0")
+        raise ValueError(
+            "expected validation > 0 in the run, as λ is chosen on these images; got 0"
+        )
     if run.penalty == "none" and not run.confidence:
         raise ValueError(
-            "expected a penalty in the run to tune the λ of, or confidence to tune, got neither"
+            "expected a penalty or confidence in the run, whose weight tune can choose; got neither"
         )
     jobs, seeds = few("--jobs", request.jobs), few("--seeds", request.seeds)
     require_writable(request.out / "runs")

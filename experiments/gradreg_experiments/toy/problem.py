@@ -94,7 +94,7 @@ class Setting:
 
 
 def generator(seed: int, purpose: _Purpose) -> torch.Generator:
-    """One stream of random numbers, unlike that of any other seed or purpose."""
+    """Return a stream of random numbers that no other seed or purpose has."""
     return torch.Generator().manual_seed(len(PURPOSES) * seed + PURPOSES.index(purpose))
 
 

@@ -98,7 +98,7 @@ def runs(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
 
 
 def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """All that is needed to repeat the run, and the results."""
+    """Return all that is needed to repeat the run, and the results."""
     setting, task = sweeps[0].setting, sweeps[0].setting.task
     found = rows(sweeps)
     return {

@@ -57,7 +57,7 @@ def _apply(layers: tuple[Any, ...], params: Iterator[Any], x: Any) -> Any:
 
 
 def _apply_one(layer: Any, params: Iterator[Any], x: Any) -> Any:
-    """One layer."""
+    """Apply one layer."""
     match layer:
         case ref.Linear(_, b):
             y = x @ next(params).T

@@ -27,7 +27,7 @@ def capabilities() -> Capabilities:
 
 
 def _devices() -> dict[str, Any]:
-    """Every device by name: "cpu" for the first CPU, else platform and number, as in "gpu:0"."""
+    """Return devices by name: "cpu" for the first CPU, else platform and number ("gpu:0")."""
     cpus, others = jax.devices("cpu"), [d for d in jax.devices() if d.platform != "cpu"]
     return {"cpu": cpus[0]} | {f"{d.platform}:{d.id}": d for d in (*others, *cpus[1:])}
 

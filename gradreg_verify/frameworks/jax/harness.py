@@ -41,7 +41,7 @@ class JaxHarness(Harness):
         self.compiled = lru_cache(maxsize=64)(self.compile)
 
     def value(self, call: Call) -> Array:
-        """What the function returns."""
+        """Return what the function returns."""
         return to_numpy(self.run(0, call))
 
     def gradient(self, call: Call) -> Array:
@@ -49,7 +49,7 @@ class JaxHarness(Harness):
         return flat(self.run(1, call))
 
     def after_a_step(self, call: Call, moved: Network) -> Array:
-        """Not in JAX, where parameters do not change in place."""
+        """Raise NotAsked: in JAX parameters do not change in place."""
         del call, moved
         raise NotAsked("arrays do not change in JAX")
 

@@ -37,7 +37,7 @@ class Problem:
 
 
 def _structure(layers: tuple[Any, ...]) -> list[Any]:
-    """What a network is beside its parameters."""
+    """Return what a network is beside its parameters."""
     return [
         _structure(layer.body)
         if isinstance(layer, Residual)

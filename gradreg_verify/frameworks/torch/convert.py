@@ -89,7 +89,7 @@ def _module_of(layers: tuple[Layer, ...]) -> nn.Sequential:
 
 
 def _layer_to_torch(layer: Any) -> nn.Module:
-    """One layer of the reference as a torch module in float64."""
+    """Convert one layer of the reference to a torch module in float64."""
     match layer:
         case ref.Linear(W, b):
             return _with_weights(_undrawn(nn.Linear, W.shape[1], W.shape[0], b is not None), W, b)

@@ -49,7 +49,7 @@ class TorchHarness(Harness):
         return function.forward if isinstance(function, nn.Module) else function
 
     def value(self, call: Call) -> Array:
-        """What the function returns."""
+        """Return what the function returns."""
         prepared = self.prepare(call)  # making layers draws numbers too
         with seeded(call.supply.seed, self.generators):
             return to_numpy(self.forward(call, *prepared))

@@ -79,7 +79,7 @@ def settings_kept(changed: set[str]) -> Iterator[None]:
 
 
 def _hooks_of(holder: Any) -> list[int]:
-    """How many hooks each of its dictionaries of hooks has."""
+    """Return how many hooks each dictionary of hooks of a module has."""
     return [len(held) for name, held in vars(holder).items() if name.endswith("_hooks")]
 
 
