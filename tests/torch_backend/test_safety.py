@@ -295,7 +295,7 @@ def test_axes_that_are_exchanged_are_told_apart(x):
         return last(x.transpose(*axes)).flatten(1)
 
     assert gt.frobreg(lambda x: model(x, (1, 2)), cube) > 0
-    with pytest.raises(ValueError, match="examples see each other"):
+    with pytest.raises(ValueError, match="examples depend on each other"):
         gt.frobreg(lambda x: model(x, (0, 1)), cube)
 
 

@@ -104,7 +104,7 @@ def operations(found: list[Any]) -> list[Any]:
         said.append(len(outputs[0].shape))
         for name in _attributes(kind) if names is None else names:
             value = getattr(node, name)
-            said.append(value[:1] == outputs[0].shape[:1] if name == _SIZES else value)
+            said.append([*value[:1]] == outputs[0].shape[:1] if name == _SIZES else value)
     return said
 
 
