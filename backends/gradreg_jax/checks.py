@@ -190,6 +190,13 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     return value
 
 
+def flag(name: str, value: Any) -> bool:
+    """Check a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"expected {name}=True or False, got {value!r}")
+    return value
+
+
 def count(name: str, value: Any) -> int:
     """Check a positive whole number."""
     try:

@@ -35,8 +35,8 @@ def evaluate(
     model: ModelOrLogits,
     x: Inputs,
     R: Contraction,
-    *,
     update_statistics: bool = False,
+    /,
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
