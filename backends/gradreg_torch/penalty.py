@@ -184,13 +184,9 @@ class Penalty(nn.Module):
         """The penalty of the examples of a subset, scaled to the batch, and their output."""
         if kept.get("batchnorm", "batch") == "batch":
             kept = kept | {"batchnorm": "error"}  # of a part it would be another number
-        rows = {
-            "probes": None if kept.get("shared_probe") else kept.get("probes"),
-            "R": kept.get("R"),
-        }
-        kept = kept | {
-            name: part.of(name, t) for name, t in rows.items() if t is not None and not callable(t)
-        }
+        cut = ("R",) if kept.get("shared_probe") else ("R", "probes")
+        own = {name: kept[name] for name in cut if kept.get(name) is not None}
+        kept = kept | {name: part.of(name, t) for name, t in own.items() if not callable(t)}
         labels = None if y is None else part.of("y", y)
         value, output = self.evaluated(model, part.x, labels, kept, update)
         scale = part.scale if kept.get("reduction") == "sum" else 1
