@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch import _arguments
-from gradreg_torch._engine import checks
+from gradreg_torch._engine import checks, graph
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.holding import content
 from gradreg_torch._engine.random import random_state, replayed
@@ -167,9 +167,14 @@ def _require_twice(output: Tensor, y: Any, loss: _LossFunction) -> None:
         if R.requires_grad:
             torch.autograd.grad(R.sum(), z, allow_unused=True)
             return
-        aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape)
-        near = (output + checks.single_eps(z.dtype) ** 0.5 * aside.to(z.dtype)).detach()
-        if torch.equal(derivative(near.requires_grad_()), R):  # as of a loss linear in z
+        aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape).to(z.dtype)
+        aside = aside * (1 + z.detach().abs())
+        for eps in _rounded_to(_total(z, y, loss)):
+            near = [(z + h * aside).detach() for h in (eps**0.5, -(eps**0.5))]
+            above, below = (derivative(at.requires_grad_()) != R for at in near)
+            if (above & below).any():  # at a kink of a piecewise linear loss, one of them alone
+                break
+        else:  # as of a loss linear in z
             return
     except (RuntimeError, NotImplementedError) as error:
         why = str(error).splitlines()[0]
@@ -177,6 +182,17 @@ def _require_twice(output: Tensor, y: Any, loss: _LossFunction) -> None:
         f"expected a loss that can be differentiated twice, got one that cannot: {why}; "
         "write it with elementary operations, which autograd records"
     )
+
+
+def _rounded_to(total: Tensor) -> set[float]:
+    """ε of the precisions that a loss may compute in: its own, at most that of float32, and lower.
+
+    A `torch.autograd.Function` may hide bfloat16.
+    """
+    found = graph.nodes(total)
+    hidden = {torch.bfloat16} if graph.custom_functions(found) else set()
+    lowest = graph.largest_eps(graph.dtypes(found) | hidden)
+    return {checks.single_eps(total.dtype), max(lowest, checks.single_eps(total.dtype))}
 
 
 def _total(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
