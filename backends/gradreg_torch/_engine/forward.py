@@ -60,7 +60,8 @@ class Forward:
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
-            if random is not None and can_be_read(output) and not distributed.parallel():
+            gathers = distributed.parallel() and distributed.sharded(self.model.parts)
+            if random is not None and can_be_read(output) and not gathers:
                 forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
         products = [J_V]
         for chunk in others:
