@@ -47,12 +47,15 @@ def evaluate(
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
         twice = create_graph and call.mode in ("reverse", "auto") and not graph.is_functional()
         with AttentionByFormula() if twice else nullcontext():
-            values, output = _linearise(call).contract(R)
+            at = _linearise(call)
+            values, output = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
             values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
         checks.finite_value(values)
+    if call.create_graph and at.once and penalty.requires_grad:
+        penalty.register_hook(graph.require_last)  # type: ignore[no-untyped-call]
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
@@ -86,7 +89,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, coupled, found = _examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
-        return at_x
+        return at_x._replace(once=graph.wrong_thrice(found))
     if coupled and call.reduction == "none":
         raise ValueError(
             "expected reduction='mean' or 'sum' with finite differences through batch norm in "
@@ -114,9 +117,10 @@ def coupling(call: Call) -> tuple[bool, Side]:
 def _of_logits(call: Call, logits: Tensor) -> Reverse:
     """The pass that the user has made: logits with their graph."""
     at_x = Reverse(call, call.accept(logits))
-    if not graph.is_functional():
-        _examined(call, at_x, "reverse")
-    return at_x
+    if graph.is_functional():
+        return at_x
+    _, _, found = _examined(call, at_x, "reverse")
+    return at_x._replace(once=graph.wrong_thrice(found))
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:

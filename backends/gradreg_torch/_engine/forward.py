@@ -7,7 +7,7 @@ probes the same variance. No double backward is needed.
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ class Forward:
     call : Call
         What was asked for.
     """
+
+    once: ClassVar[bool] = False  # products have all derivatives
 
     model: Model
     call: Call

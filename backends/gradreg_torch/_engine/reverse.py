@@ -31,11 +31,14 @@ class Reverse(NamedTuple):
     pullback : callable, optional
         Inside `torch.compile`: `torch.func.vjp` of the model, which compiles where a double
         backward does not.
+    once : bool
+        Whether the penalty can be differentiated once only, see `graph.wrong_thrice`.
     """
 
     call: Call
     output: Tensor
     pullback: _Pullback | None = None
+    once: bool = False
 
     @property
     def side(self) -> Side:
