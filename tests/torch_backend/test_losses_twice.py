@@ -91,3 +91,55 @@ def test_a_loss_that_is_linear_on_pieces(name, dtype, inside):
         return LINEAR[name](z.to(inside), y).to(z.dtype)
 
     assert gt.doubleback(net(dtype), X.to(dtype), Y, loss=loss, mode="reverse") > 0
+
+
+def cross_entropy(z, y, **options):
+    return F.cross_entropy(z, y, reduction="none", **options)
+
+
+def focal(z, y, weight=lambda p: p):
+    """Cross-entropy times (1 - p)² of the true class."""
+    return weight((1 - (-cross_entropy(z, y)).exp()).square()) * cross_entropy(z, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_a_part_of_the_second_derivative_is_missing(dtype):
+    """A weight behind detach(): the penalty's value was right, its gradient was off."""
+
+    def detached(z, y):
+        return focal(z, y, torch.Tensor.detach)
+
+    model, x = net(dtype), X.to(dtype)
+    with pytest.raises(ValueError, match=r"differentiated twice.*lacks a part.*detach\(\)"):
+        gt.doubleback(model, x, Y, loss=detached)
+    value = gt.doubleback(model, x, Y, loss=focal)  # without it
+    assert value.requires_grad
+
+
+SMOOTH = {
+    "cross-entropy": cross_entropy,
+    "smoothed labels": lambda z, y: cross_entropy(z, y, label_smoothing=0.1),
+    "low temperature": lambda z, y: cross_entropy(z / 0.01, y),
+    "noise": lambda z, y: cross_entropy(z + torch.randn_like(z), y),
+    "focal": focal,
+    "Huber": lambda z, y: F.huber_loss(z, one_hot(z, y), reduction="none").sum(1),
+    "squared hinge": lambda z, y: (1 - z * (2 * one_hot(z, y) - 1)).clamp(min=0).square().mean(1),
+    "margin": lambda z, y: (1 - z.gather(1, y[:, None]) + z).clamp(min=0).sum(1),
+    "root": lambda z, y: (z.abs() + 1e-6).sqrt().sum(1),
+    "cosine": lambda z, y: 1 - F.cosine_similarity(z, one_hot(z, y)),
+}
+
+
+@pytest.mark.parametrize("scale", [0.1, 30])
+@pytest.mark.parametrize("inside", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES[:3], ids=str)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_loss_that_is_right(name, dtype, inside, scale):
+    model = net(dtype)
+    with torch.no_grad():
+        model[2].weight.mul_(scale)
+
+    def loss(z, y):
+        return SMOOTH[name](z.to(inside), y).to(z.dtype)
+
+    assert gt.doubleback(model, X.to(dtype), Y, loss=loss, mode="reverse").requires_grad
