@@ -58,6 +58,7 @@ def check_model(
     """
     if key is None and getattr(penalty, "func", penalty) is spectreg:
         key = jax.random.key(0)
+    checks.no_functions(params)
     with jax.enable_x64(True):
         params, x = _in_float64(params), _in_float64(x)
         checks.trainable(params)

@@ -187,3 +187,9 @@ def test_the_remedy_for_a_cell_of_flax():
 def test_another_type_error_is_the_user_s_own():
     with pytest.raises(TypeError, match="got an unexpected keyword"):
         gj.check_model(lambda params, x: jnp.tanh(x, axis=3), PARAMS, X)
+
+
+def test_a_module_whose_leaves_are_functions_too():
+    """Equinox keeps activations among them: the message spoke of byte order."""
+    with pytest.raises(TypeError, match=r"a function at \['act'\]; split.*eqx[.]partition"):
+        gj.check_model(lambda p, x: p["act"](x @ p["first"]), PARAMS | {"act": jnp.tanh}, X)
