@@ -54,13 +54,15 @@ def check_model(
     ------
     ValueError, TypeError
         As the penalty itself; ValueError where differences cannot say whether the gradient is
-        right, because `f` computes in a lower precision than float64.
+        right, because `f` computes in a lower precision than float64, or does not run there.
     """
     if key is None and getattr(penalty, "func", penalty) is spectreg:
         key = jax.random.key(0)
+    checks.no_functions(params)
     with jax.enable_x64(True):
         params, x = _in_float64(params), _in_float64(x)
         checks.trainable(params)
+        _require_float64(f, params, x)
         options = options_for(penalty, y, key, loss)
         P = jax.jit(lambda params: jnp.mean(penalty(f, params, x, **options)))
         value = P(params)
@@ -96,6 +98,21 @@ def check_model(
             "whether the gradient is right; for the check leave out astype and dtype="
         )
     return report
+
+
+def _require_float64(f: Model, params: Any, x: Any) -> None:
+    """Raise ValueError where JAX refuses to mix float64 with a state that f makes in float32."""
+    try:
+        jax.eval_shape(f, params, x)
+    except TypeError as error:
+        if "float64" not in str(error):
+            raise
+        raise ValueError(
+            "expected f to run in float64, in which derivatives are compared, got a TypeError "
+            f"({str(error).splitlines()[0].strip(', ')}): f makes a state of float32 itself, as "
+            "recurrent cells of Flax do; for the check give the cell param_dtype=jnp.float64, "
+            "nn.LSTMCell(8, param_dtype=jnp.float64) say, or make the state like x"
+        ) from error
 
 
 def _dtypes(jaxpr: Any) -> set[str]:

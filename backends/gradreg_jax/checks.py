@@ -46,6 +46,17 @@ def batch(b: Any, rows: int, n: int) -> Any:
     return b
 
 
+def no_functions(params: Any) -> None:
+    """Refuse a module of Equinox whose leaves are functions too."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        if callable(leaf):
+            raise TypeError(
+                "expected params whose leaves are floating arrays, got a function at "
+                f"{jax.tree_util.keystr(path)}; split the module, params, static = "
+                "eqx.partition(model, eqx.is_inexact_array), and combine them in f"
+            )
+
+
 def trainable(params: Any) -> None:
     """Check parameters: floating arrays, at least one."""
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
@@ -187,6 +198,13 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     known = list(known)
     if value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"expected {name}=True or False, got {value!r}")
     return value
 
 

@@ -58,6 +58,7 @@ def jacreg(
     if probe is not None:
         checks.choice("probe", probe, LAWS)
     exact = probes is None and num_probes is None
+    checks.flag("shared_probe", shared_probe)
     if exact and (probe is not None or key is not None or shared_probe):
         raise ValueError(
             "expected num_probes >= 1 with probe, key or shared_probe, which belong to the "

@@ -6,6 +6,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from gradreg_jax import checks
+from gradreg_jax.contract import contract
 from gradreg_jax.doubleback import doubleback
 from gradreg_jax.frobreg import frobreg
 from gradreg_jax.jacreg import jacreg
@@ -14,7 +15,7 @@ from gradreg_jax.onehot import onehot
 from gradreg_jax.products import Linearised, Model
 from gradreg_jax.spectreg import spectreg
 
-_PENALTIES = (frobreg, spectreg, doubleback, jacreg, onehot)
+_PENALTIES = (frobreg, spectreg, doubleback, jacreg, onehot, contract)
 
 
 class Objective(NamedTuple):
@@ -48,8 +49,8 @@ def objective(
     y : array
         Labels or targets of the loss, and of the penalty if it takes labels.
     penalty : callable
-        `frobreg`, `spectreg`, `doubleback`, `jacreg` or `onehot`; set options by
-        `functools.partial`: ``partial(spectreg, probe="sphere")``.
+        `frobreg`, `spectreg`, `doubleback`, `jacreg`, `onehot` or `contract`; set options by
+        `functools.partial`: ``partial(spectreg, probe="sphere")``, ``partial(contract, R=R)``.
     key : jax.random key, optional
         Draws the probes of a penalty that has some.
     loss : {"cross_entropy", "mean_squared_error"} or callable
@@ -96,6 +97,8 @@ def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
             f"name, got {penalty!r:.60}; add others to the loss yourself"
         )
     takes = signature(function).parameters.keys() - bound.keys()
+    if "R" in takes:
+        raise TypeError("expected contract with an R; pass penalty=partial(contract, R=...)")
     if "loss" in takes and not isinstance(loss, str):
         raise ValueError(
             "expected doubleback with a loss of its own, got a function as loss=, which returns "

@@ -100,6 +100,7 @@ def projection(
 ) -> Any:
     """Return R = [r₁ … r_q] / √q of probes r[n, k, q] (r[1, k, q] if shared), given or drawn."""
     law = checks.choice("probe", "gaussian" if probe is None else probe, LAWS)
+    checks.flag("shared_probe", shared_probe)
     n, (m, dtype) = len(at.output), at.column
     if probes is not None:
         r = checks.probes(probes, n, m, shared_probe, dtype)

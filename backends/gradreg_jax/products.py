@@ -58,9 +58,10 @@ class Linearised:
             batch = f.batch if batch is None else batch
         if batch is not None and mode == "forward":
             raise ValueError("expected mode='reverse' with batch, got 'forward'")
-        if isinstance(f, cls):
-            return replace(f, mode=mode, batch=batch)
         n = checks.inputs(x)
+        if isinstance(f, cls):
+            batch = batch if batch is f.batch else checks.batch(batch, n, len(f.output))
+            return replace(f, mode=mode, batch=batch)
         if not callable(f):
             raise TypeError(f"expected f(params, x) to be callable, got {type(f).__name__}")
 

@@ -44,6 +44,21 @@ class Subset:
         rows, rest = order[:k], order[k:]
         return cls(rows, rest, taken(x, rows, n), taken(x, rest, n))
 
+    def of(self, name: str, t: Any) -> Tensor:
+        """The rows of labels, probes or an R of the batch that belong to the part."""
+        n = len(self.rows) + len(self.rest)
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"expected {name} to be a tensor with fraction, got {type(t).__name__}; its rows "
+                "are drawn with the examples"
+            )
+        if t.ndim == 0 or len(t) != n:
+            raise ValueError(
+                f"expected {name} with a row for each of the {n} examples, of which fraction draws "
+                f"some, got shape {tuple(t.shape)}"
+            )
+        return t[self.rows]
+
     @property
     def scale(self) -> float:
         """Return the factor from a sum over the part to the expected sum over the batch."""

@@ -1,10 +1,7 @@
 """A loss, and its ∂L/∂z of every example, never detached; formulas as in `gradreg_ref.losses`."""
 
-from collections import deque
-from collections.abc import Callable
 from math import isfinite
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -12,18 +9,11 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.holding import content
-from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import at_least_single, flat
-from gradreg_torch._engine.trial import can_be_read, separating
+from gradreg_torch._loss_trial import LossFunction, require_fit, total
 
-# By code or class, the last losses that were tried: what each holds, and whether the trial had
-# several examples.
-_FIT: WeakKeyDictionary[Any, deque[tuple[int | bool, ...]]] = WeakKeyDictionary()
-_TRIED = 8
 _NO_LABEL = -(2**62)  # torch ignores -100 unless it is told another number
-_LossFunction = Callable[[Tensor, Tensor], Tensor]
-Loss = str | _LossFunction
+Loss = str | LossFunction
 
 
 def _rows(y: Tensor, z: Tensor, reads: bool) -> Tensor:
@@ -112,83 +102,13 @@ def loss_gradient(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     return _LOSSES[loss][1](output, y, reads)
 
 
-def _loss_derivative(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
+def _loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
     """∂L/∂z of any loss (outputs, y) ↦ (n,)."""
     if is_functional():  # where autograd.grad is refused
-        return torch.func.grad(_total)(output, y, loss)
-    _require_fit(output, y, loss)
-    (R,) = torch.autograd.grad(_total(output, y, loss), output, create_graph=True)
+        return torch.func.grad(total)(output, y, loss)
+    require_fit(output, y, loss)
+    (R,) = torch.autograd.grad(total(output, y, loss), output, create_graph=True)
     return R
-
-
-def _require_fit(output: Tensor, y: Any, loss: _LossFunction) -> None:
-    """Raise ValueError unless a loss is twice differentiable, and of each example alone.
-
-    A loss is tried once, at the outputs of its first step.
-    """
-    several = len(output) > 1  # a single example shows nothing of others
-    known = _FIT.setdefault(getattr(loss, "__code__", type(loss)), deque(maxlen=_TRIED))
-    held = _held(loss)
-    if (*held, True) in known or (*held, several) in known or not can_be_read(output):
-        return
-    with replayed(random_state(output), output):
-        _require_own(output, y, loss)
-        _require_twice(output, y, loss)
-    known.append((*held, several))
-
-
-def _held(loss: _LossFunction) -> list[int]:
-    """Return the ids by which losses of one code differ: of their cells, or of a callable object.
-
-    A training loop that writes its lambda anew in each step mostly closes over the same objects.
-    """
-    if not hasattr(loss, "__code__"):
-        return [id(loss)]
-    cells = [content(cell) for cell in getattr(loss, "__closure__", None) or ()]
-    return [*map(id, cells), id(getattr(loss, "__self__", None))]
-
-
-def _require_own(output: Tensor, y: Any, loss: _LossFunction) -> None:
-    """Raise ValueError where an example's loss depends on another's outputs."""
-    z = output.detach().requires_grad_()
-    values = _arguments.per_example_loss(loss(z, y), z)
-    for some in separating(len(z)).to(z.device):
-        (found,) = torch.autograd.grad(values[some].sum(), z, retain_graph=True)
-        if found[~some].any():
-            raise ValueError(
-                "expected a loss of each example alone, got a loss in which an example depends on "
-                "the outputs of other examples (a contrast with the batch, or a mean over it); "
-                "use a loss of single examples, or contract(model, x, R) with an R of your own"
-            )
-
-
-def _require_twice(output: Tensor, y: Any, loss: _LossFunction) -> None:
-    """Raise ValueError where ∂L/∂z depends on z, and its own derivative is missing."""
-
-    def derivative(z: Tensor) -> Tensor:
-        return torch.autograd.grad(_total(z, y, loss), z, create_graph=True)[0]
-
-    z = output.detach().requires_grad_()
-    R, why = derivative(z), "a function whose backward pass records no graph"
-    try:
-        if R.requires_grad:
-            torch.autograd.grad(R.sum(), z, allow_unused=True)
-            return
-        aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape)
-        near = (output + checks.single_eps(z.dtype) ** 0.5 * aside.to(z.dtype)).detach()
-        if torch.equal(derivative(near.requires_grad_()), R):  # as of a loss linear in z
-            return
-    except (RuntimeError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-    raise ValueError(
-        f"expected a loss that can be differentiated twice, got one that cannot: {why}; "
-        "write it with elementary operations, which autograd records"
-    )
-
-
-def _total(output: Tensor, y: Any, loss: _LossFunction) -> Tensor:
-    """Σ L over the batch: one example's loss depends on its outputs alone."""
-    return _arguments.per_example_loss(loss(output, y), output).sum()
 
 
 def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:

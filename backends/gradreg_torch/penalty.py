@@ -98,10 +98,13 @@ class Penalty(nn.Module):
         R = self.contraction(None, options)
         if options.get("mode") == "forward":
             require_forward_mode(R)
-        draws = R.draws and generator is not None
-        self.options = options | ({"generator": generator} if draws else {})
-        if generator is not None and not draws and self.fraction == 1:
-            raise TypeError(f"expected {type(self).__name__} without generator: it draws nothing")
+        self.options = options
+        if generator is not None and self.fraction == 1:
+            if "generator" not in self._own:
+                raise TypeError(
+                    f"expected {type(self).__name__} without generator: it draws nothing"
+                )
+            self.contraction(None, options | {"generator": generator})  # or its own refusal
 
     def forward(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
@@ -126,12 +129,15 @@ class Penalty(nn.Module):
         """The function's value, whatever `every` and `fraction` are, and the model's output."""
         R = self.contraction(y, kept)
         options: Any = {name: value for name, value in kept.items() if name not in self._own}
-        return evaluate(model, x, R, update_statistics=update, **options)
+        return evaluate(model, x, R, update, **options)
 
     def contraction(self, y: Tensor | None, kept: Kept) -> Contraction:
         """R of these labels and options."""
         own = {name: value for name, value in kept.items() if name in self._own}
-        return self.R(y=y, **own) if self.takes_labels else self.R(**own)
+        if self.takes_labels:
+            return self.R(y=y, **own)
+        R = self.R(**own)
+        return self.R(**own, generator=self.generator) if R.draws and "generator" not in own else R
 
     def in_training(self) -> bool:
         """Whether a call is a training step."""
@@ -180,9 +186,10 @@ class Penalty(nn.Module):
         """The penalty of the examples of a subset, scaled to the batch, and their output."""
         if kept.get("batchnorm", "batch") == "batch":
             kept = kept | {"batchnorm": "error"}  # of a part it would be another number
-        if kept.get("probes") is not None and not kept.get("shared_probe"):
-            kept = kept | {"probes": kept["probes"][part.rows]}
-        labels = None if y is None else y[part.rows]
+        cut = ("R",) if kept.get("shared_probe") else ("R", "probes")
+        own = {name: kept[name] for name in cut if kept.get(name) is not None}
+        kept = kept | {name: part.of(name, t) for name, t in own.items() if not callable(t)}
+        labels = None if y is None else part.of("y", y)
         value, output = self.evaluated(model, part.x, labels, kept, update)
         scale = part.scale if kept.get("reduction") == "sum" else 1
         return Evaluated(scaled(value, self.every * scale), output)

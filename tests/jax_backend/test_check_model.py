@@ -5,6 +5,7 @@ from functools import partial
 import gradreg_jax as gj
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -150,3 +151,45 @@ def test_the_precision_is_what_it_was():
     gj.check_model(network(jnp.tanh), PARAMS, X)
     assert jnp.ones(2).dtype == jnp.float32
     assert PARAMS["first"].dtype == jnp.float32
+
+
+def recurrent(like):
+    """The last state of a loop; where `like` says so, its first state has the dtype of x."""
+
+    def f(params, x):
+        first = jnp.zeros((len(x), 5), x.dtype if like else jnp.float32)
+        step = lambda h, _: (jnp.tanh(h + x @ params["first"]), None)  # noqa: E731
+        return jax.lax.scan(step, first, length=3)[0] @ params["last"]
+
+    return f
+
+
+def test_a_state_of_float32_is_named():
+    """As the cells of Flax make it: the check ended in JAX's words about a carry."""
+    with pytest.raises(ValueError, match=r"expected f to run in float64.*param_dtype=jnp.float64"):
+        gj.check_model(recurrent(like=False), PARAMS, X)
+    assert gj.check_model(recurrent(like=True), PARAMS, X).ok
+
+
+def test_the_remedy_for_a_cell_of_flax():
+    nn = pytest.importorskip("flax.linen")
+
+    def model(**options):
+        return nn.Sequential([nn.RNN(nn.LSTMCell(5, **options)), lambda h: h[:, -1], nn.Dense(3)])
+
+    x = np.random.default_rng(0).normal(size=(4, 3, 4)).astype(np.float32)
+    params = model().init(jax.random.key(0), x)
+    with pytest.raises(ValueError, match=r"nn[.]LSTMCell\(8, param_dtype=jnp[.]float64\)"):
+        gj.check_model(model().apply, params, x)
+    assert gj.check_model(model(param_dtype=jnp.float64).apply, params, x).ok
+
+
+def test_another_type_error_is_the_user_s_own():
+    with pytest.raises(TypeError, match="got an unexpected keyword"):
+        gj.check_model(lambda params, x: jnp.tanh(x, axis=3), PARAMS, X)
+
+
+def test_a_module_whose_leaves_are_functions_too():
+    """Equinox keeps activations among them: the message spoke of byte order."""
+    with pytest.raises(TypeError, match=r"a function at \['act'\]; split.*eqx[.]partition"):
+        gj.check_model(lambda p, x: p["act"](x @ p["first"]), PARAMS | {"act": jnp.tanh}, X)

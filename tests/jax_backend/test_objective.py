@@ -40,6 +40,10 @@ ALONE = {
         partial(gj.onehot, reduction="sum"),
         lambda W: gj.onehot(f, W, X, Y, reduction="sum"),
     ),
+    "contract": (
+        partial(gj.contract, R=lambda z, y: jax.nn.one_hot(y, 3)[:, :, None]),
+        lambda W: gj.onehot(f, W, X, Y),
+    ),
 }
 
 
@@ -93,6 +97,19 @@ REFUSED = {
         "expected penalty to be one of frobreg, .*functools[.]partial of one",
     ),
     "a function": ({"penalty": lambda f, p, x: 0.0}, "expected penalty to be one of"),
+    "no R": ({"penalty": gj.contract}, "pass penalty=partial\\(contract, R=...\\)"),
+    "a batch that is none": (
+        {"penalty": partial(gj.frobreg, batch=3)},
+        r"expected batch of an integer dtype with shape \(4,\)",
+    ),
+    "shared by a word": (
+        {"penalty": partial(gj.spectreg, shared_probe="False"), "key": KEY},
+        "expected shared_probe=True or False, got 'False'",
+    ),
+    "shared by a word, exact": (
+        {"penalty": partial(gj.jacreg, shared_probe="False")},
+        "expected shared_probe=True or False, got 'False'",
+    ),
     "no key": ({"penalty": gj.spectreg}, "expected key=jax.random.key"),
     "a loss each": ({"penalty": gj.frobreg, "loss": lambda z, y: z}, "to return a scalar"),
     "an unknown loss": ({"penalty": gj.frobreg, "loss": "hinge"}, "expected loss to be one of"),

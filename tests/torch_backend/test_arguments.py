@@ -142,7 +142,8 @@ CONSTRUCTED = {
     "expected generator=torch.Generator": lambda: gt.FrobReg(fraction=0.5, generator=0),
     "expected R to be a tensor, got int": lambda: gt.Contract(R=3),
     "expected Contract(R=...)": gt.Contract,
-    "expected JacReg without generator": lambda: gt.JacReg(generator=rng()),
+    "expected FrobReg without generator": lambda: gt.FrobReg(generator=rng()),
+    "probe, shared_probe and generator belong to": lambda: gt.JacReg(generator=rng()),
 }
 
 

@@ -97,6 +97,30 @@ def test_forward_mode_is_refused_exactly_where_torch_is_wrong(name, trained, mon
     assert gt.frobreg(model, X, mode="auto").requires_grad
 
 
+@pytest.fixture
+def group():
+    """A process group of this process alone."""
+    if not torch.distributed.is_gloo_available():
+        pytest.skip("this torch has no gloo")
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("group")
+def test_forward_mode_is_tried_under_a_process_group(monkeypatch):
+    """The penalty of the module inside DDP was not: a lost gradient, or examples coupled."""
+    if not torch_is_right(model := Net(SUSPECT["solve"]), True, monkeypatch):
+        with pytest.raises(ValueError, match="whose forward mode is right"):
+            gt.frobreg(model, X, mode="forward")
+    coupled = Net(lambda m, x: m.last(m.first(x).tanh() - m.first(x).tanh().mean(0)))
+    with pytest.raises(ValueError, match="examples depend on each other"):
+        gt.frobreg(coupled, X, mode="forward")
+    right = Net(RIGHT["tanh"])
+    torch.testing.assert_close(gt.frobreg(right, X, mode="forward"), gt.frobreg(right, X))
+
+
 def test_a_derivative_that_torch_has_not_is_no_zero():
     """To the autograd of torch 2.13 a Bessel function is a constant: ‖JV‖² was 0."""
     model = Net(lambda m, x: m.last(torch.special.bessel_j0(m.first(x))))

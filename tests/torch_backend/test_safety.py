@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from gradreg_torch import _loss_trial
 from torch import nn
 
 SEED = 0
@@ -494,8 +495,8 @@ def closed_over(loss):
 
 def test_a_loss_is_tried_once(x, monkeypatch):
     """Also a lambda that is written anew for each step; another closure is another loss."""
-    model, made, right = Around(torch.tanh), [], gt.losses.separating
-    monkeypatch.setattr(gt.losses, "separating", lambda n: made.append(n) or right(n))
+    model, made, right = Around(torch.tanh), [], _loss_trial.separating
+    monkeypatch.setattr(_loss_trial, "separating", lambda n: made.append(n) or right(n))
     for _ in range(3):
         gt.doubleback(model, x, Y, loss=lambda z, y: of_pixels(z, y))
     assert made == [6]

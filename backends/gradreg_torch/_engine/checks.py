@@ -78,8 +78,9 @@ def option_names(owner: str, options: Iterable[str], known: Iterable[str]) -> No
     """Options that their owner has."""
     for name in options:
         if name not in known:
+            hint = f"; make a module with it, SpectReg({name}=...) say" * (name in _OF_MODULES)
             raise TypeError(
-                f"expected options of {owner} among {', '.join(sorted(known))}; got {name!r}"
+                f"expected options of {owner} among {', '.join(sorted(known))}; got {name!r}{hint}"
             )
 
 
@@ -141,6 +142,7 @@ def is_among(name: Any, known: Container[Any]) -> bool:
         return False
 
 
+_OF_MODULES = ("every", "fraction")
 _MASKED: Any = torch.masked.MaskedTensor
 MOST_NUMBERS = 2**40
 HALF = (torch.float16, torch.bfloat16)

@@ -11,6 +11,7 @@ product without a graph, and its gradient from a surrogate that autograd differe
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,8 @@ class Differences:
     hides : bool
         Whether a `torch.autograd.Function` may compute in a lower precision than its node shows.
     """
+
+    last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
 
     at_x: Reverse
     model: Model

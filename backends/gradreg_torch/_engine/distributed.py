@@ -33,8 +33,14 @@ def allowed(parts: tuple[nn.Module, ...], mode: str) -> str:
             "expected FSDP2 (torch.distributed.fsdp.fully_shard) or DDP, got "
             "FullyShardedDataParallel, which loses gradients of penalties"
         )
-    sharded = [part for part in parts if isinstance(part, fsdp.FSDPModule)]
-    return _under_fsdp2(sharded, mode) if sharded else mode
+    found = sharded(parts)
+    return _under_fsdp2(found, mode) if found else mode
+
+
+def sharded(parts: tuple[nn.Module, ...]) -> list[nn.Module]:
+    """The parts whose parameters FSDP2 gathers for each pass."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return [] if fsdp is None else [part for part in parts if isinstance(part, fsdp.FSDPModule)]
 
 
 # Nodes of parameters that FSDP2 gathers and reshards, and of DDP.

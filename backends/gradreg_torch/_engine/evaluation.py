@@ -22,7 +22,7 @@ from gradreg_torch._engine.model import AttentionByFormula, Model, Snapshot, cop
 from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
-from gradreg_torch._engine.trial import tried
+from gradreg_torch._engine.trial import Trial, tried
 
 
 class Evaluated(NamedTuple):
@@ -37,8 +37,8 @@ def evaluate(
     model: ModelOrLogits,
     x: Inputs,
     R: Contraction,
-    *,
     update_statistics: bool = False,
+    /,
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
@@ -50,12 +50,15 @@ def evaluate(
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
         twice = create_graph and call.mode in ("reverse", "auto") and not call.functional
         with AttentionByFormula() if twice else nullcontext():
-            values, output = _linearise(call).contract(R)
+            at = _linearise(call)
+            values, output = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
             values = distributed.reaching_all(call.model.parts, values)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
         checks.finite_value(values)
+    if call.create_graph and at.last and penalty.requires_grad:
+        penalty.register_hook(graph.require_last)  # type: ignore[no-untyped-call]
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
@@ -87,10 +90,10 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     with visible(model), norm, watch or nullcontext():
         own = None if call.update_statistics else copied(before.buffers)
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
-    mode, coupled, found = _examined(call, at_x, mode)
+    mode, trial, found = _examined(call, at_x, mode)
     if mode == "reverse" or not call.create_graph:
-        return at_x
-    if coupled and call.reduction == "none":
+        return at_x._replace(last=trial.last)
+    if trial.coupled and call.reduction == "none":
         raise ValueError(
             "expected reduction='mean' or 'sum' with finite differences through batch norm in "
             "training mode, or a model whose examples otherwise depend on each other, got 'none': "
@@ -101,7 +104,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     hides = bool(graph.custom_functions(found))
-    return Differences(at_x, model, before, mode, coupled, kinked, eps, hides)
+    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides)
 
 
 def coupling(call: Call) -> tuple[bool, Side]:
@@ -116,16 +119,17 @@ def coupling(call: Call) -> tuple[bool, Side]:
 def _of_logits(call: Call, logits: Tensor) -> Reverse:
     """The pass that the user has made: logits with their graph."""
     at_x = Reverse(call, call.accept(logits))
-    if not call.functional:
-        _examined(call, at_x, "reverse")
-    return at_x
+    if call.functional:
+        return at_x
+    _, trial, _ = _examined(call, at_x, "reverse")
+    return at_x._replace(last=trial.last)
 
 
-def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any]]:
-    """The mode that is right for a graph, whether it couples examples, and its nodes."""
+def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:
+    """Return the mode that is right for a graph, what its trial showed, and its nodes."""
     ragged, alone = call.batch is not None, call.policy in batch_norm.ALONE
     if not (call.create_graph or alone or ragged):
-        return mode, False, []
+        return mode, Trial(), []
     found = graph.nodes(at_x.output)
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
@@ -134,7 +138,7 @@ def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, bool, list[Any
         raise ValueError(examples.coupled())
     if trial.coupled and alone:
         raise ValueError(batch_norm.refusal(call.policy, trial.by_norm))
-    return _resolved(mode, trial.once), trial.coupled, found
+    return _resolved(mode, trial.once), trial, found
 
 
 def _resolved(mode: str, once: str) -> str:

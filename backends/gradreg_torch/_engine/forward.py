@@ -7,7 +7,7 @@ probes the same variance. No double backward is needed.
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class Forward:
         What was asked for.
     """
 
+    last: ClassVar[bool] = False  # products have all derivatives
+
     model: Model
     call: Call
 
@@ -60,7 +62,8 @@ class Forward:
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
-            if random is not None and can_be_read(output) and not distributed.parallel():
+            gathers = distributed.parallel() and distributed.sharded(self.model.parts)
+            if random is not None and can_be_read(output) and not gathers:
                 forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
         products = [J_V]
         for chunk in others:

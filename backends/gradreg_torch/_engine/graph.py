@@ -112,6 +112,28 @@ def _examples_of_batch_norm(node: Any) -> int:
     return int(node._saved_input.shape[0]) if getattr(node, "_saved_training", False) else 0
 
 
+def wrong_thrice(found: list[Any], named: set[str]) -> bool:
+    """Whether a third derivative is wrong without a word, as torch's of these norms is."""
+    if any(name.startswith("NativeLayerNorm") for name in named):
+        return True
+    norms = {name for name in named if name.startswith(_NORMS)}
+    return bool(norms) and any(
+        _examples_of_batch_norm(node) for node in found if name_of(node) in norms
+    )
+
+
+def require_last(gradient: Tensor) -> None:
+    """Raise ValueError in a backward pass of a penalty that is to be differentiated again."""
+    del gradient
+    if torch.is_grad_enabled():
+        raise ValueError(
+            "expected the gradient of this penalty to be the last derivative, got "
+            "create_graph=True: finite differences, and torch's layer norm, instance norm and "
+            "batch norm in training mode, give a wrong one after it; use mode='forward', or "
+            "mode='reverse' with norms by elementary operations"
+        )
+
+
 def without_double_backward(names: set[str]) -> list[str]:
     """The operations among these nodes that cannot be differentiated twice, in words."""
     found = {_NO_DOUBLE_BACKWARD[name] for name in names if name in _NO_DOUBLE_BACKWARD}

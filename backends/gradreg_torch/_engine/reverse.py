@@ -31,11 +31,14 @@ class Reverse(NamedTuple):
     pullback : callable, optional
         Inside `torch.compile`: `torch.func.vjp` of the model, which compiles where a double
         backward does not.
+    last : bool
+        Whether the penalty's gradient is the last derivative that is right: `graph.wrong_thrice`.
     """
 
     call: Call
     output: Tensor
     pullback: _Pullback | None = None
+    last: bool = False
 
     @property
     def side(self) -> Side:

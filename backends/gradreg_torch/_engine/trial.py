@@ -21,7 +21,7 @@ from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
 
 
-class _Trial(NamedTuple):
+class Trial(NamedTuple):
     """What a graph showed.
 
     Parameters
@@ -32,13 +32,16 @@ class _Trial(NamedTuple):
         Whether torch's batch norm is the reason.
     once : str
         What cannot be differentiated twice, in words; "" where all can.
+    last : bool
+        Whether the gradient of the penalty is the last derivative that is right.
     decided : bool
         Whether the products were numbers other than 0: at a last layer of zeros nothing shows.
     """
 
-    coupled: bool
-    by_norm: bool
+    coupled: bool = False
+    by_norm: bool = False
     once: str = ""
+    last: bool = False
     decided: bool = True
 
 
@@ -50,7 +53,7 @@ _AXES, _SIZES = ("_saved_dim", "_saved_training"), "_saved_self_sym_sizes"
 _OF_PYTHON: Any = torch.autograd.function.BackwardCFunction
 
 
-def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> _Trial:
+def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
     """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
 
     A model is tried once, or, with `again`, at every step. Raises ValueError for a graph that no
@@ -64,16 +67,16 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
     known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
     signature = (twice, of_model, call.batch is None, several, *operations(found))
     if signature in known and not again:
-        trial: _Trial = known[signature]
+        trial: Trial = known[signature]
         return trial
     names = graph.names(found)
     graph.require_input_gradient(names)
-    by_norm = graph.couples_examples(found, names)
+    by_norm, last = graph.couples_examples(found, names), graph.wrong_thrice(found, names)
     if distributed.SHARDED in names:  # its hooks take no pass of ours
-        return _Trial(by_norm, by_norm)
+        return Trial(by_norm, by_norm, last=last)
     if not can_be_read(at_x.output):
-        return _Trial(by_norm, by_norm, ", ".join(graph.without_double_backward(names)))
-    trial = try_graph(at_x, found, twice)
+        return Trial(by_norm, by_norm, ", ".join(graph.without_double_backward(names)), last)
+    trial = try_graph(at_x, found, twice)._replace(last=last)
     if trial.decided and graph.HIDDEN not in names:
         known[signature] = trial
     return trial
@@ -116,7 +119,7 @@ def _attributes(kind: type) -> tuple[str, ...]:
     return names
 
 
-def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> _Trial:
+def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     """A product of all examples, differentiated, and products of some examples each."""
     n, device = at_x.output.shape[0], at_x.output.device
     once = _once(at_x, found) if twice else ""
@@ -127,7 +130,7 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> _Trial:
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(_not_zero(v[others]) for v in products)
         decided = decided and any(map(_not_zero, products))
-    return _Trial(coupled, by_norm, once, decided)
+    return Trial(coupled, by_norm, once, decided=decided)
 
 
 def _once(at_x: Reverse, found: list[Any]) -> str:

@@ -1,4 +1,7 @@
-"""What a check may not change: parameters, buffers, gradients, modes, hooks, random states."""
+"""What a check may not change: parameters, buffers, gradients, modes, hooks, random states.
+
+For plain attributes see `attributes`.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -38,16 +38,15 @@ def size(one: Subject, value: float) -> Finding:
     return Finding("penalty", None, text)
 
 
-def repeatable(value: float, again: float) -> Finding:
-    """Two calls from one state."""
+def repeatable(value: float, again: float, moved: list[str]) -> Finding:
+    """Two calls from one state but for attributes that moved."""
     if value == again:
         return Finding("repeatable", True, "one seed gives one number, dropout included")
-    return Finding(
-        "repeatable",
-        False,
-        f"one seed gives {value:.6g}, then {again:.6g}",
-        "draw noise with torch's global generator, and keep state in buffers",
-    )
+    text = f"one seed gives {value:.6g}, then {again:.6g}"
+    if moved:
+        text += f": a pass changes {_first(moved)}"
+    remedy = "draw noise with torch's global generator, and keep state in buffers"
+    return Finding("repeatable", False, text, remedy)
 
 
 def jacobian(one: Subject) -> Finding:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
-from gradreg_torch.check import derivative, effects, findings
+from gradreg_torch.check import attributes, derivative, effects, findings
 from gradreg_torch.check.report import Finding, ModelReport
 from gradreg_torch.check.subject import Subject
 from gradreg_torch.losses import Loss
@@ -30,7 +30,8 @@ def check_model(
     A check takes as long as 100 to 500 training steps. It compares the penalty's parameter gradient
     with differences of the penalty's value (in float64, where the model runs in it). It says which
     examples depend on each other and which parameters the penalty trains, and measures each mode in
-    plain training steps. Parameters, buffers, gradients and random states are afterwards as before.
+    plain training steps. Parameters, buffers, gradients, plain attributes and random states are
+    afterwards as before.
 
     Parameters
     ----------
@@ -60,9 +61,14 @@ def check_model(
     one = Subject(model, x, y, penalty, loss)
     one.require_trainable()
     before = effects.state(one.modules, penalty.generator)
+    places = attributes.places(model, one.modules)
     with torch.enable_grad(), effects.kept(one.modules, penalty.generator, one.first) as back:
-        found = _findings(replace(one, back=back))
+        try:
+            found = _findings(replace(one, back=back), places)
+        finally:
+            attributes.put_back(places)
     changed = effects.changed(before, effects.state(one.modules, penalty.generator))
+    changed += attributes.changed(places)
     found.append(
         Finding("unchanged", False, f"changed: {', '.join(changed)}", "look for state in the model")
         if changed
@@ -90,14 +96,22 @@ def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
     return penalty
 
 
-def _findings(one: Subject) -> list[Finding]:
+def _findings(one: Subject, places: list[attributes.Place]) -> list[Finding]:
     """The findings in order; a model on which the penalty is refused gets no further questions."""
     try:
         value, again = one.value(), one.value()
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         return [Finding("penalty", False, f"refused: {error}", "do as the message says")]
-    found = [findings.size(one, value), findings.repeatable(value, again)]
-    if value != again:  # a state or noise that no comparison survives
+    moved, back = attributes.changed(places), one.back  # as training steps leave it
+
+    def all_back() -> None:
+        back()
+        attributes.put_back(places)
+
+    one = replace(one, back=all_back)
+    repeats = value == again or one.value() == one.value()
+    found = [findings.size(one, value), findings.repeatable(value, again, moved if repeats else [])]
+    if not repeats:  # noise that no comparison survives
         return found
     try:
         with derivative.in_float64(one.modules):

@@ -70,7 +70,7 @@ def gated(m: Any, x: Tensor) -> Any:
 
 
 def centred(m: Any, x: Tensor) -> Any:
-    """A running mean, no buffer, moves in every pass, and nobody can put it back."""
+    """A running mean, no buffer, moves in every pass."""
     h = m.body(x)
     m.mean = 0.9 * getattr(m, "mean", 0.0) + 0.1 * h.detach().mean(0)
     return m.last(torch.tanh(h - m.mean))
