@@ -143,7 +143,7 @@ CONSTRUCTED = {
     "expected R to be a tensor, got int": lambda: gt.Contract(R=3),
     "expected Contract(R=...)": gt.Contract,
     "expected FrobReg without generator": lambda: gt.FrobReg(generator=rng()),
-    "probe, shared_probe and generator belong to": lambda: gt.JacReg(generator=rng()),
+    "expected num_probes >= 1 with probe": lambda: gt.JacReg(generator=rng()),
 }
 
 
