@@ -40,13 +40,14 @@ def sure(penalty: str) -> Iterator[Example]:
     """A network that is sure of a class: every other class has about this probability.
 
     A probability that is kept above a bound is then another function. The smaller the probability,
-    the larger the slopes, so that the penalty is seen: it is of the size (p · slope)². The
-    confidence penalty has no slopes in it.
+    the larger the slopes, so that the penalty is seen: its value is of the size (p · slope)², its
+    gradient p² · slope³. The slopes are not larger still, because the rounding of 1 − p shows in
+    the gradient as 2⁻⁵³ · p · slope³. The confidence penalty has no slopes in it.
     """
     rng = np.random.default_rng(14)
     draw = rng.standard_normal
     with_J = PENALTIES[penalty].of == "jacobian"
-    for p, slope in ((1e-7, 2.0), (1e-9, 2.0**10)) if with_J else ((1e-9, 1.0),):
+    for p, slope in ((1e-7, 2.0), (4e-13, 2.0**15)) if with_J else ((4e-13, 1.0),):
         first, activation, last = dense(draw, "tanh", 4, 3, 3)
         weight = slope * last.weight  # type: ignore[attr-defined]
         x = draw((1, 4))
