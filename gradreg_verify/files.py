@@ -160,7 +160,9 @@ def require_writable(path: Path, what: str) -> None:
         The system refuses a file there.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"expected a file to write {what} to, got {path}, which is no regular file")
+        raise ValueError(
+            f"expected a file to write {what} to, got {path}, which is no regular file"
+        )
     with _beside(path) as part:
         part.touch()
 
