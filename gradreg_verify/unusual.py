@@ -11,7 +11,8 @@ from gradreg_verify.examples import Example, classes, convolutional, dense, exam
 
 def unusual() -> Iterator[Example]:
     """A batch larger than chunks, in which rows repeat; many logits of inputs of rank 3; J = 0;
-    inputs as large as pixels; an image of many pixels, higher than wide; logits far from 0.
+    inputs as large as pixels; an image of many pixels, higher than wide; logits far from 0;
+    slopes of 10⁶, which show what is clamped below.
     """
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
@@ -29,10 +30,11 @@ def unusual() -> Iterator[Example]:
     yield example(draw, labels, layers, x, exact=False)
     layers = convolutional(draw, "tanh", AvgPool2d, (1, 12, 10), 2)
     yield example(draw, labels, layers, draw((2, 1, 12, 10)), exact=False)
-    for shift in (100, -100):
-        *rest, last = dense(draw, "tanh", 2, 4, 3)
-        layers = (*rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
-        x, y = draw((2, 2)), labels(2, 3)
+    for shift, steep in ((100, 1.0), (-100, 2.0**20)):
+        first, *rest, last = dense(draw, "tanh", 2, 4, 3)
+        first = Linear(steep * first.weight, first.bias)  # type: ignore[attr-defined]
+        layers = (first, *rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
+        x, y = draw((2, 2)) / steep, labels(2, 3)
         yield Example(Network(layers), x, y, draw((2, 3)), draw((2, 3, 4)), exact=False)
 
 

@@ -47,7 +47,7 @@ def test_an_earlier_report_is_replaced_and_another_file_is_not(tmp_path, suffix)
     render.write(replace(report("FAIL"), provenance=kit), path)
     assert path.read_bytes() != first
     path.write_text("# gradreg is what we use")
-    with pytest.raises(ValueError, match="expected a report to replace, or no file, in .*: some"):
+    with pytest.raises(ValueError, match=r"expected a report to replace, or no file, in .*: some"):
         render.write(report("PASS"), path)
     assert path.read_text() == "# gradreg is what we use"
 

@@ -15,7 +15,6 @@ from typing import Any
 from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.report import Report
 
-
 _NO_HOME = (OSError, RuntimeError)  # it cannot be written to, or is not known
 
 
