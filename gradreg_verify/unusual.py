@@ -31,8 +31,8 @@ def unusual() -> Iterator[Example]:
     layers = convolutional(draw, "tanh", AvgPool2d, (1, 12, 10), 2)
     yield example(draw, labels, layers, draw((2, 1, 12, 10)), exact=False)
     for shift, steep in ((100, 1.0), (-100, 2.0**20)):
-        first, *rest, last = dense(draw, "tanh", 2, 4, 3)
-        first = Linear(steep * first.weight, first.bias)  # type: ignore[attr-defined]
+        hidden, *rest, last = dense(draw, "tanh", 2, 4, 3)
+        first = Linear(steep * hidden.weight, hidden.bias)  # type: ignore[attr-defined]
         layers = (first, *rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
         x, y = draw((2, 2)) / steep, labels(2, 3)
         yield Example(Network(layers), x, y, draw((2, 3)), draw((2, 3, 4)), exact=False)

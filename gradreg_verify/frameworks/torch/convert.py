@@ -144,7 +144,8 @@ def _undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
 @cache
 def _made(layer: Any, *args: Any, **options: Any) -> nn.Module:
     """A layer of these sizes."""
-    module: nn.Module = torch.nn.utils.skip_init(layer, *args, **options)
+    make: Any = nn.utils.skip_init
+    module: nn.Module = make(layer, *args, **options)
     return module
 
 
