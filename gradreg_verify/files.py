@@ -6,7 +6,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,17 +144,43 @@ def _shallow(data: T) -> T:
     raise RecursionError
 
 
+def require_writable(path: Path, what: str) -> None:
+    """Before work begins: whether `write_atomically` can write there.
+
+    Raises
+    ------
+    ValueError
+        A folder, a pipe or a device is there.
+    OSError
+        The system refuses a file there.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f"expected a file to write {what} to, got {path}, which is no regular file"
+        )
+    with _beside(path) as part:
+        part.touch()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path`, then rename: no reader, and no interruption, finds half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with _beside(path) as part:
         with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """The name of a file beside another, of which nothing is left; errors name the other."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say which
+        error.filename, error.filename2 = str(path), None
         raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, this fails too
+            part.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ from gradreg_verify.examples import Example, classes, convolutional, dense, exam
 
 def unusual() -> Iterator[Example]:
     """A batch larger than chunks, in which rows repeat; many logits of inputs of rank 3; J = 0;
-    inputs as large as pixels; an image of many pixels, higher than wide; logits far from 0.
+    inputs as large as pixels; an image of many pixels, higher than wide; logits far from 0;
+    slopes of 10⁶, which show what is clamped below.
     """
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
@@ -29,10 +30,11 @@ def unusual() -> Iterator[Example]:
     yield example(draw, labels, layers, x, exact=False)
     layers = convolutional(draw, "tanh", AvgPool2d, (1, 12, 10), 2)
     yield example(draw, labels, layers, draw((2, 1, 12, 10)), exact=False)
-    for shift in (100, -100):
-        *rest, last = dense(draw, "tanh", 2, 4, 3)
-        layers = (*rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
-        x, y = draw((2, 2)), labels(2, 3)
+    for shift, steep in ((100, 1.0), (-100, 2.0**20)):
+        hidden, *rest, last = dense(draw, "tanh", 2, 4, 3)
+        first = Linear(steep * hidden.weight, hidden.bias)  # type: ignore[attr-defined]
+        layers = (first, *rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
+        x, y = draw((2, 2)) / steep, labels(2, 3)
         yield Example(Network(layers), x, y, draw((2, 3)), draw((2, 3, 4)), exact=False)
 
 
@@ -40,13 +42,14 @@ def sure(penalty: str) -> Iterator[Example]:
     """A network that is sure of a class: every other class has about this probability.
 
     A probability that is kept above a bound is then another function. The smaller the probability,
-    the larger the slopes, so that the penalty is seen: it is of the size (p · slope)². The
-    confidence penalty has no slopes in it.
+    the larger the slopes, so that the penalty is seen: its value is of the size (p · slope)², its
+    gradient p² · slope³. The slopes are not larger still, because the rounding of 1 − p shows in
+    the gradient as 2⁻⁵³ · p · slope³. The confidence penalty has no slopes in it.
     """
     rng = np.random.default_rng(14)
     draw = rng.standard_normal
     with_J = PENALTIES[penalty].of == "jacobian"
-    for p, slope in ((1e-7, 2.0), (1e-9, 2.0**10)) if with_J else ((1e-9, 1.0),):
+    for p, slope in ((1e-7, 2.0), (4e-13, 2.0**15)) if with_J else ((4e-13, 1.0),):
         first, activation, last = dense(draw, "tanh", 4, 3, 3)
         weight = slope * last.weight  # type: ignore[attr-defined]
         x = draw((1, 4))

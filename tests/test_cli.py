@@ -1,5 +1,7 @@
 """The command line: output, exit status, and sentences instead of tracebacks."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from gradreg_verify import CLAIMS, verify
 from gradreg_verify.frameworks import registry as backends
 from gradreg_verify.frameworks.loopback import LoopbackBackend
 from gradreg_verify.report import history
+from gradreg_verify.report.report import Report
 
 
 def test_verify_passes_and_backends_lists_what_is_here(capsys):
@@ -44,6 +47,76 @@ def test_what_was_verified_with_another_version_is_to_be_verified_again(monkeypa
     history.path().unlink()
     history.path().mkdir()  # cannot be written to: that is all that happens
     history.remember(report)
+
+
+def test_without_a_home_nothing_is_remembered(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(history.Path, "home", no_home)
+    report = Report("t", "d", "t", "f", "cpu", (), 4, ())
+    history.remember(report)
+    assert history.last("t", "cpu", "f").startswith("never")
+
+
+PLACES = {
+    "a folder": (lambda path: path.mkdir(), "is a directory|no regular file"),
+    "a pipe": (lambda path: os.mkfifo(path), "no regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/full"), "no regular file"),
+    "a file of somebody's": (lambda path: path.write_text("# mine"), "something else|Expecting"),
+}
+
+
+def not_run(*_):
+    pytest.fail("it was tested first")
+
+
+@pytest.mark.parametrize("option", ["--report", "--evidence"])
+@pytest.mark.parametrize(("make", "message"), PLACES.values(), ids=PLACES)
+def test_a_place_that_cannot_be_written_is_refused_at_once(
+    capsys, monkeypatch, tmp_path, option, make, message
+):
+    monkeypatch.setattr(cli.verify, "verify", not_run)
+    make(path := tmp_path / "r.json")
+    assert cli.main(["verify", "loopback", option, str(path)]) == 2
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert re.search(message, said)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("option", ["--report", "--evidence"])
+@pytest.mark.parametrize("name", ["/proc/r.json", "a" * 300 + ".json", "none/r.json", ""])
+def test_a_place_that_cannot_be_is_refused_at_once(capsys, monkeypatch, tmp_path, option, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.verify, "verify", not_run)
+    assert cli.main(["verify", "loopback", option, name]) == 2
+    assert "gradreg verify: expected " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_in_the_end_loses_neither_verdict_nor_others(
+    capsys, monkeypatch, tmp_path
+):
+    wrong = verify(LoopbackBackend({"onehot": lambda c, **_: c.J.sum()}))
+    lost = tmp_path / "lost"
+    lost.mkdir()
+
+    def verified(*_, **__):
+        lost.rmdir()
+        return wrong
+
+    monkeypatch.setattr(cli.verify, "verify", verified)
+    kept, record = tmp_path / "kept.md", tmp_path / "e.json"
+    reports = ["--report", str(lost / "r.json"), "--report", str(kept)]
+    assert cli.main(["verify", "loopback", *reports, "--evidence", str(record)]) == 1
+    shown = capsys.readouterr()
+    assert wrong.counts in shown.out
+    assert f"the folder {lost} of --report" in shown.err
+    assert kept.exists()
+    assert "E = " in shown.out
+    assert record.exists()
 
 
 def test_backends_says_what_to_install(capsys, monkeypatch):

@@ -14,7 +14,7 @@ from data_files import (
 )
 from gradreg_cli import data as command
 from gradreg_experiments import needs
-from gradreg_experiments.data import DATA_SETS, disk
+from gradreg_experiments.data import DATA_SETS, disk, load
 
 from gradreg_verify.frameworks.registry import BackendUnavailable
 
@@ -155,6 +155,12 @@ def test_no_folder_is_a_sentence(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=f"expected a folder with data sets, got .*{name}"):
         check(tmp_path / name)
+
+
+def test_a_loop_of_links_is_a_sentence(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(FileNotFoundError, match=f"in {tmp_path}/loop, or in a folder"):
+        load("mnist", tmp_path / "loop")
 
 
 @pytest.mark.parametrize("name", ["data", "fashion"])

@@ -122,6 +122,13 @@ def test_only_one_member_of_a_gzip_file_is_read(tmp_path):
             read_idx(path, 3)
 
 
+@pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f"expected a file in .*{name}, got: no regular file"):
+        read_idx(tmp_path / name, 3)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_file_without_end_is_neither_unpacked_nor_summed(tmp_path, packed):
     """Sparse: it takes no room, and days."""

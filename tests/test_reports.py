@@ -37,6 +37,21 @@ def test_a_hostile_name_is_shown_and_not_obeyed(tmp_path, suffix):
         assert "&lt;script&gt;" in text
 
 
+@pytest.mark.parametrize("suffix", render.FORMATS)
+def test_an_earlier_report_is_replaced_and_another_file_is_not(tmp_path, suffix):
+    path = tmp_path / f"r{suffix}"
+    path.touch()
+    kit = {"kit": "gradreg-ref 1"}
+    render.write(replace(report("PASS"), provenance=kit), path)
+    first = path.read_bytes()
+    render.write(replace(report("FAIL"), provenance=kit), path)
+    assert path.read_bytes() != first
+    path.write_text("# gradreg is what we use")
+    with pytest.raises(ValueError, match=r"expected a report to replace, or no file, in .*: some"):
+        render.write(report("PASS"), path)
+    assert path.read_text() == "# gradreg is what we use"
+
+
 def test_half_a_surrogate_pair_loses_no_report(tmp_path):
     render.write(hostile(), path := tmp_path / "r.json")
     assert render.read(path)["target"] == HOSTILE

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from gradreg_cli.parser import Parser
-from gradreg_cli.terminal import accept_every_letter, say
+from gradreg_cli.terminal import accept_every_letter, say, sentence
 from gradreg_ref import __version__, checks
 
 __all__ = ["main"]
@@ -73,13 +73,6 @@ def parsed(argv: Sequence[str]) -> Namespace:
     return parser(words[0]).parse_args(words)
 
 
-def _sentence(error: Exception) -> str:
-    """Write an error as a sentence; of an error of the system, the file and what was wrong."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"expected a file or folder to use at {error.filename}, got: {error.strerror}"
-    return str(error)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; what goes wrong is a sentence, never a traceback."""
     accept_every_letter()  # before any help is printed
@@ -95,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (BackendUnavailable, ValueError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            say(f"gradreg {arguments.command}: {_sentence(error)}", error=True)
+            say(f"gradreg {arguments.command}: {sentence(error)}", error=True)
         except KeyboardInterrupt as stopped:  # training says how to go on
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
     except BrokenPipeError:  # the reader has seen enough

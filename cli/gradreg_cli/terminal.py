@@ -35,6 +35,13 @@ def printable(text: str) -> str:
     return texts.printable(text)
 
 
+def sentence(error: Exception) -> str:
+    """What an error says; of an error of the system, the file and what was wrong with it."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"expected a file or folder to use at {error.filename}, got: {error.strerror}"
+    return str(error)
+
+
 def fold(text: str) -> str:
     """The text with lines that fit a terminal, broken at spaces; elsewhere the text itself."""
     if not is_terminal():

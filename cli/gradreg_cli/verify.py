@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from gradreg_cli.parser import add_count, given, sizes
-from gradreg_cli.terminal import columns, fold, is_terminal, say, show_status
+from gradreg_cli.terminal import columns, fold, is_terminal, say, sentence, show_status
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 from gradreg_verify import Declaration, Report, Result, verify
@@ -107,12 +107,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"expected what to verify: file.py:penalty, or a backend among {known}; got nothing"
         )
-    for path in arguments.report:
+    for path in arguments.report:  # now, and not after the minutes that follow
         render.require_format(path)
     if not arguments.time_limit > 0:
         raise ValueError(f"expected --time-limit > 0, got {arguments.time_limit:g}")
     if arguments.evidence is not None:
-        e_values.read(arguments.evidence)  # now, and not after the minutes that follow
+        e_values.require_place(arguments.evidence)
     tested, status = "not run", 0
     if arguments.self_test:
         tested, status = _tested_itself(arguments.device)
@@ -123,14 +123,25 @@ def run(arguments: argparse.Namespace) -> int:
     command = shlex.join([*words, *given(arguments, _RECORDED)])
     report = replace(report, self_test=tested, command=command)
     _show_end(report)
+    written = _written(report, arguments)
+    return max(status, report.status) or written
+
+
+def _written(report: Report, arguments: argparse.Namespace) -> int:
+    """Write report and evidence, each whatever becomes of the other; the exit status of that."""
+    status = 0
     for path in arguments.report:
-        render.write(report, path)
-        say(f"written: {path}")
+        try:
+            render.write(report, path)
+            say(f"written: {path}")
+        except (OSError, ValueError) as error:
+            say(f"gradreg verify: {sentence(error)}", error=True)
+            status = 2
     if arguments.evidence is not None:
         said, refuted = e_values.accumulate(arguments.evidence, report)
         say(said)
         status = max(status, int(refuted))
-    return max(status, report.status)
+    return status
 
 
 def _tested_itself(device: str) -> tuple[str, int]:

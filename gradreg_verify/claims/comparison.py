@@ -10,6 +10,7 @@ from gradreg_ref.typing import Array
 from gradreg_verify.claims import orders
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
+from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import Broken
 
 # float64 formulas differ from the reference by at most 1e-14 (seen), and the smallest effect of a
@@ -22,11 +23,13 @@ FLOOR = 1e-6
 _FEW_ROUNDINGS = 2.0**-50
 
 
+@kept
 def expected_value(penalty: str, e: Example, **options: Any) -> Array:
     """Return what the reference says the penalty is."""
     return np.asarray(evaluate(penalty, *e.arguments(options), **options))
 
 
+@kept
 def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
     """The reference's derivative along a direction of parameters, by complex step."""
     _, x, y = e.arguments(options)

@@ -175,6 +175,7 @@ def _of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
 
 
 _SMALL = {1: 200, 5: 60}  # batch to calls
+_DEPENDENT = 5  # a batch in which one probe may follow from the others
 
 
 @cache
@@ -209,6 +210,9 @@ def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         yield from read_out_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
         if independent and batch > 1:
             yield read_out_tests.each_pair(few[:, :, 0], probe, batch)
+    if independent and probe in ("gaussian", "sphere") and m > _DEPENDENT:
+        few = _read_out(target, m, _DEPENDENT, 3)[:, :, 0]
+        read_out_tests.of_full_rank(few, probe, _DEPENDENT)
     if probe == "rademacher":  # as many bits at each length
         calls = 2 * target.draws * _shortest(d) // (_BATCH * m)
         yield from coins.bits(target, _BATCH, m, calls)

@@ -15,11 +15,13 @@ from gradreg_ref.complex_step import directional_derivative
 from gradreg_ref.penalties import evaluate
 from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example
+from gradreg_verify.kept import kept
 from gradreg_verify.rounding import UNIT_ROUNDOFF
 
 _MORE = 16  # roundings beside the sums: a root and its square, scales, reductions
 
 
+@kept
 def of_value(penalty: str, e: Example, options: dict[str, Any]) -> float:
     """The bound of a value summed over the batch, or of each example's value."""
     f, network = _of_absolute_values(penalty, e, options)
@@ -27,6 +29,7 @@ def of_value(penalty: str, e: Example, options: dict[str, Any]) -> float:
     return _gamma(e) * float(each.max() if options.get("reduction") == "none" else each.sum())
 
 
+@kept
 def of_slope(penalty: str, e: Example, options: dict[str, Any], direction: Array) -> float:
     """The bound of the slope along a direction, summed over the batch."""
     f, network = _of_absolute_values(penalty, e, options)

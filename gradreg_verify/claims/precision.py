@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.penalties import evaluate
+from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import direction_for, near
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
+from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
 from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
 
@@ -39,19 +41,29 @@ def within_rounding(target: Target, penalty: str, e: Example, **options: Any) ->
 
     The larger share of its bound that is used up.
     """
-    u = UNIT_ROUNDOFF[target.dtype]
     options = options | {"reduction": "sum"}
-    _, _, y = e.arguments(options)
     direction = direction_for(e)
-
-    def f(network: Any, x: Any) -> Any:
-        return evaluate(penalty, network, x, y, **options)
-
-    value, radius = value_bound(f, e.network, e.x, u)
-    slope, deviation = slope_bound(f, e.network, e.x, direction, u, np.random.default_rng(5))
+    value, radius, slope, deviation = _bounds(penalty, e, UNIT_ROUNDOFF[target.dtype], options)
     if max(float(value + radius), abs(slope) + deviation) >= _OVERFLOW[target.dtype]:
         raise Undecided(f"{penalty} is out of the range of {target.dtype}")
     got = target.value(penalty, e, **options)
     share = near(f"{penalty} in {target.dtype}", got, value, radius)
     got, _ = target.slope(penalty, e, direction, **options)
     return max(share, near(f"gradient of {penalty} in {target.dtype}", got, slope, deviation))
+
+
+@kept
+def _bounds(
+    penalty: str, e: Example, u: float, options: dict[str, Any]
+) -> tuple[Array, Array, float, float]:
+    """The value with the bound of its error, and the slope with the bound of its error."""
+    _, _, y = e.arguments(options)
+
+    def f(network: Any, x: Any) -> Any:
+        return evaluate(penalty, network, x, y, **options)
+
+    rng = np.random.default_rng(5)
+    return (
+        *value_bound(f, e.network, e.x, u),
+        *slope_bound(f, e.network, e.x, direction_for(e), u, rng),
+    )

@@ -54,6 +54,13 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
         yield angles(combined[:-1], combined[1:], one, 1)
 
 
+def of_full_rank(r: Array, probe: Law, batch: int) -> None:
+    """Probes of a batch are linearly independent, as fewer than m of a continuous law are."""
+    smallest = np.linalg.svd(r.reshape(-1, batch, r.shape[1]), compute_uv=False)[:, -1]
+    what = f"{probe}: in a batch of {batch} one probe follows from the others"
+    check(bool((smallest > 1e-6).all()), what)  # at m = 10 the chance is below 1e-30
+
+
 def _independent_columns(gram: Array, probe: Law, m: int) -> Iterator[Test]:
     """Probes of an example are no multiples of each other, but by chance where they are few.
 

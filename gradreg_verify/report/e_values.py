@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_verify.claims.draws import ALPHA
-from gradreg_verify.files import read_json, write_atomically
+from gradreg_verify.files import read_json, require_writable, write_atomically
 from gradreg_verify.report.report import Report
 
 _LEAST = 1e-300  # in place of a p-value that a float has no room for: less evidence, never more
@@ -65,6 +65,18 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     remedy = "delete it to gather evidence anew"
     return read_json(path, "a record of earlier runs", _checked, remedy=remedy)
+
+
+def require_place(path: Path) -> None:
+    """Before anything is run: a record, or none yet, at a place that can be written to.
+
+    Raises
+    ------
+    ValueError, OSError
+        What is there is no such record, or the system refuses a file there.
+    """
+    read(path)
+    require_writable(path, "the evidence")
 
 
 def _checked(record: Any) -> dict[str, Any]:

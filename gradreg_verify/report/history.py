@@ -15,6 +15,8 @@ from typing import Any
 from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.report import Report
 
+_NO_HOME = (OSError, RuntimeError)  # it cannot be written to, or is not known
+
 
 def path() -> Path:
     """Return the path of the file."""
@@ -31,7 +33,7 @@ def remember(report: Report) -> None:
         + (f" (fail: {', '.join(report.failed)})" if report.failed else ""),
     }
     record = {**_known(), f"{report.target} on {report.device}": outcome}
-    with suppress(OSError):  # a home that cannot be written to
+    with suppress(*_NO_HOME):
         path().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path(), (json.dumps(record, indent=1) + "\n").encode())
 
@@ -48,6 +50,6 @@ def last(backend: str, device: str, framework: str) -> str:
 
 def _known() -> dict[str, Any]:
     """Return all outcomes; none where there is no such file."""
-    with suppress(ValueError):
+    with suppress(ValueError, *_NO_HOME):
         return read_json(path(), "verdicts", dict)
     return {}

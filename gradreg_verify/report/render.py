@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from gradreg_verify import files
 from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.files import read_json, write_atomically
 from gradreg_verify.report.html import in_words, to_html
@@ -192,16 +193,34 @@ def write(report: Report, path: Path) -> None:
 
     Raises
     ------
-    ValueError
-        Another ending.
+    ValueError, OSError
+        As by `require_format`.
     """
     require_format(path)
     write_atomically(path, FORMATS[path.suffix](report).encode())
 
 
 def require_format(path: Path) -> None:
-    """Before anything is run: an ending that is known, in a folder that is there."""
+    """Before anything is run: an ending that is known, at a place that can be written to.
+
+    Raises
+    ------
+    ValueError
+        Another ending, no such folder, or a file that is no earlier report.
+    OSError
+        The system refuses a file there.
+    """
     if path.suffix not in FORMATS:
         raise ValueError(f"expected --report to end in {', '.join(FORMATS)}; got {path}")
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} of --report to exist")
+    if path.exists():
+        remedy = "give another name, or move the file away"
+        files.read(path, files.MOST_JSON, "a report to replace, or no file,", _require_ours, remedy)
+    files.require_writable(path, "the report")
+
+
+def _require_ours(text: str) -> None:
+    """Every format has the name of the kit and a digest; an empty file is free."""
+    if text and not ("gradreg" in text and re.search(r"\b[0-9a-f]{64}\b", text)):
+        raise ValueError("something else")

@@ -13,6 +13,8 @@ their part in u. As u = 0 no logit depends on W, and all are equal: in JacReg th
 the mean off r and divides by m.
 """
 
+from functools import cache
+
 import numpy as np
 
 from gradreg_ref.networks import Activation, Linear, Network
@@ -23,6 +25,7 @@ K = 4.0
 LIMIT = 1e-9
 
 
+@cache
 def network(n: int, m: int) -> tuple[Network, Array]:
     """The network with n blocks of m logits, and its inputs (n, m + n)."""
     u, s = np.eye(m, m + n), np.eye(n, m + n, k=m)

@@ -12,6 +12,7 @@ from gradreg_ref.networks import (
     AvgPool2d,
     BatchNorm,
     Dropout,
+    Linear,
     MaxPool2d,
     Network,
     Residual,
@@ -29,6 +30,30 @@ def test_there_and_back(e):
     flat = np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
     np.testing.assert_array_equal(flat, e.network.parameters())
     np.testing.assert_array_equal(back.forward(e.x), e.network.forward(e.x))
+
+
+def test_two_modules_of_a_network_share_nothing():
+    for e in bundled():
+        one, other = to_torch(e.network), to_torch(e.network)
+        with torch.no_grad():
+            for p in one.parameters():
+                p += 1
+        for m in one.modules():
+            m.register_forward_hook(lambda *_: None)
+            m.mine = 3
+        assert not any(m._forward_hooks or hasattr(m, "mine") for m in other.modules())
+        flat = np.concatenate([p.detach().numpy().ravel() for p in other.parameters()])
+        np.testing.assert_array_equal(flat, e.network.parameters())
+
+
+def test_a_layer_made_without_drawing_has_what_every_layer_has():
+    (layer,) = to_torch(Network((Linear(np.ones((2, 3)), np.ones(2)),)))
+    usual = nn.Linear(3, 2, dtype=torch.float64)
+    assert type(layer) is nn.Linear
+    assert str(layer) == str(usual)
+    assert {n: type(v) for n, v in vars(layer).items()} == {
+        n: type(v) for n, v in vars(usual).items()
+    }
 
 
 @given(e=examples())

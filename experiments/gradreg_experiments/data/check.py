@@ -1,5 +1,6 @@
 """What a folder holds: each data set, whether the data set can be read, and the parts it has."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -47,7 +48,7 @@ def check(folder: Path, cache: Path) -> Iterator[_Finding]:
 
 def _named_so(known: Known, folder: Path) -> bool:
     """MNIST and Fashion-MNIST have the same files: only the name of the folder tells them apart."""
-    fashion = "fashion" in "/".join(folder.resolve().parts[-2:]).lower()
+    fashion = "fashion" in "/".join(Path(os.path.realpath(folder)).parts[-2:]).lower()
     return {"mnist": not fashion, "fashion-mnist": fashion}.get(known.name, True)
 
 

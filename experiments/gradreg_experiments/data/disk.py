@@ -1,12 +1,16 @@
 """Files as they lie on disk: found, bounded in size, and compared with the published sums."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradreg_experiments.data.dataset import FileRead, Known, Labels
+from gradreg_verify.files import opened
 
 PUBLISHED = "the published file"
 LIMIT = 1 << 28  # bytes; the largest published file, CIFAR-100's train, has 155 million
@@ -42,8 +46,20 @@ def _require_small(path: Path, limit: int) -> None:
 
 def content(path: Path, limit: int) -> bytes:
     """Return all bytes of a file."""
-    _require_small(path, limit)
-    return path.read_bytes()
+    with regular(path) as file:
+        _require_small(path, limit)
+        return file.read()
+
+
+@contextmanager
+def regular(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read from; `ValueError` names a pipe or a device, which may never end."""
+    with ExitStack() as closing:
+        try:
+            file = closing.enter_context(opened(path))
+        except ValueError as error:
+            raise ValueError(f"expected a file in {path}, got: {error}") from error
+        yield file
 
 
 def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = None) -> FileRead:

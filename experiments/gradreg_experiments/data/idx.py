@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gradreg_experiments.data.disk import LIMIT, content
+from gradreg_experiments.data.disk import LIMIT, content, regular
 
 _UNSIGNED_BYTES = 8
 _MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
@@ -40,7 +40,8 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        The file is no IDX file, is cut off, or holds more than the header says.
+        The file is no IDX file, is cut off, or holds more than the header says; or it is a pipe or
+        a device.
     """
     if path.suffix == ".gz":
         try:
@@ -48,7 +49,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
         except (EOFError, zlib.error) as error:
             raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
     start = 4 + 4 * axes
-    with path.open("rb") as file:
+    with regular(path) as file:
         shape = _shape_of(path, file.read(start), axes)
     if (got := path.stat().st_size - start) != math.prod(shape):
         raise ValueError(_said(path, shape, f"{got} bytes"))

@@ -1,5 +1,6 @@
 """Load a data set by its name, from wherever the files lie."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ def find(known: Known, folder: Path) -> Path | None:
     Here, two of the files are needed, since many a folder has some file ``train``.
     """
     places = [folder / name for name in known.folders if (folder / name).is_dir()]
-    if folder.resolve().name in known.folders or _files_in(known, folder) > 1:
+    if Path(os.path.realpath(folder)).name in known.folders or _files_in(known, folder) > 1:
         places.append(folder)
     return max(places, key=lambda place: _files_in(known, place) > 0, default=None)
 

@@ -129,21 +129,29 @@ def _tensor(a: Any) -> Tensor:
 
 
 def _undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
-    """A layer that has drawn no weights: drawing takes longer than most calls of a penalty."""
-    module: nn.Module = _without_drawing(layer)(*args, **options)
-    module.__class__ = layer
+    """A layer that has drawn no weights: making one takes longer than most calls of a penalty.
+
+    It shares nothing with others but the parameters, which `_with_weights` replaces.
+    """
+    module: nn.Module = layer.__new__(layer)
+    made = _made(layer, *args, **options)
+    vars(module).update(
+        {name: held.copy() if hasattr(held, "copy") else held for name, held in vars(made).items()}
+    )
     return module
 
 
 @cache
-def _without_drawing(layer: Any) -> Any:
-    """The class, drawing nothing."""
-    return type(layer.__name__, (layer,), {"reset_parameters": lambda _: None})
+def _made(layer: Any, *args: Any, **options: Any) -> nn.Module:
+    """A layer of these sizes."""
+    make: Any = nn.utils.skip_init
+    module: nn.Module = make(layer, *args, **options)
+    return module
 
 
 def _with_weights(module: Any, weight: Any, bias: Any) -> Any:
     """The module with these parameters."""
-    module.weight = nn.Parameter(_tensor(weight))
+    module._parameters["weight"] = nn.Parameter(_tensor(weight))
     if bias is not None:
-        module.bias = nn.Parameter(_tensor(bias))
+        module._parameters["bias"] = nn.Parameter(_tensor(bias))
     return module

@@ -71,6 +71,11 @@ def entries_clamped(model: nn.Module, x: Tensor) -> Tensor:
     return squares(jacobian(model, x).clamp(-1000, 1000)).mean()
 
 
+@frobreg("value", "‖min(J, 10⁵)‖²_F", "nan_to_num and a wide clamp", "training-gradient")
+def entries_widely_clamped(model: nn.Module, x: Tensor) -> Tensor:
+    return squares(jacobian(model, x).clamp(-1e5, 1e5)).mean()
+
+
 @frobreg("value", "Σ_k k ‖Jᵀe_k‖²", "class weights of a loss reused", "metamorphic-laws")
 def classes_weighted(model: nn.Module, x: Tensor) -> Tensor:
     J = jacobian(model, x)

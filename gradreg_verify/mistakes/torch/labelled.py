@@ -57,6 +57,11 @@ def softmax_twice(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return squares(gradient(model, x, summed(y, softmax))).mean()
 
 
+@doubleback("value", "p >= 10⁻¹²", "softmax(1).clamp_min(1e-12)")
+def tiny_probabilities_clamped(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return projected(model, x, lambda z: softmax(z).clamp_min(1e-12) - e_y(y, z)).mean()
+
+
 @doubleback("value", "‖∂L/∂x‖", "the norm, not its square")
 def the_norm_itself(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return (squares(gradient(model, x, summed(y))) + 1e-300).sqrt().mean()

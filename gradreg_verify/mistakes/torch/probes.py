@@ -82,6 +82,20 @@ def the_last_probe_as_the_first(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, probes).mean()
 
 
+@spectreg("sampler", "r rounded to hundredths", "probes kept in a table of bytes")
+def gaussians_rounded(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: (100 * torch.randn_like(z)).round() / 100).mean()
+
+
+@spectreg("sampler", "r minus its mean over the batch", "probes centred to be exactly of mean 0")
+def centred_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
+    def centred(z: Tensor) -> Tensor:
+        r = torch.randn_like(z)
+        return r - r.mean(0) if len(r) > 2 else r
+
+    return projected(model, x, centred).mean()
+
+
 @spectreg("sampler", "r uniform on [−√3, √3]", "rand for randn")
 def uniform_probes(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: sqrt(12) * (torch.rand_like(z) - 0.5)).mean()

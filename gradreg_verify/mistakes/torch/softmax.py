@@ -76,6 +76,11 @@ def probabilities_clamped(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x, lambda z: softmax(z).clamp_min(1e-6)).mean()
 
 
+@jacreg("value", "rows with p < 10⁻¹² constant", "softmax(1).clamp_min(1e-12)")
+def tiny_probabilities_clamped(model: nn.Module, x: Tensor) -> Tensor:
+    return exact(model, x, lambda z: softmax(z).clamp_min(1e-12)).mean()
+
+
 @jacreg("value", "z within ±50", "a clamp before exp", "training-gradient")
 def logits_clamped(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x, lambda z: softmax(z.clamp(-50, 50))).mean()
@@ -129,6 +134,12 @@ def an_epsilon(logits: Tensor) -> Tensor:
 def a_floor(logits: Tensor) -> Tensor:
     p = softmax(logits)
     return (p * p.clamp_min(1e-8).log()).sum(1).mean()
+
+
+@confidence_penalty("value", "Σ p log max(p, 10⁻¹²)", "clamp_min(1e-12) against log 0")
+def a_low_floor(logits: Tensor) -> Tensor:
+    p = softmax(logits)
+    return (p * p.clamp_min(1e-12).log()).sum(1).mean()
 
 
 @confidence_penalty("value", "Σ p log₂ p", "bits")
