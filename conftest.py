@@ -8,7 +8,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 # The blocks show torch; without it they are left out, and the report says so.
 TORCH = find_spec("torch") is not None
-collect_ignore = ["docs/conf.py", "docs/formulas.py"]  # they need docs/requirements.txt
+collect_ignore_glob = ["docs/*.py"]  # they need docs/requirements.txt and have no examples
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()] if TORCH else [],

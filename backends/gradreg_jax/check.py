@@ -90,7 +90,7 @@ def check_model(
             zero=not beside,
         )
         sure = report.ok or report.zero  # the zero is exact
-        low = set() if sure else _dtypes(jax.make_jaxpr(f)(params, x).jaxpr) - {"float64"}
+        low = set() if sure else _dtypes(jax.make_jaxpr(_anew(f))(params, x).jaxpr) - {"float64"}
     if low:
         raise ValueError(
             "expected f to compute in float64 where params and x are float64, got "
@@ -103,7 +103,7 @@ def check_model(
 def _require_float64(f: Model, params: Any, x: Any) -> None:
     """Raise ValueError where JAX refuses to mix float64 with a state that f makes in float32."""
     try:
-        jax.eval_shape(f, params, x)
+        jax.eval_shape(_anew(f), params, x)
     except TypeError as error:
         if "float64" not in str(error):
             raise
@@ -113,6 +113,14 @@ def _require_float64(f: Model, params: Any, x: Any) -> None:
             "recurrent cells of Flax do; for the check give the cell param_dtype=jnp.float64, "
             "nn.LSTMCell(8, param_dtype=jnp.float64) say, or make the state like x"
         ) from error
+
+
+def _anew(f: Model) -> Model:
+    """Return f as a function of its own, as JAX keeps traces by function and mixes their dtypes.
+
+    After a trace of f itself in float64, integers of NumPy in f are of 64 bits in float32 too.
+    """
+    return lambda params, x: f(params, x)
 
 
 def _dtypes(jaxpr: Any) -> set[str]:

@@ -153,6 +153,22 @@ def test_the_precision_is_what_it_was():
     assert PARAMS["first"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize("middle", [jnp.tanh, cube])  # right, and wrong
+def test_no_trace_in_float64_is_left(middle):
+    """JAX took the check's trace of f for a step in float32: "expected s32, got s64"."""
+    rows = np.array([0, 1, 2, 0, 1, 2])
+
+    def f(params, x):
+        return jax.ops.segment_sum(x, rows, num_segments=6) @ params["first"] @ params["last"]
+
+    def model(params, x):
+        return network(middle)(params, x) + f(params, x)
+
+    gj.check_model(model, PARAMS, X)
+    step = jax.jit(lambda rows: model(PARAMS, X).sum() + rows.sum())
+    assert jnp.isfinite(step(rows))
+
+
 def recurrent(like):
     """The last state of a loop; where `like` says so, its first state has the dtype of x."""
 
