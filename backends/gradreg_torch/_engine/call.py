@@ -191,5 +191,5 @@ def reads_values(tensors: Iterable[Tensor], check_values: bool | None) -> bool:
     if is_functional():
         return False
     if check_values is None:
-        return all([t.is_cpu for t in tensors])
+        return all(t.is_cpu for t in tensors)
     return check_values

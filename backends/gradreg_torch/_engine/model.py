@@ -89,7 +89,7 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        move = any([p._buffers for p in self.parts]) and any(map(in_training, self.parts))
+        move = any(p._buffers for p in self.parts) and any(map(in_training, self.parts))
         own = buffers_of(self.parts) if move else {}
         if not torch.compiler.is_compiling() and any(map(is_lazy, own.values())):
             raise ValueError(
@@ -219,7 +219,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
 
 def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
-    if all([isfinite(t.detach().sum()) for t in (z, *inputs.values())]):
+    if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
     if not _all_finite(z):
