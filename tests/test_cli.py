@@ -96,6 +96,23 @@ def test_a_place_that_cannot_be_is_refused_at_once(capsys, monkeypatch, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["loopback", "--waivers", "none.toml"],
+        ["loopback", "--kind", "spectreg"],
+        ["loopback", "--device", "nope"],
+        ["nope"],
+        ["penalty.py"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_verified_is_said_before_the_self_test(capsys, monkeypatch, words):
+    monkeypatch.setattr(cli.verify.self_test, "self_test", not_run)
+    assert cli.main(["verify", *words, "--self-test"]) == 2
+    assert "gradreg verify: expected " in capsys.readouterr().err
+
+
 def test_a_report_that_cannot_be_written_in_the_end_loses_neither_verdict_nor_others(
     capsys, monkeypatch, tmp_path
 ):

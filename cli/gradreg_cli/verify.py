@@ -5,6 +5,7 @@ import secrets
 import shlex
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say, sentence, show
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 from gradreg_verify import Declaration, Report, Result, verify
-from gradreg_verify.frameworks.registry import choose, names
+from gradreg_verify.frameworks.registry import Backend, choose, names
 from gradreg_verify.isolation import verify_isolated
 from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.self_test import Trial
@@ -113,12 +114,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"expected --time-limit > 0, got {arguments.time_limit:g}")
     if arguments.evidence is not None:
         e_values.require_place(arguments.evidence)
+    verified = None if arguments.target is None else _asked(arguments)
     tested, status = "not run", 0
     if arguments.self_test:
         tested, status = _tested_itself(arguments.device)
-    if arguments.target is None:
+    if verified is None:
         return status
-    report = _verified(arguments)
+    show_status("loading")
+    try:
+        report = verified()
+    finally:
+        show_status()
     words = ["gradreg", "verify", arguments.target, "--seed", str(report.seed)]
     command = shlex.join([*words, *given(arguments, _RECORDED)])
     report = replace(report, self_test=tested, command=command)
@@ -158,8 +164,8 @@ def _tested_itself(device: str) -> tuple[str, int]:
     return tested, 0 if all(t.ok for t in (*trials, *models)) else 1
 
 
-def _verified(arguments: argparse.Namespace) -> Report:
-    """The report on a backend, or on a function in a process of its own."""
+def _asked(arguments: argparse.Namespace) -> Callable[[], Report]:
+    """Check what to verify; return a function that verifies it, if need be in another process."""
     seed = arguments.seed
     if seed is None:
         seed = secrets.randbelow(2**31) if arguments.profile == "long" else 4
@@ -184,16 +190,17 @@ def _verified(arguments: argparse.Namespace) -> Report:
     backend, options["device"] = choose(framework, arguments.device)
     if whole and "auto" in (arguments.target, arguments.device):
         say(f"auto: {backend.name} on {options['device']}")
-    show_status("loading")
-    try:
-        if whole:
-            report = verify(backend, progress=_printer(), **options)
-            history.remember(report)
-            return report
-        options |= declared | {"kind": arguments.kind, "framework": framework}
-        return verify_isolated(arguments.target, _printer(), options)
-    finally:
-        show_status()
+    if whole:
+        return partial(_of_backend, backend, options)
+    options |= declared | {"kind": arguments.kind, "framework": framework}
+    return partial(verify_isolated, arguments.target, _printer(), options)
+
+
+def _of_backend(backend: Backend, options: dict[str, Any]) -> Report:
+    """The report on a backend, which is remembered."""
+    report = verify(backend, progress=_printer(), **options)
+    history.remember(report)
+    return report
 
 
 def _printer() -> Callable[[Result], None]:
