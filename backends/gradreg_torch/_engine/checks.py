@@ -40,7 +40,8 @@ def reached(names: Iterable[str | int], gradients: Iterable[Tensor | None]) -> N
         if gradient is None:
             raise ValueError(
                 f"expected input {name!r} to reach the logits, got no path between them; "
-                "pass the x that the logits were computed from, and only inputs the model uses"
+                "pass the x that the logits were computed from, and only inputs the model uses; a "
+                "layer that records no graph (a quantised one, say) cuts the path, too"
             )
 
 
