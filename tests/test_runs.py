@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import tracemalloc
@@ -28,6 +29,7 @@ from gradreg_experiments.runs import (
     images,
     one,
     parallel,
+    stopping,
     train,
     training,
     tune,
@@ -695,6 +697,22 @@ class Killed(Store):
 
     def __reduce__(self):
         return signal.raise_signal, (signal.SIGKILL,)
+
+
+def test_runs_that_wait_while_a_sweep_is_stopped_leave_no_traceback(tmp_path, monkeypatch):
+    """A thread of the pool had one: it told the cancelled runs that their worker had ended."""
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    runs = [replace(RUN, seed=seed, iterations=10**9) for seed in range(5)]
+
+    def stop(steps):
+        if steps:
+            stopping.asked.set()
+
+    with pytest.raises(stopping.Stopped, match="with a checkpoint of every run"):
+        sweep([(run,) for run in runs], Store(tmp_path), 1, stop)
+    assert not raised
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 1
 
 
 def test_a_killed_process_is_said_to_be_killed(tmp_path, monkeypatch):

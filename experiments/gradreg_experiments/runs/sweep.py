@@ -103,8 +103,7 @@ def sweep(
                 progress(sum(done.values()))
                 failed += [f"{_name(futures[f])}: {e}" for f in ended if (e := _problem(f))]
         finally:
-            for future in futures:
-                future.cancel()
+            # Not cancelled: the pool's thread tells the runs that wait that their worker has ended.
             stopping.end(set(multiprocessing.active_children()) - others)
             pool.shutdown()  # waits for the pool's thread: that thread reads the exit codes
         if left:
