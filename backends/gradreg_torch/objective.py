@@ -111,7 +111,7 @@ def _plain_pass(
     check_values: bool | None,
     ragged: bool,
 ) -> Tensor:
-    """The output of a pass without input gradients: no dearer than any step's."""
+    """Return the output of a pass without input gradients, at the cost of a plain step's pass."""
     named = by_name(x)
     differentiated, (args, kwargs) = select(named, wrt), in_form(x, named)
     rows = None if ragged else first_of(differentiated).shape[0]

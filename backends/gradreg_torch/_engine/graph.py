@@ -128,9 +128,9 @@ def require_last(gradient: Tensor) -> None:
     if torch.is_grad_enabled():
         raise ValueError(
             "expected the gradient of this penalty to be the last derivative, got "
-            "create_graph=True: finite differences, and torch's layer norm, instance norm and "
-            "batch norm in training mode, give a wrong one after it; use mode='forward', or "
-            "mode='reverse' with norms by elementary operations"
+            "create_graph=True: the next derivative is wrong after finite differences, and through "
+            "torch's layer norm, instance norm and batch norm in training mode; use "
+            "mode='forward', or mode='reverse' with norms by elementary operations"
         )
 
 

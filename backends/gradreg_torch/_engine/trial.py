@@ -104,7 +104,7 @@ def operations(found: list[Any]) -> list[Any]:
         if kind.__name__ == graph.LEAF:
             continue
         outputs, names = node._input_metadata, _SAID.get(kind)
-        said.append(len(outputs[0].shape))
+        said += [len(output.shape) for output in outputs]
         for name in _attributes(kind) if names is None else names:
             value = getattr(node, name)
             said.append([*value[:1]] == outputs[0].shape[:1] if name == _SIZES else value)
