@@ -1,6 +1,7 @@
 """A penalty on your own function, tried before it trains: `check_model`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from sys import float_info
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradreg_jax import arrays, checks
+from gradreg_jax.examples import depend_on_own
 from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model, like
 from gradreg_jax.report import LIMIT, ModelReport
@@ -64,7 +66,13 @@ def check_model(
         checks.trainable(params)
         _require_float64(f, params, x)
         options = options_for(penalty, y, key, loss)
-        P = jax.jit(lambda params: jnp.mean(penalty(f, params, x, **options)))
+        batch = getattr(penalty, "keywords", {}).get("batch")
+
+        @jax.jit
+        def P(params: Any) -> Any:
+            at = replace(Linearised.at(f, params, x, batch=batch), tries=False)
+            return jnp.mean(penalty(at, params, x, **options))
+
         value = P(params)
         if value == 0:
             params = _moved(params, _direction(params, 3), 0.1)
@@ -78,7 +86,6 @@ def check_model(
             if off > LIMIT and _off(P, params, gradient, _direction(params, 1, only=i)) > LIMIT
         ]
         untrained = [name for name, g in leaves if not g.any()]
-        batch = getattr(penalty, "keywords", {}).get("batch")
         at = Linearised.at(f, params, x, batch=batch)
         report = ModelReport(
             penalty=float(value),
@@ -86,7 +93,7 @@ def check_model(
             off=off,
             wrong=tuple(wrong),
             untrained=tuple(untrained),
-            alone=_alone(at),
+            alone=depend_on_own(at.output, jax.jit(at.pullback), batch),
             zero=not beside,
         )
         sure = report.ok or report.zero  # the zero is exact
@@ -197,22 +204,3 @@ def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
     (product,) = jax.jit(at.pullback)(r)
     along = jax.jit(lambda x: jnp.vdot(r, f(params, x)))
     return _off(along, x, product, _direction(x, 4))
-
-
-def _alone(at: Linearised) -> bool:
-    """Whether products of columns that are zero in some examples are zero there.
-
-    Once for each value of each binary digit of an example's number, which tells any two apart.
-    """
-    z, pullback = at.output, jax.jit(at.pullback)
-    number, generic = np.arange(len(z)), np.cos(1.0 + np.arange(z.size)).reshape(z.shape)
-    rows = number if at.batch is None else np.asarray(at.batch)
-    for digit in range(max(1, (len(number) - 1).bit_length())):
-        for parity in (0, 1):
-            r = generic.copy()
-            r[number >> digit & 1 == parity] = 0
-            (v,) = pullback(like(jnp.asarray(r), z))
-            others = rows >> digit & 1 == parity
-            if any(np.asarray(leaf)[others].any() for leaf in jax.tree.leaves(v)):
-                return False
-    return True

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from gradreg_jax import arrays, checks
+from gradreg_jax import arrays, checks, examples
 
 Model = Callable[[Any, Any], Any]
 _UNROLLED = 16  # columns; of more, a loop that is written out takes long to compile
@@ -39,6 +39,9 @@ class Linearised:
         How `contract` takes its products.
     batch : array (N,), optional
         The example that each row of x belongs to, where it is not one row per example.
+    tries : bool
+        Whether `contract` tries if examples depend on each other, where the penalty needs that they
+        do not.
     """
 
     network: Callable[[Any], Any]
@@ -47,6 +50,7 @@ class Linearised:
     pullback: Callable[[Any], Any]
     mode: str
     batch: Any = None
+    tries: bool = True
 
     @classmethod
     def at(
@@ -97,6 +101,8 @@ class Linearised:
 
         R[n, k, q], or R[1, k, q] for all; S takes a column (n, k).
         """
+        if self.tries and (R.shape[0] == 1 or self.batch is not None):
+            examples.require_alone(self)
 
         def reverse(r: Any) -> Any:
             (v,) = self.pullback(like(S(r).reshape(-1, *self.output.shape[1:]), self.output))

@@ -129,3 +129,17 @@ def test_under_jit_a_batch_out_of_range_is_nan(off):
 def test_without_a_batch_the_message_names_it():
     with pytest.raises(ValueError, match="pass batch=, the example of each row"):
         gj.frobreg(model, PARAMS, X)
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_graphs_that_see_each_other(jitted):
+    """A norm over all nodes of a batch: refused for each penalty, as R of one graph reaches all."""
+
+    def normed(params, x):
+        return model(params, (x - x.mean(0)) / x.std(0))
+
+    def penalty(params):
+        return gj.spectreg(normed, params, X, probes=PROBES, batch=BATCH)
+
+    with pytest.raises(ValueError, match="edges that stay inside a graph"):
+        (jax.jit(penalty) if jitted else penalty)(PARAMS)

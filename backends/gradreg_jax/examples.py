@@ -1,0 +1,104 @@
+"""Does an example's output depend on another example's input? Products with some examples answer.
+
+A column r that is zero in some examples has Jᵀr = 0 there, unless examples depend on each other.
+Where R is the same for all examples, their derivatives are then added before they are squared.
+"""
+
+from itertools import combinations, count, islice
+from math import comb
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from gradreg_jax import arrays
+
+_OF_ROWS = (
+    "R is the same for all of them (frobreg, exact jacreg, shared_probe=True), so that their "
+    "derivatives are added before they are squared, and cancel: let f use running statistics in "
+    "place of statistics of the batch, or take spectreg (or jacreg with num_probes=1), which draws "
+    "a probe for each example"
+)
+_OF_GRAPHS = (
+    "pass the batch that f pools by, edges that stay inside a graph, and norms over a graph in "
+    "place of norms over the batch"
+)
+
+
+def require_alone(at: Any) -> None:
+    """Raise ValueError if examples depend on each other.
+
+    Under `jit`, `grad` or `vmap`, where an array has no values, the products have numbers of ours
+    in its place. What does not run with such numbers is not tried.
+    """
+    try:
+        with arrays.values():
+            alone = at.output.shape[0] == 1 or depend_on_own(*_with_values(at), at.batch)
+    except Exception:  # of the user's function
+        return
+    if not alone:
+        remedy = _OF_GRAPHS if at.batch is not None else _OF_ROWS
+        raise ValueError(
+            "expected f(params, x) to compute each row of the logits from its own example of x, "
+            f"got examples that depend on each other; {remedy}"
+        )
+
+
+def depend_on_own(z: Any, pullback: Any, batch: Any = None) -> bool:
+    """Whether products of columns that are zero in some examples are zero there."""
+    generic = np.cos(1.0 + np.arange(z.size)).reshape(z.shape)
+    for some in _separating(len(z)):
+        r = np.where(some.reshape(-1, *[1] * (z.ndim - 1)), generic, 0)
+        v = pullback(r.astype(z.dtype))
+        others = ~some if batch is None else ~some[np.asarray(batch)]
+        if any(_not_zero(np.asarray(leaf)[others]) for leaf in jax.tree.leaves(v)):
+            return False
+    return True
+
+
+def _separating(n: int) -> Any:
+    """Sets of examples (s, n): for any two examples, one set has the first and not the second.
+
+    Every example has its own binary number of s digits, s // 2 of which are ones; a set for each
+    digit. No number has all the ones of another (Sperner), and s is about log₂ n + ½ log₂ log₂ n.
+    """
+    digits = next(s for s in count(2) if comb(s, s // 2) >= n)
+    ones = np.array(list(islice(combinations(range(digits), digits // 2), n)))
+    return (ones[:, :, None] == np.arange(digits)).any(axis=1).T
+
+
+def _not_zero(v: Any) -> bool:
+    """Whether an entry is another number than 0, and all are numbers."""
+    return bool(v.any()) and bool(np.isfinite(v).all())
+
+
+def _with_values(at: Any) -> tuple[Any, Any]:
+    """Logits and pullback at values: those of the pass, or numbers of ours for what is traced."""
+    closed = jax.make_jaxpr(at.network)(at.x)
+    leaves = jax.tree.leaves(at.x)
+    if all(map(arrays.concrete, (*closed.consts, *leaves))):
+        return at.output, at.pullback
+    rng = np.random.default_rng(0)
+    consts = [_value(c, rng, weight=True) for c in closed.consts]
+    network = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
+    z, pullback = jax.vjp(lambda *x: network(*x)[0], *(_value(leaf, rng) for leaf in leaves))
+    return z, pullback
+
+
+def _value(a: Any, rng: np.random.Generator, weight: bool = False) -> Any:
+    """An array itself, or positive numbers of its shape; a weight is divided by its inputs.
+
+    Positive, as a variance has a square root; divided, as the numbers shall not grow from layer to
+    layer. An integer may be the row of another example, and a truth value may switch to training:
+    nothing stands in for them.
+    """
+    if arrays.concrete(a):
+        return a
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(a)), a.shape)
+    if not jnp.issubdtype(a.dtype, jnp.floating):
+        raise NotImplementedError
+    inputs = a.size / a.shape[-1] if weight and a.ndim > 1 else 1
+    return jnp.asarray(rng.uniform(0.5, 1.5, a.shape) / inputs, a.dtype)
