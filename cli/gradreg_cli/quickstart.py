@@ -1,11 +1,10 @@
 """``gradreg quickstart``: check the torch backend, train the toy problem, draw a figure."""
 
 import argparse
-import shlex
 
 from gradreg_experiments.needs import need
 
-from gradreg_cli.parser import OUT, add_count, add_folder, given
+from gradreg_cli.parser import OUT, add_count, add_folder, repeated
 from gradreg_verify.frameworks.registry import choose
 
 HELP = "check the torch backend, train the toy problem, draw a figure"
@@ -35,7 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     need("quickstart", "torch", "matplotlib", "rich")
     from gradreg_experiments.toy.quickstart import run as quickstart
 
-    words = given(arguments, "full device seeds iterations")
-    arguments.recorded = shlex.join(["gradreg", "quickstart", *words])
+    arguments.recorded = repeated(arguments, options="full device seeds iterations")
     _, arguments.device = choose("torch", arguments.device)
     return quickstart(arguments, full=arguments.full)

@@ -1,12 +1,11 @@
 """``gradreg reproduce``: the poster's experiments, as tables beside its own."""
 
 import argparse
-import shlex
 
 from gradreg_experiments.needs import TRAINING, need
 from gradreg_experiments.reproduce import DATA
 
-from gradreg_cli.parser import OUT, add_count, add_folder, given
+from gradreg_cli.parser import OUT, add_count, add_folder, given, repeated
 from gradreg_cli.train import JOBS
 from gradreg_verify.frameworks.registry import choose
 
@@ -79,6 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if name != "toy" and given(arguments, _OF_TOY):
         raise ValueError(f"expected --problem and --noise with toy alone, got {name}")
-    arguments.recorded = shlex.join(["gradreg", "reproduce", name, *given(arguments, _RECORDED)])
+    arguments.recorded = repeated(arguments, name, options=_RECORDED)
     _, arguments.device = choose("torch", arguments.device)
     return reproduce(_NAMES if name == "all" else [name], arguments)

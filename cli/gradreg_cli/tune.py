@@ -1,9 +1,8 @@
 """``gradreg tune``: the λ of the run that a file describes."""
 
 import argparse
-import shlex
 
-from gradreg_cli.parser import OUT, add_count, add_folder
+from gradreg_cli.parser import OUT, add_count, add_folder, repeated
 from gradreg_cli.train import TOML, add_run, described
 
 HELP = "choose λ by the accuracy on validation images"
@@ -36,8 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     described_run = described("tune", arguments.file)
     from gradreg_experiments.runs.tune import grid, tune
 
-    words = ["gradreg", "tune", arguments.file, "--from", f"{arguments.low:g}"]
-    words += ["--to", f"{arguments.high:g}", "--points", arguments.points]
-    words += ["--seeds", arguments.seeds, *(["--data", arguments.data] if arguments.data else [])]
-    arguments.recorded = shlex.join(map(str, words))
-    return tune(described_run, grid(arguments.low, arguments.high, arguments.points), arguments)
+    low, high = arguments.low, arguments.high
+    words = arguments.file, "--from", low, "--to", high
+    arguments.recorded = repeated(arguments, *words, options="points seeds data")
+    return tune(described_run, grid(low, high, arguments.points), arguments)

@@ -2,14 +2,13 @@
 
 import argparse
 import secrets
-import shlex
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from gradreg_cli.parser import add_count, given, sizes
+from gradreg_cli.parser import add_count, repeated, sizes
 from gradreg_cli.terminal import columns, fold, is_terminal, say, sentence, show_status
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
@@ -125,8 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = verified()
     finally:
         show_status()
-    words = ["gradreg", "verify", arguments.target, "--seed", str(report.seed)]
-    command = shlex.join([*words, *given(arguments, _RECORDED)])
+    command = repeated(arguments, arguments.target, "--seed", report.seed, options=_RECORDED)
     report = replace(report, self_test=tested, command=command)
     _show_end(report)
     written = _written(report, arguments)
