@@ -32,21 +32,6 @@ def a_hidden_half(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return projected(model, x, lambda z: softmax(z) - e_y(y, z)).mean() / 2
 
 
-@doubleback("value", "‖Jᵀ(p + y)‖²", "a sign")
-def p_plus_y(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, lambda z: softmax(z) + e_y(y, z)).mean()
-
-
-@doubleback("value", "‖Jᵀp‖²", "the label forgotten")
-def p_alone(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, softmax).mean()
-
-
-@doubleback("value", "‖Jᵀ(p − e_{y+1})‖²", "labels counted from 1")
-def labels_off_by_one(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, lambda z: softmax(z) - e_y((y + 1) % z.shape[1], z)).mean()
-
-
 @doubleback("value", "label smoothing 0.1", "the training loss, smoothed")
 def smoothed_labels(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return squares(gradient(model, x, summed(y, label_smoothing=0.1))).mean()
@@ -73,11 +58,6 @@ def p_detached(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return projected(model, x, lambda z: softmax(z).detach() - e_y(y, z)).mean()
 
 
-@doubleback("gradient", "∇ = 0", "create_graph forgotten")
-def no_create_graph(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return squares(gradient(model, x, summed(y), create_graph=False)).mean()
-
-
 @doubleback("batch", "(1/B²) of the mean", "F.cross_entropy's mean differentiated")
 def loss_of_the_batch_mean(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return squares(gradient(model, x, lambda z: F.cross_entropy(z, y))).mean()
@@ -96,16 +76,6 @@ def sum_over_one_axis_only(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 @doubleback("dtype", "p in float16", "softmax under autocast")
 def softmax_in_half_precision(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return projected(model, x, lambda z: half_softmax(z) - e_y(y, z)).mean()
-
-
-@onehot("value", "‖Jᵀe_c‖², c = argmax z", "saliency code")
-def the_predicted_class(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, lambda z: e_y(z.argmax(1), z)).mean()
-
-
-@onehot("value", "‖∂p_y/∂x‖²", "models that end in a softmax")
-def probability_of_the_class(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, lambda p: e_y(y, p), softmax).mean()
 
 
 @onehot("value", "m ‖Jᵀe_y‖²", "Random onehot's factor")
