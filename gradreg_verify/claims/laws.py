@@ -35,11 +35,9 @@ def each_alone(target: Target, e: Example) -> float:
     target.require_representative(e)
     errors = []
     for v in target.variants(e):
-        what, together = (
-            f"{v.penalty} of each example alone",
-            target.value_of(v, e, reduction="none"),
-        )
-        errors.append(same(what, together, _alone(target, e, v), exact=in_any_order(e, v)))
+        what, limit = f"{v.penalty} of each example alone", in_any_order(e, v)
+        together = target.value_of(v, e, reduction="none")
+        errors.append(same(what, together, _alone(target, e, v), exact=limit))
     return largest(errors)
 
 

@@ -1,5 +1,6 @@
 """Other ways to the same number: probes of the inputs, finite differences."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -31,10 +32,8 @@ def input_side(target: Target, e: Example) -> float:
     mirror = replace(target, probed="input")
     errors = []
     for check in _OF_EITHER_SIDE:
-        try:
+        with suppress(NotHere):
             errors.append(check(mirror, e))
-        except NotHere:
-            continue
     return largest(errors)
 
 
