@@ -1,4 +1,9 @@
-"""``gradreg check``: a penalty on your own torch model, before it trains."""
+"""Check a penalty on your own torch model before it trains.
+
+Check a penalty on a torch model with random inputs and labels: compare the penalty's gradient with
+differences of its value, find examples that depend on each other, measure the cost of a step, and
+suggest a grid for λ. The exit status is 1 if something is wrong. docs/check.md explains every line.
+"""
 
 import argparse
 from typing import Any
@@ -8,13 +13,6 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
-HELP = "check a penalty on your own torch model before it trains"
-ABOUT = (
-    "Check a penalty on a torch model with random inputs and labels: compare the penalty's "
-    "gradient with differences of its value, find examples that depend on each other, measure the "
-    "cost of a step, and suggest a grid for λ. The exit status is 1 if something is wrong. "
-    "docs/check.md explains every line."
-)
 EXAMPLES = """examples:
   gradreg check model.py:build --input 8x3x32x32
   gradreg check package.models:Net --input 8x784 --penalty doubleback

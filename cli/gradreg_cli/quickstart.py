@@ -1,4 +1,9 @@
-"""``gradreg quickstart``: check the torch backend, train the toy problem, draw a figure."""
+"""Check the torch backend, train the toy problem, draw a figure.
+
+Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy problem)
+with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes about 3 minutes
+on one processor core. Needs pip install '.[experiments]'.
+"""
 
 import argparse
 
@@ -7,12 +12,6 @@ from gradreg_experiments.needs import need
 from gradreg_cli.parser import OUT, add_count, add_folder, repeated
 from gradreg_verify.frameworks.registry import choose
 
-HELP = "check the torch backend, train the toy problem, draw a figure"
-ABOUT = (
-    "Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy "
-    "problem) with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes "
-    "about 3 minutes on one processor core. Needs pip install '.[experiments]'."
-)
 EXAMPLES = """examples:
   gradreg quickstart
   gradreg quickstart --seeds 2 --iterations 1000 --out results/short

@@ -1,4 +1,10 @@
-"""``gradreg reproduce``: the poster's experiments, as tables beside its own."""
+"""Run the paper's experiments, and print the results beside the published ones.
+
+Train the networks of one experiment of the paper, or of all, and print the accuracies beside the
+figures that the authors published on their poster. Runs that have a result already are not trained
+again, so the same command continues after a stop. Needs pip install '.[experiments]'.
+docs/experiments.md describes every experiment.
+"""
 
 import argparse
 
@@ -13,13 +19,6 @@ _NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
 _RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
 _RECORDED += " problem noise"
-HELP = "run the paper's experiments, and print the results beside the published ones"
-ABOUT = (
-    "Train the networks of one experiment of the paper, or of all, and print the accuracies "
-    "beside the figures that the authors published on their poster. Runs that have a result "
-    "already are not trained again, so the same command continues after a stop. Needs pip install "
-    "'.[experiments]'. docs/experiments.md describes every experiment."
-)
 EXAMPLES = f"""experiments:
   {", ".join(_NAMES[:5])},
   {", ".join(_NAMES[5:])}, all

@@ -1,4 +1,9 @@
-"""``gradreg train``: the run that a file describes."""
+"""Train the run that a TOML file describes.
+
+Train the network that a TOML file describes, with the file's penalty, and print its accuracy on
+test images. A run that has a result already is not trained again. Needs pip install
+'.[experiments]'.
+"""
 
 import argparse
 from pathlib import Path
@@ -21,12 +26,6 @@ run.toml describes a run (docs/experiments.md has all keys), for example:
   penalty = "spectreg"
   lam = 0.03                      # λ, the weight of the penalty
 """
-HELP = "train the run that a TOML file describes"
-ABOUT = (
-    "Train the network that a TOML file describes, with the file's penalty, and print its "
-    "accuracy on test images. A run that has a result already is not trained again. Needs pip "
-    "install '.[experiments]'."
-)
 EXAMPLES = f"""examples:
   gradreg train run.toml
   gradreg train run.toml --seeds 3 --out results/mine

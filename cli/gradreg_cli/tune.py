@@ -1,18 +1,16 @@
-"""``gradreg tune``: the λ of the run that a file describes."""
+"""Choose λ by the accuracy on validation images.
+
+Train the network that a TOML file describes with several values of λ, the weight of the penalty, on
+a logarithmic grid, and without a penalty. Choose the λ with the highest accuracy on validation
+images, which the file must hold out (validation = 300). In a file with confidence and without
+penalty, λ is the weight of the confidence penalty. Needs pip install '.[experiments]'.
+"""
 
 import argparse
 
 from gradreg_cli.parser import OUT, add_count, add_folder, repeated
 from gradreg_cli.train import TOML, add_run, described
 
-HELP = "choose λ by the accuracy on validation images"
-ABOUT = (
-    "Train the network that a TOML file describes with several values of λ, the weight of the "
-    "penalty, on a logarithmic grid, and without a penalty. Choose the λ with the highest "
-    "accuracy on validation images, which the file must hold out (validation = 300). In a file "
-    "with confidence and without penalty, λ is the weight of the confidence penalty. Needs pip "
-    "install '.[experiments]'."
-)
 EXAMPLES = f"""examples:
   gradreg tune run.toml
   gradreg tune run.toml --from 0.001 --to 1 --points 7 --seeds 3{TOML}"""

@@ -1,4 +1,10 @@
-"""``gradreg vectors``: frozen cases for implementations in other languages."""
+"""Test vectors for implementations in other languages.
+
+Test vectors compare an implementation in any language with the reference: small networks and inputs
+with the penalty and its gradient, as JSON. Export them to a folder, write the numbers of your
+implementation to NAME.results.json in the folder, and check the folder. The exit status is 1 if a
+number differs.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,13 +13,6 @@ from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 from gradreg_verify import vectors
 
-HELP = "test vectors for implementations in other languages"
-ABOUT = (
-    "Test vectors compare an implementation in any language with the reference: small networks "
-    "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
-    "numbers of your implementation to NAME.results.json in the folder, and check the folder. The "
-    "exit status is 1 if a number differs."
-)
 EXAMPLES = """examples:
   gradreg vectors export vectors
   gradreg vectors check vectors

@@ -1,4 +1,10 @@
-"""``gradreg verify``: a backend, a function, or the kit itself."""
+"""Check every claim for a backend or for your own penalty.
+
+Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or for a
+function of yours, which is imported and run in a process of its own. If a claim fails, say what the
+function computes. The exit status is 0 if all claims hold, 1 if one fails, 2 if nothing could be
+tested. docs/verify.md explains the verdicts.
+"""
 
 import argparse
 import secrets
@@ -23,13 +29,6 @@ from gradreg_verify.subject.declaration import NAMES
 
 _COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
-HELP = "check every claim for a backend or for your own penalty"
-ABOUT = (
-    "Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or "
-    "for a function of yours, which is imported and run in a process of its own. If a claim "
-    "fails, say what the function computes. The exit status is 0 if all claims hold, 1 if one "
-    "fails, 2 if nothing could be tested. docs/verify.md explains the verdicts."
-)
 EXAMPLES = """examples:
   gradreg verify my_penalty.py:penalty --kind spectreg
   gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
