@@ -1,8 +1,8 @@
 """The command line: ``gradreg quickstart | backends | verify | agree | data | reproduce | …``.
 
-A command is a module that the entry-point group ``gradreg.commands`` names: its docstring and
-``EXAMPLES`` are its help, ``add_options`` adds its options, and ``run`` runs it. Exit status: 0 all
-is well, 1 a claim fails, 2 the command could not run (a sentence says why).
+A command is a module that the entry-point group ``gradreg.commands`` names: its docstring, and
+``MORE`` if there is one, is its help, ``add_options`` adds its options, and ``run`` runs it. Exit
+status: 0 all is well, 1 a claim fails, 2 the command could not run (a sentence says why).
 """
 
 import os
@@ -49,12 +49,12 @@ def parser(only: str | None = None) -> Parser:
                 raise
             commands.add_parser(point.name, help=f"cannot be loaded: {error}")
             continue
-        first, _, about = (getdoc(module) or point.name).partition("\n\n")
+        first, about, examples = [*(getdoc(module) or point.name).split("\n\n", 2), "", ""][:3]
         command = commands.add_parser(
             point.name,
             help=first[0].lower() + first[1:].removesuffix("."),
             description=" ".join(about.split()),
-            epilog=module.EXAMPLES,
+            epilog=examples + getattr(module, "MORE", ""),
         )
         command.set_defaults(run=module.run, default=command.get_default)
         module.add_options(command)

@@ -4,6 +4,10 @@ Train the paper's toy problem (sin 5x from noisy points) in float64 with torch, 
 small network, with NumPy, for every penalty. Compare loss, penalty and parameters after every step,
 and write tables and a figure. The exit status is 1 if two runs differ by more than rounding
 explains. Needs pip install '.[all]'.
+
+examples:
+  gradreg agree
+  gradreg agree --steps 50 --out results/short
 """
 
 import argparse
@@ -11,11 +15,6 @@ import argparse
 from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import OUT, add_count, add_folder
-
-EXAMPLES = """examples:
-  gradreg agree
-  gradreg agree --steps 50 --out results/short
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -3,6 +3,9 @@
 List the backends (torch, JAX, and loopback, which is the NumPy reference itself), what each can
 compute and on which devices, and when `gradreg verify` last checked it here. For a backend that is
 missing, say what to install.
+
+example:
+  gradreg backends
 """
 
 import argparse
@@ -11,8 +14,6 @@ from contextlib import suppress
 from gradreg_cli.terminal import say
 from gradreg_verify.frameworks.registry import BackendUnavailable, choose, load, names
 from gradreg_verify.report import history
-
-EXAMPLES = "example:\n  gradreg backends\n"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -2,6 +2,10 @@
 
 Print BibTeX entries of the paper and of this software and, if you name a report, of the report with
 its digest. A report that was changed is refused.
+
+examples:
+  gradreg cite
+  gradreg cite report.json
 """
 
 import argparse
@@ -23,10 +27,6 @@ _SOFTWARE = f"""@software{{gradregref,
   author = {{{{The gradreg-ref developers}}}},
   version = {{{__version__}}}
 }}
-"""
-EXAMPLES = """examples:
-  gradreg cite
-  gradreg cite report.json
 """
 
 

@@ -4,6 +4,10 @@ Read every known data set in a folder: digits need none; MNIST, Fashion-MNIST, C
 and TinyImageNet are read as published. Nothing is downloaded. Print how many images there are, and
 compare each file with the published MD5 sum. The exit status is 1 if a file is broken, and 2 if no
 data set is there.
+
+examples:
+  gradreg data check data
+  gradreg data check data --cache cache
 """
 
 import argparse
@@ -14,11 +18,6 @@ from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
-
-EXAMPLES = """examples:
-  gradreg data check data
-  gradreg data check data --cache cache
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -3,6 +3,10 @@
 Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy problem)
 with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes about 3 minutes
 on one processor core. Needs pip install '.[experiments]'.
+
+examples:
+  gradreg quickstart
+  gradreg quickstart --seeds 2 --iterations 1000 --out results/short
 """
 
 import argparse
@@ -11,11 +15,6 @@ from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import OUT, add_count, add_folder, repeated
 from gradreg_verify.frameworks.registry import choose
-
-EXAMPLES = """examples:
-  gradreg quickstart
-  gradreg quickstart --seeds 2 --iterations 1000 --out results/short
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

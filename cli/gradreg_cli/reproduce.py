@@ -4,6 +4,12 @@ Train the networks of one experiment of the paper, or of all, and print the accu
 figures that the authors published on their poster. Runs that have a result already are not trained
 again, so the same command continues after a stop. Needs pip install '.[experiments]'.
 docs/experiments.md describes every experiment.
+
+examples:
+  gradreg reproduce toy
+  gradreg reproduce weight-decay --seeds 2
+  gradreg reproduce weight-decay --data data --on mnist --arm SpectReg
+  gradreg reproduce all --data data --budget 2h --jobs 4
 """
 
 import argparse
@@ -19,16 +25,7 @@ _NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
 _RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
 _RECORDED += " problem noise"
-EXAMPLES = f"""experiments:
-  {", ".join(_NAMES[:5])},
-  {", ".join(_NAMES[5:])}, all
-
-examples:
-  gradreg reproduce toy
-  gradreg reproduce weight-decay --seeds 2
-  gradreg reproduce weight-decay --data data --on mnist --arm SpectReg
-  gradreg reproduce all --data data --budget 2h --jobs 4
-"""
+MORE = f"\n\nexperiments:\n  {', '.join(_NAMES[:5])},\n  {', '.join(_NAMES[5:])}, all"
 _OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
 _OF_TOY = "problem noise"
 

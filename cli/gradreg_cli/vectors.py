@@ -4,6 +4,14 @@ Test vectors compare an implementation in any language with the reference: small
 with the penalty and its gradient, as JSON. Export them to a folder, write the numbers of your
 implementation to NAME.results.json in the folder, and check the folder. The exit status is 1 if a
 number differs.
+
+examples:
+  gradreg vectors export vectors
+  gradreg vectors check vectors
+
+results of yours, NAME.results.json (docs/vectors.md has the format):
+  {"results": [{"name": "00-frobreg",
+                "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
 """
 
 import argparse
@@ -12,15 +20,6 @@ from pathlib import Path
 from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
 from gradreg_verify import vectors
-
-EXAMPLES = """examples:
-  gradreg vectors export vectors
-  gradreg vectors check vectors
-
-results of yours, NAME.results.json (docs/vectors.md has the format):
-  {"results": [{"name": "00-frobreg",
-                "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -4,6 +4,12 @@ Check every claim (a statement about a penalty, listed in docs/claims.md) for a 
 function of yours, which is imported and run in a process of its own. If a claim fails, say what the
 function computes. The exit status is 0 if all claims hold, 1 if one fails, 2 if nothing could be
 tested. docs/verify.md explains the verdicts.
+
+examples:
+  gradreg verify my_penalty.py:penalty --kind spectreg
+  gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
+  gradreg verify package.module:penalty --kind r1 --report report.html
+  gradreg verify torch
 """
 
 import argparse
@@ -28,13 +34,6 @@ from gradreg_verify.report.progress import row, so_far
 from gradreg_verify.subject.declaration import NAMES
 
 _COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
-
-EXAMPLES = """examples:
-  gradreg verify my_penalty.py:penalty --kind spectreg
-  gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
-  gradreg verify package.module:penalty --kind r1 --report report.html
-  gradreg verify torch
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
