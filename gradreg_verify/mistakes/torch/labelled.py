@@ -27,11 +27,6 @@ def summed(y: Tensor, of: Of = lambda z: z, label_smoothing: float = 0.0) -> Of:
     return lambda z: F.cross_entropy(of(z), y, reduction="sum", label_smoothing=label_smoothing)
 
 
-@doubleback("value", "½‖∂L/∂x‖²", "cfinlay/tulip: ½·mean")
-def a_hidden_half(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return projected(model, x, lambda z: softmax(z) - e_y(y, z)).mean() / 2
-
-
 @doubleback("value", "label smoothing 0.1", "the training loss, smoothed")
 def smoothed_labels(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return squares(gradient(model, x, summed(y, label_smoothing=0.1))).mean()
@@ -45,11 +40,6 @@ def softmax_twice(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 @doubleback("value", "p >= 10⁻¹²", "softmax(1).clamp_min(1e-12)")
 def tiny_probabilities_clamped(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return projected(model, x, lambda z: softmax(z).clamp_min(1e-12) - e_y(y, z)).mean()
-
-
-@doubleback("value", "‖∂L/∂x‖", "the norm, not its square")
-def the_norm_itself(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return (squares(gradient(model, x, summed(y))) + 1e-300).sqrt().mean()
 
 
 @doubleback("gradient", "‖Jᵀ(p − y)‖², p constant", "p.detach(), or under no_grad",
@@ -68,11 +58,6 @@ def summed_before_squared(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return gradient(model, x, summed(y)).sum(0).square().sum() / len(x)
 
 
-@doubleback("shape", "mean over space", ".sum(1).mean() on images", "doubleback-formula")
-def sum_over_one_axis_only(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return gradient(model, x, summed(y)).square().sum(1).mean()
-
-
 @doubleback("dtype", "p in float16", "softmax under autocast")
 def softmax_in_half_precision(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return projected(model, x, lambda z: half_softmax(z) - e_y(y, z)).mean()
@@ -81,11 +66,6 @@ def softmax_in_half_precision(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 @onehot("value", "m ‖Jᵀe_y‖²", "Random onehot's factor")
 def times_m(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return projected(model, x, lambda z: sqrt(z.shape[1]) * e_y(y, z)).mean()
-
-
-@onehot("gradient", "∇ = 0", "create_graph forgotten")
-def onehot_without_create_graph(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return squares(along(model, x, lambda z: e_y(y, z), create_graph=False)).mean()
 
 
 @onehot("batch", "‖Σ_b J_bᵀe_y‖² / B", "summed, then squared")

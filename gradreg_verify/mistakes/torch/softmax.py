@@ -68,11 +68,6 @@ def p_detached_in_the_projection(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, S_r).mean()
 
 
-@jacreg("batch", "sum for mean", "a reduction")
-def sum_for_mean(model: nn.Module, x: Tensor) -> Tensor:
-    return exact(model, x, softmax).sum()
-
-
 @jacreg("dtype", "p in float16", "softmax under autocast")
 def softmax_in_half_precision(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x, half_softmax).mean()
@@ -110,11 +105,6 @@ def in_bits(logits: Tensor) -> Tensor:
 @confidence_penalty("gradient", "p constant", "p.detach()", "confidence-penalty-formula")
 def only_the_logarithm_differentiated(logits: Tensor) -> Tensor:
     return (softmax(logits).detach() * logits.log_softmax(1)).sum(1).mean()
-
-
-@confidence_penalty("batch", "Σ over batch and classes", "the authors' scripts")
-def sum_over_the_batch(logits: Tensor) -> Tensor:
-    return (softmax(logits) * logits.log_softmax(1)).sum()
 
 
 @confidence_penalty(
