@@ -8,7 +8,7 @@ from typing import Any
 
 from gradreg_verify.text import printable
 
-_STYLE = (files("gradreg_verify.report") / "report.css").read_text(encoding="utf-8")
+_STYLE = "\n" + (files("gradreg_verify.report") / "report.css").read_text(encoding="utf-8")
 
 
 def _escape(text: str) -> str:
@@ -25,7 +25,7 @@ def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) ->
     return (
         "<!doctype html>\n<html lang='en'>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        f"<title>{_escape(facts['target'])}: {_escape(counts)}</title>\n<style>\n{_STYLE}</style>\n"
+        f"<title>{_escape(facts['target'])}: {_escape(counts)}</title>\n<style>{_STYLE}</style>\n"
         f"<h1>{_escape(facts['target'])}</h1>\n"
         f"<p class='declared'>declared: {_escape(facts['declared'])}</p>\n"
         f"<p class='verdict {colour}'>{_escape(verdict)}</p>\n<p>{_escape(counts)}</p>\n"

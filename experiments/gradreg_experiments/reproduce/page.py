@@ -10,7 +10,7 @@ from typing import Any
 from gradreg_experiments.files import ESCAPED
 from gradreg_verify.files import read, read_json, write_atomically
 
-_STYLE = (files("gradreg_experiments.reproduce") / "page.css").read_text(encoding="utf-8")
+_STYLE = "\n" + (files("gradreg_experiments.reproduce") / "page.css").read_text(encoding="utf-8")
 _NEEDED = {"title", "departures", "command", "source", "rows"}
 _REMEDY = "delete the file, and give the command of the file again"
 _MOST_SVG = 32 << 20  # bytes
@@ -29,7 +29,7 @@ def write_page(folder: Path) -> Path:
     page = (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>The paper's tables again</title><style>\n{_STYLE}</style></head><body>"
+        f"<title>The paper's tables again</title><style>{_STYLE}</style></head><body>"
         f"<h1>The paper's tables again</h1>\n{body}\n</body></html>\n"
     )
     write_atomically(folder / "index.html", page.encode(errors=ESCAPED))
