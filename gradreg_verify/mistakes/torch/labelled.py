@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from gradreg_verify.mistakes.torch.entries import (
     Of,
-    along,
     e_y,
     gradient,
     half_softmax,
@@ -70,4 +69,5 @@ def times_m(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 @onehot("batch", "‖Σ_b J_bᵀe_y‖² / B", "summed, then squared")
 def onehot_summed_before_squared(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return along(model, x, lambda z: e_y(y, z)).sum(0).square().sum() / len(x)
+    g = gradient(model, x, lambda z: z.gather(1, y[:, None]).sum())
+    return g.sum(0).square().sum() / len(x)
