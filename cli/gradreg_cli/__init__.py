@@ -1,8 +1,9 @@
 """The command line: ``gradreg quickstart | backends | verify | agree | data | reproduce | …``.
 
-A command is a module that the entry-point group ``gradreg.commands`` names: its docstring, and
-``MORE`` if there is one, is its help, ``add_options`` adds its options, and ``run`` runs it. Exit
-status: 0 all is well, 1 a claim fails, 2 the command could not run (a sentence says why).
+A command is a module that the entry-point group ``gradreg.commands`` names. Its docstring (a line,
+a paragraph, examples) and ``MORE``, if there is one, are its help, ``add_options`` adds its
+options, and ``run`` runs it. Exit status: 0 all is well, 1 a claim fails, 2 the command could not
+run (a sentence says why).
 """
 
 import os
