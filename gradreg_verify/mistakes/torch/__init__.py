@@ -8,16 +8,6 @@ models for `gradreg_torch.check_model`.
 """
 
 from gradreg_verify.mistakes.torch import conduct, frobreg, labelled, right, softmax, spectreg
-from gradreg_verify.mistakes.torch.entries import RIGHT, WRONG, Entry
+from gradreg_verify.mistakes.torch.entries import RIGHT, WRONG
 
-__all__ = [
-    "RIGHT",
-    "WRONG",
-    "Entry",
-    "conduct",
-    "frobreg",
-    "labelled",
-    "right",
-    "softmax",
-    "spectreg",
-]
+__all__ = ["RIGHT", "WRONG", "conduct", "frobreg", "labelled", "right", "softmax", "spectreg"]
