@@ -11,7 +11,7 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from gradreg_experiments.reproduce.figure import colour_of, show_sizes
 from gradreg_experiments.result import BEST, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, render
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.style.context(STYLE):
         fig = Figure(figsize=(6.4, 2.8), layout="constrained")
         left, right = fig.subplots(1, 2)
         draw_sizes(left, accuracies(RESULTS / "train-size.csv"))

@@ -4,14 +4,13 @@
 `gradreg_verify.claims.ledger` on the bundled examples.
 """
 
-from gradreg_verify.assertion import assert_conforms
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, bundled
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.report.report import Report, Result
-from gradreg_verify.run import verify
+from gradreg_verify.run import assert_conforms, verify
 from gradreg_verify.subject.declaration import Declaration, declare
 
 __all__ = [

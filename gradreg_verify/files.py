@@ -21,12 +21,7 @@ WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, Re
 
 
 def read_json(
-    path: Path,
-    what: str,
-    make: Callable[[Any], T],
-    *,
-    remedy: str = "",
-    finite: bool = True,
+    path: Path, what: str, make: Callable[[Any], T], *, remedy: str = "", finite: bool = True
 ) -> T:
     """Return what a JSON file holds.
 

@@ -11,14 +11,13 @@ from gradreg_verify.claims.comparison import LIMIT
 from gradreg_verify.claims.draws import Evidence, evidence
 from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
-from gradreg_verify.claims.target import Target
+from gradreg_verify.claims.target import Target, target_of
 from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, raised
 from gradreg_verify.report.report import Report, Result, provenance
 from gradreg_verify.subject.handover import TIERS
-from gradreg_verify.subject.target import target_of
 from gradreg_verify.text import printable
 
 _Progress = Callable[[Result], None]
@@ -99,6 +98,26 @@ def verify(
         provenance=provenance(target),
         evidence=_evidence_of(target, examples, results) if answered else None,
     )
+
+
+def assert_conforms(
+    implementation: Backend | Callable[..., Any], kind: str | None = None, **options: Any
+) -> None:
+    """Raise AssertionError, with the whole report, unless every claim holds.
+
+    Parameters
+    ----------
+    implementation, kind, options
+        As in `verify`.
+
+    Raises
+    ------
+    AssertionError
+        A claim fails, or none could be checked.
+    """
+    report = verify(implementation, kind, **options)
+    if not report.ok:
+        raise AssertionError(str(report))
 
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gradreg_verify.claims.ledger import BY_ID
+from gradreg_verify.claims.target import target_of
 from gradreg_verify.diagnosis.computes import AS_DECLARED, UNKNOWN, computed
 from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.diagnosis.factors import fit, in_words, number
@@ -13,7 +14,6 @@ from gradreg_verify.diagnosis.shrink import smallest
 from gradreg_verify.mistakes.torch.entries import rows, squares, vjp
 from gradreg_verify.outcomes import Hung
 from gradreg_verify.subject.suited import fits
-from gradreg_verify.subject.target import target_of
 
 
 def target(function, kind="frobreg", **declared):

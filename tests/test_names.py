@@ -18,9 +18,7 @@ PRODUCT = (
 )
 USERS = (*PRODUCT, "tests", "benchmarks", "experiments", "docs", "conftest.py", "README.md")
 # The kit finds a mistake by its decorator, and the command line what a command consists of.
-FOUND = re.compile(
-    r"gradreg_verify\.mistakes\.|gradreg_cli\.\w+\.(HELP|ABOUT|EXAMPLES|add_options|run)$"
-)
+FOUND = re.compile(r"gradreg_verify\.mistakes\.|gradreg_cli\.\w+\.(MORE|add_options|run)$")
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DOTTED = re.compile(r"\b(gradreg_\w+(?:\.\w+)*)[.:](\w+)")
 

@@ -1,6 +1,7 @@
 """The poster's tables: statistics, what was not run, files and page, from the command line."""
 
 import json
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -413,6 +414,8 @@ def test_tune_prints_the_curve_and_chooses_by_validation(tmp_path, file, capsys)
     assert " chosen" in capsys.readouterr().out
     record = json.loads((out / "tune.json").read_text(encoding="utf-8"))
     assert list(record["validation"]) == ["0", "0.01", "1", "100"]
+    again = shlex.split(record["command"])
+    assert again == ["gradreg", "tune", str(file), "--from", "0.01", "--to", "100.0", *words[5:]]
     best = max(record["validation"].values())
     assert record["validation"][f"{record['chosen']:g}"] == best
     assert (out / "tune.png").stat().st_size > 5000

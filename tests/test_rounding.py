@@ -27,15 +27,10 @@ from gradreg_verify import Broken, Target, bundled
 from gradreg_verify.claims.comparison import direction_for
 from gradreg_verify.claims.precision import within_rounding
 from gradreg_verify.examples import all_variants
-from gradreg_verify.rounding import (
-    UNIT_ROUNDOFF,
-    Bounded,
-    Perturbed,
-    Undecided,
-    slope_bound,
-    value_bound,
-)
+from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
+from gradreg_verify.rounding.bounded import Bounded
 from gradreg_verify.rounding.bounds import evaluated
+from gradreg_verify.rounding.perturbed import Perturbed
 
 U = UNIT_ROUNDOFF["float32"]
 FORMATS = sorted(set(UNIT_ROUNDOFF) - {"float64"})

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gradreg_verify.rounding import Bounded, Perturbed
+from gradreg_verify.rounding.bounded import Bounded
+from gradreg_verify.rounding.perturbed import Perturbed
 from gradreg_verify.rounding.rules import greater, nearest, terms, where
 
 U = 2.0**-8

@@ -16,6 +16,14 @@ PACKAGES = {
     "gradreg_experiments",
     "gradreg_cli",
 }
+DATA = (
+    "gradreg_experiments/figures.mplstyle",
+    "gradreg_experiments/reproduce/page.css",
+    "gradreg_verify/report/report.css",
+    "gradreg_verify/vectors/v1.json",
+    "gradreg_verify/vectors/v1.mistakes.json",
+    "gradreg_verify/vectors/vectors.schema.json",
+)
 
 
 def check(directory):
@@ -28,8 +36,8 @@ def check(directory):
     assert tops == PACKAGES, f"expected {expected} in the wheel, got {sorted(tops)}"
     for package in PACKAGES:
         assert f"{package}/py.typed" in files, f"expected {package}/py.typed in the wheel"
-    for name in ("v1.json", "v1.mistakes.json", "vectors.schema.json"):
-        assert f"gradreg_verify/vectors/{name}" in files, f"expected {name} in the wheel"
+    for name in DATA:
+        assert name in files, f"expected {name} in the wheel"
     assert any(name.endswith("licenses/LICENSE") for name in files), "expected LICENSE in the wheel"
     with tarfile.open(sdist) as archive:
         sources = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}

@@ -1,8 +1,9 @@
 """The command line: ``gradreg quickstart | backends | verify | agree | data | reproduce | …``.
 
-A command is a module that the entry-point group ``gradreg.commands`` names: texts of help ``HELP``,
-``ABOUT`` and ``EXAMPLES``, its options by ``add_options``, and ``run``. Exit status: 0 all is well,
-1 a claim fails, 2 the command could not run (a sentence says why).
+A command is a module that the entry-point group ``gradreg.commands`` names. Its docstring (a line,
+a paragraph, examples) and ``MORE``, if there is one, are its help, ``add_options`` adds its
+options, and ``run`` runs it. Exit status: 0 all is well, 1 a claim fails, 2 the command could not
+run (a sentence says why).
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from inspect import getdoc
 
 from gradreg_cli.parser import Parser
 from gradreg_cli.terminal import accept_every_letter, say, sentence
@@ -48,8 +50,12 @@ def parser(only: str | None = None) -> Parser:
                 raise
             commands.add_parser(point.name, help=f"cannot be loaded: {error}")
             continue
+        first, about, examples = [*(getdoc(module) or point.name).split("\n\n", 2), "", ""][:3]
         command = commands.add_parser(
-            point.name, help=module.HELP, description=module.ABOUT, epilog=module.EXAMPLES
+            point.name,
+            help=first[0].lower() + first[1:].removesuffix("."),
+            description=" ".join(about.split()),
+            epilog=examples + getattr(module, "MORE", ""),
         )
         command.set_defaults(run=module.run, default=command.get_default)
         module.add_options(command)

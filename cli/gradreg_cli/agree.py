@@ -1,22 +1,20 @@
-"""``gradreg agree``: one training run by every backend, compared step by step."""
+"""Train the toy problem with torch, JAX and NumPy, and compare every step.
+
+Train the paper's toy problem (sin 5x from noisy points) in float64 with torch, with JAX and, as a
+small network, with NumPy, for every penalty. Compare loss, penalty and parameters after every step,
+and write tables and a figure. The exit status is 1 if two runs differ by more than rounding
+explains. Needs pip install '.[all]'.
+
+examples:
+  gradreg agree
+  gradreg agree --steps 50 --out results/short
+"""
 
 import argparse
 
 from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import OUT, add_count, add_folder
-
-HELP = "train the toy problem with torch, JAX and NumPy, and compare every step"
-ABOUT = (
-    "Train the paper's toy problem (sin 5x from noisy points) in float64 with torch, with JAX "
-    "and, as a small network, with NumPy, for every penalty. Compare loss, penalty and parameters "
-    "after every step, and write tables and a figure. The exit status is 1 if two runs differ by "
-    "more than rounding explains. Needs pip install '.[all]'."
-)
-EXAMPLES = """examples:
-  gradreg agree
-  gradreg agree --steps 50 --out results/short
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

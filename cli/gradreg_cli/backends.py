@@ -1,4 +1,12 @@
-"""``gradreg backends``: which backends and devices are here."""
+"""List the backends and devices of this machine.
+
+List the backends (torch, JAX, and loopback, which is the NumPy reference itself), what each can
+compute and on which devices, and when `gradreg verify` last checked it here. For a backend that is
+missing, say what to install.
+
+example:
+  gradreg backends
+"""
 
 import argparse
 from contextlib import suppress
@@ -6,14 +14,6 @@ from contextlib import suppress
 from gradreg_cli.terminal import say
 from gradreg_verify.frameworks.registry import BackendUnavailable, choose, load, names
 from gradreg_verify.report import history
-
-HELP = "list the backends and devices of this machine"
-ABOUT = (
-    "List the backends (torch, JAX, and loopback, which is the NumPy reference itself), what each "
-    "can compute and on which devices, and when `gradreg verify` last checked it here. For a "
-    "backend that is missing, say what to install."
-)
-EXAMPLES = "example:\n  gradreg backends\n"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,13 @@
-"""``gradreg check``: a penalty on your own torch model, before it trains."""
+"""Check a penalty on your own torch model before it trains.
+
+Check a penalty on a torch model with random inputs and labels: compare the penalty's gradient with
+differences of its value, find examples that depend on each other, measure the cost of a step, and
+suggest a grid for λ. The exit status is 1 if something is wrong. docs/check.md explains every line.
+
+examples:
+  gradreg check model.py:build --input 8x3x32x32
+  gradreg check package.models:Net --input 8x784 --penalty doubleback
+"""
 
 import argparse
 from typing import Any
@@ -8,17 +17,6 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
-HELP = "check a penalty on your own torch model before it trains"
-ABOUT = (
-    "Check a penalty on a torch model with random inputs and labels: compare the penalty's "
-    "gradient with differences of its value, find examples that depend on each other, measure the "
-    "cost of a step, and suggest a grid for λ. The exit status is 1 if something is wrong. "
-    "docs/check.md explains every line."
-)
-EXAMPLES = """examples:
-  gradreg check model.py:build --input 8x3x32x32
-  gradreg check package.models:Net --input 8x784 --penalty doubleback
-"""
 # What a name alone makes: a function of the Jacobian, without an R of the user's.
 _KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
 

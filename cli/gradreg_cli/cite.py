@@ -1,4 +1,12 @@
-"""``gradreg cite``: BibTeX of the paper, of this software, and of a report of yours."""
+"""Print BibTeX of the paper, of this software and of a report.
+
+Print BibTeX entries of the paper and of this software and, if you name a report, of the report with
+its digest. A report that was changed is refused.
+
+examples:
+  gradreg cite
+  gradreg cite report.json
+"""
 
 import argparse
 from pathlib import Path
@@ -19,15 +27,6 @@ _SOFTWARE = f"""@software{{gradregref,
   author = {{{{The gradreg-ref developers}}}},
   version = {{{__version__}}}
 }}
-"""
-HELP = "print BibTeX of the paper, of this software and of a report"
-ABOUT = (
-    "Print BibTeX entries of the paper and of this software and, if you name a report, of the "
-    "report with its digest. A report that was changed is refused."
-)
-EXAMPLES = """examples:
-  gradreg cite
-  gradreg cite report.json
 """
 
 

@@ -1,4 +1,14 @@
-"""``gradreg data check``: which data sets a folder holds, and whether they can be read."""
+"""Look for published image data sets in a folder.
+
+Read every known data set in a folder: digits need none; MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100
+and TinyImageNet are read as published. Nothing is downloaded. Print how many images there are, and
+compare each file with the published MD5 sum. The exit status is 1 if a file is broken, and 2 if no
+data set is there.
+
+examples:
+  gradreg data check data
+  gradreg data check data --cache cache
+"""
 
 import argparse
 import tempfile
@@ -8,18 +18,6 @@ from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import add_folder
 from gradreg_cli.terminal import say
-
-HELP = "look for published image data sets in a folder"
-ABOUT = (
-    "Read every known data set in a folder: digits need none; MNIST, Fashion-MNIST, CIFAR-10, "
-    "CIFAR-100 and TinyImageNet are read as published. Nothing is downloaded. Print how many "
-    "images there are, and compare each file with the published MD5 sum. The exit status is 1 if "
-    "a file is broken, and 2 if no data set is there."
-)
-EXAMPLES = """examples:
-  gradreg data check data
-  gradreg data check data --cache cache
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

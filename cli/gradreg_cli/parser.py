@@ -1,6 +1,7 @@
 """The parser of the command line: no abbreviations, what may have been meant, what was given."""
 
 import argparse
+import shlex
 import sys
 import textwrap
 from difflib import get_close_matches
@@ -78,6 +79,12 @@ def sizes(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise argparse.ArgumentTypeError(f"expected sizes as in 3x8x8, got {text!r}")
     return tuple(map(int, parts))
+
+
+def repeated(arguments: argparse.Namespace, *words: object, options: str) -> str:
+    """The command line that gives the same again: words, and options as `given` has them."""
+    every = ("gradreg", arguments.command, *words, *given(arguments, options))
+    return shlex.join(map(str, every))
 
 
 def given(arguments: argparse.Namespace, names: str) -> list[str]:

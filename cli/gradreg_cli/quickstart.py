@@ -1,23 +1,20 @@
-"""``gradreg quickstart``: check the torch backend, train the toy problem, draw a figure."""
+"""Check the torch backend, train the toy problem, draw a figure.
 
-import argparse
-import shlex
+Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy problem)
+with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes about 3 minutes
+on one processor core. Needs pip install '.[experiments]'.
 
-from gradreg_experiments.needs import need
-
-from gradreg_cli.parser import OUT, add_count, add_folder, given
-from gradreg_verify.frameworks.registry import choose
-
-HELP = "check the torch backend, train the toy problem, draw a figure"
-ABOUT = (
-    "Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy "
-    "problem) with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes "
-    "about 3 minutes on one processor core. Needs pip install '.[experiments]'."
-)
-EXAMPLES = """examples:
+examples:
   gradreg quickstart
   gradreg quickstart --seeds 2 --iterations 1000 --out results/short
 """
+
+import argparse
+
+from gradreg_experiments.needs import need
+
+from gradreg_cli.parser import OUT, add_count, add_folder, repeated
+from gradreg_verify.frameworks.registry import choose
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -35,7 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
     need("quickstart", "torch", "matplotlib", "rich")
     from gradreg_experiments.toy.quickstart import run as quickstart
 
-    words = given(arguments, "full device seeds iterations")
-    arguments.recorded = shlex.join(["gradreg", "quickstart", *words])
+    arguments.recorded = repeated(arguments, options="full device seeds iterations")
     _, arguments.device = choose("torch", arguments.device)
     return quickstart(arguments, full=arguments.full)

@@ -1,29 +1,9 @@
-"""``gradreg reproduce``: the poster's experiments, as tables beside its own."""
+"""Run the paper's experiments, and print the results beside the published ones.
 
-import argparse
-import shlex
-
-from gradreg_experiments.needs import TRAINING, need
-from gradreg_experiments.reproduce import DATA
-
-from gradreg_cli.parser import OUT, add_count, add_folder, given
-from gradreg_cli.train import JOBS
-from gradreg_verify.frameworks.registry import choose
-
-_NAMES = [*DATA]
-# Options that change the numbers, of tables alone, and of the toy problem alone.
-_RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
-_RECORDED += " problem noise"
-HELP = "run the paper's experiments, and print the results beside the published ones"
-ABOUT = (
-    "Train the networks of one experiment of the paper, or of all, and print the accuracies "
-    "beside the figures that the authors published on their poster. Runs that have a result "
-    "already are not trained again, so the same command continues after a stop. Needs pip install "
-    "'.[experiments]'. docs/experiments.md describes every experiment."
-)
-EXAMPLES = f"""experiments:
-  {", ".join(_NAMES[:5])},
-  {", ".join(_NAMES[5:])}, all
+Train the networks of one experiment of the paper, or of all, and print the accuracies beside the
+figures that the authors published on their poster. Runs that have a result already are not trained
+again, so the same command continues after a stop. Needs pip install '.[experiments]'.
+docs/experiments.md describes every experiment.
 
 examples:
   gradreg reproduce toy
@@ -31,6 +11,21 @@ examples:
   gradreg reproduce weight-decay --data data --on mnist --arm SpectReg
   gradreg reproduce all --data data --budget 2h --jobs 4
 """
+
+import argparse
+
+from gradreg_experiments.needs import TRAINING, need
+from gradreg_experiments.reproduce import DATA
+
+from gradreg_cli.parser import OUT, add_count, add_folder, given, repeated
+from gradreg_cli.train import JOBS
+from gradreg_verify.frameworks.registry import choose
+
+_NAMES = [*DATA]
+# Options that change the numbers, of tables alone, and of the toy problem alone.
+_RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
+_RECORDED += " problem noise"
+MORE = f"\n\nexperiments:\n  {', '.join(_NAMES[:5])},\n  {', '.join(_NAMES[5:])}, all"
 _OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
 _OF_TOY = "problem noise"
 
@@ -79,6 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if name != "toy" and given(arguments, _OF_TOY):
         raise ValueError(f"expected --problem and --noise with toy alone, got {name}")
-    arguments.recorded = shlex.join(["gradreg", "reproduce", name, *given(arguments, _RECORDED)])
+    arguments.recorded = repeated(arguments, name, options=_RECORDED)
     _, arguments.device = choose("torch", arguments.device)
     return reproduce(_NAMES if name == "all" else [name], arguments)

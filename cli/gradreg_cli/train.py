@@ -1,4 +1,14 @@
-"""``gradreg train``: the run that a file describes."""
+"""Train the run that a TOML file describes.
+
+Train the network that a TOML file describes, with the file's penalty, and print its accuracy on
+test images. A run that has a result already is not trained again. Needs pip install
+'.[experiments]'.
+
+examples:
+  gradreg train run.toml
+  gradreg train run.toml --seeds 3 --out results/mine
+  gradreg train run.toml --data data
+"""
 
 import argparse
 from pathlib import Path
@@ -10,7 +20,7 @@ from gradreg_cli.parser import OUT, add_count, add_folder
 from gradreg_verify.files import read_toml
 
 JOBS = "number of processes, each with one thread (default: 1)"
-TOML = """
+MORE = """
 
 run.toml describes a run (docs/experiments.md has all keys), for example:
   data = "digits"
@@ -21,16 +31,6 @@ run.toml describes a run (docs/experiments.md has all keys), for example:
   penalty = "spectreg"
   lam = 0.03                      # λ, the weight of the penalty
 """
-HELP = "train the run that a TOML file describes"
-ABOUT = (
-    "Train the network that a TOML file describes, with the file's penalty, and print its "
-    "accuracy on test images. A run that has a result already is not trained again. Needs pip "
-    "install '.[experiments]'."
-)
-EXAMPLES = f"""examples:
-  gradreg train run.toml
-  gradreg train run.toml --seeds 3 --out results/mine
-  gradreg train run.toml --data data{TOML}"""
 
 
 def add_options(train: argparse.ArgumentParser) -> None:

@@ -1,20 +1,11 @@
-"""``gradreg vectors``: frozen cases for implementations in other languages."""
+"""Test vectors for implementations in other languages.
 
-import argparse
-from pathlib import Path
+Test vectors compare an implementation in any language with the reference: small networks and inputs
+with the penalty and its gradient, as JSON. Export them to a folder, write the numbers of your
+implementation to NAME.results.json in the folder, and check the folder. The exit status is 1 if a
+number differs.
 
-from gradreg_cli.parser import add_folder
-from gradreg_cli.terminal import say
-from gradreg_verify import vectors
-
-HELP = "test vectors for implementations in other languages"
-ABOUT = (
-    "Test vectors compare an implementation in any language with the reference: small networks "
-    "and inputs with the penalty and its gradient, as JSON. Export them to a folder, write the "
-    "numbers of your implementation to NAME.results.json in the folder, and check the folder. The "
-    "exit status is 1 if a number differs."
-)
-EXAMPLES = """examples:
+examples:
   gradreg vectors export vectors
   gradreg vectors check vectors
 
@@ -22,6 +13,13 @@ results of yours, NAME.results.json (docs/vectors.md has the format):
   {"results": [{"name": "00-frobreg",
                 "value": {"shape": [], "hex": ["0x1.8p+1"]}}, ...]}
 """
+
+import argparse
+from pathlib import Path
+
+from gradreg_cli.parser import add_folder
+from gradreg_cli.terminal import say
+from gradreg_verify import vectors
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

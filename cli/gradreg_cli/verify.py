@@ -1,15 +1,26 @@
-"""``gradreg verify``: a backend, a function, or the kit itself."""
+"""Check every claim for a backend or for your own penalty.
+
+Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or for a
+function of yours, which is imported and run in a process of its own. If a claim fails, say what the
+function computes. The exit status is 0 if all claims hold, 1 if one fails, 2 if nothing could be
+tested. docs/verify.md explains the verdicts.
+
+examples:
+  gradreg verify my_penalty.py:penalty --kind spectreg
+  gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
+  gradreg verify package.module:penalty --kind r1 --report report.html
+  gradreg verify torch
+"""
 
 import argparse
 import secrets
-import shlex
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from gradreg_cli.parser import add_count, given, sizes
+from gradreg_cli.parser import add_count, repeated, sizes
 from gradreg_cli.terminal import columns, fold, is_terminal, say, sentence, show_status
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
@@ -23,20 +34,6 @@ from gradreg_verify.report.progress import row, so_far
 from gradreg_verify.subject.declaration import NAMES
 
 _COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
-
-HELP = "check every claim for a backend or for your own penalty"
-ABOUT = (
-    "Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or "
-    "for a function of yours, which is imported and run in a process of its own. If a claim "
-    "fails, say what the function computes. The exit status is 0 if all claims hold, 1 if one "
-    "fails, 2 if nothing could be tested. docs/verify.md explains the verdicts."
-)
-EXAMPLES = """examples:
-  gradreg verify my_penalty.py:penalty --kind spectreg
-  gradreg verify my_penalty.py:penalty --kind doubleback --scale 0.5
-  gradreg verify package.module:penalty --kind r1 --report report.html
-  gradreg verify torch
-"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -64,12 +61,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     text = "mean (default) or sum over the batch; none: one value per example"
     add("--reduction", choices=get_args(Reduction), help=text)
     add("--loss", choices=get_args(Loss), help="loss of doubleback (default: cross_entropy)")
-    add(
-        "--arguments",
-        type=lambda s: tuple(s.split(",")),
-        metavar="model,x,y",
-        help="what the function's arguments are, in order: model, x, y, logits, params",
-    )
+    text = "what the function's arguments are, in order: model, x, y, logits, params"
+    add("--arguments", type=lambda s: tuple(s.split(",")), metavar="model,x,y", help=text)
     add_count(what, "--outputs", "test only networks with N outputs")
     text = "test only networks with as many outputs as inputs"
     add("--square", action="store_true", default=None, help=text)
@@ -125,8 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = verified()
     finally:
         show_status()
-    words = ["gradreg", "verify", arguments.target, "--seed", str(report.seed)]
-    command = shlex.join([*words, *given(arguments, _RECORDED)])
+    command = repeated(arguments, arguments.target, "--seed", report.seed, options=_RECORDED)
     report = replace(report, self_test=tested, command=command)
     _show_end(report)
     written = _written(report, arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 from matplotlib.figure import Figure
 
 from gradreg_experiments.files import ESCAPED
@@ -21,28 +21,13 @@ TRUTH, FAINT = "#222222", "#999999"
 _WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
 _Table = Iterable[Sequence[Any]]  # for CSV; the head comes first
 _LETTERS = 64  # of a title, in a line
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "figure.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.3,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "legend.handlelength": 1.4,
-    "svg.hashsalt": "gradreg",
-}
+STYLE = "gradreg_experiments.figures"  # figures.mplstyle
 
 
 @contextmanager
 def drawing(height: float) -> Iterator[Figure]:
     """Give an empty figure; what is drawn within has the style."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.style.context(STYLE):
         yield Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
@@ -55,7 +40,7 @@ def entitle(fig: Figure, *lines: str) -> None:
 def render(fig: Figure) -> dict[str, bytes]:
     """The figure as PNG, sharp at twice its width, and as SVG; the same bytes each time."""
     out = {}
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.style.context(STYLE):
         for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             fig.savefig(buffer := io.BytesIO(), format=suffix, dpi=180, metadata=metadata)
             out[suffix] = buffer.getvalue()

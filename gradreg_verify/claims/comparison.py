@@ -4,13 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from gradreg_ref.complex_step import directional_derivative
-from gradreg_ref.penalties import evaluate
 from gradreg_ref.typing import Array
-from gradreg_verify.claims import orders
+from gradreg_verify.claims import orders, reference
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
-from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import Broken
 
 # float64 formulas differ from the reference by at most 1e-14 (seen), and the smallest effect of a
@@ -21,23 +18,6 @@ LIMIT = 1e-9
 FLOOR = 1e-6
 # Of the same computation made twice: threads may add in another order.
 _FEW_ROUNDINGS = 2.0**-50
-
-
-@kept
-def expected_value(penalty: str, e: Example, **options: Any) -> Array:
-    """Return what the reference says the penalty is."""
-    return np.asarray(evaluate(penalty, *e.arguments(options), **options))
-
-
-@kept
-def expected_slope(penalty: str, e: Example, direction: Array, **options: Any) -> Array:
-    """The reference's derivative along a direction of parameters, by complex step."""
-    _, x, y = e.arguments(options)
-
-    def f(network: Any) -> Array:
-        return np.asarray(evaluate(penalty, network, x, y, **options)).sum()
-
-    return directional_derivative(f, e.network, direction)
 
 
 def direction_for(e: Example) -> Array:
@@ -99,7 +79,7 @@ def agree(target: Target, e: Example, variant: Variant, **settings: Any) -> floa
     """Value and parameter gradient are those of the reference."""
     penalty, options = variant.penalty, {"reduction": target.reduction} | variant.options
     got = target.value(penalty, e, **options, **settings)
-    expected = expected_value(penalty, e, **options)
+    expected = reference.value(penalty, e, **options)
     limit = in_any_order(e, variant._replace(options=options))
     error = same(f"{penalty}, value", got, expected, exact=limit)
     return max(error, same_gradient(target, e, variant, target.reduction, **settings))
@@ -115,7 +95,7 @@ def same_gradient(
     return same(
         f"{penalty}, parameter gradient",
         slope,
-        expected_slope(penalty, e, direction, **options),
+        reference.slope(penalty, e, direction, **options),
         exact=variant.exact and orders.of_slope(penalty, e, options, direction),
         scale=max(scale, FLOOR * np.abs(direction).sum()),
     )

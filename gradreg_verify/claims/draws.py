@@ -15,14 +15,8 @@ import scipy
 
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.claims import coins, law_tests, read_out_tests
-from gradreg_verify.claims.comparison import (
-    FLOOR,
-    direction_for,
-    expected_slope,
-    expected_value,
-    same,
-)
+from gradreg_verify.claims import coins, law_tests, read_out_tests, reference
+from gradreg_verify.claims.comparison import FLOOR, direction_for, same
 from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
@@ -81,12 +75,12 @@ def _at_drawn_probes(
     given = {"probes": r, "shared_probe": shared}
     drawn = {"probe": probe, "num_probes": q, "seed": 3, "shared_probe": shared}
     what = f"{penalty} of a seed, {probe}"
-    expected = expected_value(penalty, e, **given)
+    expected = reference.value(penalty, e, **given)
     error = same(what, target.value(penalty, e, **drawn), expected)
     if probe != target.laws()[0]:  # one law shows whether drawn probes keep the graph
         return error
     direction = direction_for(e)
-    expected, scale = expected_slope(penalty, e, direction, **given), np.abs(direction).sum()
+    expected, scale = reference.slope(penalty, e, direction, **given), np.abs(direction).sum()
     # A function may draw other probes in training mode; a backend has no such setting.
     for training in (False,) if target.declared is None else (False, True):
         mode = {"training": True} if training else {}

@@ -10,13 +10,8 @@ from gradreg_ref import cubature
 from gradreg_ref.cubature import Rule, moments_of
 from gradreg_ref.moments import batch_mean_variance, gram, mean, variance
 from gradreg_ref.typing import Law
-from gradreg_verify.claims.comparison import (
-    direction_for,
-    expected_slope,
-    expected_value,
-    in_any_order,
-    same,
-)
+from gradreg_verify.claims import reference
+from gradreg_verify.claims.comparison import direction_for, in_any_order, same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
@@ -45,9 +40,9 @@ def _unbiased_for(target: Target, e: Example, rule: Rule) -> float:
     direction, one, p = direction_for(e), target.with_values(e), len(rule.points)
     slope, scale = target.total_slope(e, rule.points, direction)
     value = rule.weights @ target.estimates(one, rule.points)
-    expected = expected_slope("frobreg", e, direction, reduction="sum")
+    expected = reference.slope("frobreg", e, direction, reduction="sum")
     return max(
-        same("E spectreg", value, expected_value("frobreg", one, reduction="none")),
+        same("E spectreg", value, reference.value("frobreg", one, reduction="none")),
         same("E ∇ spectreg", slope / p, expected, scale=scale / p),
     )
 
@@ -118,7 +113,7 @@ def orthogonal_frame(target: Target, e: Example) -> float:
     n, m = len(e.x), target.length(e)
     rng = np.random.default_rng(2)
     frame = np.sqrt(m) * np.linalg.qr(rng.standard_normal((n, m, m)))[0]
-    exact = expected_value("frobreg", e, reduction="none")
+    exact = reference.value("frobreg", e, reduction="none")
     return same("m orthogonal probes", target.estimate(e, frame), exact)
 
 
@@ -130,6 +125,6 @@ def frames_cancel(target: Target, e: Example) -> float:
     target.require_representative(e)
     equal = e.rows(np.zeros(e.m, int))
     drawn = {"probe": "frames", "num_probes": 1, "seed": 5, "reduction": "sum"}
-    expected = expected_value("frobreg", equal, reduction="sum")
+    expected = reference.value("frobreg", equal, reduction="sum")
     what = "Σ_k r_kᵀA r_k of equal examples"
     return same(what, target.value("spectreg", equal, **drawn), expected)

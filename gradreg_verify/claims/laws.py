@@ -12,6 +12,8 @@ from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
 
+_Pairs = list[tuple[Variant, Variant]]  # old and new
+
 
 def every_shape(target: Target, e: Example) -> float:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
@@ -35,11 +37,9 @@ def each_alone(target: Target, e: Example) -> float:
     target.require_representative(e)
     errors = []
     for v in target.variants(e):
-        what, together = (
-            f"{v.penalty} of each example alone",
-            target.value_of(v, e, reduction="none"),
-        )
-        errors.append(same(what, together, _alone(target, e, v), exact=in_any_order(e, v)))
+        what, limit = f"{v.penalty} of each example alone", in_any_order(e, v)
+        together = target.value_of(v, e, reduction="none")
+        errors.append(same(what, together, _alone(target, e, v), exact=limit))
     return largest(errors)
 
 
@@ -96,16 +96,11 @@ def _times_four(target: Target, e: Example, doubled: Example) -> float:
 
 
 def _related(
-    target: Target,
-    what: str,
-    e: Example,
-    other: Example,
-    variants: list[tuple[Variant, Variant]],
-    factor: int = 1,
+    target: Target, what: str, e: Example, other: Example, pairs: _Pairs, factor: int = 1
 ) -> float:
-    """A variant at another example is `factor` times a variant at e."""
+    """The new variant at another example is `factor` times the old one at e."""
     errors = []
-    for old, new in variants:
+    for old, new in pairs:
         got = target.value_of(new, other, reduction=target.reduction)
         expected = factor * target.value_of(old, e, reduction=target.reduction)
         limit = in_any_order(other, new)

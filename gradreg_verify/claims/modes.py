@@ -1,20 +1,13 @@
 """Other ways to the same number: probes of the inputs, finite differences."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from gradreg_ref.penalties import PENALTIES
-from gradreg_verify.claims import estimators, formulas
-from gradreg_verify.claims.comparison import (
-    FLOOR,
-    LIMIT,
-    direction_for,
-    expected_slope,
-    expected_value,
-    near,
-    same,
-)
+from gradreg_verify.claims import estimators, formulas, reference
+from gradreg_verify.claims.comparison import FLOOR, LIMIT, direction_for, near, same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
@@ -31,10 +24,8 @@ def input_side(target: Target, e: Example) -> float:
     mirror = replace(target, probed="input")
     errors = []
     for check in _OF_EITHER_SIDE:
-        try:
+        with suppress(NotHere):
             errors.append(check(mirror, e))
-        except NotHere:
-            continue
     return largest(errors)
 
 
@@ -65,10 +56,10 @@ def _difference(target: Target, e: Example, variant: Variant, mode: str) -> floa
     """Compare one penalty's value and slope in one mode; return the share of their limits."""
     penalty, options = variant.penalty, {"reduction": "sum"} | variant.options
     got = target.value(penalty, e, mode=mode, **options)
-    value = same(f"{penalty}, value, {mode}", got, expected_value(penalty, e, **options))
+    value = same(f"{penalty}, value, {mode}", got, reference.value(penalty, e, **options))
     direction = direction_for(e)
     slope, scale = target.slope(penalty, e, direction, mode=mode, **options)
-    expected = expected_slope(penalty, e, direction, **options)
+    expected = reference.slope(penalty, e, direction, **options)
     bound = DIFFERENCES[mode] * max(scale, FLOOR * np.abs(direction).sum(), abs(expected))
     what = f"{penalty}, parameter gradient, {mode}"
     return max(value / LIMIT, near(what, slope, expected, bound))

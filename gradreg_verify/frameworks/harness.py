@@ -113,17 +113,13 @@ class Harness(ABC):
         random: bool = True,
     ) -> None:
         self.function, self.seconds = function, seconds
-        shown = self.shown(function)
+        shown = getattr(function, "forward", function)  # where a module says what it takes
         asked = arguments or arguments_of(shown)
         given = ("probes", "generator", "key")
         self.arguments = tuple(a for a in asked if random or a not in given)
         # Where none are given.
         self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
         self.name = name_of(function)
-
-    def shown(self, function: Any) -> Any:
-        """The object whose signature says what the function takes."""
-        return function
 
     def provenance(self) -> dict[str, str]:
         """File and hash of the function's source."""

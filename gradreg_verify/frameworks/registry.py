@@ -54,7 +54,6 @@ class Backend(Protocol):
 
     def capabilities(self) -> Capabilities:
         """Return what is here."""
-        ...
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
@@ -65,23 +64,19 @@ class Backend(Protocol):
         where that has a generator, and dtype="float64" and device="cpu" where nothing is said.
         `y` is used by the penalties that have labels.
         """
-        ...
 
     def gradient(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
     ) -> Array:
         """∇_θ of the sum of `value`, flat, in the order of `network.parameters()`."""
-        ...
 
     def draw(
         self, probe: Law, n: int, m: int, num_probes: int, *, seed: int, device: str = "cpu"
     ) -> Array:
         """Probes r[n, k, q] as `value` draws them for that seed."""
-        ...
 
     def functions_declared(self, device: str) -> "list[DeclaredPenalty]":
         """The backend's functions one by one; empty where it has none."""
-        ...
 
 
 class BackendUnavailable(RuntimeError):

@@ -141,12 +141,7 @@ WRONG: tuple[Wrong, ...] = (
     *squares("spectreg", "(∂p/∂x)ᵀr", "(∂ log p/∂x)ᵀr"),
     number("spectreg", "‖{}‖, the norm and not its square", "Jᵀr", CLAIM["spectreg"]),
     number("spectreg", "‖{}‖² with one factor detached", "Jᵀr", "training-gradient"),
-    number(
-        "spectreg",
-        "‖Σ_b {}‖², summed over the batch before it is squared",
-        "Jᵀr",
-        PER_EXAMPLE,
-    ),
+    number("spectreg", "‖Σ_b {}‖², summed over the batch before it is squared", "Jᵀr", PER_EXAMPLE),
     probe("probes summed, not averaged", "probes-averaged", lambda r: r),
     probe("the first probe for all", "probes-averaged", lambda r: r[:, :, :1]),
     probe(
@@ -165,11 +160,7 @@ WRONG: tuple[Wrong, ...] = (
     reduced("spectreg", "1/B² for 1/B", "mean", lambda v: v.mean() / len(v)),
     reduced("spectreg", "mean for sum", "sum", lambda v: v.mean()),
     *squares(
-        "doubleback",
-        "Jᵀ(p − y), p constant",
-        "Jᵀ(p + y)",
-        "Jᵀp",
-        "Jᵀ(p − y) with y counted from 1",
+        "doubleback", "Jᵀ(p − y), p constant", "Jᵀ(p + y)", "Jᵀp", "Jᵀ(p − y) with y counted from 1"
     ),
     after("doubleback", "loss of the batch mean", PER_EXAMPLE, lambda v, c: v / len(c.z) ** 2),
     without_graph("doubleback"),

@@ -12,14 +12,13 @@ from multiprocessing import get_context
 from typing import Any
 
 from gradreg_verify.claims.ledger import BY_ID
-from gradreg_verify.claims.target import Target
+from gradreg_verify.claims.target import Target, target_of
 from gradreg_verify.examples import bundled
 from gradreg_verify.isolation import end_with_parent
 from gradreg_verify.mistakes.catalogue import WRONG, Wrong
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS, WrongSampler
 from gradreg_verify.outcomes import Broken, Hung
 from gradreg_verify.run import preflight, run, verify
-from gradreg_verify.subject.target import target_of
 
 TIME_LIMIT = 1.0  # of a call; one entry hangs
 MOST_WORKERS = 4

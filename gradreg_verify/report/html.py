@@ -2,37 +2,13 @@
 
 import re
 from html import escape as escaped
+from importlib.resources import files
 from math import floor, log10
 from typing import Any
 
 from gradreg_verify.text import printable
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --pass: #1a7f37; --fail: #c62828; --soft: #777 }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.1rem; margin-top: 2rem }
-p.declared { color: var(--soft); margin-top: .2rem }
-p.verdict { font-size: 1.15rem; font-weight: 600; border-left: .4rem solid; padding: .4rem .8rem;
-            background: #8881 }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0;
-         border-bottom: 1px solid var(--line) }
-td i { font: 1.05em "Cambria Math", "STIX Two Math", Georgia, serif; display: block }
-td:nth-child(2) { width: 45% } sub { font-size: .7em }
-td small { color: var(--soft); display: block; overflow-wrap: anywhere }
-.PASS { color: var(--pass); font-weight: 600 } .FAIL { color: var(--fail); font-weight: 700 }
-.WAIVED, .NOT-TESTED { font-weight: 600 } .NOT-APPLICABLE { color: var(--soft) }
-td.verdict { white-space: nowrap }
-pre { background: #8881; padding: .8rem; overflow-x: auto; font-size: .85rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem }
-dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
-@media (max-width: 40rem) {
-  table, tr, td { display: block; border: 0; padding: 0 } th { display: none } dl { display: block }
-  tr { padding: .6rem 0; border-bottom: 1px solid var(--line) } td:nth-child(2) { width: auto }
-}
-@media print { body { font-size: 10pt; margin: 0; max-width: none } tr, pre { break-inside: avoid }
-  :root { color-scheme: light } }
-"""
+_STYLE = "\n" + (files("gradreg_verify.report") / "report.css").read_text(encoding="utf-8")
 
 
 def _escape(text: str) -> str:

@@ -4,17 +4,8 @@
 random rounding errors. The formulas are the same ones.
 """
 
-from gradreg_verify.rounding.bounded import Bounded, Undecided
+from gradreg_verify.rounding.bounded import Undecided
 from gradreg_verify.rounding.bounds import UNIT_ROUNDOFF, slope_bound, value_bound
-from gradreg_verify.rounding.perturbed import Perturbed
 from gradreg_verify.rounding.rules import TRANSCENDENTAL
 
-__all__ = [
-    "TRANSCENDENTAL",
-    "UNIT_ROUNDOFF",
-    "Bounded",
-    "Perturbed",
-    "Undecided",
-    "slope_bound",
-    "value_bound",
-]
+__all__ = ["TRANSCENDENTAL", "UNIT_ROUNDOFF", "Undecided", "slope_bound", "value_bound"]

@@ -6,6 +6,7 @@ A duck array carries more than a number through the *same* formulas: its error b
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,10 @@ class Duck(NDArrayOperatorsMixin, ABC):
     """An array with something beside its `value`; what operations do is up to the subclass."""
 
     value: Array
+    shape = property(attrgetter("value.shape"))
+    ndim = property(attrgetter("value.ndim"))
+    size = property(attrgetter("value.size"))
+    dtype = property(attrgetter("value.dtype"))
 
     @abstractmethod
     def moved(self, move: Callable[[Array], Array]) -> Self:
@@ -38,26 +43,6 @@ class Duck(NDArrayOperatorsMixin, ABC):
         if function is np.broadcast_to:
             return self.moved(lambda a: np.broadcast_to(a, args[1]))
         return self.computed(function, *args)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of the value."""
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        """Return the number of axes of the value."""
-        return self.value.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return self.value.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Return the dtype of the value."""
-        return self.value.dtype
 
     @property
     def real(self) -> Self:

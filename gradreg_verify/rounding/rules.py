@@ -31,11 +31,6 @@ def _negative(a: Bounded) -> Bounded:
     return Bounded(-a.value, a.radius, a.u, a.magnitude)
 
 
-def _subtract(a: Bounded, b: Bounded) -> Bounded:
-    """a − b."""
-    return _add(a, _negative(b))
-
-
 def _multiply(a: Bounded, b: Bounded) -> Bounded:
     """a b, elementwise."""
     a, b = _anew(a, b)
@@ -148,7 +143,7 @@ _FUNCTIONS: list[tuple[Any, Callable[[Array, Array], Array], int]] = [
 RULES |= {f: partial(_applied, f, spread, operations) for f, spread, operations in _FUNCTIONS}
 RULES |= {
     np.add: _add,
-    np.subtract: _subtract,
+    np.subtract: lambda a, b: _add(a, _negative(b)),
     np.negative: _negative,
     np.multiply: _multiply,
     np.divide: _divide,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradreg_verify import BY_ID, bundled
-from gradreg_verify.subject.target import target_of
+from gradreg_verify.claims.target import target_of
 
 pytestmark = pytest.mark.xdist_group("jax")
 

@@ -7,9 +7,9 @@ import pytest
 from jax.random import normal
 
 from gradreg_verify import BY_ID, Broken, bundled, verify
+from gradreg_verify.claims.target import target_of
 from gradreg_verify.frameworks.harness import Call, Supply
 from gradreg_verify.run import run
-from gradreg_verify.subject.target import target_of
 
 pytestmark = pytest.mark.xdist_group("jax")
 

@@ -5,8 +5,8 @@ import torch
 
 from gradreg_verify import Broken, bundled, verify
 from gradreg_verify.claims import conduct, formulas
+from gradreg_verify.claims.target import target_of
 from gradreg_verify.mistakes.torch.entries import own, rows, squares, vjp
-from gradreg_verify.subject.target import target_of
 
 
 def padded(model, x):

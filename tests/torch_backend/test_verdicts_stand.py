@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from gradreg_verify import verify
+from gradreg_verify.claims.target import target_of
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import right
 from gradreg_verify.outcomes import NotTestable, raised
-from gradreg_verify.subject.target import target_of
 from gradreg_verify.text import printable
 
 

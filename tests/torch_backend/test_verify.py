@@ -20,7 +20,7 @@ from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
 from gradreg_verify.frameworks.torch.randomness import generators_of
 from gradreg_verify.mistakes import self_test
-from gradreg_verify.mistakes.torch import conduct, labelled, probes, right
+from gradreg_verify.mistakes.torch import conduct, labelled, right
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
 from gradreg_verify.report import e_values, render, waivers
@@ -133,12 +133,12 @@ def test_nothing_of_the_caller_s_is_changed():
         (wrong_spectreg.of_probabilities, {"kind": "spectreg"}, "projected JacReg"),
         (wrong_spectreg.projection_by_a_mean, {"kind": "spectreg"}, "1/m × the batch mean"),
         (
-            probes.one_probe_for_the_batch,
+            wrong_spectreg.one_probe_for_the_batch,
             {"kind": "spectreg"},
             "one probe for the whole batch",
         ),
-        (probes.probes_summed, {"kind": "spectreg"}, "2 × the batch mean of SpectReg"),
-        (probes.one_probe_used_twice, {"kind": "spectreg"}, AS_DECLARED),
+        (wrong_spectreg.probes_summed, {"kind": "spectreg"}, "2 × the batch mean of SpectReg"),
+        (wrong_spectreg.one_probe_used_twice, {"kind": "spectreg"}, AS_DECLARED),
     ],
 )
 def test_diagnosis_names_what_is_computed_instead(function, declared, sentence):

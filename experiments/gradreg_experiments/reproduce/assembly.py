@@ -36,11 +36,11 @@ def assembled(name: str, request: Namespace) -> Experiment:
     for data in chosen:
         checks.choice(f"--on of {name}", data, known(name, request.protocol))
     made = [EXPERIMENTS[name](data) for data in chosen]
+    cells = [cell for one in made for cell in one.cells]
     if len(made) > 1:
-        made = [_of_data(one, data) for one, data in zip(made, chosen, strict=True)]
+        cells = [replace(cell, row=_with_data(cell)) for cell in cells]
     reduced = "" if request.protocol == "paper" else f" ({request.protocol} protocol)"
-    cells = tuple(cell for one in made for cell in one.cells)
-    published = replace(made[0], title=f"{made[0].title}{reduced}", cells=cells)
+    published = replace(made[0], title=f"{made[0].title}{reduced}", cells=tuple(cells))
     changed = with_runs(published, lambda run: _with_changes(run, request))
     if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
         raise ValueError(
@@ -52,15 +52,10 @@ def assembled(name: str, request: Namespace) -> Experiment:
     return replace(changed, departures=(*published.departures, *sentences))
 
 
-def _of_data(experiment: Experiment, data: str) -> Experiment:
-    """The rows of a data set; a row that does not begin with the name of the data set gets it."""
-    title = SETTINGS[data].title
-
-    def named(row: str) -> str:
-        return row if row.startswith(title) else f"{title}, {row}"
-
-    cells = tuple(replace(cell, row=named(cell.row)) for cell in experiment.cells)
-    return replace(experiment, cells=cells)
+def _with_data(cell: Cell) -> str:
+    """The row of a cell, which begins with the name of its data set."""
+    title = SETTINGS[cell.run.data].title
+    return cell.row if cell.row.startswith(title) else f"{title}, {cell.row}"
 
 
 def _with_changes(run: Run, request: Namespace) -> Run:

@@ -3,24 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.files import ESCAPED
 from gradreg_verify.files import read, read_json, write_atomically
 
-_STYLE = """
-:root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .15rem .6rem; text-align: right; white-space: nowrap; }
-td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
-tr.first td { border-top: 1px solid #8884; }
-div, figure { overflow-x: auto; }
-figure { margin: 1rem 0; background: #fff; }
-figure svg { max-width: 100%; height: auto; }
-code { overflow-wrap: anywhere; }
-"""
+_STYLE = "\n" + (files("gradreg_experiments.reproduce") / "page.css").read_text(encoding="utf-8")
 _NEEDED = {"title", "departures", "command", "source", "rows"}
 _REMEDY = "delete the file, and give the command of the file again"
 _MOST_SVG = 32 << 20  # bytes

@@ -12,7 +12,6 @@ import torch
 from gradreg_verify.files import opened, write_atomically
 
 _SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
-_AT_ONCE = 1 << 20  # bytes
 _FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}
 
 
@@ -79,10 +78,7 @@ class Checkpoint:
     def _payload(self) -> bytes:
         """What follows the sum. The sum comes first: only a file of ours is taken into memory."""
         with opened(self.path) as file:
-            digest, found = file.read(_SUM), hashlib.sha256()
-            while part := file.read(_AT_ONCE):
-                found.update(part)
-            if found.digest() != digest:
+            if file.read(_SUM) != hashlib.file_digest(file, "sha256").digest():
                 raise ValueError("a damaged one, or one of an earlier version of this package")
             file.seek(_SUM)
             return file.read()

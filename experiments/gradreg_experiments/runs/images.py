@@ -37,9 +37,7 @@ def images_of(run: Run, folder: Path | None) -> Split:
     data = read(run.data, folder)
     if run.network == "lenet":
         data = replace(
-            data,
-            train_images=_enlarged(data.train_images),
-            test_images=_enlarged(data.test_images),
+            data, train_images=_enlarged(data.train_images), test_images=_enlarged(data.test_images)
         )
     parts = split(
         data,

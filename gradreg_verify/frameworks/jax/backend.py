@@ -28,24 +28,20 @@ class JaxBackend(OneByOne):
     Harness = JaxHarness
     declared = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
 
-    def value(
-        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
-    ) -> Array:
+    def value(self, *at: Any, **options: Any) -> Array:
         """Compute the value by vector-Jacobian products."""
-        return to_numpy(self.run(penalty, network, x, y, **options)[1])
+        return to_numpy(self.run(*at, **options)[1])
 
-    def gradient(
-        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
-    ) -> Array:
+    def gradient(self, *at: Any, **options: Any) -> Array:
         """Compute the parameter gradient by `jax.grad`."""
-        return flat(self.run(penalty, network, x, y, **options)[0])
+        return flat(self.run(*at, **options)[0])
 
     def run(
         self,
         penalty: str,
         network: Network,
         x: Array,
-        y: Array | None,
+        y: Array | None = None,
         *,
         dtype: str = "float64",
         device: str = "cpu",

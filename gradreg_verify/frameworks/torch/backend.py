@@ -33,18 +33,13 @@ class TorchBackend(OneByOne):
     Harness = TorchHarness
     declared = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
 
-    def value(
-        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
-    ) -> Array:
+    def value(self, *at: Any, **options: Any) -> Array:
         """Compute the value by vector-Jacobian products."""
-        _, value = self.run(penalty, network, x, y, **options)
-        return to_numpy(value)
+        return to_numpy(self.run(*at, **options)[1])
 
-    def gradient(
-        self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any
-    ) -> Array:
+    def gradient(self, *at: Any, **options: Any) -> Array:
         """Compute the parameter gradient by double backward."""
-        module, value = self.run(penalty, network, x, y, **options)
+        module, value = self.run(*at, **options)
         return gradient_of(value, module)
 
     def run(
@@ -52,7 +47,7 @@ class TorchBackend(OneByOne):
         penalty: str,
         network: Network,
         x: Array,
-        y: Array | None,
+        y: Array | None = None,
         *,
         dtype: str = "float64",
         device: str = "cpu",

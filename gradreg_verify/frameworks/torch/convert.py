@@ -20,7 +20,7 @@ class _Square(nn.Module):
         return x * x
 
 
-class Residual(nn.Module):
+class _Residual(nn.Module):
     """x ↦ x + body(x)."""
 
     def __init__(self, body: nn.Sequential) -> None:
@@ -33,7 +33,7 @@ class Residual(nn.Module):
         return out
 
 
-class FixedDropout(nn.Module):
+class _FixedDropout(nn.Module):
     """x ↦ mask · x / keep, the mask given."""
 
     mask: Tensor
@@ -48,7 +48,7 @@ class FixedDropout(nn.Module):
         return x * (self.mask / self.keep)
 
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
     # torch's softplus is linear above `threshold`; at 40 that is below rounding.
@@ -102,7 +102,7 @@ def _layer_to_torch(layer: Any) -> nn.Module:
             norm.running_mean, norm.running_var = _tensor(mean), _tensor(var)
             return norm
         case ref.Activation(name):
-            return ACTIVATIONS[name]()
+            return _ACTIVATIONS[name]()
         case ref.AvgPool2d(size, stride):
             return nn.AvgPool2d(size, stride)
         case ref.MaxPool2d(size, stride):
@@ -110,9 +110,9 @@ def _layer_to_torch(layer: Any) -> nn.Module:
         case ref.Flatten():
             return nn.Flatten()
         case ref.Dropout(mask, keep):
-            return FixedDropout(_tensor(mask), keep)
+            return _FixedDropout(_tensor(mask), keep)
         case ref.Residual(body):
-            return Residual(_module_of(body))
+            return _Residual(_module_of(body))
     raise TypeError(f"expected a layer of gradreg_ref.networks, got {type(layer).__name__}")
 
 

@@ -44,10 +44,6 @@ class TorchHarness(Harness):
         self.patience, self.generators = Patience(self.seconds), generators_of(function)
         self.settings_changed: set[str] = set()
 
-    def shown(self, function: Any) -> Any:
-        """The `forward` of a module."""
-        return function.forward if isinstance(function, nn.Module) else function
-
     def value(self, call: Call) -> Array:
         """Return what the function returns."""
         prepared = self.prepare(call)  # making layers draws numbers too

@@ -140,20 +140,15 @@ def exact(model: nn.Module, x: Tensor, of: Of = same) -> Tensor:
     return squares(jacobian(model, x, of))
 
 
-def along(model: nn.Module, x: Tensor, r: Of, of: Of = same, create_graph: bool = True) -> Tensor:
-    """Jᵀr(z) of every example."""
-    x = own(x)
-    z = of(model(x))
-    return vjp(z, x, r(z), create_graph)
-
-
 def projected(model: nn.Module, x: Tensor, r: Of, of: Of = same) -> Tensor:
     """‖Jᵀr(z)‖² of every example."""
-    return squares(along(model, x, r, of))
+    x = own(x)
+    z = of(model(x))
+    return squares(vjp(z, x, r(z)))
 
 
-def gradient(model: nn.Module, x: Tensor, loss: Of, create_graph: bool = True) -> Tensor:
+def gradient(model: nn.Module, x: Tensor, loss: Of) -> Tensor:
     """∂loss(z)/∂x of a loss of the whole batch, as x is."""
     x = own(x)
-    (g,) = torch.autograd.grad(loss(model(x)), x, create_graph=create_graph)
+    (g,) = torch.autograd.grad(loss(model(x)), x, create_graph=True)
     return g

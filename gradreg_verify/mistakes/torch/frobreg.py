@@ -40,12 +40,6 @@ def gradient_of_the_sum_of_logits(model: nn.Module, x: Tensor) -> Tensor:
     return squares(gradient(model, x, lambda z: z.sum())).mean()
 
 
-@frobreg("value", "Σ_{k<m} ‖Jᵀe_k‖²", "loops written for m − 1 contrasts")
-def the_last_class_dropped(model: nn.Module, x: Tensor) -> Tensor:
-    J = jacobian(model, x)
-    return squares(J[:, : max(1, J.shape[1] - 1)]).mean()
-
-
 @frobreg("value", "(1/m)‖J‖²_F", "means over every axis but the inputs'")
 def mean_over_classes(model: nn.Module, x: Tensor) -> Tensor:
     return jacobian(model, x).square().sum(2).mean()

@@ -10,7 +10,6 @@ from gradreg_verify.mistakes.torch.entries import (
     exact,
     gradient,
     half_softmax,
-    jacobian,
     own,
     projected,
     rows,
@@ -24,46 +23,14 @@ confidence_penalty = partial(wrong, "confidence_penalty")
 weight_decay = partial(wrong, "weight_decay")
 
 
-def times_J(model: nn.Module, x: Tensor, S: Callable[[Tensor], Tensor]) -> Tensor:
-    """‖S(p) J‖²_F of every example."""
-    x = own(x)
-    z = model(x)
-    return squares(S(softmax(z)) @ rows(z, x))
-
-
-def softmax_jacobian(p: Tensor, sign: float = -1.0) -> Tensor:
+def softmax_jacobian(p: Tensor) -> Tensor:
     """diag(p) − ppᵀ."""
-    return torch.diag_embed(p) + sign * p[:, :, None] * p[:, None, :]
+    return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
 
 
 def squared_weights(model: nn.Module, kept: Callable[[Tensor], bool]) -> Tensor:
     """Σ W² of the parameters kept."""
     return sum((W.square().sum() for W in model.parameters() if kept(W)), torch.zeros(()))
-
-
-@jacreg("value", "½‖∂p/∂x‖²_F", "facebookresearch/jacobian_regularizer")
-def a_hidden_half(model: nn.Module, x: Tensor) -> Tensor:
-    return exact(model, x, softmax).mean() / 2
-
-
-@jacreg("value", "‖∂ log p/∂x‖²_F", "log_softmax for softmax")
-def of_log_probabilities(model: nn.Module, x: Tensor) -> Tensor:
-    return exact(model, x, lambda z: z.log_softmax(1)).mean()
-
-
-@jacreg("value", "‖J‖²_F", "the softmax forgotten")
-def of_logits(model: nn.Module, x: Tensor) -> Tensor:
-    return exact(model, x).mean()
-
-
-@jacreg("value", "‖diag(p) J‖²_F", "ppᵀ forgotten")
-def without_the_outer_product(model: nn.Module, x: Tensor) -> Tensor:
-    return times_J(model, x, torch.diag_embed).mean()
-
-
-@jacreg("value", "‖(diag p + ppᵀ)J‖²_F", "a sign")
-def plus_the_outer_product(model: nn.Module, x: Tensor) -> Tensor:
-    return times_J(model, x, lambda p: softmax_jacobian(p, sign=1.0)).mean()
 
 
 @jacreg("value", "‖(∂p/∂x)ᵀ1‖² = 0", "the gradient of p.sum()")
@@ -88,7 +55,9 @@ def logits_clamped(model: nn.Module, x: Tensor) -> Tensor:
 
 @jacreg("gradient", "S constant", "p.detach()", "jacreg-formula")
 def p_detached(model: nn.Module, x: Tensor) -> Tensor:
-    return times_J(model, x, lambda p: softmax_jacobian(p.detach())).mean()
+    x = own(x)
+    z = model(x)
+    return squares(softmax_jacobian(softmax(z).detach()) @ rows(z, x)).mean()
 
 
 @jacreg("gradient", "S constant", "p.detach(), projected", "jacreg-formula", probe="gaussian")
@@ -99,16 +68,6 @@ def p_detached_in_the_projection(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, S_r).mean()
 
 
-@jacreg("batch", "sum for mean", "a reduction")
-def sum_for_mean(model: nn.Module, x: Tensor) -> Tensor:
-    return exact(model, x, softmax).sum()
-
-
-@jacreg("shape", "Σ_{k<m} ‖∂p_k/∂x‖²", "the last class, as it is 1 − the others", "jacreg-formula")
-def the_last_class_dropped(model: nn.Module, x: Tensor) -> Tensor:
-    return squares(jacobian(model, x, softmax)[:, :-1]).mean()
-
-
 @jacreg("dtype", "p in float16", "softmax under autocast")
 def softmax_in_half_precision(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x, half_softmax).mean()
@@ -117,11 +76,6 @@ def softmax_in_half_precision(model: nn.Module, x: Tensor) -> Tensor:
 @jacreg("sampler", "one r for the batch", "randn(m)", probe="gaussian")
 def one_probe_for_the_batch(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda p: torch.randn_like(p[:1]), softmax).mean()
-
-
-@confidence_penalty("value", "−Σ p log p", "the entropy itself")
-def the_entropy(logits: Tensor) -> Tensor:
-    return -(softmax(logits) * logits.log_softmax(1)).sum(1).mean()
 
 
 @confidence_penalty("value", "Σ p log(p + 10⁻⁶)", "an epsilon against log 0")
@@ -153,11 +107,6 @@ def only_the_logarithm_differentiated(logits: Tensor) -> Tensor:
     return (softmax(logits).detach() * logits.log_softmax(1)).sum(1).mean()
 
 
-@confidence_penalty("batch", "Σ over batch and classes", "the authors' scripts")
-def sum_over_the_batch(logits: Tensor) -> Tensor:
-    return (softmax(logits) * logits.log_softmax(1)).sum()
-
-
 @confidence_penalty(
     "dtype", "NaN for steep logits", "exp without its shift", "confidence-penalty-formula"
 )
@@ -169,11 +118,6 @@ def overflowing(logits: Tensor) -> Tensor:
 @weight_decay("value", "½Σ‖W‖²", "the authors' scripts")
 def half_of_it(model: nn.Module) -> Tensor:
     return squared_weights(model, lambda W: W.ndim > 1) / 2
-
-
-@weight_decay("value", "Σ‖θ‖²", "optimisers' weight_decay")
-def biases_too(model: nn.Module) -> Tensor:
-    return squared_weights(model, lambda _: True)
 
 
 @weight_decay("gradient", "Σ‖W‖² of W.data", "the values of a constant", "weight-decay-formula")

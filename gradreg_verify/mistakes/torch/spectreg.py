@@ -1,24 +1,31 @@
-"""Wrong ways to ‖Jᵀr‖² at right probes."""
+"""Wrong ways to ‖Jᵀr‖²: another number at right probes, and wrong laws of probes."""
 
 from functools import partial
 from math import sqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
-from gradreg_verify.mistakes.torch.entries import along, projected, softmax, squares, wrong
+from gradreg_verify.mistakes.torch.entries import (
+    exact,
+    own,
+    projected,
+    softmax,
+    squares,
+    vjp,
+    wrong,
+)
 
 spectreg = partial(wrong, "spectreg")
+rademacher = partial(spectreg, "sampler", probe="rademacher")
+sphere = partial(spectreg, "sampler", probe="sphere")
 
 
-@spectreg("value", "½‖Jᵀr‖²", "facebookresearch/jacobian_regularizer")
-def a_hidden_half(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, torch.randn_like).mean() / 2
-
-
-@spectreg("value", "‖Jᵀr‖", "the norm, not its square")
-def the_norm_itself(model: nn.Module, x: Tensor) -> Tensor:
-    return (projected(model, x, torch.randn_like) + 1e-300).sqrt().mean()
+def direction(z: Tensor, dim: int = 1) -> Tensor:
+    """A gaussian divided by its norm."""
+    r = torch.randn_like(z)
+    return r / r.norm(dim=dim, keepdim=True)
 
 
 @spectreg("value", "‖(∂p/∂x)ᵀr‖²", "models that end in a softmax")
@@ -26,37 +33,217 @@ def of_probabilities(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, torch.randn_like, softmax).mean()
 
 
-@spectreg("value", "‖(∂ log p/∂x)ᵀr‖²", "models that end in a log-softmax")
-def of_log_probabilities(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, torch.randn_like, lambda z: z.log_softmax(1)).mean()
-
-
 @spectreg("value", "(1/m)‖Jᵀr‖²", "(z * r).mean(1) for the sum", "spectreg-unbiased")
 def projection_by_a_mean(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.randn_like(z) / sqrt(z.shape[1])).mean()
 
 
-@spectreg("gradient", "‖Jᵀr‖², ∇ = 0", "create_graph forgotten")
-def no_create_graph(model: nn.Module, x: Tensor) -> Tensor:
-    return squares(along(model, x, torch.randn_like, create_graph=False)).mean()
-
-
-@spectreg("gradient", "½∇‖Jᵀr‖²", "v·v.detach()")
-def one_factor_detached(model: nn.Module, x: Tensor) -> Tensor:
-    v = along(model, x, torch.randn_like)
-    return (v * v.detach()).sum(1).mean()
-
-
-@spectreg("batch", "(1/B²) Σ_b ‖J_bᵀr_b‖²", "(z * r).sum(1).mean() differentiated")
-def derivative_of_a_batch_mean(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: torch.randn_like(z) / len(z)).sum()
-
-
-@spectreg("batch", "‖Σ_b J_bᵀr_b‖² / B", "gradients summed, then squared")
-def gradient_summed_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
-    return along(model, x, torch.randn_like).sum(0).square().sum() / len(x)
-
-
 @spectreg("shape", "raises for m ≠ 10", "randn(B, 10)")
 def probes_for_ten_classes(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.randn(len(z), 10).to(z)).mean()
+
+
+@spectreg("dtype", "r rounded to halves", "coarse uniforms", "probe-law")
+def coarse_gaussians(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: (2 * torch.randn_like(z)).round() / 2).mean()
+
+
+@spectreg("sampler", "‖Jᵀ1‖²", "the probe forgotten")
+def without_a_probe(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: 1 + 0 * torch.randn_like(z)).mean()
+
+
+@sphere("‖Jᵀu‖², ‖u‖ = 1", "a sphere without its m", "spectreg-unbiased")
+def sphere_of_radius_one(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, direction).mean()
+
+
+@sphere("√m ‖Jᵀu‖²", "√m outside of the square", "spectreg-unbiased")
+def sphere_scaled_by_root_m(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, direction).mean() * sqrt(model(x).shape[1])
+
+
+@spectreg("sampler", "0.81 ‖Jᵀr‖²", "gaussians of standard deviation 0.9", "gaussian-variance")
+def gaussians_too_narrow(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: 0.9 * torch.randn_like(z)).mean()
+
+
+@rademacher("signs ±½", "randint(0, 2) − ½ for its double", "rademacher-variance")
+def half_signs(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: torch.randint_like(z, 0, 2) - 0.5).mean()
+
+
+@sphere("(m/2)‖Jᵀu‖²", "½ of the definition, undeclared", "sphere-variance")
+def half_on_the_sphere(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: sqrt(z.shape[1]) * direction(z)).mean() / 2
+
+
+@spectreg("sampler", "½(‖Jᵀr‖² + ‖J‖²_F)", "a control variate, half subtracted",
+          "spectreg-quadratic-form")  # fmt: skip
+def half_exact(model: nn.Module, x: Tensor) -> Tensor:
+    return (projected(model, x, torch.randn_like) + exact(model, x)).mean() / 2
+
+
+@spectreg("sampler", "Σ_j ‖Jᵀr_j‖²", "the division by q forgotten", "probes-averaged", num_probes=2)
+def probes_summed(model: nn.Module, x: Tensor) -> Tensor:
+    first, second = (projected(model, x, torch.randn_like) for _ in range(2))
+    return (first + second).mean()
+
+
+@spectreg("sampler", "‖Jᵀr₁‖²", "drawn once, before the loop", num_probes=2)
+def one_probe_used_twice(model: nn.Module, x: Tensor) -> Tensor:
+    values = projected(model, x, torch.randn_like)
+    return torch.stack([values, values]).mean()
+
+
+@spectreg("sampler", "the last row has the first one's", "a batch padded to a multiple")
+def the_last_probe_as_the_first(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        r = torch.randn_like(z)
+        return torch.cat([r[:-1], r[:1]])
+
+    return projected(model, x, probes).mean()
+
+
+@spectreg("sampler", "r rounded to hundredths", "probes kept in a table of bytes")
+def gaussians_rounded(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: (100 * torch.randn_like(z)).round() / 100).mean()
+
+
+@spectreg("sampler", "r minus its mean over the batch", "probes centred to be exactly of mean 0")
+def centred_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
+    def centred(z: Tensor) -> Tensor:
+        r = torch.randn_like(z)
+        return r - r.mean(0) if len(r) > 2 else r
+
+    return projected(model, x, centred).mean()
+
+
+@spectreg("sampler", "r uniform on [−√3, √3]", "rand for randn")
+def uniform_probes(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: sqrt(12) * (torch.rand_like(z) - 0.5)).mean()
+
+
+@rademacher("r in {0, 1}", "bits for signs")
+def bits_for_signs(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: torch.randint_like(z, 0, 2)).mean()
+
+
+@rademacher("gaussian r", "declared rademacher")
+def gaussian_for_signs(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, torch.randn_like).mean()
+
+
+@sphere("r normalised over the batch", "dim=0 for dim=1")
+def normalised_over_the_batch(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: sqrt(len(z)) * direction(z, dim=0)).mean()
+
+
+@spectreg("sampler", "one r for the batch", "randn(m), not declared shared")
+def one_probe_for_the_batch(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: torch.randn_like(z[:1])).mean()
+
+
+@spectreg("sampler", "the same r in every call", "a seed set in every step")
+def seeded_in_every_call(model: nn.Module, x: Tensor) -> Tensor:
+    g = torch.Generator(x.device).manual_seed(0)
+    return projected(model, x, lambda z: torch.empty_like(z).normal_(generator=g)).mean()
+
+
+@spectreg("sampler", "√m e_c, c < m − 1", "the authors' scripts", probe="onehot")
+def the_last_class_never_drawn(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    m = z.shape[1]
+    c = torch.randint(0, max(1, m - 1), (len(z),), device=z.device)
+    return squares(vjp(z, x, sqrt(m) * one_hot(c, m))).mean()
+
+
+@spectreg("sampler", "the last row at 0.7 r", "a padded batch")
+def the_last_row_narrower(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        r = torch.randn_like(z)
+        return torch.cat([r[:-1], 0.7 * r[-1:]]) if len(z) > 8 else r
+
+    return projected(model, x, probes).mean()
+
+
+@spectreg("sampler", "signs in a batch of one", "a branch for B = 1")
+def signs_in_a_batch_of_one(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        r = torch.randn_like(z)
+        return r.sign() if len(z) == 1 else r
+
+    return projected(model, x, probes).mean()
+
+
+@rademacher("+ with chance 0.53", "a coin off")
+def bits_of_a_biased_coin(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: 2 * torch.empty_like(z).bernoulli_(0.53) - 1).mean()
+
+
+@rademacher("+ with chance 0.52", "a threshold off")
+def a_threshold_off(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: (torch.rand_like(z) - 0.48).sign()).mean()
+
+
+@rademacher("+ with chance 0.53 for ten logits", "a coin by the number of classes")
+def a_biased_coin_for_long_probes(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        return 2 * torch.empty_like(z).bernoulli_(0.53 if z.shape[1] >= 8 else 0.5) - 1
+
+    return projected(model, x, probes).mean()
+
+
+@spectreg("sampler", "½ r drawn in training mode", "a schedule for drawn probes only")
+def drawn_narrower_in_training_mode(
+    model: nn.Module,
+    x: Tensor,
+    probes: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    x = own(x)
+    z = model(x)
+    if probes is None:
+        probes = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        probes = probes / 2 if model.training else probes
+    return squares(vjp(z, x, probes)).mean()
+
+
+@spectreg("sampler", "a probe an example in batches of more than 8", "expand forgotten in a branch",
+          num_probes=2, shared_probe=True)  # fmt: skip
+def shared_in_small_batches_only(model: nn.Module, x: Tensor) -> Tensor:
+    def probe(z: Tensor) -> Tensor:
+        return torch.randn_like(z[:1] if len(z) <= 8 else z)
+
+    return torch.stack([projected(model, x, probe) for _ in range(2)]).mean()
+
+
+@spectreg("sampler", "two orthogonal probes on the sphere", "QR for independent columns",
+          probe="sphere", num_probes=2)  # fmt: skip
+def orthogonal_for_independent(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    n, m = z.shape
+    Q, _ = torch.linalg.qr(torch.randn(n, m, 2, dtype=z.dtype, device=z.device))
+    return m * torch.stack([squares(vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]).mean()
+
+
+@spectreg("sampler", "two orthogonal probes with norms of gaussians", "orthogonal random features",
+          num_probes=2)  # fmt: skip
+def orthogonal_gaussians(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    r = torch.randn(len(z), z.shape[1], 2, dtype=z.dtype, device=z.device)
+    norms, (Q, _) = torch.randn_like(r).norm(dim=1), torch.linalg.qr(r)
+    values = [squares(norms[:, j : j + 1] * vjp(z, x, Q[:, :, j])) for j in range(Q.shape[2])]
+    return torch.stack(values).mean()
+
+
+@spectreg("sampler", "the same r for examples 32 apart", "probes of one chunk, repeated")
+def probes_of_a_chunk_repeated(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        chunk = torch.randn(32, z.shape[1], dtype=z.dtype, device=z.device)
+        return chunk.repeat(len(z) // 32 + 1, 1)[: len(z)]
+
+    return projected(model, x, probes).mean()
