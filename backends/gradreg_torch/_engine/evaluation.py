@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple, Unpack
@@ -23,6 +24,7 @@ from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import Trial, tried
+from gradreg_torch._engine.written import Written, may_move
 
 
 class Evaluated(NamedTuple):
@@ -104,6 +106,8 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     hides = bool(graph.custom_functions(found))
+    if before.buffers and may_move(model.parts):
+        model = replace(model, written=Written())
     return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides)
 
 

@@ -27,6 +27,7 @@ from gradreg_torch._engine.parts import (
 )
 from gradreg_torch._engine.random import Random
 from gradreg_torch._engine.unregistered import unregistered
+from gradreg_torch._engine.written import Written
 
 K = TypeVar("K")
 # Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
@@ -51,11 +52,14 @@ class Model:
         As the user gave it.
     batchnorm : {"batch", "eval", "error", "own R"}
         What batch norm in training mode does: with "eval" it has its running statistics.
+    written : Written, optional
+        What every pass writes into buffers, where passes are to be one function of x.
     """
 
     function: Callable[..., Tensor]
     x: Inputs
     batchnorm: str = "batch"
+    written: Written | None = None
     _parts: tuple[nn.Module, ...] | None = None
 
     @property
@@ -83,8 +87,11 @@ class Model:
             if torch.compiler.is_compiling():
                 module = self.modules[0]
                 own = dict(zip(dict(module.named_buffers()), buffers.values(), strict=True))
-                return logits_of(torch.func.functional_call(module, own, args, kwargs))
-            with swapped(self.parts, buffers):
+                logits = logits_of(torch.func.functional_call(module, own, args, kwargs))
+                buffers.update(zip(buffers, own.values(), strict=True))
+                return logits
+            held = nullcontext() if self.written is None else self.written.held(self.parts)
+            with swapped(self.parts, buffers), held:
                 return logits_of(self.function(*args, **kwargs))
 
     def buffers(self) -> Buffers:

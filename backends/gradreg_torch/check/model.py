@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
 from gradreg_torch.check import attributes, derivative, effects, findings
+from gradreg_torch.check.held import Held
 from gradreg_torch.check.report import Finding, ModelReport
 from gradreg_torch.check.subject import Subject
 from gradreg_torch.losses import Loss
@@ -113,9 +114,14 @@ def _findings(one: Subject, places: list[attributes.Place]) -> list[Finding]:
     found = [findings.size(one, value), findings.repeatable(value, again, moved if repeats else [])]
     if not repeats:  # noise that no comparison survives
         return found
+    one.back()
     try:
         with derivative.in_float64(one.modules):
             double = one.in_float64()
+            held = Held(double.model)
+            if written := findings.buffers(double, held):
+                found.append(written)
+                double = replace(double, model=held)
             found.append(findings.jacobian(double))
             # At a last layer of zeros every derivative is zero: nothing is shown by it.
             with derivative.beside(double.parameters) if value == 0 else nullcontext():
