@@ -74,3 +74,35 @@ def test_auto_takes_another_mode_then():
 
 def test_a_model_that_is_right_trains_on():
     assert train(torch.sin, 9) == (9, "")
+
+
+class Constant(torch.autograd.Function):
+    """t³, whose backward pass keeps 3t² as if it were a constant."""
+
+    @staticmethod
+    def forward(ctx, h):
+        ctx.save_for_backward(3 * h * h)
+        return h**3
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0]
+
+
+class Rounded(nn.Module):
+    def forward(self, h):
+        return h + (torch.round(8 * h) / 8 - h).detach()
+
+
+@pytest.mark.parametrize(
+    ("branch", "line"),
+    [(centred, "examples"), (Constant.apply, "gradient"), (Rounded(), "jacobian")],
+)
+def test_check_model_looks_behind_a_gate_of_zero(branch, line):
+    """It found nothing at the parameters as they are."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), Branch(branch), nn.Tanh(), nn.Linear(5, 3))
+    penalty = gt.SpectReg(generator=torch.Generator().manual_seed(0), mode="reverse")
+    report = gt.check_model(model, X.float(), Y, penalty)
+    assert not report[line].right
+    assert model[1].weight == 0

@@ -1,7 +1,6 @@
 """`check_model`: is this penalty right on this model, and what does it cost?"""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -122,11 +121,11 @@ def _findings(one: Subject, places: list[attributes.Place]) -> list[Finding]:
             if written := findings.buffers(double, held):
                 found.append(written)
                 double = replace(double, model=held)
-            found.append(findings.jacobian(double))
-            # At a last layer of zeros every derivative is zero: nothing is shown by it.
-            with derivative.beside(double.parameters) if value == 0 else nullcontext():
-                found += findings.derivatives(double)
+            with derivative.away_from_zero(double.parameters, value):
+                found += [findings.jacobian(double), *findings.derivatives(double)]
     except (RuntimeError, TypeError, ValueError) as error:
         text = f"not compared: in float64 the model raises {str(error).splitlines()[0]}"
         found.append(Finding("gradient", None, text, "let the model run in float64 here"))
-    return [*found, findings.examples(one), findings.costs(one)]
+    with derivative.away_from_zero(one.parameters, value):
+        found.append(findings.examples(one))
+    return [*found, findings.costs(one)]
