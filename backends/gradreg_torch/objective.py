@@ -44,7 +44,8 @@ def objective(
     Parameters
     ----------
     model : callable
-        The network. It runs once, in its current mode.
+        The network. It runs once, in its current mode. At the first step it runs again, and leaves
+        buffers and random states alone, if it has a `torch.autograd.Function` or backward hooks.
     x : Tensor (n, …), or tuple or dict of Tensors
         Inputs. They are not changed.
     y : Tensor

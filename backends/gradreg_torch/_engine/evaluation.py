@@ -10,7 +10,16 @@ from typing import Any, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
+from gradreg_torch._engine import (
+    batch_norm,
+    batch_norm_twice,
+    checks,
+    distributed,
+    examples,
+    functions_trial,
+    graph,
+    hooks_trial,
+)
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.compiling import eager_where_old
 from gradreg_torch._engine.contraction import Contraction, Side
@@ -137,7 +146,12 @@ def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[An
     found = graph.nodes(at_x.output)
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
-    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"), again)
+    twice = call.create_graph and mode in ("reverse", "auto")
+    trial = tried(at_x, found, twice, again)
+    if twice and not trial.once and isinstance(call.model, Model):
+        once = functions_trial.missing(call, call.model, at_x.output, found)
+        trial = trial._replace(once=once)
+        hooks_trial.require_no_change(call, call.model, at_x.output, found)
     if trial.coupled and ragged and not trial.by_norm:
         raise ValueError(examples.coupled())
     if trial.coupled and alone:

@@ -78,11 +78,17 @@ def tolerance(found: list[Any]) -> float:
     return min(0.25, 16 * largest_eps(dtypes(found)) ** 0.5)
 
 
+def of_python(found: list[Any]) -> list[Any]:
+    """The nodes of `torch.autograd.Function`s, this package's own apart."""
+    own: Any = torch.autograd.function.BackwardCFunction
+    kinds = {kind for kind in set(map(type, found)) if issubclass(kind, own)}
+    kinds = {kind for kind in kinds if not kind.__name__.startswith(_CLOSED_FORM)}
+    return [node for node in found if type(node) in kinds] if kinds else []
+
+
 def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
-    own: Any = torch.autograd.function.BackwardCFunction
-    names = {name_of(node).removesuffix("Backward") for node in found if isinstance(node, own)}
-    return sorted(names - {_CLOSED_FORM})
+    return sorted({name_of(node).removesuffix("Backward") for node in of_python(found)})
 
 
 def require_seen(found: list[Any]) -> None:

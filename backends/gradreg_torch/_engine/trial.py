@@ -63,7 +63,7 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
     of_model = not isinstance(call.model, Tensor)
     if distributed.parallel():  # by its wrapper, which a signature does not show
         distributed.allowed_logits(found, graph.names(found), of_model)
-    parameter = _parameter(found, call.inputs)
+    parameter = parameter_of(found, call.inputs)
     known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
     signature = (twice, of_model, call.batch is None, several, *operations(found))
     trial, passes = known.get(signature, (None, 0))
@@ -93,7 +93,7 @@ def due(passes: int) -> bool:
     return passes & (passes - 1) == 0
 
 
-def _parameter(found: list[Any], inputs: Named) -> Tensor | None:
+def parameter_of(found: list[Any], inputs: Named) -> Tensor | None:
     """Return a parameter that the graph with these nodes leads to."""
     own = set(map(id, inputs.values()))
     for node in found:

@@ -133,8 +133,9 @@ def _wrong_gradient(off: float, names: list[str]) -> Finding:
         "gradient",
         False,
         f"not the derivative of the penalty's value: {off:.0%} off, at {shown}",
-        "a torch.autograd.Function or a hook before these has a backward pass whose own "
-        "derivative is wrong: save inputs, not intermediates; or pass mode='finite_difference'",
+        "a detach(), a torch.autograd.Function or a hook before these makes a constant of what "
+        "depends on x or on parameters: save inputs, not intermediates; or pass "
+        "mode='finite_difference'",
     )
 
 
