@@ -16,6 +16,7 @@ from gradreg_torch._engine import (
     checks,
     distributed,
     examples,
+    functional_trial,
     functions_trial,
     graph,
     hooks_trial,
@@ -85,7 +86,9 @@ def _linearise(call: Call) -> Reverse | Forward | Differences:
     if call.functional:
         run = partial(model.pure, list(call.inputs))
         output, pullback, moved = torch.func.vjp(run, *call.inputs.values(), has_aux=True)  # type: ignore[misc]
-        return Reverse(call, call.accept(output, moved), pullback)
+        at_x = Reverse(call, call.accept(output, moved), pullback)
+        functional_trial.require_right(at_x)
+        return at_x
     return _eager(call, model, mode)
 
 

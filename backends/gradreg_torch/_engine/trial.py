@@ -137,10 +137,10 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     by_norm = graph.couples_examples(found)
     coupled, decided = by_norm, True
     for some in separating(n).to(device):
-        products = at_x.vjp(_column(at_x.output, some), create_graph=False)
+        products = at_x.vjp(column(at_x.output, some), create_graph=False)
         others = per_row(~some, at_x.call.batch)
-        coupled = coupled or any(_not_zero(v[others]) for v in products)
-        decided = decided and any(map(_not_zero, products))
+        coupled = coupled or any(not_zero(v[others]) for v in products)
+        decided = decided and any(map(not_zero, products))
     return Trial(coupled, by_norm, once, decided=decided)
 
 
@@ -149,7 +149,7 @@ def _once(at_x: Reverse, found: list[Any]) -> str:
     z, inputs = at_x.output, set(map(id, at_x.call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
     plain = [leaf for leaf in leaves if id(leaf) not in inputs and not leaf._backward_hooks]
-    r = _column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device))
+    r = column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device)).requires_grad_()
     try:
         return _lost(r, at_x.vjp(r, create_graph=True), plain, found)
     except torch.OutOfMemoryError:
@@ -158,7 +158,7 @@ def _once(at_x: Reverse, found: list[Any]) -> str:
         return _words(found) or str(error).splitlines()[0]
 
 
-def _not_zero(v: Tensor) -> bool:
+def not_zero(v: Tensor) -> bool:
     """Whether an entry is another number than 0, and all are numbers."""
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
@@ -176,12 +176,12 @@ def separating(n: int) -> Tensor:
     return torch.zeros(n, digits, dtype=torch.bool).scatter_(1, ones, True).T
 
 
-def _column(output: Tensor, some: Tensor) -> Tensor:
+def column(output: Tensor, some: Tensor) -> Tensor:
     """A column like the output, zero but in some of the examples."""
     r = torch.zeros_like(output)
     k = torch.arange(r[some].numel(), device=r.device)
     r[some] = torch.cos(k + 1.0).reshape(r[some].shape).to(r.dtype)
-    return r.requires_grad_()
+    return r
 
 
 def _lost(r: Tensor, products: tuple[Tensor, ...], plain: list[Tensor], found: list[Any]) -> str:
