@@ -66,7 +66,7 @@ class Differences:
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
         output = self.at_x.output
-        S, columns = R.factor(output), R.columns(self.at_x.side).permute(2, 0, 1)
+        S, columns = R.factor(output), self.at_x.columns(R).permute(2, 0, 1)
         columns = S(columns).to(output.dtype)
         pieces = Pieces() if self.kinked else None
         if pieces is not None or self.model.written is not None:
