@@ -154,6 +154,19 @@ def test_a_function_of_several_inputs():
         gt.jacreg(model, X, mode="reverse")
 
 
+@pytest.mark.parametrize("kind", [*SECOND.values(), *FIRST.values()])
+def test_a_function_of_weights_alone_is_differentiated_once(kind):
+    """A quantiser of weights, say: a penalty takes no second derivative of it."""
+    W = nn.Parameter(torch.randn(5, 5, dtype=torch.float64))
+    model = net(lambda h: h @ kind.apply(W))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gt.frobreg(model, X) > 0
+    embedded = nn.Linear(4, 4).double()(X)  # x that is computed
+    with pytest.raises(ValueError, match="expected a"):
+        gt.frobreg(net(kind.apply), embedded, mode="reverse")
+
+
 @pytest.mark.parametrize("mode", ["auto", "reverse"])
 @pytest.mark.parametrize("name", FIRST)
 def test_a_backward_pass_that_is_not_the_derivative(name, mode):

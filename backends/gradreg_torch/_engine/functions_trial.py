@@ -39,7 +39,11 @@ def missing(call: Call, model: Model, output: Tensor, found: list[Any]) -> str:
 
     Raises ValueError where a backward pass is not the derivative.
     """
-    functions = {node._forward_cls: graph.name_of(node) for node in graph.of_python(found)}
+    nodes = graph.of_python(found)
+    if nodes:  # of the weights alone, the first derivative is all that a penalty takes
+        way = graph.from_inputs(found, call.inputs.values())
+        nodes = [node for node in nodes if node in way]
+    functions = {node._forward_cls: graph.name_of(node) for node in nodes}
     if not functions or distributed.parallel() or not can_be_read(output):
         return ""
     parameter = parameter_of(found, call.inputs)
