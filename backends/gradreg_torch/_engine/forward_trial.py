@@ -56,12 +56,18 @@ def require_right(
         right[signature] = passes
         if not due(passes):
             return
+    untouched = model.untouched()
+
+    def aside(columns: Tensor) -> tuple[Any, ...]:
+        with untouched:
+            return one_pass(columns)
+
     v = _generic(x.new_empty(1, x.shape[0], width(call.inputs)))
     if alone:
         with torch.no_grad():
-            _require_alone(one_pass, v, call.policy, x, random)
+            _require_alone(aside, v, call.policy, x, random)
     with replayed(random, x):
-        z, J_v, _ = one_pass(v)
+        z, J_v, _ = aside(v)
     _require_reverse_mode(model, call, v, J_v, z, random, parameters, graph.tolerance(found))
     if J_v.any():
         right[signature] = passes
@@ -107,7 +113,8 @@ def by_reverse_mode(
     model: Model, inputs: Named, v: Tensor, u: Tensor, z: Tensor, random: Random, limit: float
 ) -> Tensor | None:
     """⟨Jᵀu, v⟩ with its graph, in a pass of its own; None where there is none to compare with."""
-    with AttentionByFormula(), replayed(random, first_of(inputs)), visible(model):
+    replay = replayed(random, first_of(inputs))
+    with AttentionByFormula(), model.untouched(), replay, visible(model):
         try:
             again = model(copied(inputs), model.buffers())
             if not _close(again.detach(), z.detach(), limit):

@@ -68,7 +68,7 @@ def _recorded(call: Call, model: Model, kinds: set[Any]) -> dict[Any, list[_Call
     """The arguments of functions, of the first calls in a pass of its own."""
     calls: dict[Any, list[_Call]] = {kind: [] for kind in kinds}
     x = first_of(call.inputs)
-    with _watched(calls), replayed(random_state(x), x), visible(model):
+    with model.untouched(), _watched(calls), replayed(random_state(x), x), visible(model):
         model(copied(call.inputs), model.buffers())
     return calls
 

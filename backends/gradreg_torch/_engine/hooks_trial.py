@@ -44,7 +44,7 @@ def require_no_change(call: Call, model: Model, output: Tensor, found: list[Any]
 def _product(call: Call, model: Model) -> Tensor:
     """Jᵀr of a pass of its own, for an r without a pattern."""
     x = first_of(call.inputs)
-    with replayed(random_state(x), x), visible(model):
+    with model.untouched(), replayed(random_state(x), x), visible(model):
         output = model(copied(call.inputs), model.buffers())
         k = torch.arange(1, output.numel() + 1, device=x.device, dtype=torch.float32)
         r = torch.cos(k * k).reshape(output.shape).to(output.dtype)

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import is_lazy
 
 from gradreg_torch._engine import checks
+from gradreg_torch._engine.attributes import Untouched
 from gradreg_torch._engine.batch_norm import RunningStatistics
 from gradreg_torch._engine.holding import held_modules
 from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
@@ -114,6 +115,10 @@ class Model:
         buffers = self.buffers()
         with Decomposed(self.batchnorm), sdpa_kernel(SDPBackend.MATH):
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
+
+    def untouched(self) -> Untouched:
+        """A context for passes of a trial, which leave no trace in plain attributes."""
+        return Untouched(self.function, all_modules(self.modules))
 
     def keep(self, buffers: Buffers) -> None:
         """Moved buffers become those of the model."""

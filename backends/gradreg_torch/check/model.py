@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine import attributes
 from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
-from gradreg_torch.check import attributes, derivative, effects, findings
+from gradreg_torch.check import derivative, effects, findings
 from gradreg_torch.check.held import Held
 from gradreg_torch.check.report import Finding, ModelReport
 from gradreg_torch.check.subject import Subject
