@@ -234,3 +234,16 @@ def test_functions_of_torch_are_no_false_alarm():
 
     model = net(lambda h: checkpoint(lambda t: F.softplus(t), h, use_reentrant=False))
     torch.testing.assert_close(gt.frobreg(model, X), gt.frobreg(net(F.softplus), X))
+
+
+def test_a_function_that_is_defined_in_each_pass_is_tried_in_few():
+    passes = []
+
+    def layer(h):
+        passes.append(1)
+        return function(lambda t: (t.sin(),), lambda g, t: g * t.cos()).apply(h)
+
+    model = net(layer)
+    for _ in range(20):
+        gt.frobreg(model, X)
+    assert len(passes) == 20 + 5  # in the passes 1, 2, 4, 8, 16

@@ -11,10 +11,12 @@ d and w are t times numbers: what is zero, or positive, stays so. What is rounde
 a kink, jumps: it changes from step to step, and decides nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -25,13 +27,28 @@ from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.inputs import first_of
 from gradreg_torch._engine.model import Model, copied, visible
 from gradreg_torch._engine.random import random_state, replayed
-from gradreg_torch._engine.trial import can_be_read, parameter_of
+from gradreg_torch._engine.trial import can_be_read, due, parameter_of
 
 _MOST = 4  # calls of one function
 _STEPS = 1e-3, 3e-4
 _KNOWN: Any = WeakTensorKeyDictionary()  # by a parameter, what was found about each function
 _Call = tuple[Any, ...]
 _Function = Callable[[list[Tensor]], Tensor]
+
+
+class _Known:
+    """What was found about functions, and how often there were new ones of a name."""
+
+    def __init__(self) -> None:
+        self.verdicts: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self.passes: Counter[str] = Counter()
+
+    def new(self, functions: Iterable[Any]) -> set[Any]:
+        """The functions to try now: a model that defines its class in each pass has always some."""
+        unknown = {kind for kind in functions if kind not in self.verdicts}
+        names = {kind.__qualname__ for kind in unknown}
+        self.passes.update(names)
+        return {kind for kind in unknown if due(self.passes[kind.__qualname__])}
 
 
 def missing(call: Call, model: Model, output: Tensor, found: list[Any]) -> str:
@@ -47,19 +64,19 @@ def missing(call: Call, model: Model, output: Tensor, found: list[Any]) -> str:
     if not functions or distributed.parallel() or not can_be_read(output):
         return ""
     parameter = parameter_of(found, call.inputs)
-    known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
-    if new := functions.keys() - known.keys():
+    known = _Known() if parameter is None else _KNOWN.setdefault(parameter, _Known())
+    if new := known.new(functions):
         calls = _recorded(call, model, new)
-        known |= {kind: _verdict(kind, calls[kind]) for kind in new}
+        known.verdicts.update({kind: _verdict(kind, calls[kind]) for kind in new})
     for kind, name in functions.items():
         short = name.removesuffix("Backward")
-        if known[kind] == "first":
+        if known.verdicts.get(kind) == "first":
             raise ValueError(
                 f"expected a backward pass that is the derivative, got {short}, whose is another: "
                 "the penalty would be computed for another function; leave it out of the model "
                 "that is penalised"
             )
-        if known[kind] == "second":
+        if known.verdicts.get(kind) == "second":
             return f"{short} (a constant in whose backward pass should depend on its input)"
     return ""
 
