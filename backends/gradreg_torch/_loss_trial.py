@@ -1,25 +1,20 @@
 """A trial of a user's loss for DoubleBack, once: of each example alone, and rightly ∂L/∂z twice."""
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks, graph
-from gradreg_torch._engine.holding import content
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import flat
 from gradreg_torch._engine.trial import can_be_read, separating
+from gradreg_torch._seen import Seen
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
-# By code or class, the last losses that were tried: what each holds, and whether the trial had
-# several examples.
-_FIT: WeakKeyDictionary[Any, deque[tuple[int | bool, ...]]] = WeakKeyDictionary()
-_TRIED = 8
+_FIT = Seen()  # with whether the trial had several examples: a single one shows nothing of others
 
 
 def require_fit(output: Tensor, y: Any, loss: LossFunction) -> None:
@@ -27,26 +22,13 @@ def require_fit(output: Tensor, y: Any, loss: LossFunction) -> None:
 
     A loss is tried once, at the outputs of its first step.
     """
-    several = len(output) > 1  # a single example shows nothing of others
-    known = _FIT.setdefault(getattr(loss, "__code__", type(loss)), deque(maxlen=_TRIED))
-    held = _held(loss)
-    if (*held, True) in known or (*held, several) in known or not can_be_read(output):
+    several = len(output) > 1
+    if _FIT.has(loss, True) or _FIT.has(loss, several) or not can_be_read(output):
         return
     with replayed(random_state(output), output):
         _require_own(output, y, loss)
         _require_twice(output, y, loss)
-    known.append((*held, several))
-
-
-def _held(loss: LossFunction) -> list[int]:
-    """Return the ids by which losses of one code differ: of their cells, or of a callable object.
-
-    A training loop that writes its lambda anew in each step mostly closes over the same objects.
-    """
-    if not hasattr(loss, "__code__"):
-        return [id(loss)]
-    cells = [content(cell) for cell in getattr(loss, "__closure__", None) or ()]
-    return [*map(id, cells), id(getattr(loss, "__self__", None))]
+    _FIT.add(loss, several)
 
 
 def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
@@ -66,12 +48,13 @@ def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
 def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
     """Raise ValueError where ∂L/∂z depends on z, and its own derivative is missing or wrong."""
     random = random_state(output)
+    z, y = _in_float64(output.detach(), y, loss)
+    z.requires_grad_()
 
     def derivative(z: Tensor) -> Tensor:
         with replayed(random, output):
             return torch.autograd.grad(total(z, y, loss), z, create_graph=True)[0]
 
-    z = output.detach().requires_grad_()
     steps, R = _steps(total(z, y, loss)), derivative(z)
     why = "a function whose backward pass records no graph"
     try:
@@ -80,25 +63,32 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
         aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape).to(z.dtype)
         aside = aside * (1 + z.detach().abs())
         along = _derivative_along(R, z, aside)
-        if R.requires_grad and len(steps) > 1:  # in bfloat16 differences are too coarse to say
-            return
-        for h in steps:
-            above, below = (derivative((z + s * aside).detach().requires_grad_()) for s in (h, -h))
-            if not R.requires_grad:  # at a kink of a piecewise linear loss, one of the two is R
-                moved = bool(((above != R) & (below != R)).any())
-            else:
-                moved = _off(R, above, below, along, h)
-                why = "the derivative of its derivative lacks a part, behind detach() say"
-            if moved:
-                break
-        else:
-            return
+        beside = {
+            h: [derivative((z + s * aside).detach().requires_grad_()) for s in (h, -h)]
+            for h in steps
+        }
+        if R.requires_grad:
+            missing = _lacks_a_part(R, beside, along)
+            why = "the derivative of its derivative lacks a part, behind detach() say"
+        else:  # at a kink of a piecewise linear loss, one of the two is R
+            missing = any(bool(((a != R) & (b != R)).any()) for a, b in beside.values())
     except (RuntimeError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-    raise ValueError(
-        f"expected a loss that can be differentiated twice, got one that cannot: {why}; "
-        "write it with elementary operations, which autograd records"
-    )
+        missing, why = True, str(error).splitlines()[0]
+    if missing:
+        raise ValueError(
+            f"expected a loss that can be differentiated twice, got one that cannot: {why}; "
+            "write it with elementary operations, which autograd records"
+        )
+
+
+def _in_float64(z: Tensor, y: Any, loss: LossFunction) -> tuple[Tensor, Any]:
+    """Outputs and targets in float64, if the loss accepts them; in bfloat16 nothing would show."""
+    wide = y.double() if isinstance(y, Tensor) and y.is_floating_point() else y
+    try:
+        total(z.double().requires_grad_(), wide, loss)
+    except (RuntimeError, TypeError, NotImplementedError, ValueError):
+        return z, y
+    return z.double(), wide
 
 
 def _weights(R: Tensor) -> Tensor:
@@ -115,28 +105,39 @@ def _derivative_along(R: Tensor, z: Tensor, aside: Tensor) -> Tensor:
     return flat(found * aside).sum(dim=1)
 
 
-def _off(R: Tensor, above: Tensor, below: Tensor, along: Tensor, h: float) -> bool:
-    """Whether differences of ∂L/∂z, to both sides and to each, are not its derivative."""
+def _lacks_a_part(R: Tensor, beside: dict[float, list[Tensor]], along: Tensor) -> bool:
+    """Whether differences of ∂L/∂z, to both sides and to each, are not its derivative.
+
+    Where a lower precision may hide, they must also agree: of what is rounded they jump.
+    """
     c = _weights(R)
-    noise = 32 * h * flat((R * c).abs()).sum(dim=1)  # h is √ε, and rounding ε / h
-    wrong = torch.ones_like(along, dtype=torch.bool)
-    for a, b, length in ((above, below, 2 * h), (above, R, h), (R, below, h)):
-        differences = flat((a - b).detach() * c).sum(dim=1) / length
-        limit = 0.02 * torch.maximum(differences.abs(), along.abs()) + noise
-        wrong &= (differences - along).abs() > limit
-    return bool(wrong.any())
+    noise = flat((R * c).abs()).sum(dim=1)
+    right, found = torch.zeros_like(along, dtype=torch.bool), list[Tensor]()
+    for h, (above, below) in list(beside.items())[:2]:
+        up, down = (flat(t.detach() * c).sum(dim=1) / h for t in (above - R, R - below))
+        found += [up, down]
+        for one in (up, down, (up + down) / 2):
+            limit = 0.02 * torch.maximum(one.abs(), along.abs()) + 32 * h * noise  # h is √ε
+            right |= (one - along).abs() <= limit
+    if len(beside) == 1:
+        return not bool(right.all())
+    sides = torch.stack(found)
+    apart = sides.amax(dim=0) - sides.amin(dim=0)
+    return bool((~right & (apart < 0.05 * sides.mean(dim=0).abs())).any())
 
 
 def _steps(value: Tensor) -> list[float]:
-    """√ε of the precisions that a loss may compute in: its own, at most float32, and the lowest.
+    """√ε of the precision that a loss computes in, at most float32.
 
-    A `torch.autograd.Function` may hide bfloat16.
+    Also half of that, and √ε of the lowest precision, if a lower one may hide in the loss: a
+    `torch.autograd.Function` does not show it.
     """
     found = graph.nodes(value)
     hidden = {torch.bfloat16} if graph.custom_functions(found) else set()
     own = checks.single_eps(value.dtype)
-    lowest = graph.largest_eps(graph.dtypes(found) | hidden)
-    return [eps**0.5 for eps in sorted({own, max(own, lowest)})]
+    lowest = max(own, graph.largest_eps(graph.dtypes(found) | hidden))
+    h = own**0.5
+    return [h] if lowest == own else [h, h / 2, lowest**0.5]
 
 
 def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:

@@ -45,6 +45,11 @@ class _Given(Contraction):
         checks.dense("R", R)
         return R.stride(0) == 0 or (R.device.type == "cpu" and same_for_all(R))
 
+    @property
+    def by_function(self) -> bool:  # type: ignore[override]
+        """Whether R is a function."""
+        return callable(self.R)
+
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q]."""
         z = side.z

@@ -44,7 +44,8 @@ def objective(
     Parameters
     ----------
     model : callable
-        The network. It runs once, in its current mode.
+        The network. It runs once, in its current mode. At the first step a trial may run it again,
+        without a trace in buffers, attributes and random states.
     x : Tensor (n, …), or tuple or dict of Tensors
         Inputs. They are not changed.
     y : Tensor

@@ -22,6 +22,7 @@ from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import by_name, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
 from gradreg_torch._engine.trial import can_be_read
+from gradreg_torch._seen import Seen
 from gradreg_torch._subset import Subset
 
 Kept: TypeAlias = dict[str, Any]  # a penalty's options, and those of the call
@@ -89,7 +90,7 @@ class Penalty(nn.Module):
                 f"expected generator=torch.Generator(device).manual_seed(seed), got {generator!r}"
             )
         self.generator, self.step = generator, 0
-        self._cut: set[tuple[str | int, ...]] = set()  # inputs beside x that were seen to be rows
+        self._cut = Seen()  # models, with inputs beside x that were seen to be rows
         self.fraction = _arguments.fraction(fraction, generator)
         _arguments.whole_batch(self.every, self.fraction, options)
         require_known(**options)
@@ -174,10 +175,11 @@ class Penalty(nn.Module):
         first = first_of(differentiated)
         part = Subset.drawn(x, first, self.fraction, self.generator)
         beside = _rows.beside_examples(x, differentiated, len(first))
-        if beside and beside not in self._cut and can_be_read(first) and not is_functional():
+        if beside and can_be_read(first) and not is_functional():
             assert callable(model)  # logits have no parts
-            _rows.require_examples(model, x, part, beside)
-            self._cut.add(beside)
+            if not self._cut.has(model, beside):
+                _rows.require_examples(model, x, part, beside)
+                self._cut.add(model, beside)
         return part
 
     def of_part(

@@ -209,3 +209,32 @@ def test_a_module_whose_leaves_are_functions_too():
     """Equinox keeps activations among them: the message spoke of byte order."""
     with pytest.raises(TypeError, match=r"a function at \['act'\]; split.*eqx[.]partition"):
         gj.check_model(lambda p, x: p["act"](x @ p["first"]), PARAMS | {"act": jnp.tanh}, X)
+
+
+@jax.custom_vjp
+def constant(t):
+    return t**3
+
+
+constant.defvjp(lambda t: (t**3, jax.lax.stop_gradient(3 * t * t)), lambda kept, g: (kept * g,))
+
+
+@pytest.mark.parametrize(
+    ("branch", "line"),
+    [(lambda t: jnp.tanh(t - t.mean(axis=0)), "alone"), (constant, "off")],
+)
+def test_it_looks_behind_a_gate_of_zero(branch, line):
+    """It found nothing at the parameters as they are."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    params = {
+        "W": jax.random.normal(keys[0], (4, 5)) / 2,
+        "V": jax.random.normal(keys[1], (5, 3)) / 2,
+        "gate": jnp.zeros(()),
+    }
+
+    def f(params, x):
+        h = x @ params["W"]
+        return jnp.tanh(h + params["gate"] * branch(h)) @ params["V"]
+
+    report = gj.check_model(f, params, jax.random.normal(keys[2], (6, 4)))
+    assert not report.alone if line == "alone" else report.off > 1e-2

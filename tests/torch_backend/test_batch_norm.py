@@ -233,3 +233,28 @@ def test_a_policy_reaches_logits_too(policy):
         gt.spectreg(model(x), x, probes=R, batchnorm=policy)
     model.eval()
     assert gt.spectreg(model(x), x, probes=R, batchnorm=policy) > 1e-4
+
+
+@pytest.mark.parametrize("mode", ["reverse", "finite_difference"])
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_function_s_R_that_is_one_for_all_is_refused(by_hand, mode):
+    """The value was zero, without a word; a tensor was refused."""
+
+    class Centred(nn.Module):
+        def forward(self, h):
+            return (h - h.mean(0)) / (h.std(0) + 1e-3)
+
+    torch.manual_seed(0)
+    norm = Centred() if by_hand else nn.BatchNorm1d(5)
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), norm, nn.Linear(5, 3)).double()
+    x = torch.randn(6, 4, dtype=torch.float64)
+
+    def one(z, y):
+        return torch.ones_like(z)[:, :, None]
+
+    for given in (one, one(model(x), None).detach()):
+        with pytest.raises(ValueError, match=r"derivatives cancel|depend on each other"):
+            gt.contract(model, x, given, mode=mode)
+    assert gt.contract(model, x, lambda z, y: z.softmax(1)[:, :, None], mode=mode) > 0
+    alone = nn.Sequential(model[0], model[1], model[3])
+    assert gt.contract(alone, x, one, mode=mode) > 0

@@ -9,19 +9,10 @@ MODELS = """
 import torch
 from torch import nn
 
-class Intermediate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, t):
-        ctx.save_for_backward(3 * t * t)
-        return t**3
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.saved_tensors[0]
-
 class Cube(nn.Module):
     def forward(self, t):
-        return Intermediate.apply(t)
+        slope = (3 * t * t).detach()
+        return slope * t + (t**3 - slope * t).detach()
 
 def right():
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))

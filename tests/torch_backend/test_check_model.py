@@ -13,7 +13,7 @@ from torch import nn
 
 from gradreg_verify.mistakes.torch import models
 from gradreg_verify.mistakes.torch.models.model import N, Y, mlp
-from gradreg_verify.mistakes.torch.models.wrong import Intermediate
+from gradreg_verify.mistakes.torch.models.wrong import intermediate
 
 
 def g():
@@ -106,7 +106,7 @@ def test_a_lower_precision_inside_the_model(convert):
     """Differences drowned in its rounding, and the gradient was not decided, or called wrong."""
     torch.manual_seed(0)
     x = torch.randn(N, 4)
-    for f, right in ((torch.tanh, True), (Intermediate.apply, False)):
+    for f, right in ((torch.tanh, True), (intermediate, False)):
         model = nn.Sequential(nn.Linear(4, 8), Low(f, convert), nn.Linear(8, 3))
         report = gt.check_model(model, x, Y)
         assert report["gradient"].right is right
@@ -117,7 +117,7 @@ def test_float32_that_torch_does_not_see():
     """The report said WRONG: 96 % off, as the short step moves nothing there."""
     torch.manual_seed(0)
     x = torch.randn(N, 4)
-    for f, right in ((torch.tanh, True), (Intermediate.apply, False)):
+    for f, right in ((torch.tanh, True), (intermediate, False)):
         model = nn.Sequential(nn.Linear(4, 8), Low(f, ByNumPy.apply), nn.Linear(8, 3))
         report = gt.check_model(model, x, Y)
         assert report["jacobian"].right is True
@@ -162,7 +162,7 @@ class Complex(nn.Module):
         return self.f(torch.fft.irfft(state, n=8)) @ torch.eye(8)
 
 
-@pytest.mark.parametrize(("f", "right"), [(torch.tanh, True), (Intermediate.apply, False)])
+@pytest.mark.parametrize(("f", "right"), [(torch.tanh, True), (intermediate, False)])
 def test_complex_parameters(f, right):
     """Not compared: complex64 stayed, and so did the default dtype of new tensors."""
     torch.manual_seed(0)
@@ -323,7 +323,7 @@ def test_two_modules_with_the_same_names():
     x = torch.randn(N, 4)
     report = gt.check_model(lambda x: last(torch.tanh(first(x))), x, Y)
     assert report["parameters"].text.startswith("the penalty trains 3 of 4")
-    wrong = gt.check_model(lambda x: last(Intermediate.apply(first(x))), x, Y)
+    wrong = gt.check_model(lambda x: last(intermediate(first(x))), x, Y)
     assert wrong["gradient"].right is False
 
 

@@ -1,4 +1,4 @@
-"""Examples that see each other: refused in each eager mode; what transforms find is documented."""
+"""Examples that see each other: refused in each mode, and where a transform shows values."""
 
 import gradreg_torch as gt
 import pytest
@@ -94,8 +94,87 @@ def test_in_transforms_torch_s_batch_norm_is_found():
         by_func(net(nn.BatchNorm1d(5)), probes=R, batchnorm="error")
 
 
-@pytest.mark.parametrize("path", [by_func, compiled])
-def test_in_transforms_another_one_is_not(path):
+def batched(model, **options):
+    """The penalties of an ensemble of one."""
+    parameters = {k: p.detach()[None] for k, p in model.named_parameters()}
+
+    def value(parameters):
+        return gt.spectreg(lambda x: functional_call(model, parameters, (x,)), X, **options)
+
+    return torch.func.vmap(value)(parameters)
+
+
+@pytest.mark.parametrize("path", [batched, compiled])
+def test_another_one_is_not_where_no_value_can_be_read(path):
     """As docs/modes.md says; an eager call before finds it."""
     model = net(Normed())
     assert path(model, probes=R, batchnorm="error") == path(model, probes=R)
+
+
+@pytest.mark.parametrize("options", [{"batchnorm": "error"}, {"batchnorm": "eval"}])
+@pytest.mark.parametrize("name", COUPLING)
+def test_torch_func_grad_finds_each(name, options):
+    """It added the derivatives of all examples before it squared them, without a word."""
+    with pytest.raises(ValueError, match="examples depend on each other"):
+        by_func(net(COUPLING[name]()), probes=R, **options)
+    model = net(COUPLING[name]())
+    with pytest.raises(ValueError, match="examples depend on each other"):
+        torch.func.grad(
+            lambda p: gt.frobreg(lambda x: functional_call(model, p, (x,)), X),
+        )(dict(model.named_parameters()))
+
+
+def test_torch_func_grad_finds_rows_of_another_example():
+    model, batch = net(nn.Identity()), torch.tensor([0, 0, 1, 1, 2, 2])
+
+    def value(parameters, own):
+        def pooled(x):
+            h = functional_call(model, parameters, (x,))
+            return torch.zeros(3, 3, dtype=h.dtype).index_add(0, own, h)
+
+        return gt.frobreg(pooled, X, batch=batch)
+
+    parameters = {k: p.detach() for k, p in model.named_parameters()}
+    assert torch.func.grad(value)(parameters, batch)["3.weight"].any()
+    with pytest.raises(ValueError, match="reach the logits of its own example alone"):
+        torch.func.grad(value)(parameters, batch.roll(1))
+
+
+class Unrecorded(torch.autograd.Function):
+    """t³, whose backward pass records no graph."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(t):
+        return t**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    def backward(ctx, grad):
+        return (3 * ctx.saved_tensors[0].detach() ** 2 * grad).detach()
+
+
+class Cubes(nn.Module):
+    def forward(self, h):
+        return Unrecorded.apply(h)
+
+
+def test_torch_func_grad_finds_a_missing_second_derivative():
+    with pytest.raises(ValueError, match="records no graph for a part"):
+        by_func(net(Cubes()), probes=R)
+
+
+def test_right_models_are_tried_in_few_passes(monkeypatch):
+    from gradreg_torch._engine import functional_trial
+
+    tried, own, model = [], functional_trial.column, net(nn.Tanh())
+    monkeypatch.setattr(functional_trial, "column", lambda *args: tried.append(1) or own(*args))
+    numbers = []
+    for _ in range(9):
+        by_func(model, probes=R)
+        numbers.append(len(tried))
+    assert numbers == [1, 2, 2, 3, 3, 3, 3, 4, 4]

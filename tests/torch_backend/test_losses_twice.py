@@ -1,5 +1,7 @@
 """DoubleBack refuses a loss without a second derivative in any precision, and no linear one."""
 
+from functools import partial
+
 import gradreg_torch as gt
 import pytest
 import torch
@@ -114,6 +116,145 @@ def test_a_part_of_the_second_derivative_is_missing(dtype):
         gt.doubleback(model, x, Y, loss=detached)
     value = gt.doubleback(model, x, Y, loss=focal)  # without it
     assert value.requires_grad
+
+
+class Weighted(torch.autograd.Function):
+    """Cross-entropy times a weight of the true class's p, whose own part is saved as a constant."""
+
+    kept = staticmethod(torch.Tensor.detach)
+    dtype = None
+
+    @classmethod
+    def parts(cls, z, y):
+        """p, its true entry, and the labels, in the precision that the function computes in."""
+        e = F.one_hot(y, z.shape[1])
+        p = z.to(cls.dtype or z.dtype).softmax(1)
+        return p, (p * e).sum(1, keepdim=True), e
+
+    @classmethod
+    def forward(cls, ctx, z, y):
+        _, q, _ = cls.parts(z, y)
+        ctx.save_for_backward(z, y, cls.kept(q))
+        return (-(1 - q) * q.log())[:, 0].to(z.dtype)
+
+    @classmethod
+    def backward(cls, ctx, grad):
+        z, y, kept = ctx.saved_tensors
+        p, q, e = cls.parts(z, y)
+        q = q if cls.kept is not Weighted.kept else kept
+        # d/dz of -(1 - q) log q is (log q - (1 - q) / q) q (e - p)
+        return ((q * q.log() - (1 - q)) * (e - p) * grad[:, None]).to(z.dtype), None
+
+
+class Right(Weighted):
+    """The same, with every part a function of z."""
+
+    kept = staticmethod(torch.Tensor.clone)
+
+
+class RightInSingle(Right):
+    """The same in float32."""
+
+    dtype = torch.float32
+
+
+class RightInHalf(Right):
+    """The same in bfloat16."""
+
+    dtype = torch.bfloat16
+
+
+@pytest.mark.parametrize("scale", [0.1, 3])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_function_of_which_a_part_has_no_second_derivative(dtype, scale):
+    """It was not tried: a function may hide bfloat16, in which differences say nothing."""
+    model = net(dtype)
+    with torch.no_grad():
+        model[2].weight.mul_(scale)
+    with pytest.raises(ValueError, match=r"differentiated twice.*lacks a part"):
+        gt.doubleback(model, X.to(dtype), Y, loss=Weighted.apply, mode="reverse")
+
+
+class SingleOnly(Weighted):
+    """The same, of float32 alone."""
+
+    @classmethod
+    def forward(cls, ctx, z, y):
+        if z.dtype != torch.float32:
+            raise TypeError("a kernel of float32")
+        return super().forward(ctx, z, y)
+
+
+def test_a_function_that_float64_cannot_try():
+    with pytest.raises(ValueError, match=r"differentiated twice.*lacks a part"):
+        gt.doubleback(net(torch.float32), X.float(), Y, loss=SingleOnly.apply)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1, 3, 10])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("function", [Right, RightInSingle, RightInHalf])
+def test_a_function_that_is_right(function, dtype, scale):
+    model = net(dtype)
+    with torch.no_grad():
+        model[2].weight.mul_(scale)
+    for seed in range(5):
+        x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+        def loss(z, y):
+            return function.apply(z, y)
+
+        assert gt.doubleback(model, x, Y, loss=loss, mode="reverse").requires_grad
+
+
+class Loss:
+    """An object to call."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, z, y):
+        return self.function.apply(z, y)
+
+
+def applied(z, y, function):
+    return function.apply(z, y)
+
+
+MADE = {
+    "partial": lambda function: partial(applied, function=function),
+    "object": Loss,
+    "method": lambda function: Loss(function).__call__,
+    "apply": lambda function: function.apply,
+    "closure": lambda function: lambda z, y: function.apply(z, y),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_loss_is_not_taken_for_one_that_is_gone(name):
+    """Ids were compared, which are used again: every other wrong loss was believed."""
+    model = net(torch.float64)
+    for _ in range(20):
+        gt.doubleback(model, X, Y, loss=MADE[name](Right))
+        with pytest.raises(ValueError, match="lacks a part"):
+            gt.doubleback(model, X, Y, loss=MADE[name](Weighted))
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_loss_made_anew_is_tried_once(name):
+    calls = []
+
+    class Counted(Right):
+        @classmethod
+        def forward(cls, ctx, z, y):
+            calls.append(1)
+            return super().forward(ctx, z, y)
+
+    model = net(torch.float64)
+    kept = MADE[name](Counted)
+    gt.doubleback(model, X, Y, loss=kept)
+    calls.clear()
+    gt.doubleback(model, X, Y, loss=kept if name in ("object", "method") else MADE[name](Counted))
+    assert len(calls) == 1
 
 
 SMOOTH = {

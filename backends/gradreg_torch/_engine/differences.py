@@ -66,10 +66,10 @@ class Differences:
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
         output = self.at_x.output
-        S, columns = R.factor(output), R.columns(self.at_x.side).permute(2, 0, 1)
+        S, columns = R.factor(output), self.at_x.columns(R).permute(2, 0, 1)
         columns = S(columns).to(output.dtype)
         pieces = Pieces() if self.kinked else None
-        if pieces is not None:
+        if pieces is not None or self.model.written is not None:
             self.again(self.at_x.call.inputs, pieces)
         squares = torch.stack([self.column(r, pieces) for r in columns]).sum(dim=0)
         return squares / columns.shape[0] if R.averaged else squares, output

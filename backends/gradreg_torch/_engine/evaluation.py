@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple, Unpack
@@ -9,7 +10,17 @@ from typing import Any, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import batch_norm, batch_norm_twice, checks, distributed, examples, graph
+from gradreg_torch._engine import (
+    batch_norm,
+    batch_norm_twice,
+    checks,
+    distributed,
+    examples,
+    functional_trial,
+    functions_trial,
+    graph,
+    hooks_trial,
+)
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.compiling import eager_where_old
 from gradreg_torch._engine.contraction import Contraction, Side
@@ -23,6 +34,7 @@ from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
 from gradreg_torch._engine.trial import Trial, tried
+from gradreg_torch._engine.written import Written, may_move
 
 
 class Evaluated(NamedTuple):
@@ -74,7 +86,9 @@ def _linearise(call: Call) -> Reverse | Forward | Differences:
     if call.functional:
         run = partial(model.pure, list(call.inputs))
         output, pullback, moved = torch.func.vjp(run, *call.inputs.values(), has_aux=True)  # type: ignore[misc]
-        return Reverse(call, call.accept(output, moved), pullback)
+        at_x = Reverse(call, call.accept(output, moved), pullback)
+        functional_trial.require_right(at_x)
+        return at_x
     return _eager(call, model, mode)
 
 
@@ -91,6 +105,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         own = None if call.update_statistics else copied(before.buffers)
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, trial, found = _examined(call, at_x, mode)
+    at_x = at_x._replace(coupled=trial.coupled, by_norm=trial.by_norm)
     if mode == "reverse" or not call.create_graph:
         return at_x._replace(last=trial.last)
     if trial.coupled and call.reduction == "none":
@@ -104,6 +119,8 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     hides = bool(graph.custom_functions(found))
+    if before.buffers and may_move(model.parts):
+        model = replace(model, written=Written())
     return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides)
 
 
@@ -122,7 +139,7 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
     if call.functional:
         return at_x
     _, trial, _ = _examined(call, at_x, "reverse")
-    return at_x._replace(last=trial.last)
+    return at_x._replace(last=trial.last, coupled=trial.coupled, by_norm=trial.by_norm)
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:
@@ -133,7 +150,12 @@ def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[An
     found = graph.nodes(at_x.output)
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
-    trial = tried(at_x, found, call.create_graph and mode in ("reverse", "auto"), again)
+    twice = call.create_graph and mode in ("reverse", "auto")
+    trial = tried(at_x, found, twice, again)
+    if twice and not trial.once and isinstance(call.model, Model):
+        once = functions_trial.missing(call, call.model, at_x.output, found)
+        trial = trial._replace(once=once)
+        hooks_trial.require_no_change(call, call.model, at_x.output, found)
     if trial.coupled and ragged and not trial.by_norm:
         raise ValueError(examples.coupled())
     if trial.coupled and alone:

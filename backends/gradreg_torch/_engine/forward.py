@@ -58,6 +58,10 @@ class Forward:
         q = len(columns)
         first, *others = torch.split(columns, min(self.call.chunk_size or q, q))
         output, J_V, moved = self.one_pass(first)
+        products = [J_V]
+        for chunk in others:  # before buffers move
+            with nullcontext() if random is None else replayed(random, x):
+                products.append(self.one_pass(chunk)[1])
         output = self.call.accept(output, moved)
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
@@ -65,10 +69,6 @@ class Forward:
             gathers = distributed.parallel() and distributed.sharded(self.model.parts)
             if random is not None and can_be_read(output) and not gathers:
                 forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
-        products = [J_V]
-        for chunk in others:
-            with nullcontext() if random is None else replayed(random, x):
-                products.append(self.one_pass(chunk)[1])
         return output, torch.cat(products)
 
     def one_pass(self, columns: Tensor) -> tuple[Tensor, Tensor, Buffers]:

@@ -1,4 +1,4 @@
-"""A trial of forward mode on the first step: are examples independent, and is J v right?
+"""A trial of forward mode: are examples independent, and is J v right?
 
 If v is zero in all but some examples, J v is zero in the other examples, unless examples depend on
 each other.
@@ -24,11 +24,11 @@ from gradreg_torch._engine.inputs import Named, first_of, unflat, width
 from gradreg_torch._engine.model import AttentionByFormula, Model, copied, visible
 from gradreg_torch._engine.random import Random, replayed
 from gradreg_torch._engine.sums import real
-from gradreg_torch._engine.trial import operations, separating
+from gradreg_torch._engine.trial import due, operations, separating
 
 _OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
 
-# By a parameter, the operations of models that were right.
+# By a parameter, the operations of models that were right, and how many passes they had.
 _RIGHT: Any = WeakTensorKeyDictionary()
 _WRONG = (
     "expected operations whose forward mode is right, got a J v, or a gradient of J v, that is not "
@@ -42,26 +42,35 @@ def require_right(
 ) -> None:
     """Raise ValueError where forward mode is wrong; `found` are the nodes of output and products.
 
-    The trial runs once for a model, and again as long as all products were zero.
+    The trial runs when it is `due`, and as long as all products were zero.
     """
     own = set(map(id, call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
     parameters = [p for p in leaves if id(p) not in own and not p._backward_hooks]
-    right = _RIGHT.setdefault(parameters[0], set()) if parameters else set()
+    right = _RIGHT.setdefault(parameters[0], {}) if parameters else {}
     x = first_of(call.inputs)
     alone = call.policy in batch_norm.ALONE and len(x) > 1
     signature = (call.create_graph, alone, *operations(found))
-    if signature in right:
-        return
+    passes = right.get(signature, 0) + 1
+    if passes > 1:
+        right[signature] = passes
+        if not due(passes):
+            return
+    untouched = model.untouched()
+
+    def aside(columns: Tensor) -> tuple[Any, ...]:
+        with untouched:
+            return one_pass(columns)
+
     v = _generic(x.new_empty(1, x.shape[0], width(call.inputs)))
     if alone:
         with torch.no_grad():
-            _require_alone(one_pass, v, call.policy, x, random)
+            _require_alone(aside, v, call.policy, x, random)
     with replayed(random, x):
-        z, J_v, _ = one_pass(v)
+        z, J_v, _ = aside(v)
     _require_reverse_mode(model, call, v, J_v, z, random, parameters, graph.tolerance(found))
     if J_v.any():
-        right.add(signature)
+        right[signature] = passes
 
 
 def _require_alone(one_pass: _OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
@@ -104,7 +113,8 @@ def by_reverse_mode(
     model: Model, inputs: Named, v: Tensor, u: Tensor, z: Tensor, random: Random, limit: float
 ) -> Tensor | None:
     """⟨Jᵀu, v⟩ with its graph, in a pass of its own; None where there is none to compare with."""
-    with AttentionByFormula(), replayed(random, first_of(inputs)), visible(model):
+    replay = replayed(random, first_of(inputs))
+    with AttentionByFormula(), model.untouched(), replay, visible(model):
         try:
             again = model(copied(inputs), model.buffers())
             if not _close(again.detach(), z.detach(), limit):

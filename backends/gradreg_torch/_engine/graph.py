@@ -4,6 +4,7 @@ Whether they can be differentiated twice is tried (see `trial`). The names below
 into words, and decide where nothing can be tried: forward mode, the device "meta".
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -78,11 +79,34 @@ def tolerance(found: list[Any]) -> float:
     return min(0.25, 16 * largest_eps(dtypes(found)) ** 0.5)
 
 
+def of_python(found: list[Any]) -> list[Any]:
+    """The nodes of `torch.autograd.Function`s, this package's own apart."""
+    own: Any = torch.autograd.function.BackwardCFunction
+    kinds = {kind for kind in set(map(type, found)) if issubclass(kind, own)}
+    kinds = {kind for kind in kinds if not kind.__name__.startswith(_CLOSED_FORM)}
+    return [node for node in found if type(node) in kinds] if kinds else []
+
+
+def from_inputs(found: list[Any], inputs: Iterable[Tensor]) -> set[Any]:
+    """The nodes on a way from these inputs, of nodes from the output down."""
+    own = list(inputs)
+    leaves, last = set(map(id, own)), {t.grad_fn for t in own if t.grad_fn is not None}
+    above: dict[Any, list[Any]] = {}
+    for node in found:
+        for child, _ in node.next_functions:
+            above.setdefault(child, []).append(node)
+    on_it = {n for n in found if n in last or id(getattr(n, "variable", None)) in leaves}
+    waiting = list(on_it)
+    for node in waiting:  # the loop appends to it
+        new = [n for n in above.get(node, ()) if n not in on_it]
+        on_it.update(new)
+        waiting += new
+    return on_it
+
+
 def custom_functions(found: list[Any]) -> list[str]:
     """Names of the `torch.autograd.Function`s among these nodes."""
-    own: Any = torch.autograd.function.BackwardCFunction
-    names = {name_of(node).removesuffix("Backward") for node in found if isinstance(node, own)}
-    return sorted(names - {_CLOSED_FORM})
+    return sorted({name_of(node).removesuffix("Backward") for node in of_python(found)})
 
 
 def require_seen(found: list[Any]) -> None:

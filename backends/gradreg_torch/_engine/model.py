@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import is_lazy
 
 from gradreg_torch._engine import checks
+from gradreg_torch._engine.attributes import Untouched
 from gradreg_torch._engine.batch_norm import RunningStatistics
 from gradreg_torch._engine.holding import held_modules
 from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
@@ -27,6 +28,7 @@ from gradreg_torch._engine.parts import (
 )
 from gradreg_torch._engine.random import Random
 from gradreg_torch._engine.unregistered import unregistered
+from gradreg_torch._engine.written import Written
 
 K = TypeVar("K")
 # Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
@@ -51,11 +53,14 @@ class Model:
         As the user gave it.
     batchnorm : {"batch", "eval", "error", "own R"}
         What batch norm in training mode does: with "eval" it has its running statistics.
+    written : Written, optional
+        What every pass writes into buffers, where passes are to be one function of x.
     """
 
     function: Callable[..., Tensor]
     x: Inputs
     batchnorm: str = "batch"
+    written: Written | None = None
     _parts: tuple[nn.Module, ...] | None = None
 
     @property
@@ -83,8 +88,11 @@ class Model:
             if torch.compiler.is_compiling():
                 module = self.modules[0]
                 own = dict(zip(dict(module.named_buffers()), buffers.values(), strict=True))
-                return logits_of(torch.func.functional_call(module, own, args, kwargs))
-            with swapped(self.parts, buffers):
+                logits = logits_of(torch.func.functional_call(module, own, args, kwargs))
+                buffers.update(zip(buffers, own.values(), strict=True))
+                return logits
+            held = nullcontext() if self.written is None else self.written.held(self.parts)
+            with swapped(self.parts, buffers), held:
                 return logits_of(self.function(*args, **kwargs))
 
     def buffers(self) -> Buffers:
@@ -107,6 +115,10 @@ class Model:
         buffers = self.buffers()
         with Decomposed(self.batchnorm), sdpa_kernel(SDPBackend.MATH):
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
+
+    def untouched(self) -> Untouched:
+        """A context for passes of a trial, which leave no trace in plain attributes."""
+        return Untouched(self.function, all_modules(self.modules))
 
     def keep(self, buffers: Buffers) -> None:
         """Moved buffers become those of the model."""

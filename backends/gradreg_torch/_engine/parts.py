@@ -46,7 +46,8 @@ def buffers_of(parts: tuple[nn.Module, ...]) -> Buffers:
 def swapped(parts: tuple[nn.Module, ...], buffers: Buffers) -> Iterator[None]:
     """A context in which the parts have these buffers; afterwards they have their own, unchanged.
 
-    A buffer that two parts share is one buffer inside it, too.
+    A buffer that two parts share is one buffer inside it, too. What the parts put in the place of a
+    buffer is afterwards in `buffers`.
     """
     own, places = buffers_of(parts), _places(parts)
     stands_in = {id(own[key]): new for key, new in buffers.items()}
@@ -54,6 +55,8 @@ def swapped(parts: tuple[nn.Module, ...], buffers: Buffers) -> Iterator[None]:
         for i, name, b in places:
             setattr(parts[i], name, stands_in[id(b)])
         yield
+        for i, name in buffers:
+            buffers[i, name] = getattr(parts[i], name)
     finally:
         for i, name, b in places:
             setattr(parts[i], name, b)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from gradreg_torch._engine import checks
+from gradreg_torch._engine import batch_norm, checks
 from gradreg_torch._engine.call import Call
-from gradreg_torch._engine.contraction import Contraction, Side
+from gradreg_torch._engine.contraction import Contraction, Side, same_for_all
 from gradreg_torch._engine.examples import per_example
 from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single
@@ -33,12 +33,16 @@ class Reverse(NamedTuple):
         backward does not.
     last : bool
         Whether the penalty's gradient is the last derivative that is right: `graph.wrong_thrice`.
+    coupled, by_norm : bool
+        Whether examples depend on each other, and whether torch's batch norm is the reason.
     """
 
     call: Call
     output: Tensor
     pullback: _Pullback | None = None
     last: bool = False
+    coupled: bool = False
+    by_norm: bool = False
 
     @property
     def side(self) -> Side:
@@ -46,9 +50,16 @@ class Reverse(NamedTuple):
         z = self.output
         return Side(z, z.numel() // z.shape[0], self.call.reads)
 
+    def columns(self, R: Contraction) -> Tensor:
+        """R[n, k, q]; a function's R that is one for all of several coupled examples is refused."""
+        columns = R.columns(self.side)
+        if self.coupled and R.by_function and self.call.reads and same_for_all(columns):
+            raise ValueError(batch_norm.refusal(batch_norm.OWN_R, self.by_norm))
+        return columns
+
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
-        columns, S = R.columns(self.side).permute(2, 0, 1), R.factor(self.output)
+        columns, S = self.columns(R).permute(2, 0, 1), R.factor(self.output)
         if columns.shape[0] == 1:
             return self.squares(columns, S), self.output
         # On the CPU a loop is the faster way too: larger products only leave the cache.

@@ -1,10 +1,10 @@
-"""A graph tried once: can its products be differentiated, and does one example see another?
+"""A trial of a graph: can its products be differentiated, and does one example see another?
 
-Products with chosen columns answer, before the first penalty is trusted. A column r that is zero
-in some examples has Jᵀr = 0 there, unless examples depend on each other; for any two examples one
-column is zero in the first alone, and one in the second alone. And ‖Jᵀr‖² is quadratic in r, so
-⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a part of the backward pass records no graph: a gradient
-through it would be lost without a word.
+Products with chosen columns answer, before the first penalty is trusted, and later in the passes 2,
+4, 8, … of the same model. A column r that is zero in some examples has Jᵀr = 0 there, unless
+examples depend on each other; for any two examples one column is zero in the first alone, and one
+in the second alone. And ‖Jᵀr‖² is quadratic in r, so ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a
+part of the backward pass records no graph: a gradient through it would be lost without a word.
 """
 
 from itertools import combinations, count, islice
@@ -45,7 +45,7 @@ class Trial(NamedTuple):
     decided: bool = True
 
 
-# By a parameter that the graph leads to, and the graph's operations: a trial is made once.
+# By a parameter that a graph leads to, and the graph's operations: a trial, and how many passes.
 _KNOWN: Any = WeakTensorKeyDictionary()
 # By the type of a node: its attributes that say on which axes the operation works, and how.
 _SAID: dict[type, tuple[str, ...]] = {}
@@ -56,19 +56,22 @@ _OF_PYTHON: Any = torch.autograd.function.BackwardCFunction
 def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
     """The trial of a pass with these nodes; `twice` if its products shall be differentiated.
 
-    A model is tried once, or, with `again`, at every step. Raises ValueError for a graph that no
-    mode can go back through.
+    A model is tried when it is `due`, or, with `again`, at every step. Raises ValueError for a
+    graph that no mode can go back through.
     """
     call, several = at_x.call, at_x.output.shape[0] > 1
     of_model = not isinstance(call.model, Tensor)
     if distributed.parallel():  # by its wrapper, which a signature does not show
         distributed.allowed_logits(found, graph.names(found), of_model)
-    parameter = _parameter(found, call.inputs)
+    parameter = parameter_of(found, call.inputs)
     known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
     signature = (twice, of_model, call.batch is None, several, *operations(found))
-    if signature in known and not again:
-        trial: Trial = known[signature]
-        return trial
+    trial, passes = known.get(signature, (None, 0))
+    if trial is not None:
+        known[signature] = trial, passes + 1
+        if not (again or due(passes + 1)):
+            assert isinstance(trial, Trial)
+            return trial
     names = graph.names(found)
     graph.require_input_gradient(names)
     by_norm, last = graph.couples_examples(found, names), graph.wrong_thrice(found, names)
@@ -78,11 +81,19 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
         return Trial(by_norm, by_norm, ", ".join(graph.without_double_backward(names)), last)
     trial = try_graph(at_x, found, twice)._replace(last=last)
     if trial.decided and graph.HIDDEN not in names:
-        known[signature] = trial
+        known[signature] = trial, passes + 1
     return trial
 
 
-def _parameter(found: list[Any], inputs: Named) -> Tensor | None:
+def due(passes: int) -> bool:
+    """Whether a model is to be tried in a pass of this number: 1, 2, 4, 8, …
+
+    A branch that begins with a weight of zero shows nothing in the first pass.
+    """
+    return passes & (passes - 1) == 0
+
+
+def parameter_of(found: list[Any], inputs: Named) -> Tensor | None:
     """Return a parameter that the graph with these nodes leads to."""
     own = set(map(id, inputs.values()))
     for node in found:
@@ -126,10 +137,10 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     by_norm = graph.couples_examples(found)
     coupled, decided = by_norm, True
     for some in separating(n).to(device):
-        products = at_x.vjp(_column(at_x.output, some), create_graph=False)
+        products = at_x.vjp(column(at_x.output, some), create_graph=False)
         others = per_row(~some, at_x.call.batch)
-        coupled = coupled or any(_not_zero(v[others]) for v in products)
-        decided = decided and any(map(_not_zero, products))
+        coupled = coupled or any(not_zero(v[others]) for v in products)
+        decided = decided and any(map(not_zero, products))
     return Trial(coupled, by_norm, once, decided=decided)
 
 
@@ -138,7 +149,7 @@ def _once(at_x: Reverse, found: list[Any]) -> str:
     z, inputs = at_x.output, set(map(id, at_x.call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
     plain = [leaf for leaf in leaves if id(leaf) not in inputs and not leaf._backward_hooks]
-    r = _column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device))
+    r = column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device)).requires_grad_()
     try:
         return _lost(r, at_x.vjp(r, create_graph=True), plain, found)
     except torch.OutOfMemoryError:
@@ -147,7 +158,7 @@ def _once(at_x: Reverse, found: list[Any]) -> str:
         return _words(found) or str(error).splitlines()[0]
 
 
-def _not_zero(v: Tensor) -> bool:
+def not_zero(v: Tensor) -> bool:
     """Whether an entry is another number than 0, and all are numbers."""
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
@@ -165,12 +176,12 @@ def separating(n: int) -> Tensor:
     return torch.zeros(n, digits, dtype=torch.bool).scatter_(1, ones, True).T
 
 
-def _column(output: Tensor, some: Tensor) -> Tensor:
+def column(output: Tensor, some: Tensor) -> Tensor:
     """A column like the output, zero but in some of the examples."""
     r = torch.zeros_like(output)
     k = torch.arange(r[some].numel(), device=r.device)
     r[some] = torch.cos(k + 1.0).reshape(r[some].shape).to(r.dtype)
-    return r.requires_grad_()
+    return r
 
 
 def _lost(r: Tensor, products: tuple[Tensor, ...], plain: list[Tensor], found: list[Any]) -> str:

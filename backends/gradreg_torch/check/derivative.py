@@ -5,7 +5,7 @@ directions δ, in float64, with h small enough for few ReLUs to switch on the wa
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -123,6 +123,15 @@ def beside(parameters: _Parameters) -> Iterator[None]:
     """Move the parameters by a tenth of their size inside the context, and restore them."""
     with _moved(parameters, directions(parameters, 3), 0.1):
         yield
+
+
+def away_from_zero(parameters: _Parameters, value: float) -> AbstractContextManager[None]:
+    """Move the parameters inside the context if the value, or one of them, is zero.
+
+    What is behind a last layer, or a gate, of zeros has no derivative there, and shows nothing.
+    """
+    some = value == 0 or any(not p.any() for p in parameters.values())
+    return beside(parameters) if some else nullcontext()
 
 
 @contextmanager

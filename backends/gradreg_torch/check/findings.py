@@ -12,6 +12,7 @@ from gradreg_torch._engine.evaluation import coupling
 from gradreg_torch._engine.inputs import by_name, select
 from gradreg_torch._engine.model import Model
 from gradreg_torch.check import cost, derivative
+from gradreg_torch.check.held import Held
 from gradreg_torch.check.report import Finding
 from gradreg_torch.check.subject import Subject
 
@@ -47,6 +48,16 @@ def repeatable(value: float, again: float, moved: list[str]) -> Finding:
         text += f": a pass changes {_first(moved)}"
     remedy = "draw noise with torch's global generator, and keep state in buffers"
     return Finding("repeatable", False, text, remedy)
+
+
+def buffers(one: Subject, held: Held) -> Finding | None:
+    """The buffers that a pass writes, torch's norms apart; None where there are none."""
+    one.back()
+    Model(held, one.x)(by_name(one.x))
+    if not (names := held.names()):
+        return None
+    text = f"a pass writes {_first(names)}: derivatives take what it writes as constant"
+    return Finding("buffers", None, text)
 
 
 def jacobian(one: Subject) -> Finding:
@@ -122,8 +133,9 @@ def _wrong_gradient(off: float, names: list[str]) -> Finding:
         "gradient",
         False,
         f"not the derivative of the penalty's value: {off:.0%} off, at {shown}",
-        "a torch.autograd.Function or a hook before these has a backward pass whose own "
-        "derivative is wrong: save inputs, not intermediates; or pass mode='finite_difference'",
+        "a detach(), a torch.autograd.Function or a hook before these makes a constant of what "
+        "depends on x or on parameters: save inputs, not intermediates; or pass "
+        "mode='finite_difference'",
     )
 
 

@@ -1,15 +1,16 @@
 """`check_model`: is this penalty right on this model, and what does it cost?"""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine import attributes
 from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
-from gradreg_torch.check import attributes, derivative, effects, findings
+from gradreg_torch.check import derivative, effects, findings
+from gradreg_torch.check.held import Held
 from gradreg_torch.check.report import Finding, ModelReport
 from gradreg_torch.check.subject import Subject
 from gradreg_torch.losses import Loss
@@ -113,14 +114,19 @@ def _findings(one: Subject, places: list[attributes.Place]) -> list[Finding]:
     found = [findings.size(one, value), findings.repeatable(value, again, moved if repeats else [])]
     if not repeats:  # noise that no comparison survives
         return found
+    one.back()
     try:
         with derivative.in_float64(one.modules):
             double = one.in_float64()
-            found.append(findings.jacobian(double))
-            # At a last layer of zeros every derivative is zero: nothing is shown by it.
-            with derivative.beside(double.parameters) if value == 0 else nullcontext():
-                found += findings.derivatives(double)
+            held = Held(double.model)
+            if written := findings.buffers(double, held):
+                found.append(written)
+                double = replace(double, model=held)
+            with derivative.away_from_zero(double.parameters, value):
+                found += [findings.jacobian(double), *findings.derivatives(double)]
     except (RuntimeError, TypeError, ValueError) as error:
         text = f"not compared: in float64 the model raises {str(error).splitlines()[0]}"
         found.append(Finding("gradient", None, text, "let the model run in float64 here"))
-    return [*found, findings.examples(one), findings.costs(one)]
+    with derivative.away_from_zero(one.parameters, value):
+        found.append(findings.examples(one))
+    return [*found, findings.costs(one)]

@@ -11,8 +11,8 @@ class Finding:
     Parameters
     ----------
     name : str
-        "penalty", "repeatable", "jacobian", "gradient", "parameters", "examples", "cost", or
-        "unchanged".
+        "penalty", "repeatable", "buffers" (where a pass writes some), "jacobian", "gradient",
+        "parameters", "examples", "cost", or "unchanged".
     right : bool or None
         None where it could not be decided, or where there is no right or wrong.
     text : str

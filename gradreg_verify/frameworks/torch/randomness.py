@@ -74,13 +74,13 @@ def generators_of(function: Any) -> list[_Generator]:
     They draw like the global generators, so the kit seeds them together with these.
     """
     found: dict[int, _Generator] = {}
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # keeps the objects alive, so that no id is used twice
     waiting: deque[Any] = deque([function])
     while waiting:
         held = waiting.popleft()
         if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
             continue
-        seen.add(id(held))
+        seen[id(held)] = held
         if isinstance(held, _Generator):
             found[id(held)] = held
         elif len(seen) < _MOST_OBJECTS:

@@ -11,19 +11,10 @@ from torch import Tensor, nn
 from gradreg_verify.mistakes.torch.models.model import Model, Net, mlp, of
 
 
-class Intermediate(torch.autograd.Function):
-    """t³, which saves 3t² as if it were a constant: the value of a penalty is right."""
-
-    @staticmethod
-    def forward(ctx: Any, t: Tensor) -> Tensor:
-        """t³."""
-        ctx.save_for_backward(3 * t * t)
-        return t**3
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        """The right gradient, once."""
-        return grad * ctx.saved_tensors[0]
+def intermediate(t: Tensor) -> Tensor:
+    """t³, whose slope 3t² is a constant: the value of a penalty is right."""
+    slope = (3 * t * t).detach()
+    return slope * t + (t**3 - slope * t).detach()
 
 
 class Unrecorded(torch.autograd.Function):
@@ -131,7 +122,7 @@ def of_groups(h: Tensor) -> Tensor:
 WRONG = (
     Model("a backward pass under no_grad", lambda: mlp(Unrecorded.apply), line="penalty",
           says="Unrecorded", penalty=lambda **o: SpectReg(mode="reverse", **o)),
-    Model("an intermediate that is saved", lambda: mlp(Intermediate.apply), line="gradient",
+    Model("a slope that is a constant", lambda: mlp(intermediate), line="gradient",
           says="at 0.weight, 0.bias"),
     Model("an implicit gradient in a hook", lambda: nn.Sequential(FixedPoint(), nn.Linear(4, 3)),
           line="gradient", says="0.W"),

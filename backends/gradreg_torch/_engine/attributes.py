@@ -1,7 +1,7 @@
 """What a pass may change beside parameters and buffers: plain attributes, containers, generators.
 
 A model may keep its last activations, a running mean in a plain attribute, a list of losses, or a
-generator of its own. All of them are put back after a check.
+generator of its own. All of them are put back after a check, and after each pass of a trial.
 """
 
 import random
@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch._engine.holding import behind
-from gradreg_torch.check.contents import (
+from gradreg_torch._engine.contents import (
     OF_EVERY_MODULE,
     Names,
     equal,
@@ -26,6 +25,7 @@ from gradreg_torch.check.contents import (
     own_names,
     way,
 )
+from gradreg_torch._engine.holding import behind
 
 _MOST = 10_000  # objects
 _HOOKS = [name for name in OF_EVERY_MODULE if name.endswith("hooks")]
@@ -95,6 +95,20 @@ def put_back(places: list[Place]) -> None:
     with torch.no_grad():
         for place in places:
             place.back()
+
+
+class Untouched:
+    """A context, to be entered again and again, for passes that leave no trace in attributes."""
+
+    def __init__(self, model: Any, modules: tuple[nn.Module, ...]) -> None:
+        self.places = places(model, modules)
+
+    def __enter__(self) -> None:
+        """Begin a pass."""
+
+    def __exit__(self, *_: object) -> None:
+        """Write what was there before."""
+        put_back(self.places)
 
 
 def _memory(t: Tensor) -> int:

@@ -1,0 +1,87 @@
+"""The trial inside `torch.func.grad` and the like, where there is no graph to look at.
+
+Products have values there, unless `vmap` or `torch.compile` runs the call: these cannot be tried.
+"""
+
+from math import isfinite
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine import batch_norm, checks, examples
+from gradreg_torch._engine.call import Call
+from gradreg_torch._engine.examples import per_row
+from gradreg_torch._engine.model import Model
+from gradreg_torch._engine.reverse import Reverse, sum_of_squares
+from gradreg_torch._engine.trial import column, due, not_zero, separating
+
+# By a module that a model holds, or by its code: how often each kind of call was made.
+_PASSES: WeakKeyDictionary[Any, dict[tuple[Any, ...], int]] = WeakKeyDictionary()
+
+
+def require_right(at_x: Reverse) -> None:
+    """Raise ValueError where a penalty would be wrong, in the passes 1, 2, 4, 8, … of a model."""
+    call, model = at_x.call, at_x.call.model
+    assert isinstance(model, Model)
+    if torch.compiler.is_compiling() or _is_batched() or at_x.output.is_meta:
+        return
+    if due(_passes(model, call, len(at_x.output))):
+        if call.policy in batch_norm.ALONE or call.batch is not None:
+            _require_alone(at_x)
+        if call.create_graph:
+            _require_twice(at_x)
+
+
+def _is_batched() -> bool:
+    """Whether `vmap` is among the transforms: its tensors have no values to read."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return any(one.key() == torch._C._functorch.TransformType.Vmap for one in stack)
+
+
+def _passes(model: Model, call: Call, n: int) -> int:
+    """The number of this call; 1 where the model has nothing to be known by."""
+    code = getattr(model.function, "__code__", None)
+    owner = next(iter(model.modules), code)
+    if owner is None:
+        return 1
+    known = _PASSES.setdefault(owner, {})
+    training = tuple(part.training for part in model.parts if hasattr(part, "training"))
+    kind = (code, training, call.policy, call.batch is None, call.create_graph, n > 1)
+    known[kind] = known.get(kind, 0) + 1
+    return known[kind]
+
+
+def _require_alone(at_x: Reverse) -> None:
+    """Raise ValueError where a column that is zero in some examples has a product there."""
+    call = at_x.call
+    for some in separating(len(at_x.output)).to(at_x.output.device):
+        products = at_x.vjp(column(at_x.output.detach(), some), create_graph=False)
+        others = per_row(~some, call.batch)
+        if any(not_zero(v.detach()[others]) for v in products):
+            if call.batch is not None:
+                raise ValueError(examples.coupled())
+            raise ValueError(batch_norm.refusal(call.policy, of_torch=False))
+
+
+def _require_twice(at_x: Reverse) -> None:
+    """Raise ValueError where ‖Jᵀr‖² is not quadratic in r: a part of its gradient is lost."""
+    z = at_x.output.detach()
+    r = column(z, torch.ones(len(z), dtype=torch.bool, device=z.device))
+
+    def square(r: Tensor) -> Tensor:
+        products = at_x.vjp(r, create_graph=True)
+        return torch.stack([sum_of_squares(v).sum() for v in products]).sum()
+
+    value, pullback = torch.func.vjp(square, r)  # type: ignore[misc]
+    (at_r,) = pullback(torch.ones_like(value))
+    got, expected = float((at_r * r).double().sum().detach()), 2 * float(value.detach())
+    limit = min(0.25, 16 * checks.single_eps(z.dtype) ** 0.5)
+    numbers = 0 < expected < float("inf") and isfinite(got)
+    if numbers and abs(got - expected) > limit * expected:
+        raise ValueError(
+            "expected a model that can be differentiated twice, got one whose backward pass "
+            "records no graph for a part of it; call the penalty once outside the transform, which "
+            "names the part, and use a backward pass of operations that autograd records"
+        )

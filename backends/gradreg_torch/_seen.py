@@ -1,0 +1,67 @@
+"""Which callables were tried, by the objects that they are made of.
+
+A training loop may write its lambda anew in each step, over the same objects. An id alone says
+little: it is used again for another object when the first is gone.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from functools import partial
+from types import BuiltinMethodType
+from typing import Any
+from weakref import ref
+
+from gradreg_torch._engine.holding import content
+
+_LAST = 8
+_PLAIN = (bool, int, float, complex, str)
+
+
+class Seen:
+    """The last callables that were tried, each with a word on what was tried."""
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[Hashable, list[Callable[[], Any]]]] = deque(maxlen=_LAST)
+
+    def __reduce__(self) -> tuple[type["Seen"], tuple[()]]:
+        """A copy has seen nothing: references to objects cannot be copied."""
+        return Seen, ()
+
+    def has(self, function: Callable[..., Any], what: Hashable) -> bool:
+        """Whether a callable of the same objects was added."""
+        parts = _parts(function)
+        return any(
+            what == tried and len(kept) == len(parts) and all(map(_same, kept, parts))
+            for tried, kept in self._last
+        )
+
+    def add(self, function: Callable[..., Any], what: Hashable) -> None:
+        """Remember a callable."""
+        self._last.append((what, list(map(_reference, _parts(function)))))
+
+
+def _parts(function: Any) -> list[Any]:
+    """The objects by which callables differ: code, cells, arguments, the owner of a method."""
+    if isinstance(function, partial):
+        keywords = function.keywords
+        return [*_parts(function.func), *function.args, *keywords, *keywords.values()]
+    if hasattr(function, "__code__"):
+        cells = [content(cell) for cell in getattr(function, "__closure__", None) or ()]
+        return [function.__code__, *cells, getattr(function, "__self__", None)]
+    if isinstance(function, BuiltinMethodType):  # of a torch.autograd.Function: apply
+        return [function.__self__, function.__name__]
+    return [function]
+
+
+def _reference(one: Any) -> Callable[[], Any]:
+    """A way to an object that does not keep it alive, where there is one."""
+    try:
+        return ref(one)
+    except TypeError:
+        return lambda: one
+
+
+def _same(kept: Callable[[], Any], one: Any) -> bool:
+    """Whether an object is the one that was kept, or the same number or word."""
+    other = kept()
+    return other is one or (type(one) in _PLAIN and type(other) is type(one) and other == one)

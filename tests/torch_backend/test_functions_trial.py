@@ -1,0 +1,249 @@
+"""A torch.autograd.Function, or a hook, with a wrong backward pass: refused, or differences."""
+
+import warnings
+
+import gradreg_torch as gt
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+Y = torch.arange(6) % 3
+
+
+def function(forward, backward):
+    """A Function of t that saves t, and what forward returns beside its value."""
+
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, t):
+            out, *kept = forward(t)
+            ctx.save_for_backward(t, *kept)
+            return out
+
+        @staticmethod
+        def backward(ctx, grad):
+            return backward(grad, *ctx.saved_tensors)
+
+    return Own
+
+
+class NewStyle(torch.autograd.Function):
+    """t³ with setup_context, and 3t² saved as a constant."""
+
+    @staticmethod
+    def forward(t):
+        return t**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(3 * inputs[0] ** 2)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0]
+
+
+class Linear(torch.autograd.Function):
+    """x W, of several inputs, with the product of both saved as a constant in one of two terms."""
+
+    @staticmethod
+    def forward(ctx, x, W, name):
+        ctx.save_for_backward(x, W, (x @ W).tanh())
+        return (x @ W).tanh()
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, W, y = ctx.saved_tensors
+        grad = grad * (1 - y * (x @ W).tanh())
+        return grad @ W.T, x.T @ grad, None
+
+
+SECOND = {
+    "all of it": function(lambda t: (t**3, 3 * t * t), lambda g, t, slope: g * slope),
+    "a part": function(lambda t: (t**3 + t**2, t * t), lambda g, t, s: g * (3 * s + 2 * t)),
+    "setup_context": NewStyle,
+    "a factor": function(lambda t: (t.sin() * t, t.cos()), lambda g, t, c: g * (t.sin() + t * c)),
+}
+FIRST = {
+    "reversed": function(lambda t: (t.clone(),), lambda g, t: -g),
+    "scaled": function(lambda t: (t.clone(),), lambda g, t: 0.1 * g),
+    "a factor of three": function(lambda t: (t**3,), lambda g, t: g * t * t),
+}
+RIGHT = {
+    "identity": function(lambda t: (t.clone(),), lambda g, t: g),
+    "cube": function(lambda t: (t**3,), lambda g, t: g * 3 * t * t),
+    "relu": function(lambda t: (t.relu(),), lambda g, t: g * (t > 0)),
+    "hard tanh": function(lambda t: (t.clamp(-1, 1),), lambda g, t: g * (t.abs() < 1)),
+    "root": function(lambda t: ((t * t + 1).sqrt(),), lambda g, t: g * t / (t * t + 1).sqrt()),
+    "rounded": function(lambda t: (t.round(),), lambda g, t: g),
+    "quantised": function(lambda t: ((t * 64).round() / 64,), lambda g, t: g),
+    "in single": function(
+        lambda t: (t.float().sin().to(t.dtype),), lambda g, t: (g.float() * t.float().cos()).to(t)
+    ),
+    "in half": function(
+        lambda t: (t.bfloat16().sin().to(t.dtype),),
+        lambda g, t: (g.bfloat16() * t.bfloat16().cos()).to(t.dtype),
+    ),
+    "over the examples' entries": function(
+        lambda t: (t.softmax(1),),
+        lambda g, t: t.softmax(1) * (g - (g * t.softmax(1)).sum(1, keepdim=True)),
+    ),
+}
+
+
+def net(f, width=5):
+    torch.manual_seed(0)
+
+    class Layer(nn.Module):
+        def forward(self, h):
+            return f(h)
+
+    return nn.Sequential(nn.Linear(4, width), Layer(), nn.Tanh(), nn.Linear(width, 3)).double()
+
+
+def gradient(value, model):
+    found = torch.autograd.grad(value, list(model.parameters()), materialize_grads=True)
+    return torch.cat([g.flatten() for g in found])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", SECOND)
+def test_a_second_derivative_that_is_wrong(name, dtype):
+    """The penalty's value was right, its gradient off by 2 % to 19 times, without a word."""
+    model, x = net(SECOND[name].apply).to(dtype), X.to(dtype)
+    with pytest.raises(ValueError, match=r"constant in whose backward.*mode='finite_difference'"):
+        gt.frobreg(model, x, mode="reverse")
+    with pytest.warns(UserWarning, match="takes finite differences"):
+        got = gradient(gt.frobreg(model, x), model)
+    expected = by_differences(model.double())
+    assert (got - expected).norm() < (1e-6 if dtype is torch.float64 else 2e-3) * expected.norm()
+
+
+def by_differences(model, h=1e-6):
+    """The gradient of ‖J‖² by differences of J, which autograd has right, entry by entry."""
+    at = X.clone().requires_grad_()
+
+    def value():
+        z = model(at)
+        rows = [torch.autograd.grad(z[:, k].sum(), at, retain_graph=True)[0] for k in range(3)]
+        return float(torch.stack(rows).square().sum() / len(X))
+
+    found = []
+    for p in model.parameters():
+        for i in range(p.numel()):
+            with torch.no_grad():
+                p.view(-1)[i] += h
+                above = value_of(value)
+                p.view(-1)[i] -= 2 * h
+                found.append((above - value_of(value)) / (2 * h))
+                p.view(-1)[i] += h
+    return torch.tensor(found, dtype=torch.float64)
+
+
+@torch.enable_grad()
+def value_of(value):
+    return value()
+
+
+def test_a_function_of_several_inputs():
+    W = nn.Parameter(torch.randn(5, 5, dtype=torch.float64))
+    model = net(lambda h: Linear.apply(h, W, "a name"))
+    with pytest.raises(ValueError, match=r"Linear \(a constant"):
+        gt.jacreg(model, X, mode="reverse")
+
+
+@pytest.mark.parametrize("kind", [*SECOND.values(), *FIRST.values()])
+def test_a_function_of_weights_alone_is_differentiated_once(kind):
+    """A quantiser of weights, say: a penalty takes no second derivative of it."""
+    W = nn.Parameter(torch.randn(5, 5, dtype=torch.float64))
+    model = net(lambda h: h @ kind.apply(W))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gt.frobreg(model, X) > 0
+    embedded = nn.Linear(4, 4).double()(X)  # x that is computed
+    with pytest.raises(ValueError, match="expected a"):
+        gt.frobreg(net(kind.apply), embedded, mode="reverse")
+
+
+@pytest.mark.parametrize("mode", ["auto", "reverse"])
+@pytest.mark.parametrize("name", FIRST)
+def test_a_backward_pass_that_is_not_the_derivative(name, mode):
+    with pytest.raises(ValueError, match="expected a backward pass that is the derivative"):
+        gt.spectreg(net(FIRST[name].apply), X, generator=torch.Generator(), mode=mode)
+
+
+@pytest.mark.parametrize("width", [5, 500])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_functions(name, dtype, width):
+    """Kinks, roundings and lower precisions are no false alarm; what is rounded has a rule."""
+    if name == "in half" and dtype is torch.float64:
+        pytest.skip("rounding looks like a part without a graph, and is refused as that")
+    model = net(RIGHT[name].apply, width).to(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(3):
+            x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed)).to(dtype)
+            gt.frobreg(model, x, mode="reverse").backward()
+
+
+def test_the_function_is_left_as_it_was():
+    class Inherited(SECOND["all of it"]):
+        pass
+
+    before = dict(vars(NewStyle)), "forward" in vars(Inherited)
+    for kind in (NewStyle, Inherited):
+        with pytest.raises(ValueError, match="differentiated twice"):
+            gt.frobreg(net(kind.apply), X, mode="reverse")
+    assert (dict(vars(NewStyle)), "forward" in vars(Inherited)) == before
+
+
+def test_a_right_function_is_tried_once():
+    calls = []
+    kind = function(lambda t: (calls.append(1), (t.sin(),))[1], lambda g, t: g * t.cos())
+    model = net(kind.apply)
+    gt.frobreg(model, X)
+    calls.clear()
+    for _ in range(4):
+        gt.frobreg(model, X)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("pre", [True, False])
+def test_a_hook_that_changes_gradients(pre):
+    model = net(torch.sin)
+    if pre:
+        handle = model[1].register_full_backward_pre_hook(lambda _, g: (0.5 * g[0],))
+    else:
+        handle = model[1].register_full_backward_hook(lambda _, g, __: (0.5 * g[0],))
+    with pytest.raises(ValueError, match="expected backward hooks that leave gradients"):
+        gt.frobreg(model, X)
+    handle.remove()  # the remedy
+    expected = gt.frobreg(net(torch.sin), X)
+    torch.testing.assert_close(gt.frobreg(model, X), expected)
+    model[1].register_full_backward_hook(lambda *_: None)  # one that only looks
+    torch.testing.assert_close(gt.frobreg(model, X), expected)
+    assert len(model[1]._backward_hooks) == 1
+
+
+def test_functions_of_torch_are_no_false_alarm():
+    """Non-reentrant checkpoints and custom operators are Functions of Python too."""
+    from torch.utils.checkpoint import checkpoint
+
+    model = net(lambda h: checkpoint(lambda t: F.softplus(t), h, use_reentrant=False))
+    torch.testing.assert_close(gt.frobreg(model, X), gt.frobreg(net(F.softplus), X))
+
+
+def test_a_function_that_is_defined_in_each_pass_is_tried_in_few():
+    passes = []
+
+    def layer(h):
+        passes.append(1)
+        return function(lambda t: (t.sin(),), lambda g, t: g * t.cos()).apply(h)
+
+    model = net(layer)
+    for _ in range(20):
+        gt.frobreg(model, X)
+    assert len(passes) == 20 + 5  # in the passes 1, 2, 4, 8, 16
