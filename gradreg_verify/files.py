@@ -167,6 +167,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.replace(path)
 
 
+def require_ours(path: Path, what: str, is_ours: Callable[[str], object], remedy: str) -> None:
+    """Before a file is replaced: that it was written by us, or is empty, or that there is none.
+
+    Raises
+    ------
+    ValueError
+        A file of others, or no regular file.
+    """
+
+    def check(text: str) -> None:
+        if text and not is_ours(text):
+            raise ValueError("something else")
+
+    if os.path.lexists(path):
+        read(path, MOST_JSON, f"{what} to replace, or no file,", check, remedy)
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """The name of a file beside another, of which nothing is left; errors name the other."""

@@ -103,15 +103,35 @@ FROBREG = {
     ),
     MEAN + "(‖J‖ − 1)².": lambda f, x: (((each(f, x) + 1e-300).sqrt() - 1) ** 2).mean(),
     MEAN + "‖J‖⁴, squared twice.": lambda f, x: each(f, x).square().mean(),
-    "It is of degree 3 in J, and frobreg of degree 2: with the last layer doubled its value is "
-    "2^3 times as large.": lambda f, x: J_of(f, x).abs().pow(3).sum(),
+    "With the last layer doubled its value is 2^3 times as large, and that of frobreg 4 times.": (
+        lambda f, x: J_of(f, x).abs().pow(3).sum()
+    ),
     "It is zero everywhere.": lambda f, x: 0 * each(f, x).sum(),
     "It computes Σ‖θ‖², biases included.": (
         lambda f, x: sum(p.square().sum() for p in f.parameters())
     ),
-    "It is of degree 2 in J, as frobreg is; the kit knows no formula that fits.": lambda f, x: (
+    "With the last layer doubled its value is 4 times as large, as that of frobreg; the kit knows "
+    "no formula that fits.": lambda f, x: (
         J_of(f, x) ** 2 * torch.arange(1.0, x[0].numel() + 1)
     ).sum(),
+    MEAN + "max(‖J‖ − 1, 0)².": (
+        lambda f, x: ((each(f, x) + 1e-300).sqrt() - 1).clamp(min=0).square().mean()
+    ),
+    MEAN + "log(1 + ‖J‖²).": lambda f, x: each(f, x).log1p().mean(),
+    MEAN + "(Σ |J|)², absolute values summed before they are squared.": (
+        lambda f, x: J_of(f, x).abs().sum((1, 2)).square().mean()
+    ),
+    MEAN + "max |J|², the largest entry squared.": (
+        lambda f, x: J_of(f, x).abs().amax((1, 2)).square().mean()
+    ),
+    "Its value is the batch mean of frobreg, plus 1e-08.": lambda f, x: each(f, x).mean() + 1e-8,
+    "Its value is the batch sum of frobreg, with 0.25 added to every example's value.": (
+        lambda f, x: (each(f, x) + 0.25).sum()
+    ),
+    "Its value is the declared one on 16 of 22 networks, and another one on the rest, all of "
+    "them with 5 examples in the batch or more.": lambda f, x: torch.stack(
+        [each(f, part).mean() for part in x.split(2)]
+    ).mean(),
 }
 
 
@@ -336,6 +356,11 @@ LABELLED = {
     "Jᵀ(p − y) with y smoothed by 0.1": lambda z, y: torch.nn.functional.cross_entropy(
         z, y, reduction="sum", label_smoothing=0.1
     ),
+    "Jᵀ(σ(z) − y), σ the sigmoid of a logit": lambda z, y: (
+        torch.nn.functional.binary_cross_entropy_with_logits(
+            z, torch.nn.functional.one_hot(y, z.shape[1]).to(z.dtype), reduction="sum"
+        )
+    ),
 }
 
 
@@ -357,6 +382,48 @@ def test_random_numbers_where_none_are_declared_are_named():
     assert said(wrong) == random + MEAN + "SpectReg, ‖Jᵀr‖²."
     shown = diagnose(target(wrong), BY_ID["frobreg-formula"]).counterexample
     assert "and in another call" in shown.message
+
+
+def test_two_random_numbers_are_not_compared():
+    """The sum and the mean of a batch are other numbers when drawn anew."""
+
+    def wrong(model, x):
+        return projected(model, x, torch.randn_like)
+
+    shown = diagnose(target(wrong), BY_ID["values-per-example"]).counterexample
+    assert shown.kind == ("frobreg, sum", "chance")
+    assert "expected" not in shown.message
+
+
+def test_several_probes_in_the_place_of_one_are_counted():
+    """rᵀAs of two independent probes is not compared with the mean of rᵀAr and sᵀAs."""
+
+    def wrong(x, logits):
+        r, s = (vjp(logits, x, torch.randn_like(logits)) for _ in range(2))
+        return (r * s).sum(1).mean()
+
+    got = said(wrong, "spectreg")
+    assert got == "It draws 2 numbers for each entry of a probe, and 1 is declared."
+
+
+def test_differences_along_drawn_probes_of_the_inputs_are_named():
+    def wrong(model, x):
+        v = torch.randn_like(x)
+        return ((model(x + 1e-6 * v) - model(x)) / 1e-6).square().sum(1).mean()
+
+    assert said(wrong, "spectreg", side="input").startswith("Within 1 % its value is the declared")
+
+
+def test_nothing_is_said_of_a_formula_that_was_not_compared():
+    def wrong(model, x):
+        def classes(z):
+            c = torch.randint(0, z.shape[1], (len(z),))
+            return torch.nn.functional.one_hot(c, z.shape[1]).to(z.dtype)
+
+        return projected(model, x, classes)
+
+    got = said(wrong, "spectreg", probe="onehot")
+    assert got.startswith("The kit cannot tell its probes from what it draws")
 
 
 def test_a_black_box_is_compared_at_the_numbers_it_drew():
@@ -445,7 +512,8 @@ def test_numbers_are_called_divided_by_the_scale_only_where_they_are():
     shown = diagnose(target(wrong, scale=0.5), BY_ID["repeatable"]).counterexample
     assert "twice with one seed" in shown.message
     assert "divided" not in shown.message
-    doubled = diagnose(target(wrong, scale=0.5), BY_ID["metamorphic-laws"]).counterexample
+    one = target(lambda model, x: 0.5 * each(model, x).mean() + 1, scale=0.5)
+    doubled = diagnose(one, BY_ID["metamorphic-laws"]).counterexample
     assert doubled.message.endswith("(both divided by the declared scale 0.5)")
 
 

@@ -10,25 +10,64 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gradreg_verify.files import write_atomically
+from gradreg_verify.files import read_json, write_atomically
 
 try:
     import fcntl
 except ImportError:  # Windows has none, and no lock
     fcntl = None  # type: ignore[assignment]
 
+_HOLDER = b"process "  # what a lock begins with
 # Of a path in a command, which need not be UTF-8.
 ESCAPED = "backslashreplace"
 
 
-def require_writable(folder: Path) -> None:
-    """Make the folder, and find out now, not after the training, whether it can be written to."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"expected a folder for the results, got the file {folder}")
+SUFFIXES = ("json", "csv", "png", "svg")  # of the files of a result; the record comes first
+
+
+def require_writable(folder: Path, *results: str) -> None:
+    """Make the folder, and find out now, not after the training, what cannot be written there.
+
+    Parameters
+    ----------
+    folder : Path
+        For the results.
+    results : str
+        The names of results that replace earlier ones, but no file of others.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise NotADirectoryError(
+            f"expected a folder for the results, got {folder}, which is no folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     # The name is of this process: another process on the folder has another name.
-    write_atomically(probe := folder / f".writable.{os.getpid()}", b"")
+    probe = folder / f".writable.{os.getpid()}"
+    try:
+        write_atomically(probe, b"")
+    except OSError as error:
+        error.filename = str(folder)
+        raise
     probe.unlink(missing_ok=True)
+    for name in results:
+        _require_ours(folder, name)
+
+
+def _require_ours(folder: Path, name: str) -> None:
+    """Each file of the name is a file, and a result of ours: its record names the command."""
+    there = [path for s in SUFFIXES if os.path.lexists(path := folder / f"{name}.{s}")]
+    remedy = "move {} away, or give another --out"
+    for path in there:
+        if not path.is_file():
+            raise ValueError(f"expected a file, or none, at {path}; {remedy.format(path.name)}")
+
+    def command(record: Any) -> None:
+        if not record["command"].startswith("gradreg "):
+            raise ValueError("another command")
+
+    if there:
+        what = f"the record of {there[-1].name}, as gradreg writes it,"
+        record = folder / f"{name}.json"
+        read_json(record, what, command, remedy=remedy.format(there[-1].name), finite=False)
 
 
 @contextmanager
@@ -56,8 +95,12 @@ def held(folder: Path) -> Iterator[None]:
                     f"expected {folder} to be free, got it in use by {holder}; wait for its end, "
                     "or give another --out"
                 ) from error
+        file.seek(0)
+        if file.read(len(_HOLDER)) not in (b"", _HOLDER):
+            raise ValueError(f"expected a lock of gradreg, or none, at {lock}; give another --out")
         file.truncate(0)
-        file.write(f"process {os.getpid()} ({shlex.join(['gradreg', *sys.argv[1:]])})".encode())
+        command = shlex.join(["gradreg", *sys.argv[1:]])
+        file.write(_HOLDER + f"{os.getpid()} ({command})".encode(errors=ESCAPED))
         file.flush()
         yield
         file.truncate(0)

@@ -57,14 +57,15 @@ def or_null(value: Any, form: str) -> Any:
 def write_result(
     folder: Path, stem: str, table: _Table, record: dict[str, Any], figure: Figure | None
 ) -> list[Path]:
-    """Write ``stem.csv``, ``.json``, ``.png`` and ``.svg``, each whole, and return the paths.
+    """Write ``stem.json``, ``.csv``, ``.png`` and ``.svg``, each whole, and return the paths.
 
-    The table begins with its head. Without a figure an earlier figure is removed: it would not
+    `require_writable` knows a result by its record, so the record is written first. The table
+    begins with its head. Without a figure an earlier figure is removed: it would not
     show this result.
     """
     csv.writer(lines := io.StringIO(), lineterminator="\n").writerows(table)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    contents = {"csv": lines.getvalue().encode(), "json": text.encode(errors=ESCAPED)}
+    contents = {"json": text.encode(errors=ESCAPED), "csv": lines.getvalue().encode()}
     if figure is None:
         for suffix in ("png", "svg"):
             (folder / f"{stem}.{suffix}").unlink(missing_ok=True)

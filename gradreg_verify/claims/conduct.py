@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
-from gradreg_ref.typing import Array
+from gradreg_ref.typing import Array, Law, Side
 from gradreg_verify.claims.comparison import same
 from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.claims.law_tests import chance_of_the_same
@@ -75,17 +75,27 @@ def fresh_probes(target: Target, e: Example) -> float:
         calls, n = (_PAIRS, 2) if d.shared_probe else (1, _PAIRS)
         pairs = [_calls_in_a_row(one, n, m, target.seed + t) for t in range(calls)]
         first, second = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
-        per_call = first[::n], second[::n]
+        per_call, chance = (first[::n], second[::n]), _chance(d.probe, n, m, d.side)
         _no_more(
             "two calls in a row use the same probes: a seed is set in every call",
             *(per_call if d.shared_probe else (first, second)),
-            chance_of_the_same(d.probe, m),
+            chance,
         )
         if not d.shared_probe:
             what = "examples of a batch have the same probe"
-            _no_more(what, first[1:], first[:-1], chance_of_the_same(d.probe, m))
+            _no_more(what, first[1:], first[:-1], chance)
         compared.append(0.0)
     return largest(compared)
+
+
+def _chance(probe: Law, n: int, m: int, side: Side) -> float:
+    """Bound the probability that what is read out of two independent probes is alike.
+
+    Of n onehot probes of the inputs m of m + n coordinates are read out, and often all are zero.
+    """
+    if side == "input" and probe == "onehot":
+        return float((n * n + m) / (m + n) ** 2)
+    return chance_of_the_same(probe, m)
 
 
 _PAIRS = 32  # of probes compared: all alike by chance once in 3³² for one of three classes

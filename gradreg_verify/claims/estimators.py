@@ -118,12 +118,15 @@ def orthogonal_frame(target: Target, e: Example) -> float:
 
 
 def frames_cancel(target: Target, e: Example) -> float:
-    """Check that the sum over m equal examples is m tr A in every draw: their noise cancels."""
-    d = target.declaration
-    if e.m == 1 or (d is not None and d.num_probes > 1):
+    """Check that the sum over m equal examples is m tr A in every draw: their noise cancels.
+
+    Of probes of the inputs, as many examples as input coordinates cancel.
+    """
+    d, m = target.declaration, target.length(e)
+    if m == 1 or (d is not None and d.num_probes > 1):
         raise NotHere("one logit, or several probes")
     target.require_representative(e)
-    equal = e.rows(np.zeros(e.m, int))
+    equal = e.rows(np.zeros(m, int))
     drawn = {"probe": "frames", "num_probes": 1, "seed": 5, "reduction": "sum"}
     expected = reference.value("frobreg", equal, reduction="sum")
     what = "Σ_k r_kᵀA r_k of equal examples"

@@ -95,7 +95,7 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
     alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
     chance = chance_of_the_same(probe, m)
     p = scipy.stats.binom.sf(alike - 1, calls - 1, chance)
-    yield f"{name}: the same in every call", _least(p)
+    yield f"{name}: {alike.max()} of {calls - 1} are the same as the one before", _least(p)
     if probe == "rademacher":
         agreeing = [(R[:, :, i] * R[:, :, j] > 0).sum(axis=0) for i, j in combinations(range(m), 2)]
         yield f"{name}: signs are correlated", _least(two_sided(np.array(agreeing), calls, 0.5))

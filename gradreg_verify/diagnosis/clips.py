@@ -1,4 +1,7 @@
-"""The declared penalty cut off at an unknown c: solved for on one network, held on all others."""
+"""The declared penalty cut off at an unknown c, or with c added.
+
+c is solved for on one network, and held on all others.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,7 +41,7 @@ def _vector_of(d: Declaration) -> list[Vector]:
 
 
 class _Cut(NamedTuple):
-    """What is cut off, and by `np.minimum` or `np.maximum`; what is left to a power is summed."""
+    """What is changed, and by `np.minimum`, `np.maximum` or `np.add`; it is summed to a power."""
 
     words: str
     part: Callable[[Observed, Declaration], Any]
@@ -61,6 +64,8 @@ _CUTS = (
     _Cut("raised to {c} where it is less", declared_value, np.maximum),
     _Cut("with every example's value clipped at {c}", _each, np.minimum),
     _Cut("with every example's value raised to {c} where it is less", _each, np.maximum),
+    _Cut("plus {c}", declared_value, np.add),
+    _Cut("with {c} added to every example's value", _each, np.add),
     _Cut("with the entries of {v} clamped to [-{c}, {c}]", _entries, np.minimum, power=2),
 )
 
@@ -72,6 +77,7 @@ def clipped(seen: list[Observed], declared: Declaration) -> str:
     vector = "".join(v.name for v in _vector_of(declared))
     for d in _like(declared):
         off = [o for o in seen if not near(o.value, declared_value(o, d))]
+        off.sort(key=lambda o: abs(o.value))  # a number that is added shows most in a small value
         for cut in _CUTS if vector else _CUTS[:-1]:
             if off and (c := _level(off, seen, cut, d)):
                 return f"Its value is the {d}, {cut.words.format(c=f'{c:.10g}', v=vector)}."

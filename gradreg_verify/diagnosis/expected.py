@@ -39,8 +39,8 @@ def _at(o: Observed, d: Declaration, network: Network) -> Array:
 
 
 def known(o: Observed, d: Declaration) -> bool:
-    """Whether what is declared can be evaluated: its probes are known, or it has none."""
-    return d.probe is None or o.probes is not None
+    """Whether what is declared can be evaluated: it has no probes, or as many are known."""
+    return d.probe is None or (o.probes is not None and o.probes.shape[2] == d.num_probes)
 
 
 def near(got: float, expected: float, size: float = 0.0) -> bool:

@@ -53,6 +53,11 @@ def _largest(v: Array) -> Array:
     return squares[squares.real.argmax()]
 
 
+def _absolute(v: Array) -> Array:
+    """Σ |v_i| of every example."""
+    return (v * np.sign(v.real)).sum(axis=(1, 2))
+
+
 def _singular(v: Array) -> Array:
     """σ_max of every example; its derivative is that between the singular vectors."""
     left, _, right = np.linalg.svd(v.real, full_matrices=False)
@@ -64,6 +69,8 @@ FORMS = (
     Form("‖{}‖² with one factor detached", lambda v: np.einsum("niq,niq->n", v, v.real)),
     Form("‖{}‖, the norm and not its square", _norm),
     Form("(‖{}‖ − 1)²", lambda v: (_norm(v) - 1) ** 2),
+    Form("max(‖{}‖ − 1, 0)²", lambda v: np.where(_norm(v).real > 1, _norm(v) - 1, 0) ** 2),
+    Form("log(1 + ‖{}‖²)", lambda v: np.log1p(square(v))),
     Form("‖{}‖⁴, squared twice", lambda v: square(v) ** 2),
     Form(
         "‖Σ_b {}‖², summed over the batch before it is squared",
@@ -77,7 +84,9 @@ FORMS = (
         whole=True,
     ),
     Form("max_b ‖{}‖², the largest of the batch", _largest, whole=True),
-    Form("Σ |{}|, absolute values", lambda v: (v * np.sign(v.real)).sum(axis=(1, 2))),
+    Form("Σ |{}|, absolute values", _absolute),
+    Form("(Σ |{}|)², absolute values summed before they are squared", lambda v: _absolute(v) ** 2),
+    Form("max |{}|², the largest entry squared", lambda v: (v * v).max(axis=(1, 2))),
     Form("σ²_max of {}, the largest singular value squared", lambda v: _singular(v) ** 2),
     Form("σ_max of {}, the largest singular value", _singular),
 )

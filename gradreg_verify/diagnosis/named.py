@@ -1,4 +1,4 @@
-"""The variant that fits the numbers obtained; else that they are near, or their degree in J."""
+"""The variant that fits the numbers obtained; else that they are near, or their degree."""
 
 import numpy as np
 
@@ -26,7 +26,8 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
     value_only = ""
     observed = seen.telling
     obtained = np.array([o.value for o in observed])
-    probed = bool(seen.chance) and all(o.probes is not None for o in seen.observed)
+    known = all(o.probes is not None for o in seen.observed)
+    probed = bool(seen.chance) and known and not any(o.of_the_inputs for o in seen.observed)
     for variant in VARIANTS:
         if variant.random and not probed:
             continue
@@ -87,7 +88,7 @@ def nearly(observed: list[Observed], d: Declaration) -> str:
 
 
 def of_degree(observed: list[Observed], d: Declaration) -> str:
-    """The degree k in J: logits times c multiply the value by c^k."""
+    """The degree k: logits times c multiply the value by c^k, whatever of J it is made of."""
     if PENALTIES[d.kind].of != "jacobian" or not PENALTIES[d.kind].constant_R:
         return ""
     degrees = []
@@ -99,8 +100,11 @@ def of_degree(observed: list[Observed], d: Declaration) -> str:
     if not degrees or np.abs(np.array(degrees) - k).max() > SAME:
         return ""
     if k == 2:
-        return f"It is of degree 2 in J, as {d.kind} is; the kit knows no formula that fits."
+        return (
+            f"With the last layer doubled its value is 4 times as large, as that of {d.kind}; the "
+            "kit knows no formula that fits."
+        )
     return (
-        f"It is of degree {k:g} in J, and {d.kind} of degree 2: with the last layer doubled its "
-        f"value is 2^{k:g} times as large."
+        f"With the last layer doubled its value is 2^{k:g} times as large, and that of {d.kind} "
+        "4 times."
     )

@@ -95,13 +95,18 @@ class Observed:
 
     @cached_property
     def probes(self) -> Array | None:
-        """r[n, k, q], as far as they are known."""
+        """r[n, k, q], or v[n, i, q] of the inputs, as far as they are known."""
         r = _drawn(self) if self.given is None else self.given
         return None if r is None else np.broadcast_to(r, (len(self.e.x), *r.shape[1:]))
 
     def along(self, f: Callable[[Network], Array]) -> float:
         """The slope of a function of networks like this one, by complex step."""
         return float(directional_derivative(f, self.e.network, direction_for(self.e)))
+
+    @property
+    def of_the_inputs(self) -> bool:
+        """Whether its probes are of the inputs."""
+        return self.one.declaration.side == "input"
 
     @property
     def shared(self) -> bool:
@@ -217,8 +222,7 @@ def _slope_of(o: Observed, *, training: bool) -> Slope:
 def _drawn(o: Observed) -> Array | None:
     """The numbers drawn, as probes r[n, k, q], where every call of a random function draws one."""
     d, (n, m, _) = o.one.declaration, o.e.probes.shape
-    if d.side == "input":
-        return None
+    m = o.e.x[0].size if d.side == "input" else m
     draws, _ = o.one.harness.draws(o.call)
     kinds = {draw.kind for draw in draws}
     sizes = {draw.values.size for draw in draws}

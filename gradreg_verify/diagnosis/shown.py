@@ -18,16 +18,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 _AS_RETURNED = ("repeatable",)  # claims that compare what the function returned, scale included
 
 
-def in_words(d: Declaration, claim: Claim, own: str, check: str) -> str:
-    """Say what the function returned, where that is wrong, and what the check said besides."""
-    if own and check.startswith((f"{d.kind}, value", f"{d.kind}, parameter")):
-        return own
-    divided = d.scale != 1 and "(within" in check and claim.id not in _AS_RETURNED
-    note = f" (both divided by the declared scale {d.scale:g})" if divided else ""
-    return "\n  ".join(filter(None, [own, check + note]))
-
-
-class _Own(NamedTuple):
+class Own(NamedTuple):
     """What is not as declared, "value", "gradient" or "chance"; how; and the probes compared at."""
 
     what: str = ""
@@ -35,7 +26,21 @@ class _Own(NamedTuple):
     probes: Array | None = None
 
 
-def own_numbers(one: DeclaredPenalty, e: Example) -> _Own:
+def in_words(d: Declaration, claim: Claim, own: Own, check: str) -> str:
+    """Say what the function returned, where that is wrong, and what the check said besides.
+
+    A check that compares two numbers of the function says nothing where these are random.
+    """
+    compared = "(within" in check and claim.id not in _AS_RETURNED
+    same = check.startswith((f"{d.kind}, value", f"{d.kind}, parameter"))
+    if own.text and (same or (own.what == "chance" and compared)):
+        return own.text
+    divided = d.scale != 1 and compared
+    note = f" (both divided by the declared scale {d.scale:g})" if divided else ""
+    return "\n  ".join(filter(None, [own.text, check + note]))
+
+
+def own_numbers(one: DeclaredPenalty, e: Example) -> Own:
     """Return what the function returns, where that is not what it is declared to return."""
     probes = None
     try:
@@ -44,29 +49,29 @@ def own_numbers(one: DeclaredPenalty, e: Example) -> _Own:
             return _compared(one, e, probes)
     except (Broken, NotTestable):
         pass
-    return _Own(probes=probes)
+    return Own(probes=probes)
 
 
-def _compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> _Own:
+def _compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> Own:
     """Value and slope at the probes of an example's first variant, against those declared."""
     d = one.declaration
     # Probes that were read out hold for a penalty that is right; those drawn are facts.
     seeded = one.probes.tier == "seeded"
     o = observe(one, e, None if seeded else probes)
     if seeded and (d.probe != "gaussian" or not known(o, d)):
-        return _Own(probes=probes)
+        return Own(probes=probes)
     expected = declared_value(o, d)
     returns = f"The function returns {o.value:.10g}"
     declared = f"the {d}{' at the numbers drawn' * seeded} is {expected:.10g}"
     other = observe(one, e, seed=SEED + 1).value if d.probe is None else o.value
     if other != o.value:
-        return _Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
+        return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
     if not near(o.value, expected):
-        return _Own("value", f"{returns}; {declared}.", o.probes)
+        return Own("value", f"{returns}; {declared}.", o.probes)
     slope = declared_slope(o, d)
     if o.slope.raised or near(o.slope.value, slope, o.slope.size):
-        return _Own(probes=probes)
-    return _Own(
+        return Own(probes=probes)
+    return Own(
         "gradient",
         f"{returns}, as declared. Along a direction of the parameters its gradient is "
         f"{o.slope.value:.10g}; that of the {d} is {slope:.10g}.",

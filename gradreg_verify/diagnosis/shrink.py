@@ -96,7 +96,7 @@ def _counterexample(target: Target, claim: Claim, e: Example) -> Counterexample 
     one = target.declared
     assert one is not None
     own = own_numbers(one, e)
-    message = in_words(one.declaration, claim, own.text, check)
+    message = in_words(one.declaration, claim, own, check)
     kind = check.partition(":")[0], own.what
     return Counterexample(e, message, own.probes, kind)
 

@@ -60,6 +60,11 @@ def _diag_p(c: Case) -> Array:
     return softmax(c.z)[:, :, None] * _identity(c)
 
 
+def _sigmoid(z: Array) -> Array:
+    """1/(1 + e^−z), with a derivative by complex step."""
+    return (1 + np.tanh(z / 2)) / 2
+
+
 def _log_jacobian(c: Case) -> Array:
     """(∂ log p/∂z)ᵀ = I − p1ᵀ."""
     return _identity(c) - softmax(c.z)[:, :, None]
@@ -107,6 +112,7 @@ VECTORS = (
     Vector("(diag p + ppᵀ) J", lambda c, _: 2 * _diag_p(c) - softmax_jacobian(c.z)),
     Vector("Jᵀ(p + y)", lambda c, _: softmax(c.z) + _e_y(c)),
     Vector("Jᵀp", lambda c, _: softmax(c.z)),
+    Vector("Jᵀ(σ(z) − y), σ the sigmoid of a logit", lambda c, _: _sigmoid(c.z) - _e_y(c)),
     Vector(
         "Jᵀ(p − y) with y counted from 1", lambda c, _: softmax(c.z) - np.roll(_e_y(c), 1, axis=1)
     ),

@@ -11,6 +11,7 @@ from gradreg_verify.diagnosis.factors import SAME, number
 from gradreg_verify.diagnosis.observe import Observed, Slope
 
 NEAR = 0.01
+_MOST = 0.8  # of the networks with a feature, on which it fails
 _FEW = 3  # networks on either side of a level: fewer are on one side of some level by accident
 
 
@@ -46,13 +47,24 @@ _FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
 
 def where(wrong: list[bool], seen: list[Observed], expected: list[float]) -> str:
     """Say what only the networks have in common where something fails; or ""."""
-    for words, feature in _FEATURES:
-        if [feature(o) for o in seen] == wrong:
+    features = [(words, [feature(o) for o in seen]) for words, feature in _FEATURES]
+    for words, k in (("logits", 1), ("examples in the batch", 0)):
+        fewest = min(o.sizes[k] for o, fails in zip(seen, wrong, strict=True) if fails)
+        features.append((f"with {fewest} {words} or more", [o.sizes[k] >= fewest for o in seen]))
+    for words, has in features:
+        if has == wrong:
             return f", those {words}"
-    m = [(o.sizes[1], fails) for o, fails in zip(seen, wrong, strict=True)]
-    fewest = min(k for k, fails in m if fails)
-    if fewest > max(k for k, fails in m if not fails):
-        return f", those with {fewest} logits or more"
+    if said := _by_value(wrong, expected):
+        return said
+    for words, has in features:  # with a few networks on which it is right by accident
+        among = [fails for one, fails in zip(has, wrong, strict=True) if one]
+        if sum(among) == sum(wrong) >= _MOST * len(among) and len(among) < len(wrong):
+            return f", all of them {words}"
+    return ""
+
+
+def _by_value(wrong: list[bool], expected: list[float]) -> str:
+    """Say beyond which value expected it fails; or ""."""
     failing = [v for v, fails in zip(expected, wrong, strict=True) if fails]
     holding = [v for v, fails in zip(expected, wrong, strict=True) if not fails]
     if min(len(failing), len(holding)) < _FEW:

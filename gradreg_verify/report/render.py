@@ -214,13 +214,10 @@ def require_format(path: Path) -> None:
         raise ValueError(f"expected --report to end in {', '.join(FORMATS)}; got {path}")
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} of --report to exist")
-    if path.exists():
-        remedy = "give another name, or move the file away"
-        files.read(path, files.MOST_JSON, "a report to replace, or no file,", _require_ours, remedy)
+    files.require_ours(path, "a report", _is_ours, "give another name, or move the file away")
     files.require_writable(path, "the report")
 
 
-def _require_ours(text: str) -> None:
-    """Every format has the name of the kit and a digest; an empty file is free."""
-    if text and not ("gradreg" in text and re.search(r"\b[0-9a-f]{64}\b", text)):
-        raise ValueError("something else")
+def _is_ours(text: str) -> bool:
+    """Every format has the name of the kit and a digest."""
+    return "gradreg" in text and re.search(r"\b[0-9a-f]{64}\b", text) is not None

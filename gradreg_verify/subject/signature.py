@@ -10,7 +10,7 @@ from typing import Any
 # What a parameter is, by the words that name it.
 _WORDS = {
     "model": "model net network module f fn func critic discriminator d",
-    "x": "x input inputs images image data xs samples real",
+    "x": "x input inputs images image data xs samples real img imgs real_img real_images",
     "y": "y target targets label labels",
     "logits": "logits logit output outputs out z preds y_pred scores",
     "params": "params parameters theta weights variables",
@@ -68,12 +68,13 @@ def _how_to_say(function: Callable[..., Any]) -> str:
     def agreeing(roles: tuple[str, ...]) -> int:
         return sum(role == by_name for role, by_name in zip(roles, told, strict=True))
 
+    likeliest = sorted(choices, key=agreeing, reverse=True)
     said = [
         f"  --arguments {','.join(roles)}: "
         + ", ".join(f"{name} is {_MEANING[role]}" for name, role in zip(names, roles, strict=True))
-        for roles in sorted(choices, key=agreeing, reverse=True)
+        for roles in likeliest
     ]
-    roles = choices[0] if choices else ("model", "x", "y")
+    roles = likeliest[0] if likeliest else ("model", "x", "y")
     return "\n".join(
         [
             "expected parameters whose names say what they are (model, x, y, logits), got "

@@ -134,3 +134,31 @@ def test_a_mode_of_torch_left_on_is_no_false_alarm(left_on, off, named):
             conduct.nothing_left_behind(one, next(bundled()))
     finally:
         left_on(before)
+
+
+def of_the_inputs(law):
+    """‖Jv‖² by forward mode, with probes of the inputs."""
+
+    def probes(n, d, dtype):
+        g = torch.randn(n, d, dtype=dtype)
+        if law == "onehot":
+            return d**0.5 * torch.eye(d, dtype=dtype)[torch.randint(0, d, (n,))]
+        if law == "frames":
+            size = min(n, d)
+            Q, _ = torch.linalg.qr(torch.randn(-(-n // size), d, size, dtype=dtype))
+            return d**0.5 * Q.mT.reshape(-1, d)[:n]
+        return d**0.5 * g / g.norm(dim=1, keepdim=True)
+
+    def penalty(model, x):
+        v = probes(len(x), x[0].numel(), x.dtype).reshape(x.shape)
+        return torch.func.jvp(model, (x,), (v,))[1].square().sum(1).mean()
+
+    return penalty
+
+
+@pytest.mark.parametrize("law", ["sphere", "orthogonal", "onehot", "frames"])
+def test_probes_of_the_inputs_are_no_probes_of_the_outputs(law):
+    """A part of such a probe has another law than the whole, and a frame has d examples."""
+    report = verify(of_the_inputs(law), "spectreg", probe=law, side="input")
+    assert not report.failed, str(report)
+    assert report.ok == (law in ("sphere", "orthogonal"))

@@ -46,7 +46,7 @@ def run(out: Path, steps: int) -> int:
     """Run every course. The status is 0 if all stay within rounding, and 1 if one does not."""
     console = Plain()
     checks.count("--steps", steps)
-    require_writable(out)
+    require_writable(out, "agree")
     found: list[Comparison] = []
     for size in _OTHERS:
         for penalty in PENALTIES:
@@ -55,7 +55,7 @@ def run(out: Path, steps: int) -> int:
             console.print(f"{size} network, {penalty}: {_worst(found):.1%} of the bound so far")
     console.print(_table(found))
     for path in _write(out, found, steps):
-        console.print(f"written: {path}")
+        console.print(f"written: {path}", soft_wrap=True)
     return 0 if _worst(found) <= 1 else 1
 
 
@@ -79,7 +79,7 @@ def _table(found: Sequence[Comparison]) -> Table:
 
 
 def _write(out: Path, found: Sequence[Comparison], steps: int) -> list[Path]:
-    """Write agree.csv, agree.json, agree.png and agree.svg."""
+    """Write agree.json, agree.csv, agree.png and agree.svg."""
     rows = [one.row for one in found]
     record = {
         "command": f"gradreg agree --steps {steps}",

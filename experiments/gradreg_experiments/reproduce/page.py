@@ -1,6 +1,8 @@
 """All experiments of a folder in Markdown, and as one HTML page that fetches nothing."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from html import escape
 from importlib.resources import files
@@ -8,32 +10,53 @@ from pathlib import Path
 from typing import Any
 
 from gradreg_experiments.files import ESCAPED
-from gradreg_verify.files import read, read_json, write_atomically
+from gradreg_verify.files import opened, read, read_json, write_atomically
 
 _STYLE = "\n" + (files("gradreg_experiments.reproduce") / "page.css").read_text(encoding="utf-8")
 _NEEDED = {"title", "departures", "command", "source", "rows"}
 _REMEDY = "delete the file, and give the command of the file again"
 _MOST_SVG = 32 << 20  # bytes
+_PAGE, _TABLES = "index.html", "tables.md"
+_TITLE = "The paper's tables again"
 _Record = Mapping[str, Any]
 
 
+def require_place(folder: Path) -> None:
+    """Before the training: what `write_page` replaces is an earlier page, and no file of others.
+
+    Raises
+    ------
+    ValueError
+        A file of another has one of the names.
+    """
+    ours = False
+    with suppress(OSError, ValueError), opened(folder / _PAGE) as file:
+        ours = f"<title>{_TITLE}" in file.read(500).decode(errors="replace")
+    there = [path for n in (_PAGE, _TABLES) if os.path.lexists(path := folder / n)]
+    if there and not ours:
+        raise ValueError(
+            f"expected no file, or an earlier page of gradreg, at {there[0]}; move the file away, "
+            "or give another --out"
+        )
+
+
 def write_page(folder: Path) -> Path:
-    """Write ``index.html`` and ``tables.md`` from the JSON and SVG files of the folder."""
+    """Write ``index.html``, and then ``tables.md``, from the JSON and SVG files of the folder."""
     found = [
         read_json(path, "a result", partial(_sections, path), remedy=_REMEDY, finite=False)
         for path in sorted(folder.glob("*.json"))
     ]
-    text = "\n\n".join(markdown for markdown, _ in filter(None, found)) + "\n"
-    write_atomically(folder / "tables.md", text.encode(errors=ESCAPED))
     body = "\n".join(html for _, html in filter(None, found))
     page = (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>The paper's tables again</title><style>{_STYLE}</style></head><body>"
-        f"<h1>The paper's tables again</h1>\n{body}\n</body></html>\n"
+        f"<title>{_TITLE}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{_TITLE}</h1>\n{body}\n</body></html>\n"
     )
-    write_atomically(folder / "index.html", page.encode(errors=ESCAPED))
-    return folder / "index.html"
+    write_atomically(folder / _PAGE, page.encode(errors=ESCAPED))
+    text = "\n\n".join(markdown for markdown, _ in filter(None, found)) + "\n"
+    write_atomically(folder / _TABLES, text.encode(errors=ESCAPED))
+    return folder / _PAGE
 
 
 def _sections(path: Path, data: Any) -> tuple[str, str] | None:

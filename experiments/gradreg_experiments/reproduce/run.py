@@ -13,7 +13,7 @@ from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.local_global import measured
 from gradreg_experiments.reproduce.local_global import result as norms_result
-from gradreg_experiments.reproduce.page import write_page
+from gradreg_experiments.reproduce.page import require_place, write_page
 from gradreg_experiments.reproduce.record import Result, accuracies, made_with, replaced, write
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
@@ -40,7 +40,8 @@ def reproduce(names: Sequence[str], request: Namespace) -> int:
             few(f"--{name}", value)
     limit = None if request.budget is None else budget.seconds(request.budget)
     experiments, failures = _all_assembled([n for n in names if n != "toy"], request)
-    require_writable(request.out)
+    require_writable(request.out, *(one.name for one in experiments))
+    require_place(request.out)
     if "toy" in names and not request.tables:
         task = Task(request.problem, request.noise)
         if toy(request, full=True, task=task, again=False, console=console):
@@ -51,9 +52,9 @@ def reproduce(names: Sequence[str], request: Namespace) -> int:
     for experiment in experiments:
         share = None if limit is None else limit / len(experiments)
         failures += one_experiment(experiment, request, share, console)
-    console.print(f"Page: {write_page(request.out)}")
+    console.print(f"Page: {write_page(request.out)}", soft_wrap=True)
     for sentence in failures:
-        console.print(sentence)
+        console.print(sentence, soft_wrap=True)
     return 2 if failures else 0
 
 
@@ -103,14 +104,16 @@ def one_experiment(
     made = made_with(store, every)
     if old := replaced(request.out, result):
         console.print(
-            f"This table replaces one with other rows or settings ({old}); the runs stay."
+            f"This table replaces one with other rows or settings ({old}); the runs stay.",
+            soft_wrap=True,
         )
     if request.tables and not made and any(store.folder.glob("*.json")):
         console.print(
-            f"The runs in {store.folder} have other settings: give the options of those runs."
+            f"The runs in {store.folder} have other settings: give the options of those runs.",
+            soft_wrap=True,
         )
     paths = write(request.out, result, request.recorded, made)
-    console.print(f"Written: {', '.join(map(str, paths))}.")
+    console.print(f"Written: {', '.join(map(str, paths))}.", soft_wrap=True)
     return failures
 
 

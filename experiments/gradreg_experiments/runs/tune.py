@@ -63,7 +63,7 @@ def grid(low: float, high: float, points: int) -> tuple[float, ...]:
 def tune(
     run: Run, lams: Sequence[float], request: Namespace, console: Console | None = None
 ) -> int:
-    """Train, print the curve, write tune.csv, .json, .png and .svg.
+    """Train, print the curve, write tune.json, .csv, .png and .svg.
 
     The request has seeds, out, data and jobs, and the command that is recorded. The status is 1 if
     a claim fails, and nothing is trained; 2 if a run could not be made.
@@ -78,6 +78,7 @@ def tune(
             "expected a penalty or confidence in the run, whose weight tune can choose; got neither"
         )
     jobs, seeds = few("--jobs", request.jobs), few("--seeds", request.seeds)
+    require_writable(request.out, "tune")
     require_writable(request.out / "runs")
     if not verified_before(run.device, console):
         return 1
@@ -96,9 +97,9 @@ def tune(
         if said := at_an_end(points):
             console.print(said)
         _write(request.out, run, points, request.recorded)
-        console.print(f"Written: {request.out / 'tune'}.csv, .json, .png, .svg.")
+        console.print(f"Written: {request.out / 'tune'}.json, .csv, .png, .svg.", soft_wrap=True)
     for sentence in failures:
-        console.print(sentence)
+        console.print(sentence, soft_wrap=True)
     return 2 if failures else 0
 
 

@@ -11,7 +11,7 @@ from gradreg_experiments.result import write_result
 from gradreg_experiments.terminal import Plain, progress
 from gradreg_experiments.toy.figure import figure
 from gradreg_experiments.toy.problem import PAPER, Setting, Task
-from gradreg_experiments.toy.table import record, rows, runs, table
+from gradreg_experiments.toy.table import record, rows, runs, stem, table
 from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified, verified_before
 from gradreg_ref import checks
@@ -63,7 +63,7 @@ def run(
     if request.iterations is not None:
         iterations = checks.count("--iterations", request.iterations)
     require_device(load("torch"), device)
-    require_writable(out)
+    require_writable(out, stem(task))
     start = monotonic()
     if again:
         console.print(f"1. Checking every claim for torch on {device}: about ten seconds.")
@@ -77,9 +77,9 @@ def run(
     console.print("3. Results, beside the figures of the authors' poster.")
     console.print(table(rows(sweeps), console.width))
     made = record(sweeps, request.recorded, seconds)
-    paths = write_result(out, made["experiment"], runs(sweeps), made, figure(sweeps))
+    paths = write_result(out, stem(task), runs(sweeps), made, figure(sweeps))
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    console.print(f"Written: {', '.join(map(str, paths))}. Time: {spent}.")
+    console.print(f"Written: {', '.join(map(str, paths))}. Time: {spent}.", soft_wrap=True)
     return 0
 
 

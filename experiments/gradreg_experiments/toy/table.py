@@ -88,6 +88,11 @@ def _cells(r: _Row) -> list[str]:
     ]
 
 
+def stem(task: problem.Task) -> str:
+    """The name of the result of a task."""
+    return "toy" if task == problem.PAPER else f"toy-{task.problem}-{task.noise:g}"
+
+
 def runs(sweeps: Sequence[Sweep]) -> Iterator[tuple[Any, ...]]:
     """A head, and a line for each network; MSE is not in `UNIT`."""
     yield "penalty", "lambda", "seed", "mse"
@@ -102,7 +107,7 @@ def record(sweeps: Sequence[Sweep], command: str, seconds: Mapping[str, float]) 
     setting, task = sweeps[0].setting, sweeps[0].setting.task
     found = rows(sweeps)
     return {
-        "experiment": "toy" if task == problem.PAPER else f"toy-{task.problem}-{task.noise:g}",
+        "experiment": stem(task),
         "title": f"Toy problem: {task}",
         "departures": _NOTE.splitlines(),
         "source": _SOURCE,
