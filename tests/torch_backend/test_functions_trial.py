@@ -1,6 +1,8 @@
 """A torch.autograd.Function, or a hook, with a wrong backward pass: refused, or differences."""
 
+import gc
 import warnings
+from weakref import ref
 
 import gradreg_torch as gt
 import pytest
@@ -247,3 +249,18 @@ def test_a_function_that_is_defined_in_each_pass_is_tried_in_few():
     for _ in range(20):
         gt.frobreg(model, X)
     assert len(passes) == 20 + 5  # in the passes 1, 2, 4, 8, 16
+
+
+def test_functions_that_are_defined_anew_are_not_kept():
+    """In each pass another class; what the passes showed is forgotten, and with it the class."""
+    weight, classes = nn.Parameter(torch.ones(4, 3, dtype=X.dtype)), []
+
+    def model(x):
+        kind = function(lambda t: (t.sin(),), lambda grad, t: grad * t.cos())
+        classes.append(ref(kind))
+        return kind.apply(x @ weight)
+
+    for _ in range(200):
+        gt.frobreg(model, X)
+    gc.collect()
+    assert sum(kind() is not None for kind in classes) <= 70

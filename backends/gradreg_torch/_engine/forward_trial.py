@@ -24,7 +24,7 @@ from gradreg_torch._engine.inputs import Named, first_of, unflat, width
 from gradreg_torch._engine.model import AttentionByFormula, Model, copied, visible
 from gradreg_torch._engine.random import Random, replayed
 from gradreg_torch._engine.sums import real
-from gradreg_torch._engine.trial import due, operations, separating
+from gradreg_torch._engine.trial import due, keep, operations, separating
 
 _OnePass: TypeAlias = Callable[[Tensor], tuple[Any, ...]]
 
@@ -70,7 +70,7 @@ def require_right(
         z, J_v, _ = aside(v)
     _require_reverse_mode(model, call, v, J_v, z, random, parameters, graph.tolerance(found))
     if J_v.any():
-        right[signature] = passes
+        keep(right, signature, passes)
 
 
 def _require_alone(one_pass: _OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:

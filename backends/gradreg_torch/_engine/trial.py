@@ -47,6 +47,7 @@ class Trial(NamedTuple):
 
 # By a parameter that a graph leads to, and the graph's operations: a trial, and how many passes.
 _KNOWN: Any = WeakTensorKeyDictionary()
+_MOST = 64  # signatures of one parameter
 # By the type of a node: its attributes that say on which axes the operation works, and how.
 _SAID: dict[type, tuple[str, ...]] = {}
 _AXES, _SIZES = ("_saved_dim", "_saved_training"), "_saved_self_sym_sizes"
@@ -81,8 +82,18 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
         return Trial(by_norm, by_norm, ", ".join(graph.without_double_backward(names)), last)
     trial = try_graph(at_x, found, twice)._replace(last=last)
     if trial.decided and graph.HIDDEN not in names:
-        known[signature] = trial, passes + 1
+        keep(known, signature, (trial, passes + 1))
     return trial
+
+
+def keep(known: dict[Any, Any], signature: Any, what: Any) -> None:
+    """Remember what a graph showed; the oldest is forgotten.
+
+    A model that defines its functions anew in each pass has another signature in each.
+    """
+    known[signature] = what
+    if len(known) > _MOST:
+        del known[next(iter(known))]
 
 
 def due(passes: int) -> bool:
