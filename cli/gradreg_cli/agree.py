@@ -6,7 +6,7 @@ from gradreg_experiments.needs import need
 
 from gradreg_cli.parser import OUT, add_count, add_folder
 
-HELP = "train the toy problem with torch, JAX and NumPy, and compare every step"
+HELP = "train the toy problem with torch, JAX and NumPy, step by step"
 ABOUT = (
     "Train the paper's toy problem (sin 5x from noisy points) in float64 with torch, with JAX "
     "and, as a small network, with NumPy, for every penalty. Compare loss, penalty and parameters "

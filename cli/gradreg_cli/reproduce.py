@@ -14,7 +14,7 @@ _NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
 _RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
 _RECORDED += " problem noise"
-HELP = "run the paper's experiments, and print the results beside the published ones"
+HELP = "run the paper's experiments beside the published results"
 ABOUT = (
     "Train the networks of one experiment of the paper, or of all, and print the accuracies "
     "beside the figures that the authors published on their poster. Runs that have a result "
