@@ -224,7 +224,8 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
     if not shown_on:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
     own_limit = claim.id in ("rounding-bounded", "finite-differences")
-    what = f"{largest:.0%} of the bound" if own_limit else f"{largest:.1e} of {LIMIT:g}"
+    what = f"off by {largest:.1e} ({LIMIT:g} allowed)" if largest else "as expected"
+    what = f"{largest:.0%} of the bound" if own_limit else what
     figure = f"{what} on {shown_on} example{'s' * (shown_on > 1)}"
     if claim.id == "probe-law" and (tested := evidence(target, filter(claim.applies, examples))):
         figure += f"; {tested}"

@@ -403,7 +403,7 @@ def test_several_probes_in_the_place_of_one_are_counted():
         return (r * s).sum(1).mean()
 
     got = said(wrong, "spectreg")
-    assert got == "It draws 2 numbers for each entry of a probe, and 1 is declared."
+    assert got == "It draws 2 probe(s) for each example, declared: 1."
 
 
 def test_differences_along_drawn_probes_of_the_inputs_are_named():

@@ -17,7 +17,13 @@ def read(penalty, n, m, **options):
     full = gradient(
         lambda net: evaluate(penalty, net, x, None, reduction="sum", **options), network
     )
-    return readout.second_moments(full, n, m)
+    return readout.second_moments(in_blocks(full, n, m), n, m)
+
+
+def in_blocks(full, n, m):
+    """The part of a gradient in the weights of the blocks."""
+    start = (m + 2 * n) * (m + n + 1) + (m + n) * (m + 2 * n + 1)  # after split and join
+    return full[start : start + n * m * (m + n)]
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 3), (2, 2), (3, 4)])
@@ -69,7 +75,7 @@ def test_what_is_no_quadratic_form_is_seen():
     network, _ = readout.network(2, 3)
     full = np.random.default_rng(5).standard_normal(network.parameters().size)
     with pytest.raises(Broken, match="asymmetric"):
-        readout.second_moments(full, 2, 3)
+        readout.second_moments(in_blocks(full, 2, 3), 2, 3)
 
 
 @pytest.mark.parametrize("probe", ["gaussian", "rademacher", "sphere", "orthogonal", "onehot"])

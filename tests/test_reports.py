@@ -14,7 +14,7 @@ from gradreg_verify.text import printable
 HOSTILE = "<script>x</script>|\x1b[31m\x9b1m\u202e\udcff`~~~&"
 
 
-def report(*verdicts, figure="1.1e-15 of 1e-09 on 16 examples", name="f"):
+def report(*verdicts, figure="off by 1.1e-15 (1e-09 allowed) on 16 examples", name="f"):
     """Verdicts on the first claims, on a function of that name."""
     results = [Result(c, v, figure) for c, v in zip(CLAIMS, verdicts, strict=False)]
     named = {"declared": name, "tier": name, "framework": name, "device": "cpu", "dtypes": ()}
@@ -86,12 +86,12 @@ def test_the_page_says_the_verdict_first_and_how_to_repeat_it(tmp_path, verdicts
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
-        ("1.1e-15 of 1e-09 on 16 examples", "agrees to 14 digits"),
-        ("9.9e-16 of 1e-09 on 16 examples", "agrees to 15 digits"),
-        ("2.0e-10 of 1e-09 on 1 examples; more", "agrees to 9 digits"),
-        ("0.0e+00 of 1e-09 on 3 examples", "agrees exactly"),
+        ("off by 1.1e-15 (1e-09 allowed) on 16 examples", "agrees to 14 digits"),
+        ("off by 9.9e-16 (1e-09 allowed) on 16 examples", "agrees to 15 digits"),
+        ("off by 2.0e-10 (1e-09 allowed) on 1 examples; more", "agrees to 9 digits"),
+        ("as expected on 3 examples", "agrees exactly"),
         ("53% of the bound on 16 examples", ""),
-        ("raised ValueError: 1.1e-15 of 1e-09 on 1 examples", ""),
+        ("raised ValueError: off by 1.1e-15 (1e-09 allowed) on 1 examples", ""),
     ],
 )
 def test_errors_are_said_in_words(figure, said):
@@ -119,7 +119,9 @@ def test_the_time_left_is_that_of_the_claims_to_come():
 
 @pytest.mark.parametrize("width", [40, 80, None])
 def test_a_row_fits_its_terminal(width):
-    result = Result(CLAIMS[0], "PASS", "1.1e-15 of 1e-09 on 16 examples", left_out=("x " * 60,))
+    result = Result(
+        CLAIMS[0], "PASS", "off by 1.1e-15 (1e-09 allowed) on 16 examples", left_out=("x " * 60,)
+    )
     lines = row(result, width).splitlines()
     assert width is None or max(map(len, lines)) <= width
     assert row(result, width).replace("\n", " ").split() == str(result).split()

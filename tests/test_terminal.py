@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import gradreg_cli as cli
@@ -30,7 +31,14 @@ def test_alone_it_says_what_it_can_do_and_where_to_start(capsys):
         status, said = stopped(capsys, *argv)
         assert status == 0
         assert "where to start:\n  gradreg quickstart" in said
-        assert all(f"    {name} " in said for name in COMMANDS)
+        assert all(f"\n  {name} " in said for name in COMMANDS)
+
+
+def test_all_of_it_is_seen_on_a_terminal_of_24_lines(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = stopped(capsys)[1].splitlines()
+    assert len(lines) < 24, "the prompt has a line too"
+    assert max(map(len, lines)) <= 80
 
 
 def test_help_of_a_command_and_of_its_part(capsys):
@@ -129,7 +137,7 @@ def test_a_command_that_cannot_be_loaded_hides_no_other(capsys, monkeypatch):
     monkeypatch.setattr(cli, "entry_points", lambda group: points)
     said = stopped(capsys)[1]
     assert "cannot be loaded: no module named 'zzz'" in said
-    assert "    verify " in said
+    assert "\n  verify " in said
 
 
 def test_what_was_typed_is_not_obeyed(capsys):
@@ -173,6 +181,23 @@ def test_prose_is_folded_for_a_terminal_alone(monkeypatch):
     assert folded.split() == text.split(), "no word is broken"
     assert max(map(len, folded.splitlines())) <= 30
     assert "\n  0.0437083483.\n" in folded, "an indented line stays indented"
+
+
+def test_a_refusal_is_folded_where_errors_go_to_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    whole = "gradreg verify: expected what to verify"
+    assert cli.main(["verify"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(whole)
+    assert said.count("\n") == 1, "elsewhere a sentence is a line"
+    for argv in (["verify"], ["verfy"]):
+        monkeypatch.setattr(terminal.sys, "stderr", stream := Terminal())
+        with suppress(SystemExit):
+            cli.main(argv)
+        lines = stream.getvalue().splitlines()
+        assert len(lines) > 1
+        assert max(map(len, lines)) <= 40
 
 
 @pytest.mark.parametrize(

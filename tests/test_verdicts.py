@@ -21,8 +21,8 @@ def reports():
 def cell(claim):
     """The verdict, and the largest relative error where errors are what is measured."""
     word = WORDS[claim["verdict"]]
-    error = re.match(r"[\d.]+e[+-]\d+", claim["figure"])
-    return f"{word}, `{error[0]}`" if error and word == "holds" else word
+    error = re.match(r"off by ([\d.]+e[+-]\d+)", claim["figure"])
+    return f"{word}, `{error[1]}`" if error and word == "holds" else word
 
 
 def table(found):

@@ -6,6 +6,7 @@ options, and ``run`` runs it. Exit status: 0 all is well, 1 a claim fails, 2 the
 run (a sentence says why).
 """
 
+import argparse
 import os
 import sys
 from argparse import Namespace
@@ -20,26 +21,28 @@ from gradreg_ref import __version__, checks
 __all__ = ["main"]
 
 GROUP = "gradreg.commands"
-_ABOUT = "Penalties on input gradients: train with them, check your own, reproduce the paper."
+_ABOUT = "Penalties on input gradients: train, check your own, reproduce the paper."
 _START = """where to start:
-  gradreg quickstart                           train a toy problem: 3 minutes
-  gradreg check model.py:build --input 8x3x32x32
-                                               check a penalty on your model
-  gradreg verify my_file.py:my_penalty --kind spectreg
-                                               check a penalty that you wrote
-  gradreg help verify                          options and examples of a command
+  gradreg quickstart                              train a toy problem: 3 minutes
+  gradreg check model.py:build --input 8x3x32x32  check a penalty on your model
+  gradreg verify my.py:penalty --kind spectreg    check a penalty that you wrote
+  gradreg help verify                             options and examples of verify
 README.md and docs/ of the repository explain the penalties and the commands.
 """
 
 
 def parser(only: str | None = None) -> Parser:
     """The parser of all commands, or of one alone, whose module is then all that is imported."""
-    top = Parser(prog="gradreg", description=_ABOUT, epilog=_START)
+    # Without a line for each of its options, the help of all fits 24 lines.
+    top = Parser(prog="gradreg", description=_ABOUT, epilog=_START, add_help=False)
+    hidden = argparse.SUPPRESS
+    top.add_argument("-h", "--help", action="help", help=hidden)
     version = f"gradreg-ref {__version__}"
-    top.add_argument(
-        "-V", "--version", action="version", version=version, help="print the version and exit"
+    top.add_argument("-V", "--version", action="version", version=version, help=hidden)
+    top.usage = "gradreg [-h | -V] command ..."
+    commands = top.add_subparsers(
+        dest="command", metavar="command", parser_class=Parser, title="commands", prog="gradreg"
     )
-    commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         if only not in (None, point.name):
             continue
@@ -95,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if isinstance(error, BrokenPipeError):
                 raise
             say(f"gradreg {arguments.command}: {sentence(error)}", error=True)
+        except SystemExit as left:  # no command of ours does so
+            said = f"expected code that returns, got SystemExit({left.code!r}) raised by it"
+            say(f"gradreg {arguments.command}: {said}", error=True)
         except KeyboardInterrupt as stopped:  # training says how to go on
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
     except BrokenPipeError:  # the reader has seen enough

@@ -1,4 +1,4 @@
-"""Train the toy problem with torch, JAX and NumPy, and compare every step.
+"""Train the toy problem with torch, JAX and NumPy, step by step.
 
 Train the paper's toy problem (sin 5x from noisy points) in float64 with torch, with JAX and, as a
 small network, with NumPy, for every penalty. Compare loss, penalty and parameters after every step,

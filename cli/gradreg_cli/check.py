@@ -94,12 +94,13 @@ def _built(found: Any, name: str) -> Any:
     """The module itself, or what a function or class without arguments makes."""
     from torch import nn
 
+    from gradreg_verify.outcomes import raised
+
     try:
         model = found if isinstance(found, nn.Module) else found()
     except Exception as error:
         raise ValueError(
-            f"expected {name}() to build a model without arguments, but it raised "
-            f"{type(error).__name__}: {error}"
+            f"expected {name}() to build a model without arguments, but it raised {raised(error)}"
         ) from error
     if not isinstance(model, nn.Module):
         raise ValueError(
@@ -112,16 +113,18 @@ def _logits(model: Any, x: Any) -> Any:
     """The model's output at x; an error of its own as a sentence."""
     import torch
 
+    from gradreg_verify.outcomes import raised
+
     try:
         with torch.no_grad():
             z = model(x)
     except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "no text")
+        first_line = next(iter(raised(error).splitlines()))
         raise ValueError(
-            f"expected a model of x {tuple(x.shape)}, but it raised {type(error).__name__}: "
-            f"{first_line}; x holds random normal numbers: pass the --input of a batch, "
-            "as in 8x3x32x32, or, if the model takes integers such as tokens, a function that "
-            "builds the part of the model behind its embedding"
+            f"expected a model of x {tuple(x.shape)}, but it raised {first_line}; x holds random "
+            "normal numbers: pass the --input of a batch, as in 8x3x32x32, or, if the model takes "
+            "integers such as tokens, a function that builds the part of the model behind its "
+            "embedding"
         ) from error
     z = getattr(z, "logits", z)
     if not isinstance(z, torch.Tensor) or z.ndim == 0 or len(z) != len(x):

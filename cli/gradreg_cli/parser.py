@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gradreg_cli.terminal import printable
+from gradreg_cli.terminal import fold, printable
 from gradreg_ref import checks
 
 OUT = "folder for the results (default: %(default)s)"
@@ -16,6 +16,12 @@ OUT = "folder for the results (default: %(default)s)"
 
 class _Layout(argparse.HelpFormatter):
     """Help text that fits the terminal: prose is wrapped, an indented line is an example."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        """The help of an option; of all commands, without a line of their own."""
+        if isinstance(action, argparse._SubParsersAction):
+            return "".join(map(self._format_action, action._get_subactions()))
+        return super()._format_action(action)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """The description or the examples of a command."""
@@ -60,7 +66,8 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """A message may repeat what was typed, which need not be letters."""
-        super()._print_message(printable(message), file)
+        said = printable(message)
+        super()._print_message(fold(said, error=True) if file is sys.stderr else said, file)
 
 
 def add_count(to: Any, option: str, text: str, default: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Run the paper's experiments, and print the results beside the published ones.
+"""Run the paper's experiments beside the published results.
 
 Train the networks of one experiment of the paper, or of all, and print the accuracies beside the
 figures that the authors published on their poster. Runs that have a result already are not trained

@@ -21,6 +21,7 @@ def say(text: object = "", *, word: str = "", colour: str = "", error: bool = Fa
     """
     stream = sys.stderr if error else sys.stdout
     line = printable(str(text))
+    line = fold(line, error=True) if error else line
     if word and is_terminal() and not os.environ.get("NO_COLOR"):  # no-color.org
         line = line.replace(word, f"\033[{colour}m{word}\033[0m", 1)
     print(line, file=stream, flush=True)
@@ -42,9 +43,17 @@ def sentence(error: Exception) -> str:
     return str(error)
 
 
-def fold(text: str) -> str:
-    """The text with lines that fit a terminal, broken at spaces; elsewhere the text itself."""
-    if not is_terminal():
+def fold(text: str, *, error: bool = False) -> str:
+    """The text with lines that fit a terminal, broken at spaces; elsewhere the text itself.
+
+    Parameters
+    ----------
+    text : str
+        Lines, of which the indented ones stay indented.
+    error : bool
+        It goes to the stream of errors.
+    """
+    if not is_terminal(error=error):
         return text
     lines = list[str]()
     for line in text.split("\n"):
@@ -65,9 +74,10 @@ def columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def is_terminal() -> bool:
-    """Whether the output goes to a terminal that can go back in a line."""
-    here = sys.stdout is not None and sys.stdout.isatty()
+def is_terminal(*, error: bool = False) -> bool:
+    """Whether the output, or that of errors, goes to a terminal that can go back in a line."""
+    stream = sys.stderr if error else sys.stdout
+    here = stream is not None and stream.isatty()
     return here and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 

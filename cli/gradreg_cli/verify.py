@@ -225,8 +225,9 @@ def _show_end(report: Report) -> None:
     say(fold(f"\n{report.target}: {report.counts}"))
     say(fold(f"declared: {report.declared}"))
     rounding = ", ".join(report.dtypes) or "no other"
-    say(fold(f"tier: {report.tier}; formulas in float64, rounding in {rounding};"))
-    say(fold(f"      {report.framework} on {report.device}; seed {report.seed}"))
+    say(fold(f"tier: {report.tier}"))
+    say(fold(f"checked: formulas in float64, rounding in {rounding}; seed {report.seed}"))
+    say(fold(f"with: {report.framework} on {report.device}"))
     if report.diagnosis is not None:
         prose, code, network = str(report.diagnosis).partition("\n\nimport ")
         say(f"\n{fold(prose)}{code}{network}")

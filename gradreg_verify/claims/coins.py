@@ -17,12 +17,12 @@ from gradreg_verify.frameworks.harness import Supply
 from gradreg_verify.outcomes import NotAsked, NotHere
 
 
-def bits(target: Target, n: int, m: int, calls: int) -> Iterator[Test]:
-    """The binomial test of the bits drawn in so many calls at the read-out, if bits are drawn."""
+def bits(target: Target, m: int, number: int) -> Iterator[Test]:
+    """The binomial test of so many bits drawn at the read-out, if bits are drawn."""
     one = target.function()
     found: list[Array] = []
-    for seed in range(calls):
-        drawn, _ = one.harness.draws(one.probes.at_readout(n, m, Supply(seed)))
+    for seed in range(number // (_BATCH * m)):
+        drawn, _ = one.harness.draws(one.probes.at_readout(_BATCH, m, Supply(seed)))
         found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
     every = np.concatenate([*found, np.zeros(0)])
     if every.size and np.isin(every, (0, 1)).all():
@@ -52,4 +52,5 @@ def threshold(target: Target, e: Example) -> float:
     return same("rademacher, of numbers near the middle: a biased coin", got, far)
 
 
+_BATCH = 100  # fewer calls than with smaller batches, each of which takes about as long
 _NEAR = {0.5: 32, 0.0: 128}  # uniform numbers ½ ± ¼ and normal ones ±1 become the middle ± 2⁻⁷

@@ -214,8 +214,7 @@ def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
         few = _read_out(target, m, _DEPENDENT, 3)[:, :, 0]
         read_out_tests.of_full_rank(few, probe, _DEPENDENT)
     if probe == "rademacher":  # as many bits at each length
-        calls = 2 * target.draws * _shortest(d) // (_BATCH * m)
-        yield from coins.bits(target, _BATCH, m, calls)
+        yield from coins.bits(target, m, 2 * target.draws * _shortest(d))
     if independent:
         yield read_out_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
         yield read_out_tests.each_pair(r[:, :, 0], probe, _BATCH)

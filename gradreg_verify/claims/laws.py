@@ -33,7 +33,7 @@ def every_shape(target: Target, e: Example) -> float:
 def each_alone(target: Target, e: Example) -> float:
     """A value of every example alone."""
     if target.declaration is not None and target.declaration.reduction != "none":
-        raise NotTestable("it gives no value an example")
+        raise NotTestable("it returns one number a batch")
     target.require_representative(e)
     errors = []
     for v in target.variants(e):

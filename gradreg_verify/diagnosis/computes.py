@@ -14,7 +14,7 @@ from gradreg_verify.diagnosis.clips import clipped
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
 from gradreg_verify.diagnosis.factors import SAME
 from gradreg_verify.diagnosis.named import named, nearly, of_degree
-from gradreg_verify.diagnosis.observe import Observed, Seen
+from gradreg_verify.diagnosis.observe import Seen
 from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
 from gradreg_verify.subject.declaration import Declaration
@@ -81,7 +81,7 @@ def _about_values(seen: Seen, d: Declaration) -> str:
     if all(abs(o.value) < SAME for o in observed):
         return "It is zero everywhere."
     if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
-        return named(seen) or (UNKNOWN if d.probe is None else _about_draws(observed, d))
+        return named(seen) or UNKNOWN if d.probe is None else _about_draws(seen, d)
     expected = [declared_value(o, d) for o in observed]
     wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
     off = list(compress(observed, wrong))
@@ -99,16 +99,17 @@ def _about_values(seen: Seen, d: Declaration) -> str:
     return said + (_ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
 
 
-def _about_draws(observed: list[Observed], d: Declaration) -> str:
-    """Say why nothing was compared with the numbers that were drawn."""
-    drawn = {0 if o.probes is None else o.probes.shape[2] for o in observed}
+def _about_draws(seen: Seen, d: Declaration) -> str:
+    """Say why nothing was compared with what is declared, and what it computes."""
+    drawn = {0 if o.probes is None else o.probes.shape[2] for o in seen.observed}
     if 0 in drawn:
-        return (
+        return named(seen) or (
             "The kit cannot tell its probes from what it draws, so its values were not compared "
             "with a formula."
         )
     counts = " or ".join(map(str, sorted(drawn)))
-    return f"It draws {counts} numbers for each entry of a probe, and {d.num_probes} is declared."
+    said = f"It draws {counts} probe(s) for each example, declared: {d.num_probes}."
+    return f"{said} {named(seen)}".strip()
 
 
 def _as_declared(seen: Seen, d: Declaration) -> str:

@@ -57,6 +57,8 @@ class Call:
         Whether gradients are switched off around the call.
     requires_grad : bool
         Whether x requires a gradient already.
+    only : int, optional
+        The number of the array of parameters whose gradient is wanted, if not of all.
     """
 
     network: Network
@@ -68,6 +70,7 @@ class Call:
     training: bool = False
     no_grad: bool = False
     requires_grad: bool = False
+    only: int | None = None
 
 
 @dataclass(frozen=True)

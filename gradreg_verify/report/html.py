@@ -56,12 +56,12 @@ def in_words(claims: list[dict[str, Any]]) -> tuple[str, str]:
 
 def digits(figure: str) -> str:
     """An error of a figure, in words; "" where the figure is of another kind."""
-    found = re.match(r"(\d\.\de[+-]\d+) of 1e-09 on ", figure)
+    if figure.startswith("as expected on "):
+        return "agrees exactly"
+    found = re.match(r"off by (\d\.\de[+-]\d+) \(1e-09 allowed\) on ", figure)
     if not found:
         return ""
     error = float(found.group(1))
-    if not error:
-        return "agrees exactly"
     return f"agrees to {min(floor(-log10(error)), 15)} digits" if error <= 0.1 else ""
 
 

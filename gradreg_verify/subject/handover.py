@@ -8,6 +8,7 @@ import numpy as np
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Harness, Supply
+from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject import interception, readout
 from gradreg_verify.subject.declaration import Declaration
@@ -32,6 +33,8 @@ class Handover:
     def __init__(self, harness: Harness, declaration: Declaration, device: str) -> None:
         self.harness, self.declaration, self.device = harness, declaration, device
         self.layout = cache(self.find_layout)
+        self.consumed = kept(self.find_consumed)
+        self.consumed_at_readout = cache(self.find_at_readout)
         self.seeds: dict[bytes, int] = {}
 
     @cached_property
@@ -144,7 +147,8 @@ class Handover:
 
     def at_readout(self, n: int, m: int, supply: Supply) -> Call:
         """The call at the network that shows the probes of n examples with m logits."""
-        return Call(*readout.network(n, m), np.zeros(n, int), supply, device=self.device)
+        at = (*readout.network(n, m), np.zeros(n, int), supply)
+        return Call(*at, device=self.device, only=readout.BLOCKS)
 
     def read(self, n: int, m: int, supply: Supply) -> Array:
         """(1/q) Σ_j r_j r_jᵀ of every example, read out, without the declared scale."""
@@ -171,19 +175,22 @@ class Handover:
     def require_same_draws(self, network: Network, x: Array, y: Array) -> None:
         """NotTestable where a seed's probes as read out are not those it has at this network."""
         n, m = len(x), network.forward(x).shape[1]
-        if not self.harness.draws_probes:
-            return
-
-        def consumed(call: Call) -> object:
-            draws, left = self.harness.draws(call)
-            return [(draw.kind, draw.values.shape) for draw in draws], left
-
-        here = Call(network, x, y, Supply(1), device=self.device)
-        if consumed(self.at_readout(n, m, Supply(1))) != consumed(here):
+        if self.harness.draws_probes and self.consumed(network, x, y) != self.consumed_at_readout(
+            n, m
+        ):
             raise NotTestable(
                 "a seed gives other numbers here than where they are read out: what it draws "
                 "depends on more than batch and logits"
             )
+
+    def find_consumed(self, network: Network, x: Array, y: Array) -> object:
+        """Kinds and shapes of what a seed gives at a network, and the state it is left in."""
+        draws, left = self.harness.draws(Call(network, x, y, Supply(1), device=self.device))
+        return [(draw.kind, draw.values.shape) for draw in draws], left
+
+    def find_at_readout(self, n: int, m: int) -> object:
+        """The same where n examples with m logits are read out."""
+        return self.find_consumed(*readout.network(n, m), np.zeros(n, int))
 
 
 def _require_alike(moments: Array) -> None:

@@ -39,7 +39,7 @@ def _module_of(where: str) -> Any:
     path = Path(where)
     is_file = where.endswith(".py") or path.exists()
     if is_file and not path.is_file():
-        raise ValueError(f"expected a Python file, got {where!r}, which is not there")
+        raise ValueError(f"expected a Python file, got {where!r}, which is no file")
     if is_file and path.stat().st_size > _LARGEST:
         raise ValueError(f"expected a Python file of at most {_LARGEST} bytes, got {where!r}")
     try:

@@ -22,6 +22,7 @@ from gradreg_ref.typing import Array
 from gradreg_verify.outcomes import Broken
 
 K = 4.0
+BLOCKS = 4  # of the network's arrays of parameters, the one with every W_b
 LIMIT = 1e-9
 
 
@@ -42,9 +43,11 @@ def network(n: int, m: int) -> tuple[Network, Array]:
 
 
 def second_moments(gradient: Array, n: int, m: int) -> Array:
-    """(1/q) Σ_j r_j r_jᵀ of every example, (n, m, m), from the gradient of the batch *sum*."""
-    before = (m + 2 * n) * (m + n + 1) + (m + n) * (m + 2 * n + 1)  # split and join
-    blocks = gradient[before : before + n * m * (m + n)].reshape(n, m, m + n)[:, :, :m] / 2
+    """(1/q) Σ_j r_j r_jᵀ of every example, (n, m, m), from the gradient of the batch *sum*.
+
+    The gradient is that in `BLOCKS`.
+    """
+    blocks = gradient.reshape(n, m, m + n)[:, :, :m] / 2
     asymmetry = np.abs(blocks - blocks.transpose(0, 2, 1)).max()
     if not asymmetry <= LIMIT * max(float(np.abs(blocks).max()), 1.0):
         raise Broken(

@@ -26,6 +26,30 @@ def one_logit():
 def raises():
     raise RuntimeError("no weights")
 
+def leaves():
+    raise SystemExit(0)
+
+class Wordless(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+def wordless():
+    raise Wordless
+
+class Later(nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x):
+        raise self.error
+
+def leaves_later():
+    return Later(SystemExit(0))
+
+def wordless_later():
+    return Later(Wordless())
+
 number = 3
 """
 
@@ -59,8 +83,8 @@ def test_a_wrong_model(check):
 
 def test_a_narrow_terminal_breaks_no_word(check, monkeypatch):
     _, whole = check("wrong")
-    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
-    monkeypatch.setattr(cli.check, "is_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "is_terminal", lambda **_: True)
+    monkeypatch.setattr(cli.check, "is_terminal", lambda **_: True)
     monkeypatch.setenv("COLUMNS", "40")
     status, said = check("wrong")
     assert status == 1
@@ -111,3 +135,18 @@ def test_a_shape_has_a_batch(check):
     status, said = check("right", "--input", "6")
     assert status == 2
     assert "such as 8x3x32x32, got 6 alone" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("leaves", "SystemExit(0) raised by it"),
+        ("leaves_later", "SystemExit(0) raised by it"),
+        ("wordless", "raised Wordless: (it has no text"),
+        ("wordless_later", "raised Wordless: (it has no text"),
+    ],
+)
+def test_what_a_model_raises_is_a_sentence_and_no_success(check, name, words):
+    status, said = check(name)
+    assert status == 2
+    assert words in said

@@ -46,7 +46,7 @@ class JaxHarness(Harness):
 
     def gradient(self, call: Call) -> Array:
         """∇_θ of the sum of what it returns."""
-        return flat(self.run(1, call))
+        return self.wanted(call)
 
     def after_a_step(self, call: Call, moved: Network) -> Array:
         """Raise NotAsked: in JAX parameters do not change in place."""
@@ -57,8 +57,13 @@ class JaxHarness(Harness):
         """The gradients of two calls in a row, each with its part of one key."""
         with placed(call.device):
             keys = jax.random.split(jax.random.key(call.supply.seed))
-        first, second = (flat(self.run(1, call, key)) for key in keys)
+        first, second = (self.wanted(call, key) for key in keys)
         return first, second
+
+    def wanted(self, call: Call, key: Any = None) -> Array:
+        """The gradient, or its part in the one array of parameters that is wanted."""
+        parts = self.run(1, call, key)
+        return flat(parts if call.only is None else [parts[call.only]])
 
     def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call; keys have no state.

@@ -130,7 +130,9 @@ class TorchHarness(Harness):
     def prepare(self, call: Call) -> tuple[nn.Module, Tensor, Tensor]:
         """Model, inputs and labels."""
         dtype, device = call.dtype, call.device
-        module = to_torch(call.network, dtype=DTYPES[dtype], device=device).train(call.training)
+        module = to_torch(call.network, dtype=DTYPES[dtype], device=device)
+        if call.training:
+            module.train()
         x = tensor(call.x, dtype, device).requires_grad_(call.requires_grad)
         return module, x, tensor(call.y, dtype, device)
 
@@ -140,7 +142,7 @@ class TorchHarness(Harness):
         if not value.requires_grad:
             raise Broken("the value has no graph (detached, or made without create_graph=True)")
         with self.patience.limit("backward", x.shape, x.dtype, module.training):
-            return gradient_of(value, module)
+            return gradient_of(value, module, call.only)
 
     def forward(
         self,

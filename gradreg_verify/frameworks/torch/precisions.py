@@ -35,9 +35,9 @@ def to_numpy(t: Tensor) -> Array:
     return t.detach().cpu().double().numpy()
 
 
-def gradient_of(value: Tensor, module: nn.Module) -> Array:
-    """∇_θ of the sum of a value, flat."""
-    gradients = torch.autograd.grad(
-        value.sum(), list(module.parameters()), allow_unused=True, materialize_grads=True
-    )
+def gradient_of(value: Tensor, module: nn.Module, only: int | None = None) -> Array:
+    """∇_θ of the sum of a value, flat; or in one array of the parameters."""
+    parameters = list(module.parameters())
+    wanted = parameters if only is None else [parameters[only]]
+    gradients = torch.autograd.grad(value.sum(), wanted, allow_unused=True, materialize_grads=True)
     return np.concatenate([to_numpy(g).ravel() for g in gradients])

@@ -150,20 +150,21 @@ def _set_seed(kept: _Generator, seed: int) -> None:
 @contextmanager
 def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
     """Global generators and those kept at a seed, within; afterwards as they were."""
-    every = (np.random.mtrand._rand, random._inst, *kept)
+    every = (torch.default_generator, np.random.mtrand._rand, random._inst, *kept)
     states = [_state_of(generator) for generator in every]
-    with torch.random.fork_rng(range(torch.cuda.device_count())):
-        # `torch.manual_seed` without the stack traces that it keeps for devices not in use.
-        torch.default_generator.manual_seed(seed)
-        if torch.cuda.is_available():
-            torch.cuda.manual_seed_all(seed)
-        for generator in every:
-            _set_seed(generator, seed)
-        try:
-            yield
-        finally:
-            for generator, state in zip(every, states, strict=True):
-                _set_state(generator, state)
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    # `torch.manual_seed` without the stack traces that it keeps for devices not in use.
+    if devices:
+        torch.cuda.manual_seed_all(seed)
+    for generator in every:
+        _set_seed(generator, seed)
+    try:
+        yield
+    finally:
+        for generator, state in zip(every, states, strict=True):
+            _set_state(generator, state)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
 
 
 def global_states() -> dict[str, Any]:
