@@ -29,7 +29,7 @@ def examples():
     for point in cli.entry_points(group=cli.GROUP):
         for parser in every(cli.parser(point.name)):
             shown = re.findall(r"^  (gradreg .*)$", parser.epilog or "", re.MULTILINE)
-            yield parser.prog, [line.partition("   ")[0] for line in shown]
+            yield parser.prog, [line.partition("  ")[0] for line in shown]
 
 
 @pytest.mark.parametrize(("program", "shown"), [pytest.param(p, s, id=p) for p, s in examples()])

@@ -86,6 +86,14 @@ def test_what_a_command_does_not_know_is_refused_by_the_command(capsys, argv, pr
     assert last == f"{program}: error: unrecognized arguments: {unknown}; see: {help_of}"
 
 
+@pytest.mark.parametrize("command", [["check", "m.py:m", "--input", "8x4"], ["verify", "torch"]])
+@pytest.mark.parametrize("seed", ["-1", "2147483648", "1.5", "x"])
+def test_a_seed_is_a_number_that_every_generator_takes(capsys, command, seed):
+    status, said = stopped(capsys, *command, f"--seed={seed}")
+    assert status == 2
+    assert f"argument --seed: expected a number from 0 to 2147483647, got '{seed}'" in said
+
+
 def test_choices_are_named(capsys):
     said = stopped(capsys, "reproduce", "weight-decay", "--amp", "fp8")[1]
     assert "argument --amp: expected one of bfloat16, float16; got 'fp8'" in said
@@ -236,3 +244,14 @@ def test_a_stream_of_few_letters_raises_nothing(letters, argv):
     assert done.returncode == (0 if "--help" in argv else 2)
     assert b"Traceback" not in done.stderr
     assert ("λ" if letters == "utf-8" else "?").encode() in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is a device of Linux")
+@pytest.mark.parametrize("argv", [["--help"], ["verify", "-h"], ["--version"], ["cite"]])
+def test_what_cannot_be_printed_is_no_success(argv):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "gradreg_cli", *argv]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert b"No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr

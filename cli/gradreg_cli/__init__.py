@@ -105,4 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
     except BrokenPipeError:  # the reader has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
+    except OSError as error:  # of the help, or of the sentence above
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        say(f"gradreg: {sentence(error)}", error=True)
     return 2

@@ -12,7 +12,7 @@ examples:
 import argparse
 from typing import Any
 
-from gradreg_cli.parser import add_count, sizes
+from gradreg_cli.parser import add_seed, sizes
 from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
@@ -37,7 +37,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     add("--device", default="cpu", help="a device that `gradreg backends` lists (default: cpu)")
     add("--eval", action="store_true", help="check the model in evaluation mode")
-    add_count(command, "--seed", "seed of inputs and probes (default: 0)", 0)
+    add_seed(command, "seed of inputs and probes (default: 0)", 0)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     torch.manual_seed(arguments.seed)
     model = _built(locate(arguments.model), arguments.model).to(arguments.device)
     model.train(not arguments.eval)
-    x = torch.randn(arguments.input, device=arguments.device)
+    try:
+        x = torch.randn(arguments.input, device=arguments.device)
+    except (RuntimeError, TypeError) as error:  # of memory; of a size beyond torch's numbers
+        shape = "x".join(map(str, arguments.input))
+        raise ValueError(f"expected an --input that fits the memory, got {shape}") from error
     z = _logits(model, x)
     row = PENALTIES[arguments.penalty or ("frobreg" if z[0].numel() == 1 else "spectreg")]
     options: dict[str, Any] = {"mode": arguments.mode}

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from gradreg_cli.terminal import fold, printable
 from gradreg_ref import checks
 
+_SEEDS = 2**31
 OUT = "folder for the results (default: %(default)s)"
 
 
@@ -65,14 +66,28 @@ class Parser(argparse.ArgumentParser):
                 raise argparse.ArgumentError(action, f"expected {said}") from None
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """A message may repeat what was typed, which need not be letters."""
+        """A message may repeat what was typed, which need not be letters; a full disk is said."""
         said = printable(message)
-        super()._print_message(fold(said, error=True) if file is sys.stderr else said, file)
+        if file is not None:  # closed by the caller
+            file.write(fold(said, error=True) if file is sys.stderr else said)
+            file.flush()
 
 
 def add_count(to: Any, option: str, text: str, default: int | None = None) -> None:
     """Add an option that takes a whole number to a command, or to a group of options."""
     to.add_argument(option, type=int, default=default, metavar="N", help=text)
+
+
+def add_seed(to: Any, text: str, default: int | None = None) -> None:
+    """Add --seed to a command, or to a group of options."""
+    to.add_argument("--seed", type=_seed, default=default, metavar="N", help=text)
+
+
+def _seed(text: str) -> int:
+    """A whole number that every generator takes, a thousand times as large too."""
+    if not text.isdecimal() or int(text) >= _SEEDS:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {_SEEDS - 1}, got {text!r}")
+    return int(text)
 
 
 def add_folder(to: Any, name: str, text: str, default: str | None = None) -> None:

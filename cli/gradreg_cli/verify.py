@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from gradreg_cli.parser import add_count, repeated, sizes
+from gradreg_cli.parser import add_count, add_seed, repeated, sizes
 from gradreg_cli.terminal import columns, fold, is_terminal, say, sentence, show_status
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
@@ -75,7 +75,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     text = "dtype whose rounding is checked (default float32; repeatable)"
     add("--dtype", action="append", help=text)
     text = "seed of everything that is drawn (default: 4; with --profile long a new one)"
-    add_count(where, "--seed", text)
+    add_seed(where, text)
     add("--profile", choices=("ci", "long"), default="ci", help="long draws more probes")
     text = "most CPU time of one call of the function (default: 10 seconds)"
     add("--time-limit", type=float, default=10.0, metavar="SECONDS", help=text)

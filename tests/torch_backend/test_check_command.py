@@ -150,3 +150,10 @@ def test_what_a_model_raises_is_a_sentence_and_no_success(check, name, words):
     status, said = check(name)
     assert status == 2
     assert words in said
+
+
+@pytest.mark.parametrize("shape", ["99999999999x4", "9223372036854775808x4"])
+def test_inputs_that_cannot_be_made_are_a_sentence(tmp_path, capsys, shape):
+    (path := tmp_path / "models.py").write_text(MODELS)
+    assert main(["check", f"{path}:right", "--input", shape]) == 2
+    assert f"expected an --input that fits the memory, got {shape}\n" in capsys.readouterr().err
