@@ -22,7 +22,7 @@ _HOLDER = b"process "  # what a lock begins with
 ESCAPED = "backslashreplace"
 
 
-SUFFIXES = ("json", "csv", "png", "svg")  # of the files of a result; the record comes first
+_SUFFIXES = ("json", "csv", "png", "svg")  # of the files of a result; the record comes first
 
 
 def require_writable(folder: Path, *results: str) -> None:
@@ -54,7 +54,7 @@ def require_writable(folder: Path, *results: str) -> None:
 
 def _require_ours(folder: Path, name: str) -> None:
     """Each file of the name is a file, and a result of ours: its record names the command."""
-    there = [path for s in SUFFIXES if os.path.lexists(path := folder / f"{name}.{s}")]
+    there = [path for s in _SUFFIXES if os.path.lexists(path := folder / f"{name}.{s}")]
     remedy = "move {} away, or give another --out"
     for path in there:
         if not path.is_file():

@@ -18,7 +18,7 @@ from gradreg_verify.subject.declared import DeclaredPenalty
 _AS_RETURNED = ("repeatable",)  # claims that compare what the function returned, scale included
 
 
-class Own(NamedTuple):
+class _Own(NamedTuple):
     """What is not as declared, "value", "gradient" or "chance"; how; and the probes compared at."""
 
     what: str = ""
@@ -26,7 +26,7 @@ class Own(NamedTuple):
     probes: Array | None = None
 
 
-def in_words(d: Declaration, claim: Claim, own: Own, check: str) -> str:
+def in_words(d: Declaration, claim: Claim, own: _Own, check: str) -> str:
     """Say what the function returned, where that is wrong, and what the check said besides.
 
     A check that compares two numbers of the function says nothing where these are random.
@@ -40,7 +40,7 @@ def in_words(d: Declaration, claim: Claim, own: Own, check: str) -> str:
     return "\n  ".join(filter(None, [own.text, check + note]))
 
 
-def own_numbers(one: DeclaredPenalty, e: Example) -> Own:
+def own_numbers(one: DeclaredPenalty, e: Example) -> _Own:
     """Return what the function returns, where that is not what it is declared to return."""
     probes = None
     try:
@@ -49,29 +49,29 @@ def own_numbers(one: DeclaredPenalty, e: Example) -> Own:
             return _compared(one, e, probes)
     except (Broken, NotTestable):
         pass
-    return Own(probes=probes)
+    return _Own(probes=probes)
 
 
-def _compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> Own:
+def _compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> _Own:
     """Value and slope at the probes of an example's first variant, against those declared."""
     d = one.declaration
     # Probes that were read out hold for a penalty that is right; those drawn are facts.
     seeded = one.probes.tier == "seeded"
     o = observe(one, e, None if seeded else probes)
     if seeded and (d.probe != "gaussian" or not known(o, d)):
-        return Own(probes=probes)
+        return _Own(probes=probes)
     expected = declared_value(o, d)
     returns = f"The function returns {o.value:.10g}"
     declared = f"the {d}{' at the numbers drawn' * seeded} is {expected:.10g}"
     other = observe(one, e, seed=SEED + 1).value if d.probe is None else o.value
     if other != o.value:
-        return Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
+        return _Own("chance", f"{returns}, and in another call {other:.10g}; {declared}.", o.probes)
     if not near(o.value, expected):
-        return Own("value", f"{returns}; {declared}.", o.probes)
+        return _Own("value", f"{returns}; {declared}.", o.probes)
     slope = declared_slope(o, d)
     if o.slope.raised or near(o.slope.value, slope, o.slope.size):
-        return Own(probes=probes)
-    return Own(
+        return _Own(probes=probes)
+    return _Own(
         "gradient",
         f"{returns}, as declared. Along a direction of the parameters its gradient is "
         f"{o.slope.value:.10g}; that of the {d} is {slope:.10g}.",
