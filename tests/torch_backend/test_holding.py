@@ -10,6 +10,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 from gradreg_torch._engine.holding import held_modules
+from gradreg_torch.check.held import Held
 from torch import nn
 
 MODEL = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).double()
@@ -198,3 +199,11 @@ def test_a_module_is_let_go():
     del model
     gc.collect()
     assert alive() is None
+
+
+def test_a_model_of_this_package_holds_no_model_that_was_seen_before():
+    """Our tables remember every model: a check moved the parameters of all of them."""
+    other, model = nn.Sequential(nn.Linear(4, 3)), nn.Linear(4, 3)
+    gt.frobreg(other, torch.ones(2, 4))
+    gt.frobreg(lambda x: other(x), torch.ones(2, 4))
+    assert held_modules(Held(model)) == (model,)

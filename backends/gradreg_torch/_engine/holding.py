@@ -22,6 +22,7 @@ from weakref import ReferenceType
 
 from torch import Tensor, nn
 
+_OF_ALL_MODELS = "torch", "gradreg_torch"
 MOST, _MOST_ITEMS = 200, 10_000  # objects searched, and items of one container
 # Types that hold no module and do not count.
 _PLAIN = (NoneType, bool, int, float, complex, str, bytes, Tensor)
@@ -114,8 +115,11 @@ def _unbound(owner: Any, name: str) -> Any:
 
 
 def _behind_function(function: FunctionType) -> list[Any]:
-    """Cells of the closure, defaults, attributes, and globals by name; torch's own hold nothing."""
-    if (function.__module__ or "").split(".")[0] == "torch":
+    """Cells of the closure, defaults, attributes, and globals by name.
+
+    The globals of torch and of this package hold no part of a model, but tables of all models.
+    """
+    if (function.__module__ or "").split(".")[0] in _OF_ALL_MODELS:
         return list(vars(function).values())
     names = _names(function.__code__)
     cells = [content(cell) for cell in function.__closure__ or ()]
