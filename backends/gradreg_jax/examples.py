@@ -36,7 +36,7 @@ def require_alone(at: Any) -> None:
     try:
         with arrays.values():
             alone = at.output.shape[0] == 1 or depend_on_own(*_with_values(at), at.batch)
-    except Exception:  # of the user's function
+    except Exception:  # f may not run with other numbers, or outside its mesh
         return
     if not alone:
         remedy = _OF_GRAPHS if at.batch is not None else _OF_ROWS
@@ -99,6 +99,6 @@ def _value(a: Any, rng: np.random.Generator, weight: bool = False) -> Any:
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(a)), a.shape)
     if not jnp.issubdtype(a.dtype, jnp.floating):
-        raise NotImplementedError
+        raise NotImplementedError(f"no numbers stand in for {a.dtype}")
     inputs = a.size / a.shape[-1] if weight and a.ndim > 1 else 1
     return jnp.asarray(rng.uniform(0.5, 1.5, a.shape) / inputs, a.dtype)
