@@ -23,7 +23,7 @@ __all__ = ["main"]
 GROUP = "gradreg.commands"
 _ABOUT = "Penalties on input gradients: train, check your own, reproduce the paper."
 _START = """where to start:
-  gradreg quickstart                               train a toy problem, 3 min
+  gradreg quickstart                               train a toy problem, 4 min
   gradreg check model.py:build --input 8x3x32x32   check a penalty on your model
   gradreg verify my.py:penalty --kind spectreg     check a penalty you wrote
   gradreg help verify                              options of verify, examples

@@ -1,7 +1,7 @@
 """Check the torch backend, train the toy problem, draw a figure.
 
 Verify the torch backend, train small networks on noisy points of sin 5x (the paper's toy problem)
-with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes about 3 minutes
+with SpectReg and DoubleBack at several λ, and draw the test error against λ. Takes about 4 minutes
 on one processor core. Needs pip install '.[experiments]'.
 
 examples:
