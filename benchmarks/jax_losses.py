@@ -67,30 +67,36 @@ def hand_frobreg(f: Model, params: Any, x: Any, y: Any, _: Any) -> Any:
 
 
 def ours(penalty: Callable[..., Any]) -> Loss:
-    """Loss and penalty, which share a forward pass once compiled."""
+    """Loss and penalty from one pass: the form to train with."""
 
     def loss(f: Model, params: Any, x: Any, y: Any, key: Any) -> Any:
-        return plain(f, params, x, y, key) + LAM * penalty(f, params, x, y, key)
+        o = gj.objective(f, params, x, y, penalty=penalty, key=key)
+        return o.loss + LAM * o.penalty
 
     return loss
 
 
-def spectreg(f: Model, params: Any, x: Any, _: Any, key: Any, **options: Any) -> Any:
-    """Compute SpectReg of `gradreg_jax`, without labels."""
-    return gj.spectreg(f, params, x, key=key, **options)
+def alone(f: Model, params: Any, x: Any, y: Any, key: Any) -> Any:
+    """A plain loss, and SpectReg with a pass of its own: XLA may find that the passes are equal."""
+    return plain(f, params, x, y, key) + LAM * gj.spectreg(f, params, x, key=key)
+
+
+def with_conv(loss: Loss) -> Loss:
+    """The same loss of the network whose convolutions are `gradreg_jax.conv`."""
+    return lambda f, *rest: loss(partial(f, convolve=gj.conv), *rest)
 
 
 LOSSES: dict[str, Loss] = {
     "plain": plain,
-    "spectreg": ours(spectreg),
+    "spectreg": ours(gj.spectreg),
+    "spectreg, penalty alone": alone,
     "spectreg by hand": hand_spectreg,
     "spectreg by hand, jvp": jvp_spectreg,
-    "spectreg, forward": ours(partial(spectreg, mode="forward")),
-    "doubleback": ours(lambda f, params, x, y, _: gj.doubleback(f, params, x, y)),
+    "spectreg, forward": ours(partial(gj.spectreg, mode="forward")),
+    "spectreg, gradreg_jax.conv": with_conv(ours(gj.spectreg)),
+    "doubleback": ours(gj.doubleback),
     "doubleback by hand": hand_doubleback,
-    "jacreg, 1 probe": ours(
-        lambda f, params, x, _, key: gj.jacreg(f, params, x, num_probes=1, key=key)
-    ),
-    "frobreg": ours(lambda f, params, x, _, __: gj.frobreg(f, params, x)),
+    "jacreg, 1 probe": ours(partial(gj.jacreg, num_probes=1)),
+    "frobreg": ours(gj.frobreg),
     "frobreg by hand": hand_frobreg,
 }

@@ -21,6 +21,7 @@ class Params:
 
     values: list[Any]
     rng: np.random.Generator | None = None
+    convolve: Callable[..., Any] = jax.lax.conv_general_dilated
     given: int = field(default=0, init=False)
 
     def __call__(self, *shape: int, scale: float, mean: float = 0.0) -> Any:
@@ -44,7 +45,7 @@ def conv(p: Params, x: Any, o: int, size: int, stride: int = 1, padding: int = 0
     """Convolve without a bias."""
     kernel = p.weight(size, size, x.shape[-1], o)
     pads, layout = [(padding, padding)] * 2, ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=layout)
+    return p.convolve(x, kernel, (stride, stride), pads, dimension_numbers=layout)
 
 
 def max_pool(x: Any) -> Any:
@@ -128,12 +129,12 @@ class Subject:
     shape: tuple[int, ...]
     batch: int
 
-    def make(self, m: int, seed: int = 0) -> tuple[Callable[[Any, Any], Any], list[Any]]:
-        """``f(params, x)``, and params from a NumPy seed."""
+    def make(self, m: int, seed: int = 0) -> tuple[Callable[..., Any], list[Any]]:
+        """``f(params, x)``, which takes ``convolve=`` too, and params from a NumPy seed."""
         params: list[Any] = []
         drawing = Params(params, np.random.default_rng(seed))
         jax.eval_shape(lambda x: self.network(drawing, x, m), jnp.zeros((1, *self.shape)))
-        return lambda params, x: self.network(Params(params), x, m), params
+        return lambda params, x, **own: self.network(Params(params, **own), x, m), params
 
 
 SUBJECTS = {

@@ -63,11 +63,18 @@ def planned(step: Any) -> dict[str, float]:
     }
 
 
+def fits(name: str, variant: str) -> bool:
+    """Whether a network has what a variant needs: convolutions; for FrobReg, no batch norm."""
+    if "conv" in variant:
+        return name != "MLP"
+    return not ("frobreg" in variant and name == "residual net")
+
+
 def rows(name: str, m: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure one network with m classes."""
     trainer, steps, compiling = Trainer(SUBJECTS[name], m), {}, {}
     for variant, loss in LOSSES.items():
-        if variant == "plain" or arguments.only in variant:
+        if fits(name, variant) and (variant == "plain" or arguments.only in variant):
             steps[variant], compiling[variant] = trainer.compile(loss)
             trainer.seconds(steps[variant])  # warm up
     clocks = {variant: partial(trainer.seconds, step) for variant, step in steps.items()}

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-GOAL = 2.1  # compiled plain steps, for a compiled step of LeNet with SpectReg
 # What there is to decide, as docs/choose.md has it.
 CHOICES = {
     "spectreg": "`spectreg` or `doubleback`, one product",
@@ -85,7 +84,7 @@ def choices(result: dict[str, Any]) -> str:
 
 
 def jax_table(result: dict[str, Any]) -> str:
-    """Write a row per variant, the goal, and the times of the convolutions."""
+    """Write a row per variant, and the times of the convolutions."""
     parts = list(result["convolutions"][0]["milliseconds"])
     return "\n".join(
         [
@@ -98,8 +97,6 @@ def jax_table(result: dict[str, Any]) -> str:
                 for row in result["rows"]
             ),
             "",
-            goal(result["rows"]),
-            "",
             "| ms for a convolution of LeNet, its | " + " | ".join(parts) + " |",
             "|---|" + "---|" * len(parts),
             *(
@@ -110,16 +107,6 @@ def jax_table(result: dict[str, Any]) -> str:
             ),
         ]
     )
-
-
-def goal(rows: list[dict[str, Any]]) -> str:
-    """Say which variants of SpectReg reach the goal."""
-    said = []
-    for row in rows:
-        if row["network"] == "LeNet" and row["m"] == 10 and row["variant"].startswith("spectreg"):
-            kept = "met" if row["ratio"] <= GOAL else "missed"
-            said.append(f"{row['variant']} `{row['ratio']:.2f}`, {kept}")
-    return f"The goal on LeNet, at most `{GOAL}` plain steps: {'; '.join(said)}."
 
 
 def stacked(result: dict[str, Any]) -> str:
