@@ -87,7 +87,7 @@ def section(record: _Record, image: str | None) -> str:
         "\n".join(f"- {sentence}" for sentence in record["departures"]),
         f"`{record['command']}`: {_provenance(record)}.",
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def _html_section(record: _Record, svg: Path) -> str:
