@@ -102,8 +102,8 @@ def check_model(
     if low:
         raise ValueError(
             "expected f to compute in float64 where params and x are float64, got "
-            f"{', '.join(sorted(low))} inside: differences drown in rounding there, and cannot say "
-            "whether the gradient is right; for the check leave out astype and dtype="
+            f"{', '.join(sorted(low))} inside, where rounding is larger than the differences that "
+            "the gradient is compared with; for the check leave out astype and dtype="
         )
     return report
 

@@ -40,7 +40,7 @@ def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
         if found[~some].any():
             raise ValueError(
                 "expected a loss of each example alone, got a loss in which an example depends on "
-                "the outputs of other examples (a contrast with the batch, or a mean over it); "
+                "the outputs of other examples (a contrastive loss, or a mean over the batch); "
                 "use a loss of single examples, or contract(model, x, R) with an R of your own"
             )
 

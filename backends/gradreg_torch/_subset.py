@@ -49,13 +49,13 @@ class Subset:
         n = len(self.rows) + len(self.rest)
         if not isinstance(t, Tensor):
             raise TypeError(
-                f"expected {name} to be a tensor with fraction, got {type(t).__name__}; its rows "
-                "are drawn with the examples"
+                f"expected {name} to be a tensor, because fraction takes the rows of the examples "
+                f"it draws, got {type(t).__name__}; pass a tensor with a row for each example"
             )
         if t.ndim == 0 or len(t) != n:
             raise ValueError(
-                f"expected {name} with a row for each of the {n} examples, of which fraction draws "
-                f"some, got shape {tuple(t.shape)}"
+                f"expected {name} with a row for each of the {n} examples of the batch, because "
+                f"fraction draws some of these rows, got shape {tuple(t.shape)}"
             )
         return t[self.rows]
 

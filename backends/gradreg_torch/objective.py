@@ -77,8 +77,8 @@ def objective(
     """
     if not isinstance(penalty, Penalty):
         raise TypeError(
-            f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; of several, give "
-            "one here and add the others to the loss: frobreg(model, x), say"
+            f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; if you have "
+            "several, pass one here and add the others to the loss, for example frobreg(model, x)"
         )
     named = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
     options = {name: value for name, value in named.items() if value is not None}

@@ -103,7 +103,8 @@ class Penalty(nn.Module):
         if generator is not None and self.fraction == 1:
             if "generator" not in self._own:
                 raise TypeError(
-                    f"expected {type(self).__name__} without generator: it draws nothing"
+                    f"expected {type(self).__name__} without generator, because it draws nothing; "
+                    "leave generator out"
                 )
             self.contraction(None, options | {"generator": generator})  # or its own refusal
 
@@ -120,7 +121,8 @@ class Penalty(nn.Module):
             return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
-                "expected a model with fraction, got logits; pass the model, or use objective"
+                "expected a model, because fraction runs the model on a part of the batch, got "
+                "logits; pass the model, or use objective"
             )
         return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
 
@@ -149,7 +151,8 @@ class Penalty(nn.Module):
         _arguments.whole_batch(self.every, self.fraction, kept)
         if self.every > 1 and torch.compiler.is_compiling():
             raise ValueError(
-                "expected every=1 in a compiled step; compile one step with it, and one without"
+                "expected every=1 in a compiled step; compile one step with the penalty and one "
+                "without, and choose between them in the training loop"
             )
         if self.every == 1:
             return True

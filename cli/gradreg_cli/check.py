@@ -114,7 +114,7 @@ def _built(found: Any, name: str) -> Any:
 
 
 def _logits(model: Any, x: Any) -> Any:
-    """The model's output at x; an error of its own as a sentence."""
+    """The model's output at x; a sentence if the model raises an error."""
     import torch
 
     from gradreg_verify.outcomes import raised
@@ -133,7 +133,7 @@ def _logits(model: Any, x: Any) -> Any:
     z = getattr(z, "logits", z)
     if not isinstance(z, torch.Tensor) or z.ndim == 0 or len(z) != len(x):
         raise ValueError(
-            f"expected a model that returns logits, one row an example, got {type(z).__name__} "
-            f"{tuple(getattr(z, 'shape', ()))}; name a function that builds one around it"
+            f"expected a model that returns logits, one row per example, got {type(z).__name__} "
+            f"{tuple(getattr(z, 'shape', ()))}; name a function that builds a model of logits"
         )
     return z

@@ -1,7 +1,7 @@
 """Check every claim for a backend or for your own penalty.
 
 Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or for a
-function of yours, which is imported and run in a process of its own. If a claim fails, say what the
+function of yours, which is imported and run in a separate process. If a claim fails, say what the
 function computes. The exit status is 0 if all claims hold, 1 if one fails, 2 if nothing could be
 tested. docs/verify.md explains the verdicts.
 
@@ -77,14 +77,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     text = "seed of everything that is drawn (default: 4; with --profile long a new one)"
     add_seed(where, text)
     add("--profile", choices=("ci", "long"), default="ci", help="long draws more probes")
-    text = "most CPU time of one call of the function (default: 10 seconds)"
+    text = "limit of the CPU time of one call of the function (default: 10 seconds)"
     add("--time-limit", type=float, default=10.0, metavar="SECONDS", help=text)
     add = command.add_argument_group("output").add_argument
     text = "write the report to FILE.json, .md, .html or .bib (repeatable)"
     add("--report", type=Path, action="append", default=[], metavar="FILE", help=text)
     text = "TOML file of accepted failures with reasons"
     add("--waivers", type=Path, metavar="FILE", help=text)
-    text = "JSON file that collects evidence over runs"
+    text = "JSON file that collects evidence against the probes' law over runs"
     add("--evidence", type=Path, metavar="FILE", help=text)
     add("--self-test", action="store_true", help="test the kit on wrong and right functions")
 

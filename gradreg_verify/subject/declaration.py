@@ -86,7 +86,12 @@ class Declaration:
         if self.side == "input" and self.kind != "spectreg":
             raise ValueError(f"expected side='output' for {self.kind}; 'input' is for spectreg")
         if self.probe is None and (self.shared_probe or self.num_probes != 1):
-            raise ValueError(f"expected probe= with num_probes or shared_probe, kind {self.kind}")
+            never = PENALTIES[self.kind].probes == "never"
+            remedy = "leave both out" if never else "pass the law, for example probe='gaussian'"
+            raise ValueError(
+                f"expected probe= with num_probes or shared_probe, got none for {self.kind}; "
+                f"{remedy}"
+            )
         self.check_shapes()
         if not isfinite(self.scale) or self.scale == 0:
             raise ValueError(f"expected scale to be finite and not 0, got {self.scale}")
@@ -108,7 +113,7 @@ class Declaration:
         if self.probe is not None:
             raise ValueError(
                 f"expected no outputs, square or input for {self.kind} with {self.probe} probes: "
-                "the kit reads probes out of networks of a shape of their own"
+                "the kit reads out probes with networks of other shapes"
             )
         if PENALTIES[self.kind].of == "weights":
             raise ValueError(f"expected no outputs, square or input for {self.kind}")

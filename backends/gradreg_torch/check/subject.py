@@ -45,8 +45,8 @@ class Subject:
         if callable(self.model) and not self.parameters:
             raise ValueError(
                 "expected a model with parameters to train, got none that can be found; pass the "
-                "module, or a function that holds it, and call requires_grad_() on it; of a module "
-                "that torch.jit.freeze has frozen pass the module that was scripted"
+                "module, or a function that holds the module, and call requires_grad_() on the "
+                "module; for a module frozen by torch.jit.freeze, pass the module before freezing"
             )
 
     @property
