@@ -33,9 +33,9 @@ class Subset:
     def drawn(
         cls, x: Inputs, first: Tensor, fraction: float, generator: torch.Generator
     ) -> "Subset":
-        """round(fraction · n) examples, at least one, all sets of as many alike likely.
+        """Draw round(fraction · n) examples, at least one; all such sets are equally likely.
 
-        `first` is an input that is differentiated: it has n and the device.
+        `first` is an input that is differentiated: its length is n, its device that of the rows.
         """
         n = first.shape[0]
         order = torch.randperm(n, generator=generator, device=generator.device)
@@ -65,7 +65,7 @@ class Subset:
         return (len(self.rows) + len(self.rest)) / len(self.rows)
 
     def whole(self, part: Tensor, others: Tensor | None) -> Tensor:
-        """Outputs of both, in the order of the batch."""
+        """The outputs of the part and of the rest, in the order of the batch."""
         outputs = [part] if others is None else [part, others]
         return torch.cat(outputs)[torch.cat([self.rows, self.rest]).argsort()]
 

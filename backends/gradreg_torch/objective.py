@@ -125,7 +125,7 @@ def _plain_pass(
 def _in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
-    """The output of the whole batch, in two passes, and the penalty of the part drawn."""
+    """The output of the whole batch, from two passes, and the penalty of the part that is drawn."""
     part = penalty.subset(model, x, kept)
     # In each pass batch norm would have statistics of its own.
     kept = kept | {"batchnorm": "error"}

@@ -17,7 +17,7 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
-# What a name alone makes: a function of the Jacobian, without an R of the user's.
+# The penalties that need no R from the user.
 _KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
 
 
@@ -95,7 +95,7 @@ def _shown(report: Any) -> str:
 
 
 def _built(found: Any, name: str) -> Any:
-    """The module itself, or what a function or class without arguments makes."""
+    """The module itself, or the module that a function or class without arguments makes."""
     from torch import nn
 
     from gradreg_verify.outcomes import raised

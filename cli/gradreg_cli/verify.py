@@ -90,7 +90,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 _DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
-# What gives the verdicts again; where they are written to does not matter.
+# The options that determine the verdicts; where a report is written does not matter.
 _RECORDED = f"kind {' '.join(_DECLARED)} framework device profile time_limit waivers dtype"
 
 
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _written(report: Report, arguments: argparse.Namespace) -> int:
-    """Write report and evidence, each whatever becomes of the other; the exit status of that."""
+    """Write report and evidence, each even if the other fails; return the exit status."""
     status = 0
     for path in arguments.report:
         try:
@@ -221,7 +221,7 @@ def _show_trial(trial: Trial) -> None:
 
 
 def _show_end(report: Report) -> None:
-    """Print what the verdicts add up to, how far they reach, and what is wrong."""
+    """Print the counts of verdicts, what was checked, and the diagnosis."""
     say(fold(f"\n{report.target}: {report.counts}"))
     say(fold(f"declared: {report.declared}"))
     rounding = ", ".join(report.dtypes) or "no other"

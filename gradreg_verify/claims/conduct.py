@@ -1,4 +1,4 @@
-"""A call can be repeated and leaves nothing behind. Asked of functions, one by one."""
+"""A call can be repeated and changes nothing. These checks are of single functions."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +38,7 @@ def repeatable(target: Target, e: Example) -> float:
 
 
 def after_a_step(target: Target, e: Example) -> float:
-    """A model whose parameters moved in place, as in training, is that of the new parameters."""
+    """After parameters moved in place, as in training, a call uses the new parameters."""
     moved = e.network.with_parameters(e.network.parameters() / 2)
     errors = []
     for one in _functions(target, e):

@@ -1,7 +1,7 @@
 """Wrong implementations as formulas on explicit Jacobians, and the claim that each one breaks.
 
-Most are numbers of the grammar of `gradreg_verify.diagnosis.variants`, in its words. They stand
-behind the loopback backend. Gradients are complex steps, so *detaching* a number, which framework
+Most are made of the vectors and forms of `gradreg_verify.diagnosis`, and have their names. They run
+in the loopback backend. Gradients are complex steps, so *detaching* a number, which framework
 code does with ``.detach()``, is taking its real part. `gradreg_verify.mistakes.samplers` has the
 wrong laws of probes.
 """
@@ -80,7 +80,7 @@ def half_mirrored(c: Case, *, side: Any = "output", **o: Any) -> Array:
 
 
 def number(penalty: str, text: str, name: str, claim: str) -> Wrong:
-    """What else is made of a vector."""
+    """Another number made of a vector."""
     return Wrong(text.format(name), penalty, claim, instead(penalty, VECTOR[name], FORM[text]))
 
 

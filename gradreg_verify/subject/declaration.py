@@ -1,4 +1,4 @@
-"""What a penalty under test is meant to be: declared by its author, never guessed."""
+"""What a penalty under test should compute. Its author declares this; the kit never guesses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ class Declaration:
         object.__setattr__(self, "outputs", 1)
 
     def check_shapes(self) -> None:
-        """Refuse networks that cannot be, or that the kit does not have."""
+        """Refuse network shapes that are impossible, or that the kit does not have."""
         if not self.restricted:
             return
         m = self.outputs
@@ -141,7 +141,7 @@ class Declaration:
         return PENALTIES[self.kind].needs_classes({"loss": self.loss})
 
     def can_have(self, m: int) -> bool:
-        """Whether it can be asked for with m logits: of more than its probes, and of classes."""
+        """Whether m logits are possible: more than there are probes, and at least two classes."""
         return not (self.softmax and m == 1) and (self.probe is None or m > self.num_probes)
 
     @property

@@ -1,4 +1,4 @@
-"""What `check_model` checks: a model, a batch, a penalty, and the way back to the state before."""
+"""What `check_model` checks: a model, a batch and a penalty; and how to restore their state."""
 
 from collections.abc import Callable
 from copy import copy
@@ -21,7 +21,7 @@ from gradreg_torch.penalty import Penalty
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked, and how to go back to the state before."""
+    """What is checked, and how to restore the state before the check."""
 
     model: Callable[..., Any]
     x: Inputs

@@ -169,7 +169,7 @@ def _semi_supervised(data: str) -> Experiment:
 
 
 def _initialisation(data: str) -> Experiment:
-    """The first weights of the scripts, or He's: what λ means depends on the first weights."""
+    """The initial weights of the scripts, or He's: the effect of λ depends on them."""
     setting, cells = SETTINGS[data], list[Cell]()
     laws: dict[str, Literal["scripts", "he"]] = {"the scripts'": "scripts", "He's": "he"}
     for row, law in laws.items():

@@ -1,7 +1,7 @@
 """Local or global? The Jacobian's norm at training images, at test images and in between.
 
-DoubleBack looks at training images in the direction of the loss; SpectReg at all directions, also
-only there. The poster claims that the norm is controlled everywhere. The networks are those of
+DoubleBack acts at training images in the direction of the loss, SpectReg in all directions, also
+only there. The poster claims that the norm becomes small everywhere. The networks are those of
 the weight-decay table; nothing else is trained.
 """
 

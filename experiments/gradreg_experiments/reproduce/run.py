@@ -89,7 +89,7 @@ def one_experiment(
 
         path = request.out / f"{experiment.name}.plan.json"
         plan = budget.planned(path, f"{request.recorded} --jobs {request.jobs}", fit)
-        # Of every cell, trained now or not: runs that are compared have one length.
+        # All cells, also those not trained now: compared runs must have the same length.
         experiment, n = with_runs(experiment, plan.shortened), plan.seeds
         experiment = replace(experiment, departures=(*experiment.departures, plan.sentence))
         console.print(plan.sentence)
