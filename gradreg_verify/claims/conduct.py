@@ -13,7 +13,7 @@ from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
-from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -22,7 +22,7 @@ def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example."""
     known = target.backend.functions_declared(target.device)
     if not known:
-        raise NotAsked("this backend shows no functions")
+        raise NotTestable("it has no single functions to call")
     target.require_representative(e)
     yield from (one for one in known if one.declaration.can_have(e.m))
 
