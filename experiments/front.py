@@ -2,7 +2,7 @@
 
     python experiments/front.py docs/images/front.png
 
-The left panel is of the runs in ``experiments/results``; for the right one a network is trained
+The left panel shows the runs in ``experiments/results``. For the right panel a network is trained
 three times, in half a minute.
 """
 

@@ -55,6 +55,8 @@ def contract(
     J = checks.jacobian(J)
     if callable(R):
         if logits is None:
-            raise ValueError("a callable R needs logits=, the logits at the same inputs")
+            raise ValueError(
+                "expected logits= with a callable R, got None; pass the logits at the same inputs"
+            )
         R = R(checks.logits(logits, like=J), y)
     return reduce(squared_norm(J, R), reduction)

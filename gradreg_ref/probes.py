@@ -138,7 +138,7 @@ def columns(
         if ignored:
             raise ValueError(
                 f"expected probes alone, got {' and '.join(ignored)} beside them, which only say "
-                "how to draw probes; leave out the one or the other"
+                "how to draw probes; pass either probes, or how to draw them"
             )
         r = checks.probes(probes, n, m, shared)
     q = r.shape[2]

@@ -141,9 +141,9 @@ def example(
 
 
 def _tamed(network: Network, x: Array) -> Network:
-    """The last layer halved until |z| <= 8, which keeps it dyadic.
+    """Halve the last layer until |z| <= 8, which keeps the layer dyadic.
 
-    Further out p is onehot to many digits, and p − y a difference of rounding errors.
+    For larger logits p is onehot to many digits, and p − y a difference of rounding errors.
     """
     size = float(np.abs(network.forward(x)).max())
     if size <= 8 or not isinstance(network.layers[-1], Linear):
@@ -176,7 +176,7 @@ def bundled(seed: int = 0) -> Iterator[Example]:
         for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
             layers = convolutional(draw, names[0], pool, (c, 4, 4), m)
             yield example(draw, labels, layers, draw((n, c, 4, 4)), exact)
-    # Logits in the thousands: a softmax that overflows, clips or clamps gives itself away.
+    # Logits in the thousands show a softmax that overflows, clips or clamps.
     steep = (Linear(2000 * smooth((3, 2)), np.zeros(3)),)
     x = smooth((5, 2))
     yield Example(Network(steep), x, labels(5, 3), smooth((5, 3)), smooth((5, 3, 4)), False)

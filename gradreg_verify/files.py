@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-# Bytes. Lists of nothing take 25 times their bytes in memory, and long dotted keys of TOML take
+# Bytes. Empty lists take 25 times their bytes in memory, and long dotted keys of TOML take
 # time with the square of their length.
 MOST_JSON, MOST_TOML = 8 << 20, 64 << 10
 _DEEPEST = 64  # lists and tables in one another
-# Whatever the contents of a file may make of what reads them.
+# Any error that the contents of a file can cause in their reader.
 WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -125,7 +125,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _shallow(data: T) -> T:
-    """The data, if they are not so deep that their reader, or a message about them, fails."""
+    """The data, unless they are nested so deeply that a reader or a message about them fails."""
     level: list[Any] = [data]
     for _ in range(_DEEPEST):
         level = [

@@ -1,4 +1,4 @@
-"""A function in a process of its own: one that never returns, or dies, takes nothing with it."""
+"""A function in a separate process, so that it may hang or crash without ending the command."""
 
 import ctypes
 import multiprocessing

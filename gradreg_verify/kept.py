@@ -1,4 +1,4 @@
-"""References that are asked for again: the same formula at the same example, computed once."""
+"""Numbers of the reference that are used again: each is computed once."""
 
 import hashlib
 import pickle

@@ -1,4 +1,4 @@
-"""What a check can end with besides a figure."""
+"""How a check can end, other than with a number."""
 
 from gradreg_verify.text import printable
 
@@ -20,11 +20,11 @@ class NotTestable(Exception):
 
 
 class NotHere(NotTestable):
-    """The example at hand cannot show it; another one can."""
+    """An example that cannot show whether the claim holds; another example can."""
 
 
 class NotAsked(NotTestable):
-    """A check of backends asked of a function, or the other way round: nothing is missing."""
+    """A check that is for backends only, or for functions only: nothing is left out."""
 
 
 def raised(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Texts of others, on their way to a terminal or a page: none moves a cursor or breaks a line."""
+"""Texts of other people, made safe for a terminal or a page: no control characters remain."""
 
 import re
 import unicodedata

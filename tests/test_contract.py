@@ -83,7 +83,7 @@ REFUSED = {
         ),
         "expected examples that do not depend on each other",
     ),
-    "the reference, no logits": (lambda: ref.contract(J, lambda z, y: z), "needs logits="),
+    "the reference, no logits": (lambda: ref.contract(J, lambda z, y: z), "expected logits= with"),
     "the reference, another shape": (
         lambda: ref.contract(J, np.ones((4, 2, 1))),
         r"and R with shape \(n, k, q\), got",

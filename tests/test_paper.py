@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy import stats
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "paper.md", ROOT / "experiments" / "results"
 BETWEEN = re.compile(r"(<!-- result: ([\w/-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
-OF_TOYS, TUNED = "toys", "reduced/*/tune.json"
+OF_TOYS, SHARED, TUNED = "toys", "notes", "reduced/*/tune.json"
 
 
 def records():
@@ -32,16 +33,25 @@ def records():
 
 def written(text):
     """The page with the tables as they are."""
-    found = records()
+    found, notes = records(), shared()
 
-    def table(m):
-        if m[2] in tuned():
-            made = grid(m[2])
-        else:
-            made = toys(found) if m[2] == OF_TOYS else section(found[m[2]], image(m[2]))
-        return m[1] + made + m[3]
+    def made(name):
+        if name in tuned():
+            return grid(name)
+        if name == OF_TOYS:
+            return toys(found)
+        if name == SHARED:
+            return "\n".join(f"- {note}" for note in notes)
+        own = [note for note in found[name]["departures"] if note not in notes]
+        return section(found[name] | {"departures": own}, image(name))
 
-    return BETWEEN.sub(table, text)
+    return BETWEEN.sub(lambda m: m[1] + made(m[2]) + m[3], text)
+
+
+def shared():
+    """The notes of many tables, which the page has once."""
+    counted = Counter(note for name in sorted(tables()) for note in records()[name]["departures"])
+    return [note for note, times in counted.items() if times > 3]
 
 
 def tuned():
@@ -109,7 +119,8 @@ def test_the_page_has_the_results():
     text = PAGE.read_text(encoding="utf-8")
     assert text == written(text)
     shown = {m[2] for m in BETWEEN.finditer(text)}
-    assert shown == {n for n in records() if not n.startswith("toy-")} | tuned() | {OF_TOYS}
+    named = {n for n in records() if not n.startswith("toy-")}
+    assert shown == named | tuned() | {OF_TOYS, SHARED}
 
 
 def tables():

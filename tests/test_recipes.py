@@ -30,7 +30,7 @@ NEEDS = {
     "A compiled step": (),
     "Mixed precision": (),
     "Accumulation, clipping, schedules": (),
-    "Going on from a checkpoint": (),
+    "Resuming from a checkpoint": (),
     "Lightning": ("lightning",),
     "Accelerate": ("accelerate",),
     "Hugging Face Trainer": ("transformers", "accelerate"),

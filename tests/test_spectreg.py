@@ -89,7 +89,7 @@ def test_randomness_is_passed_in(options, message):
         ({"probes": J[:, :, :1], "num_probes": 1}, "expected probes alone, got num_probes beside"),
         (
             {"probes": J[:, :, :1], "rng": np.random.default_rng(0), "probe": "sphere"},
-            "got probe and rng beside them, .*leave out the one or the other",
+            "got probe and rng beside them, .*pass either probes, or how to draw them",
         ),
     ],
 )

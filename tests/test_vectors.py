@@ -45,7 +45,7 @@ def test_dyadic_numbers_are_integers():
 
 
 # Of the mean over the batch, and a vector's value is the sum.
-NOT_IN_VECTORS = {"sum for mean", "1/B² for 1/B", "sum over the batch"}
+NOT_IN_VECTORS = {"the sum in place of the mean", "1/B² in place of 1/B", "sum over the batch"}
 NOT_IN_VECTORS.add("half of it with probes of the inputs")  # which no vector has
 
 

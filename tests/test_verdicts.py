@@ -56,6 +56,12 @@ def test_nothing_that_failed_is_published():
         assert report["ok"], name
 
 
+def test_what_was_not_tested_has_a_reason():
+    for name, report in reports().items():
+        untested = [c for c in report["claims"] if c["verdict"] == "NOT-TESTED"]
+        assert all(c["figure"] for c in untested), name
+
+
 if __name__ == "__main__":
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(BETWEEN.sub(lambda _: table(reports()), text), encoding="utf-8")

@@ -47,7 +47,7 @@ def array(a: Any) -> Any:
 
 
 def sparse(a: Any) -> bool:
-    """Return whether a is a sparse array (BCOO, BCSR), which a pytree takes for several arrays."""
+    """Return whether a is a sparse array (BCOO, BCSR), which JAX treats as a pytree of arrays."""
     return hasattr(a, "todense")
 
 
@@ -88,7 +88,7 @@ def floating(name: str, a: Any) -> Any:
 
 
 def _wide(name: str, dtype: Any) -> None:
-    """Refuse floats of 8 bits, with which JAX stores and does not compute."""
+    """Refuse floats of 8 bits, which JAX can store but cannot compute with."""
     if jnp.dtype(dtype).itemsize < 2:
         raise TypeError(
             f"expected {name} of a floating dtype of 16 bits or more, got {jnp.dtype(dtype)}, with "
@@ -112,7 +112,7 @@ def dtype(value: Any) -> Any:
 
 
 def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
-    """Check that a machine may hold as many numbers; XLA ends the process where it cannot."""
+    """Refuse more numbers than a machine can hold, for which XLA would end the process."""
     if prod(sizes) > _MOST_NUMBERS:
         raise ValueError(
             f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "

@@ -17,7 +17,7 @@ from gradreg_jax.report import LIMIT, ModelReport
 from gradreg_jax.spectreg import spectreg
 
 _STEPS = 1e-8, 2.5e-9  # of every parameter's own size
-_LONG_STEPS = 1e-4, 1e-3  # which also move what computes in float32
+_LONG_STEPS = 1e-4, 1e-3  # also move a function that computes in float32
 
 
 def check_model(
@@ -74,7 +74,7 @@ def check_model(
             return jnp.mean(penalty(at, params, x, **options))
 
         value = P(params)
-        # Behind a last layer or a gate of zeros nothing has a derivative, or shows anything.
+        # Behind a last layer or a gate of zeros all derivatives are zero, and no fault shows.
         if value == 0 or any(not leaf.any() for leaf in jax.tree.leaves(params)):
             params = _moved(params, _direction(params, 3), 0.1)
         beside, gradient = jax.jit(jax.value_and_grad(P))(params)
@@ -102,8 +102,8 @@ def check_model(
     if low:
         raise ValueError(
             "expected f to compute in float64 where params and x are float64, got "
-            f"{', '.join(sorted(low))} inside: differences drown in rounding there, and cannot say "
-            "whether the gradient is right; for the check leave out astype and dtype="
+            f"{', '.join(sorted(low))} inside, where rounding is larger than the differences that "
+            "the gradient is compared with; for the check leave out astype and dtype="
         )
     return report
 
@@ -124,7 +124,7 @@ def _require_float64(f: Model, params: Any, x: Any) -> None:
 
 
 def _anew(f: Model) -> Model:
-    """Return f as a function of its own, as JAX keeps traces by function and mixes their dtypes.
+    """Return a new function equal to f: JAX keeps traces by function, and mixes their dtypes.
 
     After a trace of f itself in float64, integers of NumPy in f are of 64 bits in float32 too.
     """
@@ -158,7 +158,7 @@ def _in_float64(tree: Any) -> Any:
 
 @jax.jit
 def _direction(params: Any, seed: int, only: int = -1) -> Any:
-    """A random direction, each leaf of the size of its parameter; zero but for one, if asked."""
+    """A random direction, each leaf of the size of its parameter; if asked, one leaf is not 0."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     found = []

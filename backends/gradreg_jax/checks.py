@@ -87,7 +87,7 @@ def outputs(z: Any, n: int | None) -> Any:
 
 
 def follows(z: Any, x: Any) -> Any:
-    """Refuse logits that do not depend on x: x has a trace of its own, which they have not."""
+    """Refuse logits that do not depend on x: they lack the trace of x."""
     traces = [getattr(leaf, "_trace", None) for leaf in jax.tree.leaves(x)]
     if hasattr(z, "shape") and getattr(z, "_trace", None) not in traces:
         raise ValueError(
@@ -113,7 +113,7 @@ def forward_rules() -> Iterator[None]:
     try:
         yield
     except (TypeError, NotImplementedError) as error:
-        # Under reverse mode what is left of a custom_vjp function is its custom_lin.
+        # Under reverse mode a custom_vjp function appears as its custom_lin.
         if not any(word in str(error) for word in ("custom_vjp", "custom_lin")):
             raise
         raise TypeError(
@@ -139,7 +139,7 @@ def labels(y: Any, n: int, m: int) -> Any:
     """Check class labels (n,) in [0, m), of an integer dtype."""
     if y is None:
         raise TypeError(f"expected labels with shape ({n},), got None; pass y")
-    if not isinstance(y, np.ndarray):  # of those, JAX without float64 would make 0 of 2³²
+    if not isinstance(y, np.ndarray):  # without float64, JAX would turn 2³² into 0
         y = array(y)
     if y.shape != (n,):
         raise ValueError(

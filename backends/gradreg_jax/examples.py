@@ -30,8 +30,8 @@ _OF_GRAPHS = (
 def require_alone(at: Any) -> None:
     """Raise ValueError if examples depend on each other.
 
-    Under `jit`, `grad` or `vmap`, where an array has no values, the products have numbers of ours
-    in its place. What does not run with such numbers is not tried.
+    Under `jit`, `grad` or `vmap` an array has no values. The products then have stand-in numbers
+    in its place. A function that does not run with such numbers is not tried.
     """
     try:
         with arrays.values():
@@ -70,12 +70,12 @@ def _separating(n: int) -> Any:
 
 
 def _not_zero(v: Any) -> bool:
-    """Whether an entry is another number than 0, and all are numbers."""
+    """Whether an entry is not 0, and no entry is NaN."""
     return bool(v.any()) and bool(np.isfinite(v).all())
 
 
 def _with_values(at: Any) -> tuple[Any, Any]:
-    """Logits and pullback at values: those of the pass, or numbers of ours for what is traced."""
+    """Logits and pullback at the values of the pass; a traced array has stand-in numbers."""
     closed = jax.make_jaxpr(at.network)(at.x)
     leaves = jax.tree.leaves(at.x)
     if all(map(arrays.concrete, (*closed.consts, *leaves))):

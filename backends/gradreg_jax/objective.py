@@ -94,15 +94,15 @@ def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
         names = ", ".join(known.__name__ for known in _PENALTIES)
         raise TypeError(
             f"expected penalty to be one of {names}, or functools.partial of one with options by "
-            f"name, got {penalty!r:.60}; add others to the loss yourself"
+            f"name, got {penalty!r:.60}; add other penalties to the loss yourself"
         )
     takes = signature(function).parameters.keys() - bound.keys()
     if "R" in takes:
         raise TypeError("expected contract with an R; pass penalty=partial(contract, R=...)")
     if "loss" in takes and not isinstance(loss, str):
         raise ValueError(
-            "expected doubleback with a loss of its own, got a function as loss=, which returns "
-            "the batch mean; pass penalty=partial(doubleback, loss='cross_entropy')"
+            "expected doubleback with its own loss=, got only the function loss= of objective, "
+            "which returns a batch mean; pass penalty=partial(doubleback, loss='cross_entropy')"
         )
     given = {"y": y, "loss": loss} | ({} if key is None else {"key": key})
     return {name: given[name] for name in given if name in takes}

@@ -108,7 +108,7 @@ def projection(
         if q != r.shape[2]:
             raise ValueError(
                 f"expected probes with {q} columns, as num_probes says, got "
-                f"{r.shape[2]}; leave num_probes out beside probes"
+                f"{r.shape[2]}; leave num_probes out if you pass probes"
             )
         return r / sqrt(q)
     q = checks.count("num_probes", 1 if num_probes is None else num_probes)

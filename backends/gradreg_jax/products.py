@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from gradreg_jax import arrays, checks, examples
 
 Model = Callable[[Any, Any], Any]
-_UNROLLED = 16  # columns; of more, a loop that is written out takes long to compile
+_UNROLLED = 16  # columns; a written-out loop over more columns takes long to compile
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Linearised:
     def at(
         cls, f: Any, params: Any, x: Any, mode: str = "reverse", batch: Any = None
     ) -> "Linearised":
-        """Run one forward pass, or return f if it is such a pass already (see `objective`)."""
+        """Run one forward pass; if f is a pass already (see `objective`), return f."""
         checks.choice("mode", mode, ("reverse", "forward"))
         if isinstance(f, cls):
             batch = f.batch if batch is None else batch

@@ -25,7 +25,7 @@ def rows_of_logits(z: Tensor) -> Tensor:
 
 
 def classes(output: Tensor) -> Tensor:
-    """Logits (n, k), k > 1: a softmax over one class is the constant 1, which nobody means."""
+    """Logits (n, k), k > 1: a softmax over one class is the constant 1."""
     z = rows_of_logits(output)
     if z.shape[1] == 1:
         raise ValueError(
@@ -57,7 +57,7 @@ def labels(y: Any, z: Tensor, reads: bool) -> Tensor:
 
 
 def same_device(name: str, a: Any, z: Tensor) -> None:
-    """A tensor on the device of the logits: nothing is ever moved silently."""
+    """Require a tensor on the device of the logits: no tensor is moved silently."""
     if not isinstance(a, Tensor):
         raise TypeError(f"expected {name} to be a tensor, got {type(a).__name__}")
     checks.dense(name, a)
@@ -84,7 +84,7 @@ def per_example_loss(values: Any, z: Tensor) -> Tensor:
 
 
 def fraction(value: Any, generator: Any) -> float:
-    """The fraction, in (0, 1]; below 1 it needs a generator, which draws the part."""
+    """Check a fraction in (0, 1]; below 1 a generator must draw the part."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"expected fraction in (0, 1], got {value!r}")
     if value < 1 and generator is None:
@@ -95,7 +95,7 @@ def fraction(value: Any, generator: Any) -> float:
 
 
 def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
-    """A part has no values for the others; with `batch` rows of x are not examples."""
+    """Refuse combinations: a part of a batch has no value for each example, a graph many rows."""
     if fraction < 1 and options.get("reduction") == "none":
         raise ValueError("expected reduction='mean' or 'sum' with fraction, got 'none'")
     if options.get("batch") is None:
@@ -107,7 +107,7 @@ def whole_batch(every: int, fraction: float, options: dict[str, Any]) -> None:
 
 
 def for_unlabelled(penalty: Any, ragged: bool) -> None:
-    """Unlabelled inputs have no labels, and a batch of their own."""
+    """Refuse a penalty with labels, and `batch`, for unlabelled inputs."""
     if penalty.takes_labels:
         raise ValueError(
             f"expected a penalty without labels for unlabelled inputs, got {penalty}; "

@@ -1,4 +1,4 @@
-"""A trial of a user's loss for DoubleBack, once: of each example alone, and rightly ∂L/∂z twice."""
+"""A trial of a user's loss for DoubleBack: is it of each example alone, is ∂²L/∂z² right?"""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +40,7 @@ def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
         if found[~some].any():
             raise ValueError(
                 "expected a loss of each example alone, got a loss in which an example depends on "
-                "the outputs of other examples (a contrast with the batch, or a mean over it); "
+                "the outputs of other examples (a contrastive loss, or a mean over the batch); "
                 "use a loss of single examples, or contract(model, x, R) with an R of your own"
             )
 
@@ -92,7 +92,7 @@ def _in_float64(z: Tensor, y: Any, loss: LossFunction) -> tuple[Tensor, Any]:
 
 
 def _weights(R: Tensor) -> Tensor:
-    """Numbers to add up the entries of an example by."""
+    """Weights by which the entries of an example are added up."""
     return torch.sin(1 + torch.arange(R.numel(), device=R.device)).reshape(R.shape).to(R.dtype)
 
 
@@ -106,9 +106,10 @@ def _derivative_along(R: Tensor, z: Tensor, aside: Tensor) -> Tensor:
 
 
 def _lacks_a_part(R: Tensor, beside: dict[float, list[Tensor]], along: Tensor) -> bool:
-    """Whether differences of ∂L/∂z, to both sides and to each, are not its derivative.
+    """Whether two-sided and one-sided differences of ∂L/∂z disagree with its derivative.
 
-    Where a lower precision may hide, they must also agree: of what is rounded they jump.
+    Where a lower precision may hide, the differences must also agree with each other, because
+    differences of rounded numbers jump.
     """
     c = _weights(R)
     noise = flat((R * c).abs()).sum(dim=1)

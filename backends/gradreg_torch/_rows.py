@@ -55,10 +55,10 @@ def require_examples(
                 right = False
             if not right:
                 raise ValueError(
-                    "expected a row per example in each input that is as long as the batch, got "
-                    f"an input among {list(names)} with other rows (a table that all examples "
-                    "share, say), which fraction would cut; close the model over this input: "
-                    "lambda x: model(x, table)"
+                    "expected one row per example in each input that is as long as the batch, got "
+                    f"an input among {list(names)} whose rows are not the examples (a table that "
+                    "all examples share, for instance): fraction would cut it; pass a function "
+                    "that holds this input: lambda x: model(x, table)"
                 )
 
 

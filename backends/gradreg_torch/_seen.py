@@ -1,7 +1,7 @@
-"""Which callables were tried, by the objects that they are made of.
+"""Which callables were tried already, recognised by the objects that they are made of.
 
-A training loop may write its lambda anew in each step, over the same objects. An id alone says
-little: it is used again for another object when the first is gone.
+A training loop may make a new lambda in each step, from the same objects. An id alone says
+little: Python uses the id again for another object when the first one is deleted.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ _PLAIN = (bool, int, float, complex, str)
 
 
 class Seen:
-    """The last callables that were tried, each with a word on what was tried."""
+    """The last callables that were tried, each with the name of what was tried."""
 
     def __init__(self) -> None:
         self._last: deque[tuple[Hashable, list[Callable[[], Any]]]] = deque(maxlen=_LAST)
@@ -54,7 +54,7 @@ def _parts(function: Any) -> list[Any]:
 
 
 def _reference(one: Any) -> Callable[[], Any]:
-    """A way to an object that does not keep it alive, where there is one."""
+    """A weak reference to an object, where the object allows one."""
     try:
         return ref(one)
     except TypeError:
@@ -62,6 +62,6 @@ def _reference(one: Any) -> Callable[[], Any]:
 
 
 def _same(kept: Callable[[], Any], one: Any) -> bool:
-    """Whether an object is the one that was kept, or the same number or word."""
+    """Whether an object is the one that was kept, or an equal number or string."""
     other = kept()
     return other is one or (type(one) in _PLAIN and type(other) is type(one) and other == one)

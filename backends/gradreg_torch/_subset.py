@@ -33,9 +33,9 @@ class Subset:
     def drawn(
         cls, x: Inputs, first: Tensor, fraction: float, generator: torch.Generator
     ) -> "Subset":
-        """round(fraction · n) examples, at least one, all sets of as many alike likely.
+        """Draw round(fraction · n) examples, at least one; all such sets are equally likely.
 
-        `first` is an input that is differentiated: it has n and the device.
+        `first` is an input that is differentiated: its length is n, its device that of the rows.
         """
         n = first.shape[0]
         order = torch.randperm(n, generator=generator, device=generator.device)
@@ -49,13 +49,13 @@ class Subset:
         n = len(self.rows) + len(self.rest)
         if not isinstance(t, Tensor):
             raise TypeError(
-                f"expected {name} to be a tensor with fraction, got {type(t).__name__}; its rows "
-                "are drawn with the examples"
+                f"expected {name} to be a tensor, because fraction takes the rows of the examples "
+                f"it draws, got {type(t).__name__}; pass a tensor with a row for each example"
             )
         if t.ndim == 0 or len(t) != n:
             raise ValueError(
-                f"expected {name} with a row for each of the {n} examples, of which fraction draws "
-                f"some, got shape {tuple(t.shape)}"
+                f"expected {name} with a row for each of the {n} examples of the batch, because "
+                f"fraction draws some of these rows, got shape {tuple(t.shape)}"
             )
         return t[self.rows]
 
@@ -65,7 +65,7 @@ class Subset:
         return (len(self.rows) + len(self.rest)) / len(self.rows)
 
     def whole(self, part: Tensor, others: Tensor | None) -> Tensor:
-        """Outputs of both, in the order of the batch."""
+        """The outputs of the part and of the rest, in the order of the batch."""
         outputs = [part] if others is None else [part, others]
         return torch.cat(outputs)[torch.cat([self.rows, self.rest]).argsort()]
 

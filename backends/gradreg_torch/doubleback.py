@@ -76,12 +76,12 @@ class DoubleBack(Penalty):
     R = _LossGradient
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
-        """The gradient that is penalised is that of the loss that is trained."""
+        """Penalise the gradient of the loss that is trained."""
         if "loss" in self.options:
             return {}
         if callable(loss):
             raise ValueError(
-                "expected DoubleBack(loss=...) with the per-example form of your loss, since the "
-                "objective's is a batch mean; for example one with reduction='none'"
+                "expected DoubleBack(loss=...) with a loss that returns one value per example, "
+                "because the loss of objective is a batch mean; for example, use reduction='none'"
             )
         return {"loss": loss}

@@ -127,6 +127,6 @@ def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     if reads and not isfinite(value.detach()):
         raise ValueError(
             "expected a finite training loss, got NaN or infinity at finite logits; look for a "
-            "logarithm or a division at 0 in the loss, or labels that it ignores altogether"
+            "logarithm or a division at 0 in the loss, or for a batch of ignored labels only"
         )
     return value

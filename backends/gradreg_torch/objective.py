@@ -77,8 +77,8 @@ def objective(
     """
     if not isinstance(penalty, Penalty):
         raise TypeError(
-            f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; of several, give "
-            "one here and add the others to the loss: frobreg(model, x), say"
+            f"expected a penalty such as SpectReg(generator=g), got {penalty!r}; if you have "
+            "several, pass one here and add the others to the loss, for example frobreg(model, x)"
         )
     named = {"probes": probes, "wrt": wrt, "check_values": check_values, "batch": batch}
     options = {name: value for name, value in named.items() if value is not None}
@@ -125,7 +125,7 @@ def _plain_pass(
 def _in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
-    """The output of the whole batch, in two passes, and the penalty of the part drawn."""
+    """The output of the whole batch, from two passes, and the penalty of the part that is drawn."""
     part = penalty.subset(model, x, kept)
     # In each pass batch norm would have statistics of its own.
     kept = kept | {"batchnorm": "error"}

@@ -103,7 +103,8 @@ class Penalty(nn.Module):
         if generator is not None and self.fraction == 1:
             if "generator" not in self._own:
                 raise TypeError(
-                    f"expected {type(self).__name__} without generator: it draws nothing"
+                    f"expected {type(self).__name__} without generator, because it draws nothing; "
+                    "leave generator out"
                 )
             self.contraction(None, options | {"generator": generator})  # or its own refusal
 
@@ -120,14 +121,15 @@ class Penalty(nn.Module):
             return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
-                "expected a model with fraction, got logits; pass the model, or use objective"
+                "expected a model, because fraction runs the model on a part of the batch, got "
+                "logits; pass the model, or use objective"
             )
         return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
 
     def evaluated(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
     ) -> Evaluated:
-        """The function's value, whatever `every` and `fraction` are, and the model's output."""
+        """The value without `every` and `fraction`, and the model's output."""
         R = self.contraction(y, kept)
         options: Any = {name: value for name, value in kept.items() if name not in self._own}
         return evaluate(model, x, R, update, **options)
@@ -145,11 +147,12 @@ class Penalty(nn.Module):
         return torch.is_grad_enabled() and self.training
 
     def due(self, kept: Kept) -> bool:
-        """Whether this training step has a penalty with these options; counts it."""
+        """Count this training step; say whether it has a penalty with these options."""
         _arguments.whole_batch(self.every, self.fraction, kept)
         if self.every > 1 and torch.compiler.is_compiling():
             raise ValueError(
-                "expected every=1 in a compiled step; compile one step with it, and one without"
+                "expected every=1 in a compiled step; compile one step with the penalty and one "
+                "without, and choose between them in the training loop"
             )
         if self.every == 1:
             return True
@@ -157,7 +160,7 @@ class Penalty(nn.Module):
         return (self.step - 1) % self.every == 0
 
     def zero(self, x: Inputs, kept: Kept) -> Tensor:
-        """The penalty of a step that has none."""
+        """Zero, for a step without a penalty."""
         first = self.first(x, kept)
         shape = first.shape[:1] if kept.get("reduction") == "none" else ()
         return at_least_single(first.new_zeros(shape))
@@ -197,12 +200,12 @@ class Penalty(nn.Module):
         return Evaluated(scaled(value, self.every * scale), output)
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
-        """Options that follow from the loss that is trained with; none, mostly."""
+        """Options that follow from the loss that is trained; most penalties have none."""
         del loss
         return {}
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """Tensors only: the step where it matters, and the state of the generator."""
+        """Save the step, if it matters, and the state of the generator, both as tensors."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination.update({prefix + name: t for name, t in self._state().items()})
 
@@ -227,7 +230,7 @@ class Penalty(nn.Module):
             )
 
     def _state(self) -> dict[str, Tensor]:
-        """Return what a resumed run needs to go on bit for bit."""
+        """Return the state with which a resumed run repeats the numbers of an uninterrupted one."""
         state = {} if self.generator is None else {"generator": self.generator.get_state()}
         return state | ({"step": torch.tensor(self.step)} if self.every > 1 else {})
 

@@ -143,7 +143,7 @@ class Probes(Contraction):
         if self.num_probes not in (None, r.shape[2]):
             raise ValueError(
                 f"expected probes with {self.num_probes} columns, as num_probes says, got "
-                f"{r.shape[2]}; leave num_probes out beside probes"
+                f"{r.shape[2]}; leave num_probes out if you pass probes"
             )
         return r
 
@@ -187,8 +187,8 @@ def require_generator(g: Any, z: Tensor) -> torch.Generator:
     """Randomness is an argument, never global state."""
     if torch.compiler.is_compiling():
         raise ValueError(
-            "expected probes drawn outside the compiled step, which no generator can enter; pass "
-            "objective(..., probes=draw_probes(...))"
+            "expected probes drawn outside the compiled step, because a compiled step cannot use "
+            "a generator; pass objective(..., probes=draw_probes(...))"
         )
     if not isinstance(g, torch.Generator):
         raise TypeError(

@@ -38,8 +38,8 @@ def weight_decay(model: nn.Module) -> Tensor:
     for name, W in model.named_parameters():
         if W.is_complex():
             raise TypeError(
-                f"expected real weights, got {W.dtype} at {name!r}; add up "
-                "torch.view_as_real(W).square().sum() of these yourself"
+                f"expected real weights, got {W.dtype} at {name!r}; for complex weights add "
+                "torch.view_as_real(W).square().sum() to the loss yourself"
             )
         checks.wide(f"weight {name!r}", W.dtype)
     squares = [at_least_single(W).square().sum() for W in model.parameters() if W.ndim >= 2]

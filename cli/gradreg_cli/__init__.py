@@ -48,7 +48,7 @@ def parser(only: str | None = None) -> Parser:
             continue
         try:
             module = point.load()
-        except ImportError as error:  # is no reason not to show the others
+        except ImportError as error:  # the help of the other commands is still shown
             if only is not None:
                 raise
             commands.add_parser(point.name, help=f"cannot be loaded: {error}")
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"gradreg {arguments.command}: {said}", error=True)
         except KeyboardInterrupt as stopped:  # training says how to go on
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
     except OSError as error:  # of the help, or of the sentence above
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115

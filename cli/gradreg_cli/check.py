@@ -17,7 +17,7 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say
 from gradreg_ref import checks
 from gradreg_ref.penalties import PENALTIES
 
-# What a name alone makes: a function of the Jacobian, without an R of the user's.
+# The penalties that need no R from the user.
 _KINDS = [row.name for row in PENALTIES.values() if row.of == "jacobian" and not row.given_R]
 
 
@@ -95,7 +95,7 @@ def _shown(report: Any) -> str:
 
 
 def _built(found: Any, name: str) -> Any:
-    """The module itself, or what a function or class without arguments makes."""
+    """The module itself, or the module that a function or class without arguments makes."""
     from torch import nn
 
     from gradreg_verify.outcomes import raised
@@ -114,7 +114,7 @@ def _built(found: Any, name: str) -> Any:
 
 
 def _logits(model: Any, x: Any) -> Any:
-    """The model's output at x; an error of its own as a sentence."""
+    """The model's output at x; a sentence if the model raises an error."""
     import torch
 
     from gradreg_verify.outcomes import raised
@@ -133,7 +133,7 @@ def _logits(model: Any, x: Any) -> Any:
     z = getattr(z, "logits", z)
     if not isinstance(z, torch.Tensor) or z.ndim == 0 or len(z) != len(x):
         raise ValueError(
-            f"expected a model that returns logits, one row an example, got {type(z).__name__} "
-            f"{tuple(getattr(z, 'shape', ()))}; name a function that builds one around it"
+            f"expected a model that returns logits, one row per example, got {type(z).__name__} "
+            f"{tuple(getattr(z, 'shape', ()))}; name a function that builds a model of logits"
         )
     return z

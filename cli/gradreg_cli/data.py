@@ -1,9 +1,8 @@
 """Look for published image data sets in a folder.
 
-Read every known data set in a folder: digits need none; MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100
-and TinyImageNet are read as published. Nothing is downloaded. Print how many images there are, and
-compare each file with the published MD5 sum. The exit status is 1 if a file is broken, and 2 if no
-data set is there.
+Read MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and TinyImageNet, as published, from a folder.
+Nothing is downloaded. Print how many images there are, and compare each file with the published MD5
+sum. The exit status is 1 if a file is broken, and 2 if no data set is there.
 
 examples:
   gradreg data check data
@@ -22,7 +21,7 @@ from gradreg_cli.terminal import say
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options."""
-    text = "say of every known data set whether it is there, whole and as published"
+    text = "say which data sets are there, and whether they are complete and as published"
     command.add_argument("part", choices=["check"], metavar="check", help=text)
     add_folder(command, "folder", "a folder that holds one data set or several")
     kept = "keep the decoded images of TinyImageNet in this folder (default: delete them)"

@@ -1,4 +1,4 @@
-"""The parser of the command line: no abbreviations, what may have been meant, what was given."""
+"""The parser of the command line: it takes no abbreviations, and suggests what was meant."""
 
 import argparse
 import shlex
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
                 raise argparse.ArgumentError(action, f"expected {said}") from None
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """A message may repeat what was typed, which need not be letters; a full disk is said."""
+        """Print a message, which may repeat typed control characters; report a full disk."""
         said = printable(message)
         if file is not None:  # closed by the caller
             file.write(fold(said, error=True) if file is sys.stderr else said)

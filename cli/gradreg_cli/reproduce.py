@@ -35,7 +35,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     every, text = (*_NAMES, "all"), "an experiment of the paper, or all"
     add("experiment", choices=every, metavar="EXPERIMENT", help=text)
-    add_folder(command, "--data", "folder with data sets (default: the digits)")
+    add_folder(command, "--data", "folder with data sets (default: scikit-learn's digits)")
     some = "append"
     add("--on", action=some, default=[], metavar="DATA", help="use only this data set; repeatable")
     add("--row", action=some, default=[], help="train only this row of the table; repeatable")
@@ -46,7 +46,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     text = "residual net: times (16, 32, 64) filters (default: 3, as in the paper)"
     add_count(command, "--width", text)
     add_count(command, "--jobs", JOBS, 1)
-    add("--stack-seeds", action="store_true", help="train the seeds of a cell as one model")
+    add("--stack-seeds", action="store_true", help="train all seeds of a penalty as one model")
     add("--tables", action="store_true", help="train nothing, and write the tables again")
     add("--device", default="cpu", help="a device that `gradreg backends` lists, or auto")
     text = "run the forward pass in this dtype, under torch.autocast"

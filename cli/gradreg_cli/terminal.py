@@ -1,4 +1,4 @@
-"""What the command line prints, wherever it goes: a terminal, a pipe, a stream of few letters."""
+"""Print to a terminal, a pipe, or a stream that has no λ."""
 
 import io
 import os
@@ -37,7 +37,7 @@ def printable(text: str) -> str:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says; of an error of the system, the file and what was wrong with it."""
+    """The message of an error; for an error of the system, the file and the reason."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"expected a file or folder to use at {error.filename}, got: {error.strerror}"
     return str(error)
@@ -64,7 +64,7 @@ def fold(text: str, *, error: bool = False) -> str:
 
 
 def show_status(text: str = "") -> None:
-    """Replace the last line of a terminal; with nothing, it is free for what comes next."""
+    """Replace the last line of a terminal; an empty text clears it."""
     if is_terminal():
         print(f"\r\033[K{printable(text)[: columns() - 1]}", end="", flush=True)
 
@@ -82,7 +82,7 @@ def is_terminal(*, error: bool = False) -> bool:
 
 
 def accept_every_letter() -> None:
-    """A stream without λ or ‖ shows ? for it, and raises nothing."""
+    """Make a stream print ? for a letter that it lacks, such as λ, without an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

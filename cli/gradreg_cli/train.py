@@ -45,7 +45,7 @@ def add_run(command: argparse.ArgumentParser) -> None:
     """Add what `train` and `tune` have in common."""
     text = "a file that describes the run, see below"
     command.add_argument("file", type=Path, metavar="run.toml", help=text)
-    add_folder(command, "--data", "folder with data sets; digits need none")
+    add_folder(command, "--data", "folder with data sets; not needed for digits")
     add_count(command, "--jobs", JOBS, 1)
 
 

@@ -1,7 +1,7 @@
 """Check every claim for a backend or for your own penalty.
 
 Check every claim (a statement about a penalty, listed in docs/claims.md) for a backend, or for a
-function of yours, which is imported and run in a process of its own. If a claim fails, say what the
+function of yours, which is imported and run in a separate process. If a claim fails, say what the
 function computes. The exit status is 0 if all claims hold, 1 if one fails, 2 if nothing could be
 tested. docs/verify.md explains the verdicts.
 
@@ -77,20 +77,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
     text = "seed of everything that is drawn (default: 4; with --profile long a new one)"
     add_seed(where, text)
     add("--profile", choices=("ci", "long"), default="ci", help="long draws more probes")
-    text = "most CPU time of one call of the function (default: 10 seconds)"
+    text = "limit of the CPU time of one call of the function (default: 10 seconds)"
     add("--time-limit", type=float, default=10.0, metavar="SECONDS", help=text)
     add = command.add_argument_group("output").add_argument
     text = "write the report to FILE.json, .md, .html or .bib (repeatable)"
     add("--report", type=Path, action="append", default=[], metavar="FILE", help=text)
     text = "TOML file of accepted failures with reasons"
     add("--waivers", type=Path, metavar="FILE", help=text)
-    text = "JSON file that collects evidence over runs"
+    text = "JSON file that collects evidence against the probes' law over runs"
     add("--evidence", type=Path, metavar="FILE", help=text)
     add("--self-test", action="store_true", help="test the kit on wrong and right functions")
 
 
 _DECLARED = tuple(field.name for field in fields(Declaration) if field.name != "kind")
-# What gives the verdicts again; where they are written to does not matter.
+# The options that determine the verdicts; where a report is written does not matter.
 _RECORDED = f"kind {' '.join(_DECLARED)} framework device profile time_limit waivers dtype"
 
 
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _written(report: Report, arguments: argparse.Namespace) -> int:
-    """Write report and evidence, each whatever becomes of the other; the exit status of that."""
+    """Write report and evidence, each even if the other fails; return the exit status."""
     status = 0
     for path in arguments.report:
         try:
@@ -221,7 +221,7 @@ def _show_trial(trial: Trial) -> None:
 
 
 def _show_end(report: Report) -> None:
-    """Print what the verdicts add up to, how far they reach, and what is wrong."""
+    """Print the counts of verdicts, what was checked, and the diagnosis."""
     say(fold(f"\n{report.target}: {report.counts}"))
     say(fold(f"declared: {report.declared}"))
     rounding = ", ".join(report.dtypes) or "no other"

@@ -1,4 +1,4 @@
-"""What all training here shares: the learning rate, one thread, and how many seeds at most."""
+"""Parts that all training shares: the learning rate, one thread, and a limit on seeds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ def learning_rate(first: float, step: int, steps: int) -> float:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one CPU thread: products are small, and sums do not depend on the core count.
+    """Use one CPU thread: products are small, and results then do not depend on the core count.
 
     Two threads that wait for each other are ten times slower where a core is busy elsewhere.
     """

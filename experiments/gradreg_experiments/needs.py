@@ -1,4 +1,4 @@
-"""What has to be installed."""
+"""Packages that must be installed."""
 
 from importlib.util import find_spec
 
@@ -9,7 +9,7 @@ TRAINING = ("torch", "matplotlib", "rich", "sklearn", "PIL")
 
 
 def need(what: str, *modules: str, extra: str = "experiments") -> None:
-    """Refuse to go on without a module; the sentence says how to get it."""
+    """Raise an error that says how to install a missing module."""
     for module in modules:
         if find_spec(module) is None:
             raise BackendUnavailable(

@@ -1,4 +1,4 @@
-"""How figures look, and the files of a result: every run, what made the runs, the figure."""
+"""The style of figures, and the files of a result: runs, versions and the figure."""
 
 import csv
 import io

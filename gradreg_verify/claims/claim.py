@@ -14,7 +14,7 @@ Check = Callable[[Target, Example], float]
 
 
 def on(*kinds: str, law: Law | None = None) -> Callable[[Declaration], bool]:
-    """Is about functions of these kinds, of a law with probes of that law; of none: backends."""
+    """Whether a claim is about a declaration, by kind and law; no kinds: backends only."""
     return lambda d: d.kind in kinds and law in (None, d.probe)
 
 

@@ -1,4 +1,4 @@
-"""Signs are made from bits or from numbers: neither is a biased coin.
+"""Signs are made from bits or from numbers, and each sign must have probability ½.
 
 The probes of a function are known up to a factor ±1, which hides a bias that all signs share.
 """
@@ -32,7 +32,7 @@ def bits(target: Target, m: int, number: int) -> Iterator[Test]:
 
 
 def threshold(target: Target, e: Example) -> float:
-    """Signs are those of the numbers drawn, as near to the middle as 2⁻⁷: no biased coin."""
+    """Signs are those of the numbers drawn, also of numbers that are 2⁻⁷ from the threshold."""
     one = target.function()
     d = one.declaration
     if d.probe != "rademacher" or d.side == "input":

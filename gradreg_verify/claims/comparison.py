@@ -16,7 +16,7 @@ LIMIT = 1e-9
 # Below this a number is a difference of rounding errors: networks and inputs are of size one, and
 # at 1e-6 a limit of 1e-9 is 1e-15. A slope's terms have the size of its direction.
 FLOOR = 1e-6
-# Of the same computation made twice: threads may add in another order.
+# Limit for the same computation made twice: threads may add in another order.
 _FEW_ROUNDINGS = 2.0**-50
 
 
@@ -62,7 +62,7 @@ def in_any_order(e: Example, variant: Variant) -> float | bool:
 
 
 def _brief(a: Array) -> str:
-    """Enough digits to see the difference, few enough entries to read."""
+    """Print enough digits to see the difference, and few enough entries to read."""
     text = np.array2string(a, precision=17, threshold=8, edgeitems=3, separator=", ")
     return " ".join(text.split())
 

@@ -1,4 +1,4 @@
-"""A call can be repeated and leaves nothing behind. Asked of functions, one by one."""
+"""A call can be repeated and changes nothing. These checks are of single functions."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
-from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -22,7 +22,7 @@ def _functions(target: Target, e: Example) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example."""
     known = target.backend.functions_declared(target.device)
     if not known:
-        raise NotAsked("this backend shows no functions")
+        raise NotTestable("it has no single functions to call")
     target.require_representative(e)
     yield from (one for one in known if one.declaration.can_have(e.m))
 
@@ -38,7 +38,7 @@ def repeatable(target: Target, e: Example) -> float:
 
 
 def after_a_step(target: Target, e: Example) -> float:
-    """A model whose parameters moved in place, as in training, is that of the new parameters."""
+    """After parameters moved in place, as in training, a call uses the new parameters."""
     moved = e.network.with_parameters(e.network.parameters() / 2)
     errors = []
     for one in _functions(target, e):

@@ -31,7 +31,7 @@ _BATCH = 50  # examples in one call of a function whose probes are read out
 
 
 def replay(target: Target, e: Example) -> float:
-    """A seed gives value and gradient at the probes it draws: per example, shared, several."""
+    """Value and gradient for a seed are those at the probes of this seed, for every penalty."""
     if target.declared is not None and target.side == "input":
         raise NotTestable("of a probe of the inputs only a part can be read out")
     target.require_representative(e)
@@ -67,7 +67,7 @@ def _forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, b
 def _at_drawn_probes(
     target: Target, penalty: str, e: Example, probe: Law, q: int, shared: bool
 ) -> float:
-    """What is drawn from a seed, in the target, against the same probes given to the reference."""
+    """Compare the target at a seed with the reference at the probes that this seed draws."""
     n, m, _ = e.probes.shape
     if target.declared is not None:
         target.declared.probes.require_same_draws(*e.arguments({}))
@@ -105,7 +105,7 @@ def law(target: Target, e: Example) -> float:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the tests of a verification came to.
+    """The result of all tests of probes in a verification.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is tested of probes: their structure exactly, their law and independence by p-values."""
+"""Tests of probes: their structure exactly, their law and independence by p-values."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -42,7 +42,7 @@ def exact_structure(r: Array, probe: Law, batch: int) -> None:
 
 
 def _no_grid(r: Array) -> None:
-    """Numbers of one coordinate do not come again in another, as rounded ones do.
+    """Require that few numbers of one coordinate occur in another, as many rounded numbers would.
 
     Of 4000 numbers in float32 about one does.
     """
@@ -138,6 +138,6 @@ def classes_are_uniform(c: Array, m: int) -> Iterator[Test]:
 
 
 def check(holds: bool, message: str) -> None:
-    """Broken, unless it holds."""
+    """Raise Broken unless a condition holds."""
     if not holds:
         raise Broken(message)

@@ -1,6 +1,6 @@
 """The ledger: every claim of the project, with the checks that can refute it.
 
-docs/claims.md says the same in prose and proves them; a test holds the two lists together.
+docs/claims.md has the same claims in prose, with proofs; a test compares the two lists.
 """
 
 import copyreg
@@ -45,7 +45,7 @@ CLAIMS = (
     Claim(
         "values-per-example",
         "S1",
-        "values are per example; sum and mean are theirs",
+        "the sum and mean are of one value per example",
         "∂P_b/∂x_c = 0 for b ≠ c",
         (laws.every_shape, laws.each_alone, laws.sum_and_mean),
         about=on(*_PER_EXAMPLE),
@@ -54,7 +54,7 @@ CLAIMS = (
     Claim(
         "spectreg-quadratic-form",
         "S3",
-        "SpectReg is rᵀAr, A = JJᵀ, and nothing else",
+        "SpectReg is rᵀAr, A = JJᵀ, without other terms",
         "(1/q) Σ_j r_jᵀ A r_j, A = JJᵀ",
         (formulas.formula_of("spectreg"), formulas.quadratic_form),
         page="spectreg",
@@ -63,7 +63,7 @@ CLAIMS = (
     Claim(
         "spectreg-unbiased",
         "S4",
-        "E SpectReg = ‖J‖²_F, in value and gradient",
+        "on average SpectReg is ‖J‖²_F, also in gradient",
         "E rᵀAr = tr A",
         (estimators.unbiased,),
         page="spectreg",
@@ -72,7 +72,7 @@ CLAIMS = (
     _of_law(
         "gaussian",
         "S5",
-        "variance for gaussian probes",
+        "the variance with gaussian probes",
         "Var = 2‖A‖²_F",
         estimators.gaussian,
         estimators.gaussian_batch,
@@ -80,21 +80,21 @@ CLAIMS = (
     _of_law(
         "rademacher",
         "S6",
-        "variance for signs",
+        "the variance with probes of random signs",
         "Var = 2(‖A‖²_F − Σ_k A_kk²)",
         estimators.rademacher,
     ),
     _of_law(
         "sphere",
         "S7",
-        "variance on the sphere",
+        "the variance with probes on the sphere",
         "Var = 2m/(m+2) · (‖A‖²_F − (tr A)²/m)",
         estimators.sphere,
     ),
     _of_law(
         "frames",
         "S24",
-        "probes orthogonal across the batch: like examples cancel each other's noise",
+        "with frames the noise of equal examples cancels",
         "Var Σ_k f_k = 2m²/((m+2)(m−1)) · Σ_k ‖Â_k − mean Â‖²",
         estimators.frames_cancel,
         page="frames",
@@ -102,7 +102,7 @@ CLAIMS = (
     Claim(
         "probes-averaged",
         "S8",
-        "q probes are averaged; m orthogonal ones are exact",
+        "probes are averaged; m orthogonal ones are exact",
         "(1/q) Σ_j r_jᵀ A r_j",
         (estimators.averaged, estimators.orthogonal_frame),
         page="spectreg",
@@ -111,7 +111,7 @@ CLAIMS = (
     Claim(
         "probe-law",
         "S9",
-        "probes: law, scale, independence, seed",
+        "probes have the law declared, and are independent",
         "E rrᵀ = I",
         (draws.replay, draws.law, coins.threshold, conduct.fresh_probes),
         about=lambda d: d.probe is not None,
@@ -120,7 +120,7 @@ CLAIMS = (
     Claim(
         "training-gradient",
         "S10",
-        "∇_θ is the gradient of the formula",
+        "the parameter gradient is that of the formula",
         "∇_θ P",
         (
             formulas.training_gradient,
@@ -150,7 +150,7 @@ CLAIMS = (
     Claim(
         "metamorphic-laws",
         "S13",
-        "scalings, permutations, shifts, linear model",
+        "laws of scaling, permutation, shift, linear models",
         "P(2J) = 4 P(J), …",
         (
             laws.scaled_outputs,
@@ -165,14 +165,14 @@ CLAIMS = (
     Claim(
         "rounding-bounded",
         "S14",
-        "lower precision loses no more than it must",
+        "in lower precision the error stays below a bound",
         "|P̂ − P| ≤ bound",
         (precision.precision,),
     ),
     _states(
         "contract",
         "S23",
-        "Contract is ‖JᵀR‖²_F for the R given, never detached",
+        "Contract is ‖JᵀR‖²_F, the given R not detached",
         "Σ_iq (Σ_k J_ki R_kq)²",
     ),
     _states("onehot", "S16", "Onehot is ‖Jᵀe_y‖²", "‖Jᵀe_y‖²"),
@@ -196,14 +196,14 @@ CLAIMS = (
     Claim(
         "repeatable",
         "S19",
-        "a call can be repeated, and leaves nothing behind",
+        "one seed gives one number; nothing else changes",
         "P(seed) = P(seed)",
         (conduct.repeatable, conduct.after_a_step, conduct.nothing_left_behind),
     ),
     Claim(
         "bad-input-refused",
         "S20",
-        "bad input gets an error, never a number",
+        "bad input raises an error, never gives a number",
         "",
         (refusals.sentences, refusals.labels_out_of_range, refusals.without_grad_mode),
         page="backends",
@@ -211,7 +211,7 @@ CLAIMS = (
     Claim(
         "input-side-probes",
         "S21",
-        "probes of the inputs: the same mean, the variance of JᵀJ",
+        "probes of inputs: the same mean, variance of JᵀJ",
         "E ‖JV‖²_F = ‖J‖²_F",
         (modes.input_side,),
         page="modes",
@@ -220,7 +220,7 @@ CLAIMS = (
     Claim(
         "finite-differences",
         "S22",
-        "finite differences: exact value, gradient to O(h²), one-sided O(h)",
+        "finite differences: value exact, gradient to O(h²)",
         "2‖v‖ ∇⟨r, z(x + hu) − z(x − hu)⟩ / 2h",
         (modes.differences,),
         page="modes",

@@ -1,4 +1,4 @@
-"""How far a right formula may be off in another order of its sums, where the reference is exact.
+"""A bound on the rounding of a right formula that adds in another order than the reference.
 
 On dyadic examples every operation of the reference is exact, but a right formula need not be: one
 that divides by m at the start, or squares a root, rounds. A term of a value passes t products and

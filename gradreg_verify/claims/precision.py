@@ -1,4 +1,4 @@
-"""What lower precision loses stays within a derived bound."""
+"""The rounding error in lower precision stays within a derived bound."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +17,7 @@ from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value
 
 
 def precision(target: Target, e: Example) -> float:
-    """Value and gradient in lower precision within what rounding can do."""
+    """Check that value and gradient in lower precision are within the rounding bounds."""
     errors = []
     if not target.dtypes:
         raise NotTestable("no lower precision")

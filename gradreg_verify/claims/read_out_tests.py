@@ -1,6 +1,6 @@
-"""What is tested of probes that were read out of a function: known up to a sign or a rotation.
+"""Tests of probes that were read out of a function: known up to a sign or a rotation.
 
-They come in batches, one a call: the law of every row, and the independence of every two.
+Every call gives one batch. The tests are of the law of each row, and of each pair of rows.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Bad input gets an error, never a number."""
+"""Bad input raises an error and never gives a number."""
 
 from dataclasses import replace
 from typing import Any

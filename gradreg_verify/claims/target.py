@@ -70,7 +70,7 @@ class Target:
         return bundled(seed) if self.declaration is None else suited(self.declaration, seed)
 
     def representative(self, e: Example) -> bool:
-        """Whether an example is asked for what every network of its shape shows.
+        """Whether an example is used for properties that every network of its shape shows.
 
         The dyadic networks have every shape. A backend has hundreds of options, and JAX compiles a
         program for each: its other reductions, laws and refusals are asked on five vectors alone.

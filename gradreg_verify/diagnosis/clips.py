@@ -17,7 +17,7 @@ from gradreg_verify.diagnosis.observe import Observed
 from gradreg_verify.diagnosis.variants import VECTORS, Vector
 from gradreg_verify.subject.declaration import Declaration
 
-_ROUND = 4  # digits of a c that confirms itself
+_ROUND = 4  # a c with at most so many digits needs no second network to confirm it
 
 
 def _each(o: Observed, d: Declaration) -> Array:
@@ -85,7 +85,7 @@ def clipped(seen: list[Observed], declared: Declaration) -> str:
 
 
 def _like(d: Declaration) -> Iterator[Declaration]:
-    """What is declared, then with a factor and a reduction that are often taken for it."""
+    """The declared penalty, then the same with factors and reductions that are often confused."""
     yield d
     for scale in (d.scale, 1.0, 0.5):
         yield replace(d, scale=scale, reduction="mean")

@@ -1,4 +1,4 @@
-"""What is declared, at an observation: value and slope."""
+"""The declared value and slope at an observation."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ _POWERS: list[tuple[int, float, int, int]] = sorted(
     product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1), (0, -1)),
     key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]) + 2 * abs(p[3]), abs(p[0])),
 )
-FEWEST = 4  # networks on which neither is zero, or the exponents would fit anything
+FEWEST = 4  # networks on which neither number is zero; with fewer, the exponents would fit anything
 
 
 def fit(got: Array, values: Array, sizes: list[Sizes]) -> Factor | None:
@@ -42,7 +42,7 @@ def scale(factor: Factor, sizes: Sizes) -> float:
 
 
 def in_words(factor: Factor, whole: bool = False) -> str:
-    """A factor as a reader says it: "½ × the batch mean of ".
+    """A factor in words: "½ × the batch mean of ".
 
     Parameters
     ----------

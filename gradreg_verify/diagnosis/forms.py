@@ -1,4 +1,4 @@
-"""What is made of a vector v[n, i, q] of `variants`: squares, norms, largest singular values."""
+"""Numbers made from a vector v[n, i, q] of `variants`: squares, norms, singular values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

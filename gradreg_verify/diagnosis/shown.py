@@ -27,7 +27,7 @@ class _Own(NamedTuple):
 
 
 def in_words(d: Declaration, claim: Claim, own: _Own, check: str) -> str:
-    """Say what the function returned, where that is wrong, and what the check said besides.
+    """Say what the function returned, if that is wrong, and then what the check said.
 
     A check that compares two numbers of the function says nothing where these are random.
     """
@@ -55,7 +55,7 @@ def own_numbers(one: DeclaredPenalty, e: Example) -> _Own:
 def _compared(one: DeclaredPenalty, e: Example, probes: Array | None) -> _Own:
     """Value and slope at the probes of an example's first variant, against those declared."""
     d = one.declaration
-    # Probes that were read out hold for a penalty that is right; those drawn are facts.
+    # Probes that were read out are right only if the penalty is; probes drawn are always right.
     seeded = one.probes.tier == "seeded"
     o = observe(one, e, None if seeded else probes)
     if seeded and (d.probe != "gaussian" or not known(o, d)):

@@ -1,4 +1,4 @@
-"""A small network that shows a failure: the first of a few that fails, then simplified."""
+"""Find a small network that shows a failure: the first that fails of a list, simplified."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ class Counterexample:
 
 
 def smallest(target: Target, claim: Claim, end: float = float("inf")) -> Counterexample | None:
-    """The first example with another number than is declared, or that breaks the claim, simplified.
+    """The first example at which the function is wrong or breaks the claim, simplified.
 
     Small ones come before the bundled ones, and those of unusual shapes last.
 

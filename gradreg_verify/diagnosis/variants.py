@@ -1,4 +1,4 @@
-"""What people compute instead: the vectors, for `diagnosis` to try.
+"""Vectors from which people make wrong penalties, for `diagnosis` to try.
 
 A penalty of this field is a number made of a vector JᵀM: Jᵀr, Jᵀ(p − y), a row of J … `VECTORS`
 has those that are taken for one another, `forms.VARIANTS` what is made of them. Gradients are

@@ -11,8 +11,8 @@ from gradreg_verify.diagnosis.factors import SAME, number
 from gradreg_verify.diagnosis.observe import Observed, Slope
 
 NEAR = 0.01
-_MOST = 0.8  # of the networks with a feature, on which it fails
-_FEW = 3  # networks on either side of a level: fewer are on one side of some level by accident
+_MOST = 0.8  # share of the networks with a feature on which the function fails
+_FEW = 3  # networks on either side of a level; fewer can be there by chance
 
 
 def in_a_line(text: str) -> str:
@@ -85,7 +85,7 @@ def how_far(seen: list[Observed], expected: list[float]) -> str:
 
 
 def about_the_gradient(seen: list[Observed], expected: Array) -> str:
-    """Say what the slopes are, after "It computes …", where they are not as expected."""
+    """Describe the gradient, after "It computes …", if it is not as expected."""
     both = [(o.slope, o.training, e) for o, e in zip(seen, expected, strict=True) if o.training]
     here = [o.slope for o in seen], expected
     at_both = np.array([e for _, _, e in both])

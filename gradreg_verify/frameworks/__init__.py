@@ -1,1 +1,1 @@
-"""How the judge calls a framework: the protocol, the registry, and each framework's side of it."""
+"""How the kit calls a framework: the protocol, the registry, and the code for each framework."""

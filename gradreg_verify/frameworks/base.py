@@ -1,4 +1,4 @@
-"""What the frameworks share: a backend's functions, found and called by the table of penalties."""
+"""Code shared by the frameworks: it finds a backend's functions by the table of penalties."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 _Declared = tuple[Callable[..., Any], tuple[str, ...], Declaration]
-# Seconds: of our own functions a limit only ends what hangs, and a busy machine compiles slowly.
+# Seconds. For our own functions the limit only ends hanging calls; slow machines compile slowly.
 _OWN_LIMIT = 600.0
 
 

@@ -1,4 +1,4 @@
-"""What a framework contributes to the verification of one function in it.
+"""The interface by which the kit calls one function in its framework.
 
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """

@@ -115,11 +115,11 @@ def load(name: str) -> Backend:
     return backend
 
 
-_AUTOMATIC = ("torch", "jax")  # in this order; the loopback is no choice to train with
+_AUTOMATIC = ("torch", "jax")  # in this order; nobody trains with the loopback
 
 
 def choose(backend: str = "auto", device: str = "auto") -> tuple[Backend, str]:
-    """The backend and device meant; "auto" picks by a rule, and the caller says what was picked.
+    """The backend and the device; "auto" chooses by a rule, and the caller prints the choice.
 
     A backend is the first of `_AUTOMATIC` that is installed; if a device is named, the first that
     has it. A device is the backend's first accelerator, or the CPU where there is none.

@@ -1,7 +1,7 @@
 """Wrong implementations as formulas on explicit Jacobians, and the claim that each one breaks.
 
-Most are numbers of the grammar of `gradreg_verify.diagnosis.variants`, in its words. They stand
-behind the loopback backend. Gradients are complex steps, so *detaching* a number, which framework
+Most are made of the vectors and forms of `gradreg_verify.diagnosis`, and have their names. They run
+in the loopback backend. Gradients are complex steps, so *detaching* a number, which framework
 code does with ``.detach()``, is taking its real part. `gradreg_verify.mistakes.samplers` has the
 wrong laws of probes.
 """
@@ -80,7 +80,7 @@ def half_mirrored(c: Case, *, side: Any = "output", **o: Any) -> Array:
 
 
 def number(penalty: str, text: str, name: str, claim: str) -> Wrong:
-    """What else is made of a vector."""
+    """Another number made of a vector."""
     return Wrong(text.format(name), penalty, claim, instead(penalty, VECTOR[name], FORM[text]))
 
 
@@ -137,13 +137,13 @@ WRONG: tuple[Wrong, ...] = (
     *squares("frobreg", "Jᵀ1 (the gradient of the sum of the logits)", "J without its last class"),
     number("frobreg", "‖{}‖, the norm and not its square", "J", CLAIM["frobreg"]),
     without_graph("frobreg"),
-    reduced("frobreg", "sum for mean", "mean", lambda v: v.sum()),
+    reduced("frobreg", "the sum in place of the mean", "mean", lambda v: v.sum()),
     *squares("spectreg", "(∂p/∂x)ᵀr", "(∂ log p/∂x)ᵀr"),
     number("spectreg", "‖{}‖, the norm and not its square", "Jᵀr", CLAIM["spectreg"]),
     number("spectreg", "‖{}‖² with one factor detached", "Jᵀr", "training-gradient"),
     number("spectreg", "‖Σ_b {}‖², summed over the batch before it is squared", "Jᵀr", PER_EXAMPLE),
     probe("probes summed, not averaged", "probes-averaged", lambda r: r),
-    probe("the first probe for all", "probes-averaged", lambda r: r[:, :, :1]),
+    probe("the first probe in place of each", "probes-averaged", lambda r: r[:, :, :1]),
     probe(
         "one probe for the whole batch",
         PER_EXAMPLE,
@@ -157,12 +157,17 @@ WRONG: tuple[Wrong, ...] = (
     ),
     after("spectreg", "mean over inputs", CLAIM["spectreg"], lambda v, c: v / c.J.shape[2]),
     without_graph("spectreg"),
-    reduced("spectreg", "1/B² for 1/B", "mean", lambda v: v.mean() / len(v)),
-    reduced("spectreg", "mean for sum", "sum", lambda v: v.mean()),
+    reduced("spectreg", "1/B² in place of 1/B", "mean", lambda v: v.mean() / len(v)),
+    reduced("spectreg", "the mean in place of the sum", "sum", lambda v: v.mean()),
     *squares(
         "doubleback", "Jᵀ(p − y), p constant", "Jᵀ(p + y)", "Jᵀp", "Jᵀ(p − y) with y counted from 1"
     ),
-    after("doubleback", "loss of the batch mean", PER_EXAMPLE, lambda v, c: v / len(c.z) ** 2),
+    after(
+        "doubleback",
+        "the gradient of the batch-mean loss",
+        PER_EXAMPLE,
+        lambda v, c: v / len(c.z) ** 2,
+    ),
     without_graph("doubleback"),
     Wrong("half of it with probes of the inputs", "spectreg", "input-side-probes", half_mirrored),
     *squares(

@@ -1,4 +1,4 @@
-"""Wrong laws of probes: what the claim `probe-law` must see."""
+"""Wrong laws of probes, which must fail the claim `probe-law`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def one_for_all(law: Sampler) -> Sampler:
 
 
 def autoregressive(rng: Rng, n: int, m: int, q: int) -> Array:
-    """Every probe remembers three tenths of the one before."""
+    """Every probe contains three tenths of the one before."""
     r = rng.standard_normal((n, m, q))
     for b in range(1, n):
         r[b] = 0.3 * r[b - 1] + np.sqrt(1 - 0.09) * r[b]

@@ -16,7 +16,7 @@ from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.files import read_json, require_writable, write_atomically
 from gradreg_verify.report.report import Report
 
-_LEAST = 1e-300  # in place of a p-value that a float has no room for: less evidence, never more
+_LEAST = 1e-300  # in place of a p-value too small for a float: this gives less evidence, never more
 _LARGEST = 700  # of a logarithm whose exponential is a float
 
 
@@ -68,7 +68,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def require_place(path: Path) -> None:
-    """Before anything is run: a record, or none yet, at a place that can be written to.
+    """Before anything is run, require a record, or no file, at a place that can be written to.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""When a backend was last verified on this machine, and what came of it.
+"""When a backend was last verified on this machine, and with which outcome.
 
 One small file in the user's state folder ($XDG_STATE_HOME, or ~/.local/state), for
 ``gradreg backends``. It is a convenience: where it cannot be read or written, nothing is known.

@@ -12,7 +12,7 @@ _STYLE = "\n" + (files("gradreg_verify.report") / "report.css").read_text(encodi
 
 
 def _escape(text: str) -> str:
-    """Text of others, of which nothing is a tag and nothing is hidden."""
+    """Text of other people, without tags and without hidden characters."""
     return escaped(printable(text))
 
 
@@ -39,7 +39,7 @@ def to_html(facts: dict[str, Any], counts: str, about: list[tuple[str, str]]) ->
 
 
 def in_words(claims: list[dict[str, Any]]) -> tuple[str, str]:
-    """Return what the verdicts come to: a colour, and a sentence."""
+    """Summarise the verdicts: a colour and a sentence."""
     ids: dict[str, list[str]] = {}
     for claim in claims:
         ids.setdefault(claim["verdict"], []).append(claim["id"])

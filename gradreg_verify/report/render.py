@@ -1,6 +1,6 @@
-"""A report as JSON, Markdown, HTML or BibTeX: the same facts, and no clock among them.
+"""A report as JSON, Markdown, HTML or BibTeX: the same facts, without times.
 
-Two runs with the same seed and versions give the same bytes; `digest` is their name.
+Two runs with the same seed and versions give the same bytes, which `digest` identifies.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def to_json(report: Report) -> str:
 
 
 def _seen(sign: str) -> str:
-    """A sign of a string in JSON; one that cannot be seen by its number."""
+    """A character of a string in JSON; an invisible character is written by its number."""
     return json.dumps(sign)[1:-1] if printable(sign) != sign else sign
 
 
@@ -120,7 +120,7 @@ def _cell(text: str) -> str:
 
 
 def _about(report: Report) -> list[tuple[str, str]]:
-    """Say how far the verdicts reach, and where they are from."""
+    """Say what was checked, and with what."""
     tested = "none" if report.evidence is None else str(report.evidence)
     return [
         ("tier", report.tier),
@@ -201,7 +201,7 @@ def write(report: Report, path: Path) -> None:
 
 
 def require_format(path: Path) -> None:
-    """Before anything is run: an ending that is known, at a place that can be written to.
+    """Before anything is run, require a known ending, and a place that can be written to.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What came out of a verification: a verdict on every claim, and where the numbers are from."""
+"""The result of a verification: a verdict on every claim, and the origin of the numbers."""
 
 import platform
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How far a computation in low precision may be off: derived from the formulas, never chosen.
+"""Bounds on the error of a computation in low precision, derived from the formulas.
 
 `value_bound` runs the reference on numbers that carry an error bound, `slope_bound` on numbers with
 random rounding errors. The formulas are the same ones.

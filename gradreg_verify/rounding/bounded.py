@@ -26,7 +26,7 @@ RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 class Undecided(ValueError):
-    """Rounding decides what happens, and no bound says how far off the result is."""
+    """Rounding decides a maximum, a sign or the range, so no bound on the error exists."""
 
 
 class Bounded(Duck):

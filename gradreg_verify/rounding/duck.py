@@ -1,4 +1,4 @@
-"""What the reference asks of an array, beside NumPy's functions of it.
+"""The attributes and methods of an array that the reference uses, besides NumPy's functions.
 
 A duck array carries more than a number through the *same* formulas: its error bound
 (`rounding.bounded`) or a random rounding error (`rounding.perturbed`).

@@ -1,4 +1,4 @@
-"""Monte-Carlo arithmetic: every operation is off by a random rounding error.
+"""Monte-Carlo arithmetic: every operation has a random rounding error.
 
 Operands and result of every operation are multiplied by 1 + uξ, ξ uniform on [−1, 1]. Perturbed
 operands, beside the result, are what makes cancellation show: a difference of nearly equal numbers

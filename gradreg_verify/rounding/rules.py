@@ -81,7 +81,7 @@ def terms(subscripts: str, reaches: list[Array]) -> int:
 
 
 def _anew(*operands: Bounded) -> tuple[Bounded, ...]:
-    """Factors; those of a square count as one number each, whatever their terms were."""
+    """The factors of a product; each factor of a square counts as one number without terms."""
     if len({id(a) for a in operands}) == len(operands):
         return operands
     return tuple(Bounded(a.value, a.radius, a.u) for a in operands)

@@ -1,4 +1,4 @@
-"""What a penalty under test is meant to be: declared by its author, never guessed."""
+"""What a penalty under test should compute. Its author declares this; the kit never guesses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +86,12 @@ class Declaration:
         if self.side == "input" and self.kind != "spectreg":
             raise ValueError(f"expected side='output' for {self.kind}; 'input' is for spectreg")
         if self.probe is None and (self.shared_probe or self.num_probes != 1):
-            raise ValueError(f"expected probe= with num_probes or shared_probe, kind {self.kind}")
+            never = PENALTIES[self.kind].probes == "never"
+            remedy = "leave both out" if never else "pass the law, for example probe='gaussian'"
+            raise ValueError(
+                f"expected probe= with num_probes or shared_probe, got none for {self.kind}; "
+                f"{remedy}"
+            )
         self.check_shapes()
         if not isfinite(self.scale) or self.scale == 0:
             raise ValueError(f"expected scale to be finite and not 0, got {self.scale}")
@@ -101,14 +106,14 @@ class Declaration:
         object.__setattr__(self, "outputs", 1)
 
     def check_shapes(self) -> None:
-        """Refuse networks that cannot be, or that the kit does not have."""
+        """Refuse network shapes that are impossible, or that the kit does not have."""
         if not self.restricted:
             return
         m = self.outputs
         if self.probe is not None:
             raise ValueError(
                 f"expected no outputs, square or input for {self.kind} with {self.probe} probes: "
-                "the kit reads probes out of networks of a shape of their own"
+                "the kit reads out probes with networks of other shapes"
             )
         if PENALTIES[self.kind].of == "weights":
             raise ValueError(f"expected no outputs, square or input for {self.kind}")
@@ -136,7 +141,7 @@ class Declaration:
         return PENALTIES[self.kind].needs_classes({"loss": self.loss})
 
     def can_have(self, m: int) -> bool:
-        """Whether it can be asked for with m logits: of more than its probes, and of classes."""
+        """Whether m logits are possible: more than there are probes, and at least two classes."""
         return not (self.softmax and m == 1) and (self.probe is None or m > self.num_probes)
 
     @property

@@ -1,4 +1,4 @@
-"""How a function comes to have chosen probes: given, fed, or drawn from a seed and read out."""
+"""How a function gets chosen probes: as an argument, fed, or drawn from a seed and read out."""
 
 from collections.abc import Iterator
 from functools import cache, cached_property

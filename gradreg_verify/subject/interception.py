@@ -18,7 +18,7 @@ Layout = Callable[[Array], tuple[Array, ...]]
 
 
 def realise(probe: str, r: Array) -> Array:
-    """The probes of a law nearest to r[n, k, q] in spirit: its signs, its direction, …"""
+    """Probes of a law made from r[n, k, q]: its signs, its direction, …"""
     m = r.shape[1]
     if probe == "rademacher":
         return np.where(r >= 0, 1.0, -1.0)

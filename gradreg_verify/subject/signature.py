@@ -1,4 +1,4 @@
-"""What a function wants, read off its signature; its name; its source."""
+"""The arguments of a function by its signature; its name; its source."""
 
 import hashlib
 import inspect

@@ -1,4 +1,4 @@
-"""A time limit on code that is not ours: on what it computes, never on how busy the machine is."""
+"""A limit on the CPU time of other people's code, whatever else the machine does."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 from gradreg_verify.outcomes import Hung
 
 BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
-_AGAIN = 1.0  # seconds until a function that swallowed the exception gets it anew
+_AGAIN = 1.0  # seconds until a function that caught the exception gets another one
 
 
 # When the call in progress must have ended, by the clock; 0 between calls. `isolation` puts a

@@ -90,7 +90,7 @@ def compute(case: dict[str, Any], formula: Formula | None = None) -> tuple[Array
     def f(net: Network) -> Array:
         return np.asarray(formula(Case.at(net, x, y), reduction="sum", **options))
 
-    with np.errstate(all="ignore"):  # of numbers beyond all bounds; what comes of them differs
+    with np.errstate(all="ignore"):  # of overflows, whose results differ
         network = Network(layers)
         if network.parameters().size > MOST:
             raise ValueError(f"expected at most {MOST} parameters")

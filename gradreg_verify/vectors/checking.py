@@ -1,7 +1,7 @@
 """A folder of vectors compared with the reference, and results with the vectors.
 
-Nothing passes unseen: a case without a result, a result without a case, a name twice and a key that
-is not known are all wrong, and the numbers compared are counted.
+A case without a result, a result without a case, a name that occurs twice and a key that
+is not known are errors. The numbers that were compared are counted.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Checked:
 
 
 def check(folder: Path) -> Checked:
-    """Hold a folder's vectors against the reference, and results beside them against the vectors.
+    """Compare a folder's vectors with the reference, and results in the folder with the vectors.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def check(folder: Path) -> Checked:
 
 
 def _recomputed(found: Checked, data: Any) -> _Entries:
-    """The cases of a file, by name; what the reference gives otherwise is noted."""
+    """The cases of a file, by name; a difference from the reference is noted."""
     _require_keys("a file of vectors", data, {"cases"}, {"format", "about"})
     if data.get("format", 1) != 1:
         raise ValueError(f"format {data['format']!r}, where this version reads format 1")
@@ -127,7 +127,7 @@ def _held_against(cases: _Entries, found: Checked, data: Any) -> tuple[list[str]
 
 
 def _left_out(cases: _Entries, penalties: set[str], with_gradient: bool) -> list[str]:
-    """A sentence for the penalties, and one for the gradients, that a file has no results of."""
+    """A sentence for penalties without results, and one for gradients without results."""
     said = []
     if others := {case["penalty"] for case in cases.values()} - penalties:
         said.append(f"no results of {', '.join(sorted(others))}, which the file does not claim")
@@ -140,7 +140,7 @@ def _left_out(cases: _Entries, penalties: set[str], with_gradient: bool) -> list
 
 
 def _asked_for(cases: _Entries, data: dict[str, Any]) -> set[str]:
-    """The penalties that the file has results of: all, unless it names some."""
+    """The penalties for which the file has results: all, unless the file names some."""
     known = {case["penalty"] for case in cases.values()}
     named = set(data.get("penalties", known))
     if unknown := named - known:
@@ -162,7 +162,7 @@ def _by_name(key: str, data: dict[str, Any]) -> _Entries:
 
 
 def _require_keys(what: str, data: Any, needed: set[str], allowed: set[str]) -> None:
-    """No key is missing, and none is there that nothing reads: it may be a misspelt one."""
+    """Refuse a missing key, and an unknown key, which may be a misspelt one."""
     if not isinstance(data, dict):
         raise ValueError(f"{what} that is no object")
     if missing := needed - data.keys():
@@ -174,7 +174,7 @@ def _require_keys(what: str, data: Any, needed: set[str], allowed: set[str]) -> 
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """The name of the case goes before what is wrong with it."""
+    """Put the name of the case before its error."""
     try:
         yield
     except WRONG as error:

@@ -1,4 +1,4 @@
-"""One vector's numbers against others, and against those of the catalogue's mistakes."""
+"""Compare a vector's numbers with other numbers, and with those of the catalogue's mistakes."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def differs(case: dict[str, Any], what: str, got: Array) -> list[str]:
 
 
 def known_mistake(case: dict[str, Any], what: str, got: Array) -> str:
-    """Name the mistake of the kit's catalogue that gives such a number; nothing if none does."""
+    """Name the mistake of the kit's catalogue that gives this number; "" if none does."""
     for wrong in catalogue.WRONG:
         made = by_mistake(case, wrong)
         if made is not None and not _off(made[NUMBERS.index(what)], got, exact=False):

@@ -103,7 +103,7 @@ CASES = {
     ),
     "num_probes beside probes": (
         lambda W: gj.spectreg(f, W, X, probes=PROBES, num_probes=2),
-        "leave num_probes out beside probes",
+        "leave num_probes out if you pass probes",
         lambda W: gj.spectreg(f, W, X, probes=PROBES),
     ),
     "probes for the batch": (
@@ -239,7 +239,7 @@ CASES = {
     ),
     "a penalty of one's own": (
         lambda W: gj.objective(f, W, X, Y, penalty=by_hand(X)),
-        "add others to the loss yourself",
+        "add other penalties to the loss yourself",
         lambda W: gj.objective(f, W, X, Y, penalty=gj.frobreg).loss + by_hand(X)(W),
     ),
     "doubleback beside a loss of one's own": (

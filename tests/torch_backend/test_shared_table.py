@@ -42,7 +42,7 @@ def test_each_model_is_tried():
     kept = penalty()
     for _ in range(20):
         assert kept(Rows(), (X, TABLE)) > 0
-        with pytest.raises(ValueError, match="expected a row per example in each input"):
+        with pytest.raises(ValueError, match="expected one row per example in each input"):
             kept(Shared(), (X, TABLE))
 
 

@@ -185,7 +185,7 @@ REFUSED = {
     ),
     "fraction of logits": (
         lambda: gt.FrobReg(fraction=0.5, generator=rng())(mlp()(X), X),
-        "expected a model with fraction, got logits",
+        "expected a model, because fraction runs the model on a part of the batch, got logits",
     ),
     "fraction through batch norm": (
         lambda: gt.objective(
@@ -343,7 +343,7 @@ def test_a_table_as_long_as_the_batch_is_not_cut(short):
         lambda: gt.objective(f, (X, table, ids), Y, penalty),
         lambda: penalty(f, (X, table, ids)),
     ):
-        with pytest.raises(ValueError, match=r"close the model over this input: lambda x: model"):
+        with pytest.raises(ValueError, match=r"function that holds this input: lambda x: model"):
             call()
     got = gt.objective(lambda x, ids: f(x, table, ids), (X, ids), Y, penalty)
     torch.testing.assert_close(got.logits, f(X, table, ids))

@@ -1,4 +1,4 @@
-"""What steps cost here: time and memory."""
+"""Time and memory of training steps on this machine."""
 
 from collections.abc import Callable
 from statistics import median
@@ -16,7 +16,7 @@ _Step = Callable[[], object]
 
 
 def seconds(steps: dict[str, _Step], device: torch.device) -> dict[str, float]:
-    """Median times of steps that have run once, taken in turns."""
+    """Median times of steps that have run once before; the steps are timed in turns."""
     turns = [{name: _once(step, device) for name, step in steps.items()} for _ in range(_TURNS)]
     return {name: median(turn[name] for turn in turns) for name in steps}
 
@@ -46,7 +46,7 @@ def peak_bytes(step: _Step, device: torch.device) -> int:
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages that operations return, as long as a tensor or a graph holds them."""
+    """Count the bytes that operations return while a tensor or a graph holds them."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def released(self, key: int, size: int) -> None:
-        """A storage is gone."""
+        """Subtract the bytes of a storage that was freed."""
         self.known.discard(key)
         self.now -= size
 

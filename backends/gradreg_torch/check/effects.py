@@ -1,6 +1,6 @@
-"""What a check may not change: parameters, buffers, gradients, modes, hooks, random states.
+"""The state that a check must not change: parameters, buffers, gradients, modes, hooks and more.
 
-For plain attributes see `attributes`.
+This includes the states of the random generators. For other attributes see `attributes`.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A model whose state is held while it is checked."""
+"""A model whose buffers are held constant while it is checked."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from gradreg_torch._engine.written import Written
 
 
 class Held:
-    """A model of which each pass writes into buffers what the first pass wrote."""
+    """A model whose passes all write into buffers what the first pass wrote."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function, self.written = function, Written()

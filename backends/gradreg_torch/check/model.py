@@ -1,4 +1,4 @@
-"""`check_model`: is this penalty right on this model, and what does it cost?"""
+"""`check_model`: is this penalty right on this model, and how much does it cost?"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What `check_model` checks: a model, a batch, a penalty, and the way back to the state before."""
+"""What `check_model` checks: a model, a batch and a penalty; and how to restore their state."""
 
 from collections.abc import Callable
 from copy import copy
@@ -21,7 +21,7 @@ from gradreg_torch.penalty import Penalty
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked, and how to go back to the state before."""
+    """What is checked, and how to restore the state before the check."""
 
     model: Callable[..., Any]
     x: Inputs
@@ -45,8 +45,8 @@ class Subject:
         if callable(self.model) and not self.parameters:
             raise ValueError(
                 "expected a model with parameters to train, got none that can be found; pass the "
-                "module, or a function that holds it, and call requires_grad_() on it; of a module "
-                "that torch.jit.freeze has frozen pass the module that was scripted"
+                "module, or a function that holds the module, and call requires_grad_() on the "
+                "module; for a module frozen by torch.jit.freeze, pass the module before freezing"
             )
 
     @property

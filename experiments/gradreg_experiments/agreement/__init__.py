@@ -1,1 +1,1 @@
-"""One training run by every backend: do they stay together, step after step?"""
+"""The same training run by every backend, compared after every step."""

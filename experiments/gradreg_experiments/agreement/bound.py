@@ -5,8 +5,8 @@ most (d + 1) u, where d is the length of a row and u = 2⁻⁵³. An elementwise
 roundings more, and so has the update. So the rounding of a step is a relative change of the weights
 by at most K u, where K counts the roundings of one term. What such changes do, in this step and in
 every later step, is *measured*: the run is repeated, and the weights of every step are changed at
-random by 2⁻⁴⁰. That is so much more than rounding that rounding does not show, and so little that
-the answer is proportional.
+random by 2⁻⁴⁰. This change is far larger than rounding, and so small that
+its effect is proportional to it.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""``gradreg agree``: every course by every backend, and how far the runs come apart."""
+"""``gradreg agree``: train every course with every backend, and compare the runs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ _OTHERS: dict[str, dict[str, Train]] = {
     "small": {"jax": by_jax.train, "numpy": by_numpy.train},
     "paper": {"jax": by_jax.train},
 }
-_FLOOR = 2.0**-56  # below half a rounding of a number of size one: drawn as that
+_FLOOR = 2.0**-56  # smaller differences are drawn at this value, below half a rounding of 1
 _COLOURS = {
     ("jax", "sgd"): result.BEST,
     ("jax", "adam"): result.PLAIN,

@@ -1,4 +1,4 @@
-"""What a folder holds: each data set, whether the data set can be read, and the parts it has."""
+"""List the data sets in a folder: whether each can be read, and which parts it has."""
 
 import os
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def _files_here(known: Known, place: Path) -> Iterator[FileRead]:
     """Sums of the files, whether or not a data set can be read from them."""
     for name in known.files:
         path = locate(place, name)
-        # A larger file is among the problems, with its size; its sum would take for ever.
+        # The problems name a larger file with its size; its sum would take too long.
         if path is not None and path.is_file() and path.stat().st_size <= LIMIT:
             with suppress(OSError):  # which is among the problems already
                 yield fingerprint(known, name, path)

@@ -31,14 +31,14 @@ def require(folder: Path, name: str) -> Path:
     if path is None:
         what = "an empty folder" if not any(folder.iterdir()) else "no such file"
         raise FileNotFoundError(f"expected {folder / name}, got {what}")
-    if not path.is_file():  # a pipe would be waited for without end
+    if not path.is_file():  # reading a pipe would never end
         raise ValueError(f"expected {path} to be a file, got a folder or a device")
     _require_small(path, LIMIT)
     return path
 
 
 def _require_small(path: Path, limit: int) -> None:
-    """Refuse a file above the limit: no published file is that large, and a file may never end."""
+    """Refuse a file above the limit: no published file is that large."""
     size = path.stat().st_size
     if size > limit:
         raise ValueError(f"expected at most {limit} bytes in {path}, got {size}; get it anew")

@@ -1,6 +1,6 @@
 """IDX, the format of MNIST: 0, 0, 8 (bytes), number of axes; lengths, 4 bytes each; the bytes.
 
-All numbers are big-endian. A header is not believed before the file is large enough for it.
+All numbers are big-endian. The header is compared with the file's size before memory is allocated.
 """
 
 import math
@@ -98,7 +98,7 @@ def _unpack(path: Path, axes: int) -> NDArray[np.uint8]:
     size, compressed = math.prod(shape), path.stat().st_size
     if size > _MOST_DEFLATED * compressed:
         raise ValueError(_said(path, shape, f"a file of {compressed} compressed bytes"))
-    # One byte beyond, so that a file that goes on is seen, and the sum at its end is read.
+    # Read one byte more, to notice a longer file and to check the sum at the end.
     data = unpacked(stream.unconsumed_tail, size + 1)
     if len(data) != size:
         raise ValueError(_said(path, shape, "more" if len(data) > size else f"{len(data)} bytes"))

@@ -92,7 +92,7 @@ def _make(folder: Path, place: Path, parts: Sequence[list[Listed]]) -> None:
     try:
         problems, sums = list[str](), {}
         for part, images in zip(_PARTS, parts, strict=True):
-            # Written, not mapped: a disk that is full is then an error, and not the end.
+            # Written, not mapped: a full disk then raises an error and does not kill the process.
             with (new / f"{part}.npy").open("wb") as out:
                 sums[part] = decode_all(images, out, problems)
         if problems:

@@ -1,8 +1,8 @@
-"""CIFAR's python version, read without running it.
+"""Read CIFAR's python version without running it.
 
 A pickle is a program. The published files are all written alike, by Python 2 and an old NumPy: a
-dict of strings, numbers, lists of those, and one array of bytes. So their opcodes are read as a
-text of that one form. Nothing is called or built by name, and any other form is refused.
+dict of strings, numbers, lists of those, and one array of bytes. So this module reads the opcodes
+as a text of that form. It calls and builds nothing by name, and refuses any other form.
 """
 
 import pickletools
@@ -54,7 +54,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     data = content(path, LIMIT)
     try:
         return _dictionary(_tokens(data))
-    # `pickletools` reads a damaged file into whatever exception comes first.
+    # `pickletools` raises any kind of exception on a damaged file.
     except Exception as error:
         raise ValueError(
             f"expected a file of CIFAR's python version, as published, in {path}, "

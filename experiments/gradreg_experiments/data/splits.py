@@ -1,4 +1,4 @@
-"""A few training images, and a validation part apart from them."""
+"""A few training images, and validation images that are not among them."""
 
 from dataclasses import dataclass
 

@@ -17,9 +17,8 @@ _EMBEDDED = "digits"
 # How much of the paper's training is done: fields of every run, in place of the paper's.
 _PROTOCOLS: dict[str, dict[str, Any]] = {
     "paper": {},
-    # What a processor does in an afternoon. Long enough for the network to know its training images
-    # by heart: only then has a penalty something to act against. After 200 iterations, as in an
-    # earlier version, nothing is seen.
+    # A CPU does this in an afternoon. It is long enough for the network to fit its training images:
+    # only then does a penalty have an effect.
     "reduced": {"iterations": 1500, "learning_rate": 0.05, "width": 1, "blocks": 1, "halved": True},
 }
 _REDUCED = ("cifar-10", "cifar-100")  # what the reduced protocol is made for

@@ -1,4 +1,4 @@
-"""How a table departs from the paper: a sentence each, printed wherever the table is printed."""
+"""The differences of a table from the paper: sentences that are printed below the table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +52,7 @@ _OF_PENALTIES = {
 
 
 def of(published: Experiment, changed: Experiment, folder: Path | None) -> list[str]:
-    """Sentences on data, settings and changes; the sentences of the experiment stand there."""
+    """Sentences on data, settings and changes; `Experiment` has its own sentences."""
     runs = [cell.run for cell in changed.cells]
     pairs = [(p.run, c.run) for p, c in zip(published.cells, changed.cells, strict=True)]
     return [

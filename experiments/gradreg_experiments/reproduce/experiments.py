@@ -169,7 +169,7 @@ def _semi_supervised(data: str) -> Experiment:
 
 
 def _initialisation(data: str) -> Experiment:
-    """The first weights of the scripts, or He's: what λ means depends on the first weights."""
+    """The initial weights of the scripts, or He's: the effect of λ depends on them."""
     setting, cells = SETTINGS[data], list[Cell]()
     laws: dict[str, Literal["scripts", "he"]] = {"the scripts'": "scripts", "He's": "he"}
     for row, law in laws.items():
@@ -220,7 +220,10 @@ def _local_global(data: str) -> Experiment:
     """The networks of the weight-decay table whose Jacobians are measured."""
     cells = (replace(cell, poster=None) for cell in _weight_decay(data).cells)
     measured = tuple(c for c in cells if c.arm in _THREE)
-    departures = ("The poster shows its claim on the toy problem alone.",)
+    departures = (
+        "The poster claims that the norm is small everywhere, and shows this for the toy problem "
+        "only.",
+    )
     return Experiment("local-global", "Local or global control", measured, departures)
 
 

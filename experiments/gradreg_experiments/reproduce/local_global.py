@@ -1,7 +1,7 @@
 """Local or global? The Jacobian's norm at training images, at test images and in between.
 
-DoubleBack looks at training images in the direction of the loss; SpectReg at all directions, also
-only there. The poster claims that the norm is controlled everywhere. The networks are those of
+DoubleBack acts at training images in the direction of the loss, SpectReg in all directions, also
+only there. The poster claims that the norm becomes small everywhere. The networks are those of
 the weight-decay table; nothing else is trained.
 """
 
@@ -31,9 +31,9 @@ from gradreg_experiments.runs.store import damaged
 IMAGES, _AT_ONCE = 500, 250
 _PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image
 _CAPTION = (
-    f"‖J‖_F, the root of FrobReg, without dropout: its mean over {IMAGES} pairs of a training and "
-    "a test image, at both and on the line between them, of the weight-decay table's networks. "
-    "×: over the baseline's."
+    "The norm is ‖J‖_F, the square root of FrobReg, without dropout. It is the mean over "
+    f"{IMAGES} pairs of a training image and a test image, at both images and on the line between "
+    "them. The networks are those of the weight-decay table. ×: divided by the baseline's norm."
 )
 
 

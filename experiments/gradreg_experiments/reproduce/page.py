@@ -22,12 +22,12 @@ _Record = Mapping[str, Any]
 
 
 def require_place(folder: Path) -> None:
-    """Before the training: what `write_page` replaces is an earlier page, and no file of others.
+    """Before the training, require that `write_page` will replace only an earlier page.
 
     Raises
     ------
     ValueError
-        A file of another has one of the names.
+        A file that is not of this package has one of the names.
     """
     ours = False
     with suppress(OSError, ValueError), opened(folder / _PAGE) as file:
@@ -87,7 +87,7 @@ def section(record: _Record, image: str | None) -> str:
         "\n".join(f"- {sentence}" for sentence in record["departures"]),
         f"`{record['command']}`: {_provenance(record)}.",
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def _html_section(record: _Record, svg: Path) -> str:
@@ -109,7 +109,7 @@ def _html_section(record: _Record, svg: Path) -> str:
 
 
 def _provenance(record: _Record) -> str:
-    """Say what made the runs; for a record that does not say, what made the record."""
+    """Versions and machine of the runs or, for a record without runs, of the record."""
     made = [
         f"{part['runs']} runs, {_versions(part)}, claims: {part['verified']}"
         for part in record.get("runs", ())

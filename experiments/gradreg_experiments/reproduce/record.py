@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: CSV, JSON, PNG and SVG."""
+"""The files of an experiment: CSV, JSON, PNG and SVG."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ _SOURCE = "Varga, Csiszárik, Zombori, poster of arXiv:1712.09936"
 
 @dataclass(frozen=True)
 class Result:
-    """What came of an experiment, in the forms in which it is kept.
+    """The result of an experiment, in the forms in which it is kept.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def replaced(out: Path, result: Result) -> str | None:
         gone = [s for s in settings if s not in [row["setting"] for row in result.rows]]
         return str(old["command"]) if gone else None
 
-    with suppress(ValueError):  # none, or none of ours, and no loss
+    with suppress(ValueError):  # there is no earlier table to lose
         return read_json(path, "a table", command, finite=False)
     return None
 

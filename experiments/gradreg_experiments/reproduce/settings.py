@@ -6,7 +6,7 @@ from typing import Any
 from gradreg_experiments.runs import Run
 from gradreg_ref.conventions import equal_lam
 
-_TEMPLATE = 0  # the seed of a run whose seed is yet to be set
+_TEMPLATE = 0  # stands for a seed that is set later
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the seeds of a cell say, and the paired difference to the baseline of the row."""
+"""Statistics over the seeds of a cell, and the paired difference to the baseline of the row."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

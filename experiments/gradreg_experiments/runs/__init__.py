@@ -1,4 +1,4 @@
-"""A training run: a file describes it, it can be killed and resumed, and a sweep has many."""
+"""Training runs: a file describes a run, a stopped run can be resumed, a sweep has many runs."""
 
 from gradreg_experiments.runs.description import Run, from_toml
 from gradreg_experiments.runs.images import images_of

@@ -1,4 +1,4 @@
-"""The state of a run, on disk now and then, so that a killed run goes on."""
+"""The state of a run, saved now and then, so that a killed run can be resumed."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""What a run is: every choice that decides the numbers."""
+"""A run: all choices that determine its numbers."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from gradreg_verify.files import read_toml
 _KINDS: tuple[type[gt.Penalty], ...]
 _KINDS = gt.SpectReg, gt.DoubleBack, gt.JacReg, gt.FrobReg, gt.Onehot
 PENALTIES = {kind.__name__.lower(): kind for kind in _KINDS}
-# What the run itself decides, or no file can hold.
+# Options that a run sets itself, or that a file cannot hold.
 _OWN = {"probes", "generator", "wrt", "batch", "reduction", "check_values", "loss"}
 _TOO_LARGE = 1 << 63  # for a whole number
 

@@ -1,4 +1,4 @@
-"""What runs draw in a step: images, dropout masks, probes.
+"""The random numbers of a training step: images, dropout masks, probes.
 
 Every draw is a function of seed, purpose and step, so a checkpoint saves no generator.
 Each has a stream of its own. So the arms of a seed share the draws, and stacked, resumed and shared

@@ -27,7 +27,7 @@ def processes(device: str) -> Iterator[None]:
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
-        dist.barrier()  # the others wait for what the first has to keep
+        dist.barrier()  # the other processes wait until the first has written the results
     finally:
         dist.destroy_process_group()
 
@@ -43,7 +43,7 @@ def first() -> bool:
 
 
 def agreed(verdict: bool, device: str) -> bool:
-    """The answer of the first process, in every process: none goes on alone."""
+    """The answer of the first process, in every process, so that all go on or none."""
     if size() > 1:
         said = torch.tensor(float(verdict), device=device_of(device))
         dist.broadcast(said, 0)

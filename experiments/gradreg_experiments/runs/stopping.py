@@ -1,4 +1,4 @@
-"""The end of training before its time: after the step under way, with a checkpoint; and why."""
+"""Stopping a training run early: after the current step, with a checkpoint and a reason."""
 
 import shlex
 import signal
@@ -14,7 +14,7 @@ asked, listening = threading.Event(), threading.Event()
 
 
 class Stopped(KeyboardInterrupt):
-    """Training was ended from outside; a checkpoint has what was done."""
+    """Training was stopped from outside; a checkpoint has its state."""
 
 
 def stopped(where: str) -> Stopped:

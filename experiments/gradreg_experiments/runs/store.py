@@ -137,7 +137,7 @@ def sum_of(record: dict[str, Any]) -> str:
 
 
 def require_sum(record: dict[str, Any]) -> dict[str, Any]:
-    """The record, if it is as it was written: a changed digit would be believed."""
+    """The record, unless it was changed after it was written."""
     if "sum" not in record:
         raise ValueError("one of an earlier version, without a sum")
     if record["sum"] != sum_of(record):

@@ -121,7 +121,7 @@ def _at_start(queue: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed writes a checkpoint, and waits for no more runs."""
+    """If its parent is killed, a worker writes a checkpoint and ends."""
     if parent := multiprocessing.parent_process():
         multiprocessing.connection.wait([parent.sentinel])
         if stopping.listening.is_set():
@@ -152,7 +152,7 @@ def _in_worker(group: Group, store: Store) -> None:
         try:
             one(group, store, report)
         except stopping.Stopped:
-            os._exit(0)  # nobody waits for what would come
+            os._exit(0)  # nobody reads the result
 
 
 def wrong(runs: Sequence[Run], store: Store) -> list[str]:

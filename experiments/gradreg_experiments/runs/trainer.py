@@ -121,7 +121,7 @@ class Trainer:
                 z, penalty = got.logits, got.penalty.reshape(R, -1).mean(dim=1).sum()
                 total = got.loss + run.lam * penalty
         if run.confidence:
-            # A run whose logits are not finite is recorded, not refused.
+            # Logits that are not finite are recorded later, not refused here.
             entropy = confidence_penalty(labelled(z), check_values=False)
             total = total + run.confidence * R * entropy
         return total

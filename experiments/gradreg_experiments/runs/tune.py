@@ -107,7 +107,7 @@ def _weighted(run: Run, lam: float, seed: int) -> Run:
     """The run with this λ and seed, or with this β if it has the confidence penalty alone."""
     if run.penalty == "none":
         return replace(run, seed=seed, confidence=lam)
-    # Without penalty there is nothing to pay for.
+    # With λ = 0 the penalty need not be computed.
     bare: dict[str, Any] = {} if lam else {"penalty": "none", "options": {}, "unlabelled": 0}
     return replace(run, seed=seed, lam=lam, **bare)
 

@@ -19,7 +19,7 @@ from gradreg_verify.frameworks.registry import load, require_device
 
 # SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
 # residual, about 0.1² once it is fitted, so its λ are larger; at the largest it learns a constant.
-# Other noise needs other λ: other tasks have the poster's row alone.
+# Other noise needs other λ, so other tasks have only the λ of the poster.
 _ROW = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1)
 SWEEPS: dict[str, tuple[float, ...]] = {
     "SpectReg": _ROW,

@@ -77,7 +77,7 @@ class JaxBackend(OneByOne):
 
 
 def _ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
-    """Whether no number is one to refuse: compiled code cannot look, and op by op it is refused."""
+    """Whether inputs and labels are valid; if not, run uncompiled code, which can refuse them."""
     if not all(np.isfinite(a).all() for a in (x, y, probes) if a is not None):
         return False
     if y is None or y.dtype.kind == "f" or 0 in y.shape:

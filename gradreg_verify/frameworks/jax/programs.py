@@ -47,7 +47,7 @@ def _structure(layers: tuple[Any, ...]) -> list[Any]:
 
 
 def _constant(layer: Any, name: str) -> Any:
-    """Return what tells a field apart: of a parameter whether it is None, of an array its bytes."""
+    """Return what a program depends on: whether a parameter is None, the bytes of another array."""
     a = getattr(layer, name)
     if name in layer.parameter_names:
         return a is None

@@ -1,4 +1,4 @@
-"""The random functions of `jax.random`, watched, or answered with numbers of our own."""
+"""Record the calls of `jax.random`, or replace their results by given numbers."""
 
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -129,7 +129,7 @@ def _tensor(a: Any) -> Tensor:
 
 
 def _undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
-    """A layer that has drawn no weights: making one takes longer than most calls of a penalty.
+    """A layer made without drawing weights, which takes longer than most calls of a penalty.
 
     It shares nothing with others but the parameters, which `_with_weights` replaces.
     """

@@ -1,4 +1,4 @@
-"""Where a call's random numbers come from: seeded, recorded, or fed."""
+"""The random numbers of a call: drawn from a seed, recorded, or replaced."""
 
 import pickle
 import random
@@ -56,7 +56,7 @@ class Randomness(TorchFunctionMode):
 
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """`torch.randn(n, m)` gives that dtype: a function need not know in which it is called."""
+    """Make `torch.randn(n, m)` return this dtype, as many functions pass no dtype."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype if dtype.itemsize >= 4 else torch.float32)
     try:

@@ -1,4 +1,4 @@
-"""What a call may not change: model, input, modes, settings and random state of the process."""
+"""The state that a call must not change: model, input, modes, settings and random states."""
 
 import gc
 import weakref

@@ -1,6 +1,6 @@
-"""Implementations in torch, wrong and right, as people write them: what the kit is tested on.
+"""Implementations in torch, wrong and right, as people write them, to test the kit.
 
-`WRONG` has a claim for each that it breaks; `RIGHT` is declared truly and must pass. Read them to
+Each entry of `WRONG` names the claim that it breaks; each entry of `RIGHT` must pass. Read them to
 learn what goes wrong: `frobreg`, `spectreg`, `labelled` (DoubleBack, Onehot), `softmax` (JacReg,
 confidence penalty, weight decay), `conduct` (the caller), `right`. A mistake that is a formula
 without anything of torch in it stands in `gradreg_verify.mistakes.catalogue` alone. `models` has

@@ -1,4 +1,4 @@
-"""What is done to the caller, and answers that are none."""
+"""Functions that change the caller's state, or that return no number."""
 
 import os
 import random
@@ -178,7 +178,7 @@ class Remembered(nn.Module):
         self.kept: WeakKeyDictionary[nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
 
     def forward(self, model: nn.Module, x: Tensor) -> Tensor:
-        """The number at the parameters kept, the gradient at those of now."""
+        """The value at the parameters first seen, the gradient at the current ones."""
         if model not in self.kept:
             self.kept[model] = {k: v.detach().clone() for k, v in model.state_dict().items()}
         now, x = exact(model, x).mean(), own(x)

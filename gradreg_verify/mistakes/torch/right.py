@@ -1,4 +1,4 @@
-"""Right implementations, each in a way of its own: the kit must flag none of them."""
+"""Right implementations, each written in another way: the kit must flag none of them."""
 
 from math import sqrt
 from random import Random

@@ -1,4 +1,4 @@
-"""Models for `gradreg_torch.check_model`: faults that must turn it red, odd ones that must not."""
+"""Models for `gradreg_torch.check_model`: some with a fault, and odd ones that are right."""
 
 from gradreg_verify.mistakes.torch.models.model import Model
 from gradreg_verify.mistakes.torch.models.right import RIGHT

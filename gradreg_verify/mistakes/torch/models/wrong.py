@@ -1,4 +1,4 @@
-"""Models with a fault that must turn `check_model` red, in the line that is wrong."""
+"""Models with a fault, and the line of the report that `check_model` must mark as wrong."""
 
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +56,7 @@ class FixedPoint(nn.Module):
 
 
 def gated(m: Any, x: Tensor) -> Any:
-    """The gate is 1 where it stands, and its parameters are not trained."""
+    """A gate whose parameters get no gradient."""
     return m.last(torch.tanh(m.body(x)) * torch.sigmoid(m.gate(x)).detach())
 
 
@@ -91,7 +91,7 @@ def noisy() -> nn.Module:
 
 
 def dropout_of_its_own() -> nn.Module:
-    """Dropout whose masks a generator of its own draws."""
+    """Dropout with its own generator."""
     g = torch.Generator().manual_seed(0)
     return mlp(lambda h: 2 * torch.tanh(h) * (torch.rand(h.shape, generator=g) < 0.5))
 
