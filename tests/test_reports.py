@@ -80,7 +80,7 @@ def test_the_page_says_the_verdict_first_and_how_to_repeat_it(tmp_path, verdicts
     assert "<dt>repeated by<dd>verify f" in text
     assert f"**{said}**" in render.to_markdown(report(*verdicts))
     assert "- repeated by: verify f" in render.to_markdown(report(*verdicts))
-    assert "at most 1e-06 a law and length" in render.to_markdown(report(*verdicts))
+    assert "at most 1e-06 for each length of a probe" in render.to_markdown(report(*verdicts))
 
 
 @pytest.mark.parametrize(

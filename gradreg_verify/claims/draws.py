@@ -24,7 +24,8 @@ from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.suited import suited
 
-# One in a million false alarms in all: fixed seeds make the outcome the same in every run.
+# The chance that a right sampler fails, for each length of a probe. Seeds are fixed, so that a run
+# has the same outcome again.
 ALPHA = 1e-6
 _COORDINATEWISE = ("gaussian", "rademacher")  # laws that a part of a probe has, too
 _BATCH = 50  # examples in one call of a function whose probes are read out

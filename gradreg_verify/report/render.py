@@ -128,7 +128,7 @@ def _about(report: Report) -> list[tuple[str, str]]:
         ("formulas checked in", "float64"),
         ("rounding checked in", ", ".join(report.dtypes)),
         ("seed", str(report.seed)),
-        ("chance of a false alarm of a sampler", f"at most {ALPHA:g} a law and length"),
+        ("chance of a false alarm of a sampler", f"at most {ALPHA:g} for each length of a probe"),
         ("samplers", tested),
         ("self-test of the kit", report.self_test),
         *([("repeated by", report.command)] if report.command else []),
