@@ -7,6 +7,8 @@ differences, and reverse mode where parameters stay unsharded.
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,6 +43,29 @@ def sharded(parts: tuple[nn.Module, ...]) -> list[nn.Module]:
     """The parts whose parameters FSDP2 gathers for each pass."""
     fsdp = sys.modules.get("torch.distributed.fsdp")
     return [] if fsdp is None else [part for part in parts if isinstance(part, fsdp.FSDPModule)]
+
+
+def communicates(parts: tuple[nn.Module, ...]) -> bool:
+    """Whether processes speak to each other in a pass, apart from DDP: each must then take part."""
+    tensor = sys.modules.get("torch.distributed.tensor")
+    return parallel() and any(
+        (isinstance(part, nn.SyncBatchNorm) and part.training)
+        or (tensor and any(isinstance(p, tensor.DTensor) for p in part._parameters.values()))
+        for part in parts
+    )
+
+
+@contextmanager
+def unwrapped(parts: tuple[nn.Module, ...]) -> Iterator[None]:
+    """A context in which DDP calls its module and nothing else, for passes without a backward."""
+    wrappers = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
+    try:
+        for wrapper in wrappers:
+            vars(wrapper)["forward"] = wrapper.module
+        yield
+    finally:
+        for wrapper in wrappers:
+            del vars(wrapper)["forward"]
 
 
 # Nodes of parameters that FSDP2 gathers and reshards, and of DDP.

@@ -19,7 +19,6 @@ from gradreg_torch._engine import (
     functional_trial,
     functions_trial,
     graph,
-    hooks_trial,
 )
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.compiling import eager_where_old
@@ -145,17 +144,14 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:
     """Return the mode that is right for a graph, what its trial showed, and its nodes."""
     ragged, alone = call.batch is not None, call.policy in batch_norm.ALONE
-    if not (call.create_graph or alone or ragged):
-        return mode, Trial(), []
     found = graph.nodes(at_x.output)
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
     twice = call.create_graph and mode in ("reverse", "auto")
     trial = tried(at_x, found, twice, again)
-    if twice and not trial.once and isinstance(call.model, Model):
-        once = functions_trial.missing(call, call.model, at_x.output, found)
-        trial = trial._replace(once=once)
-        hooks_trial.require_no_change(call, call.model, at_x.output, found)
+    if not trial.once:
+        once = functions_trial.missing(call, mode, at_x.output, found)
+        trial = trial._replace(once=once if twice else "")
     if trial.coupled and ragged and not trial.by_norm:
         raise ValueError(examples.coupled())
     if trial.coupled and alone:
