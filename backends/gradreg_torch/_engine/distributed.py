@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch._engine.graph import name_of
+from gradreg_torch._engine import graph
 
 
 def parallel() -> bool:
@@ -74,7 +74,7 @@ SHARDED, _DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"
 
 def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
     """A graph that reverse mode can go back through, wherever its wrapper is held."""
-    wrapped = [node for node in nodes if name_of(node) == _DDP] if _DDP in names else []
+    wrapped = [node for node in nodes if graph.name_of(node) == _DDP] if _DDP in names else []
     if any(node.ddp_weakref().static_graph for node in wrapped):
         _refuse_static_graph()
     if SHARDED in names and not of_model:
@@ -148,13 +148,17 @@ def _stays_unsharded(part: Any) -> bool:
     )
 
 
-def reaching_all(parts: tuple[nn.Module, ...], values: Tensor) -> Tensor:
+def reaching_all(parts: tuple[nn.Module, ...], values: Tensor, output: Tensor) -> Tensor:
     """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
 
-    The biases of a last layer have none of a penalty, and DDP would wait for them in vain.
+    The biases of a last layer have none of a penalty, and DDP would wait for them in vain. For what
+    the output does not depend on it does not wait if it looks for that, and must get nothing.
     """
     wrapped = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
     if not wrapped or not values.requires_grad:
         return values
-    trained = (p for model in wrapped for p in model.parameters() if p.requires_grad)
+    trained = [p for model in wrapped for p in model.parameters() if p.requires_grad]
+    if any(model.find_unused_parameters for model in wrapped):
+        used = {id(getattr(node, "variable", None)) for node in graph.nodes(output)}
+        trained = [p for p in trained if id(p) in used]
     return values + sum(0 * p.flatten()[:1].sum() for p in trained)

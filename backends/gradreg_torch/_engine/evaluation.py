@@ -64,7 +64,7 @@ def evaluate(
             at = _linearise(call)
             values, output = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
-            values = distributed.reaching_all(call.model.parts, values)
+            values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
         checks.finite_value(values)

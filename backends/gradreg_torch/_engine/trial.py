@@ -147,7 +147,7 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     by_norm = graph.couples_examples(found)
     coupled, decided = by_norm, True
     for i, some in enumerate(separating(n).to(device)):
-        products = at_x.vjp(r := column(at_x.output, some), create_graph=False)
+        products = _again(at_x, r := column(at_x.output, some))
         if i == 0:
             hooked = hooks_trial.changes(at_x, r, products, found)
             once = once or (hooked if twice else "")
@@ -155,6 +155,19 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
         coupled = coupled or any(not_zero(v[others]) for v in products)
         decided = decided and any(map(not_zero, products))
     return Trial(coupled, by_norm, once, decided=decided)
+
+
+def _again(at_x: Reverse, r: Tensor) -> tuple[Tensor, ...]:
+    """Jᵀr of a graph that will be gone back through again, by the penalty and by the loss."""
+    try:
+        return at_x.vjp(r, create_graph=False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(
+            "expected a model whose graph can be gone back through several times, got one that "
+            f"says: {str(error).splitlines()[0]} With selective checkpoints, leave out context_fn"
+        ) from error
 
 
 def _once(at_x: Reverse, found: list[Any]) -> str:
