@@ -53,6 +53,17 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
+    run = _evaluate
+    if torch.compiler.is_compiling():
+        by_differences = "difference" in options.get("mode", "")
+        run = _BY_DIFFERENCES if by_differences else _DRAWING if R.draws else run
+    return run(model, x, R, update_statistics, **options)
+
+
+def _evaluate(
+    model: ModelOrLogits, x: Inputs, R: Contraction, update_statistics: bool, **options: Any
+) -> Evaluated:
+    """As `evaluate`, wherever it runs."""
     if options:
         checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()
@@ -71,6 +82,21 @@ def evaluate(
     if call.create_graph and at.last and penalty.requires_grad:
         penalty.register_hook(graph.require_last)  # type: ignore[no-untyped-call]
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
+
+
+def _left_out(reason: str) -> Any:
+    """`_evaluate`, left out of what torch compiles; with fullgraph=True torch gives the reason."""
+    return torch.compiler.disable(_evaluate, reason=reason)  # type: ignore[no-untyped-call]
+
+
+_DRAWING = _left_out(
+    "expected probes drawn outside the compiled step, which no generator can enter; pass "
+    "objective(..., probes=draw_probes(...)), or leave out fullgraph=True"
+)
+_BY_DIFFERENCES = _left_out(
+    "expected mode='reverse' or 'forward' in a compiled step, got finite differences; or leave out "
+    "fullgraph=True"
+)
 
 
 def _linearise(call: Call) -> Reverse | Forward | Differences:

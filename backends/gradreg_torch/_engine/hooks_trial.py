@@ -93,7 +93,7 @@ def without_hooks(at_x: Reverse, r: Tensor, found: list[Any]) -> list[Tensor] | 
         with torch.no_grad():
             products.extend(_by_nodes(at_x.output, r, [*at_x.call.inputs.values()], found))
 
-    start = torch.ones((), requires_grad=True)
+    start = torch.ones((), device="cpu", requires_grad=True)
     start.register_hook(walk)  # type: ignore[no-untyped-call]
     try:
         # `autograd.grad` would have nodes compute for `start` alone.
