@@ -3,9 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
+import gradreg_torch as gt
 import torch
 import torch.distributed as dist
-from ranks import WRAPPERS, Step, X, attempt, gradient, network, objective, penalty
+from ranks import (
+    WRAPPERS,
+    Step,
+    X,
+    Y,
+    attempt,
+    beside_the_wrapper,
+    gradient,
+    loss_first,
+    network,
+    objective,
+    penalty,
+)
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel as DDP
 
@@ -41,6 +54,33 @@ def hooked() -> Tensor:
     return penalty(DDP(model), slice(4), "reverse")
 
 
+def joined(step: Step) -> float:
+    """Two steps on one rank and three on the other: the error of the second."""
+    model, rank = DDP(network()), dist.get_rank()
+    rows, error = slice(4 * rank, 4 * rank + 4), torch.nan
+    with model.join():
+        for i in range(3 - rank):
+            model.zero_grad()
+            step(model, rows, "reverse").backward()
+            if i == 1:
+                alone = network()
+                step(alone, slice(8), "reverse").backward()
+                error = float((gradient(model) - gradient(alone)).abs().max())
+    return error
+
+
+def by_differences(model: nn.Module, rows: slice, mode: str) -> Tensor:
+    """Three passes."""
+    del mode
+    return objective(model, rows, "finite_difference")
+
+
+def in_part(model: nn.Module, rows: slice, mode: str) -> Tensor:
+    """Two passes."""
+    penalty = gt.SpectReg(mode=mode, fraction=0.5, generator=torch.Generator())
+    return gt.objective(model, X[rows], Y[rows], penalty).penalty
+
+
 class Cube(torch.autograd.Function):
     """t³ with a constant slope."""
 
@@ -74,6 +114,8 @@ def faults() -> dict[str, object]:
     found: dict[str, object] = {
         f"DDP, really unused · {step.__name__}": unused(step) for step in (objective, penalty)
     }
+    for step in (objective, beside_the_wrapper, loss_first, by_differences, in_part):
+        found[f"join · {step.__name__}"] = attempt(lambda s=step: joined(s))
     found["hook"] = attempt(hooked)
     for name in ("DDP", "FSDP2, staying"):
         found[f"function, {name}"] = attempt(lambda w=WRAPPERS[name]: constant_slope(w))

@@ -84,6 +84,14 @@ def test_parameters_that_are_unused(found):
         assert found[f"DDP, really unused · {step}"] < 1e-15
 
 
+def test_ranks_with_fewer_inputs(found):
+    """More than one pass in a step ended in std::terminate."""
+    for step in ("objective", "beside_the_wrapper"):  # the remedy
+        assert found[f"join · {step}"] < 1e-15
+    for step in ("loss_first", "by_differences", "in_part"):
+        assert "inside DistributedDataParallel.join()" in found[f"join · {step}"]
+
+
 def test_hooks_and_functions_are_tried_inside_wrappers(found):
     assert "expected backward hooks that leave gradients" in found["hook"]
     for wrapper in ("DDP", "FSDP2, staying"):

@@ -105,6 +105,20 @@ def _under_ddp(model: Any, mode: str) -> str:
     return mode
 
 
+def require_no_join(parts: tuple[nn.Module, ...]) -> None:
+    """Raise ValueError inside `join()`, where ranks without inputs shadow one pass in a step."""
+    if parallel() and any(
+        isinstance(part, nn.parallel.DistributedDataParallel) and part._join_config.enable
+        for part in parts
+    ):
+        raise ValueError(
+            "expected one pass in a step inside DistributedDataParallel.join(), got a penalty that "
+            "takes more (finite differences, fraction, batchnorm='eval', or a call beside the "
+            "loss); take the loss from the wrapper and the penalty from model.module: "
+            "loss(ddp(x), y) + lam * spectreg(ddp.module, x)"
+        )
+
+
 def _under_fsdp2(sharded: list[Any], mode: str) -> str:
     """Reverse mode needs parameters that stay; finite differences need single precision."""
     dtypes = [part._get_fsdp_state()._mp_policy.param_dtype for part in sharded]

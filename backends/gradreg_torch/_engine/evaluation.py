@@ -53,17 +53,19 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
-    run = _evaluate
-    if torch.compiler.is_compiling():
-        by_differences = "difference" in options.get("mode", "")
-        run = _BY_DIFFERENCES if by_differences else _DRAWING if R.draws else run
-    return run(model, x, R, update_statistics, **options)
+    run: Any = evaluated_here
+    if torch.compiler.is_compiling() and (R.draws or "difference" in str(options.get("mode"))):
+        from gradreg_torch._engine import uncompiled  # slow to import
+
+        run = uncompiled.drawing if R.draws else uncompiled.by_differences
+    evaluated: Evaluated = run(model, x, R, update_statistics, **options)
+    return evaluated
 
 
-def _evaluate(
+def evaluated_here(
     model: ModelOrLogits, x: Inputs, R: Contraction, update_statistics: bool, **options: Any
 ) -> Evaluated:
-    """As `evaluate`, wherever it runs."""
+    """As `evaluate`, in what torch compiles, or outside."""
     if options:
         checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()
@@ -84,21 +86,6 @@ def _evaluate(
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
 
 
-def _left_out(reason: str) -> Any:
-    """`_evaluate`, left out of what torch compiles; with fullgraph=True torch gives the reason."""
-    return torch.compiler.disable(_evaluate, reason=reason)  # type: ignore[no-untyped-call]
-
-
-_DRAWING = _left_out(
-    "expected probes drawn outside the compiled step, which no generator can enter; pass "
-    "objective(..., probes=draw_probes(...)), or leave out fullgraph=True"
-)
-_BY_DIFFERENCES = _left_out(
-    "expected mode='reverse' or 'forward' in a compiled step, got finite differences; or leave out "
-    "fullgraph=True"
-)
-
-
 def _linearise(call: Call) -> Reverse | Forward | Differences:
     """The pass that a call asks for. The one place where a mode is decided."""
     model, mode = call.model, call.mode
@@ -106,6 +93,8 @@ def _linearise(call: Call) -> Reverse | Forward | Differences:
         return _of_logits(call, model)
     if distributed.parallel():
         mode = distributed.allowed(model.parts, mode)
+        if not call.update_statistics or "difference" in mode:
+            distributed.require_no_join(model.parts)
     if mode == "forward":
         return Forward(model, call)
     if call.functional:
@@ -139,6 +128,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
             "training mode, or a model whose examples otherwise depend on each other, got 'none': "
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
+    distributed.require_no_join(model.parts)  # of mode="auto" too
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too

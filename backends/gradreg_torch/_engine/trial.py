@@ -165,8 +165,9 @@ def _again(at_x: Reverse, r: Tensor) -> tuple[Tensor, ...]:
         raise
     except RuntimeError as error:
         raise ValueError(
-            "expected a model whose graph can be gone back through several times, got one that "
-            f"says: {str(error).splitlines()[0]} With selective checkpoints, leave out context_fn"
+            "expected a model whose graph can be gone back through, and more than once, got one "
+            f"that says: {str(error).splitlines()[0]} Use the plain model in place of one with "
+            "compiled parts, and checkpoints without selection: leave out context_fn"
         ) from error
 
 
