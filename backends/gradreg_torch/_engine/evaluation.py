@@ -63,7 +63,7 @@ def evaluate(
 
 
 def evaluated_here(
-    model: ModelOrLogits, x: Inputs, R: Contraction, update_statistics: bool, **options: Any
+    model: ModelOrLogits, x: Inputs, R: Contraction, update_statistics: bool, /, **options: Any
 ) -> Evaluated:
     """As `evaluate`, in what torch compiles, or outside."""
     if options:
