@@ -6,10 +6,17 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from gradreg_torch import _arguments
+from gradreg_torch._engine import distributed
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select
-from gradreg_torch._engine.model import Model, logits_of, require_finite_pass, require_output
+from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, trained
+from gradreg_torch._engine.model import (
+    Model,
+    copied,
+    logits_of,
+    require_finite_pass,
+    require_output,
+)
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Kept, Penalty
@@ -114,7 +121,10 @@ def _plain_pass(
 ) -> Tensor:
     """Return the output of a pass without input gradients, at the cost of a plain step's pass."""
     named = by_name(x)
-    differentiated, (args, kwargs) = select(named, wrt), in_form(x, named)
+    differentiated = select(named, wrt)
+    # The model may work in place, and x.grad stays untouched.
+    copies = {k: t if trained(t) else t.detach() for k, t in differentiated.items()}
+    args, kwargs = in_form(x, named | copied(copies))
     rows = None if ragged else first_of(differentiated).shape[0]
     output = require_output(logits_of(model(*args, **kwargs)), rows, grad=False)
     if reads_values(differentiated.values(), check_values):
@@ -126,6 +136,7 @@ def _in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
 ) -> tuple[Tensor, Tensor]:
     """The output of the whole batch, from two passes, and the penalty of the part that is drawn."""
+    distributed.require_no_join(Model(model, x).parts)
     part = penalty.subset(model, x, kept)
     # In each pass batch norm would have statistics of its own.
     kept = kept | {"batchnorm": "error"}

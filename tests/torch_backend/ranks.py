@@ -215,6 +215,8 @@ def attempt(run: Callable[[], object]) -> object:
 
 def main() -> None:
     """Every case, then the rest; rank 0 prints."""
+    from rank_faults import faults
+
     dist.init_process_group("gloo")
     found = {name: attempt(lambda c=c: error(c[1], c[0], c[2])) for name, *c in cases()}
     found["FSDP2 · ReLU · finite_difference"] = error(
@@ -222,6 +224,7 @@ def main() -> None:
     )
     found["DDP · accumulated"] = accumulated()
     found["DDP · ten steps"] = trained()
+    found |= faults()
     found["independent probes"] = independent_probes()
     if dist.get_rank() == 0:
         json.dump(found, sys.stdout, indent=0)

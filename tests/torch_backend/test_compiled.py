@@ -172,6 +172,28 @@ def test_what_cannot_be_compiled_says_so():
 
 # Of torch itself, behind a call that it does not compile.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda g: gt.SpectReg(generator=g),
+        lambda g: gt.SpectReg(generator=g, every=2),
+        lambda g: gt.JacReg(generator=g, num_probes=1, fraction=0.5),
+        lambda _: gt.FrobReg(mode="finite_difference"),
+    ],
+    ids=["generator", "every", "fraction", "differences"],
+)
+def test_without_fullgraph_they_run_uncompiled(made):
+    """It was an error of the compiler's: torch.func.vjp does not go with a broken graph."""
+    model, x, y = nn.Linear(6, 4), torch.randn(5, 6), torch.tensor([0, 1, 2, 3, 0])
+    eager, compiled = (made(torch.Generator().manual_seed(0)) for _ in range(2))
+    torch._dynamo.reset()
+    step = torch.compile(lambda: gt.objective(model, x, y, compiled), backend="aot_eager")
+    for _ in range(3):
+        torch.testing.assert_close(tuple(step()), tuple(gt.objective(model, x, y, eager)))
+
+
+# Of torch itself, behind a call that it does not compile.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_with_an_old_torch_a_penalty_is_refused_in_one_graph_and_right_without():
     model, x = nn.Linear(6, 4), torch.randn(5, 6)
     old = eager_where_old(gt.frobreg, "2.8.0")

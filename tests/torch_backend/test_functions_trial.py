@@ -8,6 +8,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 import torch.nn.functional as F
+from gradreg_torch._engine import one_function
 from torch import nn
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -213,21 +214,36 @@ def test_a_right_function_is_tried_once():
     assert len(calls) == 4
 
 
-@pytest.mark.parametrize("pre", [True, False])
-def test_a_hook_that_changes_gradients(pre):
-    model = net(torch.sin)
-    if pre:
-        handle = model[1].register_full_backward_pre_hook(lambda _, g: (0.5 * g[0],))
-    else:
-        handle = model[1].register_full_backward_hook(lambda _, g, __: (0.5 * g[0],))
-    with pytest.raises(ValueError, match="expected backward hooks that leave gradients"):
-        gt.frobreg(model, X)
-    handle.remove()  # the remedy
-    expected = gt.frobreg(net(torch.sin), X)
-    torch.testing.assert_close(gt.frobreg(model, X), expected)
-    model[1].register_full_backward_hook(lambda *_: None)  # one that only looks
-    torch.testing.assert_close(gt.frobreg(model, X), expected)
-    assert len(model[1]._backward_hooks) == 1
+def test_a_value_alone_is_tried_too():
+    with torch.no_grad(), pytest.raises(ValueError, match="expected a backward pass that is the"):
+        gt.frobreg(net(FIRST["scaled"].apply), X)
+
+
+def test_terms_that_cancel_say_nothing():
+    """⟨g, d⟩ is zero along the first direction, for a gradient of three times the right size."""
+    like = torch.zeros(1, 2, dtype=torch.float64)
+    (one, other), (d, e) = (one_function.numbers(like, seed)[0] for seed in (5, 1))
+    t = torch.tensor([[1.0, -float(one * d / (other * e))]], dtype=torch.float64)
+    kind = function(lambda t: (t.clone(),), lambda g, t: 3 * g)
+    assert one_function.verdict(kind, [(t.requires_grad_(),)]) == "first"
+
+
+def test_logits_are_not_tried_and_a_warning_says_so():
+    model, x = net(SECOND["all of it"].apply), X.clone().requires_grad_()
+    with pytest.warns(UserWarning, match="not tried: the backward pass of Own"):
+        gt.frobreg(model(x), x)
+    with pytest.raises(ValueError, match="constant in whose backward"):  # the remedy
+        gt.frobreg(model, X, mode="reverse")
+    with pytest.raises(ValueError, match="constant in whose backward"):  # and its answer is kept
+        gt.frobreg(model(x), x)
+
+
+def test_right_logits_warn_no_more_when_the_model_was_tried():
+    model, x = net(RIGHT["cube"].apply), X.clone().requires_grad_()
+    gt.frobreg(model, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gt.frobreg(model(x), x)
 
 
 def test_functions_of_torch_are_no_false_alarm():

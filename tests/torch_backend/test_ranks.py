@@ -78,6 +78,26 @@ def test_one_seed_gives_every_rank_its_own_probes(found):
     assert found["independent probes"] is True
 
 
+def test_parameters_that_are_unused(found):
+    """torch said that a variable was marked ready twice."""
+    for step in ("objective", "penalty"):
+        assert found[f"DDP, really unused · {step}"] < 1e-15
+
+
+def test_ranks_with_fewer_inputs(found):
+    """More than one pass in a step ended in std::terminate."""
+    for step in ("objective", "beside_the_wrapper"):  # the remedy
+        assert found[f"join · {step}"] < 1e-15
+    for step in ("loss_first", "by_differences", "in_part"):
+        assert "inside DistributedDataParallel.join()" in found[f"join · {step}"]
+
+
+def test_hooks_and_functions_are_tried_inside_wrappers(found):
+    assert "expected backward hooks that leave gradients" in found["hook"]
+    for wrapper in ("DDP", "FSDP2, staying"):
+        assert "constant in whose backward pass" in found[f"function, {wrapper}"]
+
+
 def test_the_static_graph_s_remedy_works(found):
     for mode in BY_MODE[:3]:
         assert found[f"DDP, static · beside_the_wrapper · {mode}"] < LIMITS[mode]

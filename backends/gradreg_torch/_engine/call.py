@@ -177,11 +177,6 @@ def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named
             f"expected mode='reverse' where logits are passed, got {mode!r}, which runs the model "
             "itself; pass the model in place of logits"
         )
-    if "difference" in mode and torch.compiler.is_compiling():
-        raise ValueError(
-            f"expected mode='reverse' or 'forward' in a compiled step, got {mode!r}; "
-            "or leave the penalty out of what is compiled"
-        )
     if "difference" in mode:
         checks.at_least_single(t.dtype for t in inputs.values())
 

@@ -7,12 +7,14 @@ differences, and reverse mode where parameters stay unsharded.
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch._engine.graph import name_of
+from gradreg_torch._engine import graph
 
 
 def parallel() -> bool:
@@ -43,13 +45,36 @@ def sharded(parts: tuple[nn.Module, ...]) -> list[nn.Module]:
     return [] if fsdp is None else [part for part in parts if isinstance(part, fsdp.FSDPModule)]
 
 
+def communicates(parts: tuple[nn.Module, ...]) -> bool:
+    """Whether processes speak to each other in a pass, apart from DDP: each must then take part."""
+    tensor = sys.modules.get("torch.distributed.tensor")
+    return parallel() and any(
+        (isinstance(part, nn.SyncBatchNorm) and part.training)
+        or (tensor and any(isinstance(p, tensor.DTensor) for p in part._parameters.values()))
+        for part in parts
+    )
+
+
+@contextmanager
+def unwrapped(parts: tuple[nn.Module, ...]) -> Iterator[None]:
+    """A context in which DDP calls its module and nothing else, for passes without a backward."""
+    wrappers = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
+    try:
+        for wrapper in wrappers:
+            vars(wrapper)["forward"] = wrapper.module
+        yield
+    finally:
+        for wrapper in wrappers:
+            del vars(wrapper)["forward"]
+
+
 # Nodes of parameters that FSDP2 gathers and reshards, and of DDP.
 SHARDED, _DDP = "RegisterPostBackwardFunctionBackward", "_DDPSinkBackward"
 
 
 def allowed_logits(nodes: list[Any], names: set[str], of_model: bool) -> None:
     """A graph that reverse mode can go back through, wherever its wrapper is held."""
-    wrapped = [node for node in nodes if name_of(node) == _DDP] if _DDP in names else []
+    wrapped = [node for node in nodes if graph.name_of(node) == _DDP] if _DDP in names else []
     if any(node.ddp_weakref().static_graph for node in wrapped):
         _refuse_static_graph()
     if SHARDED in names and not of_model:
@@ -78,6 +103,20 @@ def _under_ddp(model: Any, mode: str) -> str:
             "'forward', under which the gradient hooks of DDP fail"
         )
     return mode
+
+
+def require_no_join(parts: tuple[nn.Module, ...]) -> None:
+    """Raise ValueError inside `join()`, where ranks without inputs shadow one pass in a step."""
+    if parallel() and any(
+        isinstance(part, nn.parallel.DistributedDataParallel) and part._join_config.enable
+        for part in parts
+    ):
+        raise ValueError(
+            "expected one pass in a step inside DistributedDataParallel.join(), got a penalty that "
+            "takes more (finite differences, fraction, batchnorm='eval', or a call beside the "
+            "loss); take the loss from the wrapper and the penalty from model.module: "
+            "loss(ddp(x), y) + lam * spectreg(ddp.module, x)"
+        )
 
 
 def _under_fsdp2(sharded: list[Any], mode: str) -> str:
@@ -123,13 +162,17 @@ def _stays_unsharded(part: Any) -> bool:
     )
 
 
-def reaching_all(parts: tuple[nn.Module, ...], values: Tensor) -> Tensor:
+def reaching_all(parts: tuple[nn.Module, ...], values: Tensor, output: Tensor) -> Tensor:
     """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
 
-    The biases of a last layer have none of a penalty, and DDP would wait for them in vain.
+    The biases of a last layer have none of a penalty, and DDP would wait for them in vain. For what
+    the output does not depend on it does not wait if it looks for that, and must get nothing.
     """
     wrapped = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
     if not wrapped or not values.requires_grad:
         return values
-    trained = (p for model in wrapped for p in model.parameters() if p.requires_grad)
+    trained = [p for model in wrapped for p in model.parameters() if p.requires_grad]
+    if any(model.find_unused_parameters for model in wrapped):
+        used = {id(getattr(node, "variable", None)) for node in graph.nodes(output)}
+        trained = [p for p in trained if id(p) in used]
     return values + sum(0 * p.flatten()[:1].sum() for p in trained)

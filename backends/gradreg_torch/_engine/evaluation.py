@@ -19,7 +19,6 @@ from gradreg_torch._engine import (
     functional_trial,
     functions_trial,
     graph,
-    hooks_trial,
 )
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.compiling import eager_where_old
@@ -54,6 +53,19 @@ def evaluate(
     **options: Unpack[Options],
 ) -> Evaluated:
     """‖JᵀR‖²_F of a model at x, reduced over the batch, and the model's output."""
+    run: Any = evaluated_here
+    if torch.compiler.is_compiling() and (R.draws or "difference" in str(options.get("mode"))):
+        from gradreg_torch._engine import uncompiled  # slow to import
+
+        run = uncompiled.drawing if R.draws else uncompiled.by_differences
+    evaluated: Evaluated = run(model, x, R, update_statistics, **options)
+    return evaluated
+
+
+def evaluated_here(
+    model: ModelOrLogits, x: Inputs, R: Contraction, update_statistics: bool, /, **options: Any
+) -> Evaluated:
+    """As `evaluate`, in what torch compiles, or outside."""
     if options:
         checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()
@@ -65,7 +77,7 @@ def evaluate(
             at = _linearise(call)
             values, output = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
-            values = distributed.reaching_all(call.model.parts, values)
+            values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
         checks.finite_value(values)
@@ -81,6 +93,8 @@ def _linearise(call: Call) -> Reverse | Forward | Differences:
         return _of_logits(call, model)
     if distributed.parallel():
         mode = distributed.allowed(model.parts, mode)
+        if not call.update_statistics or "difference" in mode:
+            distributed.require_no_join(model.parts)
     if mode == "forward":
         return Forward(model, call)
     if call.functional:
@@ -114,6 +128,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
             "training mode, or a model whose examples otherwise depend on each other, got 'none': "
             "only the gradient of the sum is known; pass mode='reverse' or batchnorm='eval'"
         )
+    distributed.require_no_join(model.parts)  # of mode="auto" too
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
@@ -145,17 +160,14 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:
     """Return the mode that is right for a graph, what its trial showed, and its nodes."""
     ragged, alone = call.batch is not None, call.policy in batch_norm.ALONE
-    if not (call.create_graph or alone or ragged):
-        return mode, Trial(), []
     found = graph.nodes(at_x.output)
     # A batch is another one at every step, and with "none" each value depends on it.
     again = ragged and call.reduction == "none"
     twice = call.create_graph and mode in ("reverse", "auto")
     trial = tried(at_x, found, twice, again)
-    if twice and not trial.once and isinstance(call.model, Model):
-        once = functions_trial.missing(call, call.model, at_x.output, found)
-        trial = trial._replace(once=once)
-        hooks_trial.require_no_change(call, call.model, at_x.output, found)
+    if not trial.once:
+        once = functions_trial.missing(call, mode, at_x.output, found)
+        trial = trial._replace(once=once if twice else "")
     if trial.coupled and ragged and not trial.by_norm:
         raise ValueError(examples.coupled())
     if trial.coupled and alone:

@@ -26,6 +26,7 @@ _NO_DOUBLE_BACKWARD = {
     "MiopenRnnBackward0": "a MIOpen recurrent layer",
     "CompiledFunctionBackward": "a part compiled by torch.compile",
 }
+OF_PYTHON: Any = torch.autograd.function.BackwardCFunction
 _CLOSED_FORM = "_ClosedFormBatchNorm"  # of `batch_norm_twice`
 _BATCH_NORM = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 _NORMS = (*_BATCH_NORM, _CLOSED_FORM)
@@ -81,8 +82,7 @@ def tolerance(found: list[Any]) -> float:
 
 def of_python(found: list[Any]) -> list[Any]:
     """The nodes of `torch.autograd.Function`s, this package's own apart."""
-    own: Any = torch.autograd.function.BackwardCFunction
-    kinds = {kind for kind in set(map(type, found)) if issubclass(kind, own)}
+    kinds = {kind for kind in set(map(type, found)) if issubclass(kind, OF_PYTHON)}
     kinds = {kind for kind in kinds if not kind.__name__.startswith(_CLOSED_FORM)}
     return [node for node in found if type(node) in kinds] if kinds else []
 

@@ -1,65 +1,151 @@
-"""A trial of the backward hooks of modules: do they change Jᵀr, which is then no product with J?"""
+"""A trial of backward hooks, of tensors and modules: is Jᵀr with them the product of another J?
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+Torch does not say which hooks a graph has. So the product is also computed node by node, which runs
+no hooks. Where both differ, the hooks are wrong, unless they make the product right: an implicit
+layer, whose graph is one step of its solver, has such a hook.
+"""
+
+from collections import Counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
-from gradreg_torch._engine import distributed, graph
+from gradreg_torch._engine import checks, distributed, graph
 from gradreg_torch._engine.call import Call
-from gradreg_torch._engine.inputs import first_of
+from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.model import Model, copied, visible
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.reverse import Reverse
-from gradreg_torch._engine.trial import can_be_read, parameter_of
-
-_TABLES = "_backward_hooks", "_backward_pre_hooks"
-_RIGHT: Any = WeakTensorKeyDictionary()  # by a parameter, numbers of hooks that change nothing
 
 
-def require_no_change(call: Call, model: Model, output: Tensor, found: list[Any]) -> None:
-    """Raise ValueError where a pass without the hooks has another Jᵀr."""
-    numbers = tuple(len(getattr(part, name, ())) for part in model.parts for name in _TABLES)
-    if not any(numbers) or distributed.parallel() or not can_be_read(output):
-        return
-    parameter = parameter_of(found, call.inputs)
-    right = set() if parameter is None else _RIGHT.setdefault(parameter, set())
-    if numbers in right:
-        return
-    with_hooks = _product(call, model)
-    with _without(model.parts):
-        without = _product(call, model)
-    if bool((with_hooks - without).norm() > graph.tolerance(found) * without.norm()):
-        raise ValueError(
-            "expected backward hooks that leave gradients as they are, got hooks of a module that "
-            "change them: the penalty would be computed for another function; remove the hooks "
-            "before the penalty, or change the gradients of parameters after backward()"
+def changes(at_x: Reverse, r: Tensor, products: tuple[Tensor, ...], found: list[Any]) -> str:
+    """What changes the products, in words, where it makes them right; "" where nothing does.
+
+    Raises ValueError where hooks make the products wrong.
+    """
+    plain = without_hooks(at_x, r, found)
+    if plain is None:
+        return ""
+    off, size = (
+        torch.stack([v.double().norm() for v in some]).norm()
+        for some in (
+            [a - b for a, b in zip(products, plain, strict=True)],
+            plain,
         )
-    right.add(numbers)
+    )
+    if not bool(off > graph.tolerance(found) * size):
+        return ""
+    model = at_x.call.model
+    if isinstance(model, Model) and _makes_right(at_x.call, model):
+        return "a backward hook"
+    raise ValueError(
+        "expected backward hooks that leave gradients as they are, got hooks of a module or a "
+        "tensor that change them: the penalty would be computed for another function; remove the "
+        "hooks before the penalty, or change the gradients of parameters after backward()"
+    )
 
 
-def _product(call: Call, model: Model) -> Tensor:
-    """Jᵀr of a pass of its own, for an r without a pattern."""
+def _makes_right(call: Call, model: Model) -> bool:
+    """Whether differences of the logits are nearer to the product with hooks than to that without.
+
+    In passes of its own, along a direction without a pattern.
+    """
+    if distributed.communicates(model.parts):
+        return False
     x = first_of(call.inputs)
-    with model.untouched(), replayed(random_state(x), x), visible(model):
-        output = model(copied(call.inputs), model.buffers())
-        k = torch.arange(1, output.numel() + 1, device=x.device, dtype=torch.float32)
-        r = torch.cos(k * k).reshape(output.shape).to(output.dtype)
-        products = Reverse(call, output).vjp(r, create_graph=False)
-    return torch.cat([v.flatten() for v in products])
+    random, h = random_state(x), checks.single_eps(x.dtype) ** (1 / 3)
+
+    def logits(inputs: Named) -> Tensor:
+        with (
+            distributed.unwrapped(model.parts),
+            model.untouched(),
+            replayed(random, x),
+            visible(model),
+        ):
+            return Reverse(call, model(copied(inputs), model.buffers())).output
+
+    z = logits(call.inputs)
+    r, along = without_pattern(z), {k: without_pattern(t) for k, t in call.inputs.items()}
+    at_x = Reverse(call, z)
+    plain = without_hooks(at_x, r, graph.nodes(z))
+    above, below = (logits({k: t + s * along[k] for k, t in call.inputs.items()}) for s in (h, -h))
+    found = (r * (above - below)).sum() / (2 * h)
+    hooked, other = (
+        sum((v * d).sum() for v, d in zip(some, along.values(), strict=True))
+        for some in (at_x.vjp(r, create_graph=False), plain or ())
+    )
+    return plain is not None and bool((hooked - found).abs() < 0.1 * (other - found).abs())
 
 
-@contextmanager
-def _without(parts: tuple[nn.Module, ...]) -> Iterator[None]:
-    """A context in which the parts have no backward hooks."""
-    kept = [(table, dict(table)) for p in parts for n in _TABLES if (table := getattr(p, n, None))]
+def without_pattern(like: Tensor) -> Tensor:
+    """Numbers without a pattern."""
+    k = torch.arange(1, like.numel() + 1, device=like.device, dtype=torch.float64)
+    return torch.cos(k * k).reshape(like.shape).to(like.dtype)
+
+
+def without_hooks(at_x: Reverse, r: Tensor, found: list[Any]) -> list[Tensor] | None:
+    """Jᵀr without hooks; None where only the engine can run a node."""
+    products: list[Tensor] = []
+
+    def walk(_: Tensor) -> None:  # a checkpoint computes its block once in one backward pass
+        with torch.no_grad():
+            products.extend(_by_nodes(at_x.output, r, [*at_x.call.inputs.values()], found))
+
+    start = torch.ones((), device="cpu", requires_grad=True)
+    start.register_hook(walk)  # type: ignore[no-untyped-call]
     try:
-        for table, _ in kept:
-            table.clear()
-        yield
-    finally:
-        for table, content in kept:
-            table.update(content)
+        # `autograd.grad` would have nodes compute for `start` alone.
+        (start * 1).backward()  # type: ignore[no-untyped-call]
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        return None
+    return products
+
+
+def _by_nodes(z: Tensor, r: Tensor, inputs: list[Tensor], found: list[Any]) -> list[Tensor]:
+    """Jᵀr for all inputs, by calling the nodes from z down; a node waits for all above it."""
+    way = graph.from_inputs(found, inputs)
+    above = Counter(c for node in found if node in way for c, _ in node.next_functions if c in way)
+    arrived: dict[Any, dict[int, Tensor]] = {node: {} for node in way}
+    arrived[z.grad_fn][z.output_nr] = r
+    ready: list[Any] = [z.grad_fn]
+    for node in ready:  # the loop appends to it
+        children = [edge for edge in node.next_functions if edge[0] is not None]
+        if not any(child in way for child, _ in children):
+            continue
+        for (child, i), g in zip(children, _left(node, arrived[node]), strict=True):
+            if child in way:
+                if g is not None:
+                    g, at = _fitted(g, child._input_metadata[i]), arrived[child]
+                    at[i] = at[i] + g if i in at else g
+                above[child] -= 1
+                if not above[child]:
+                    ready.append(child)
+    edges = [get_gradient_edge(x) for x in inputs]
+    return [
+        arrived[e.node].get(e.output_nr, torch.zeros_like(x))
+        for x, e in zip(inputs, edges, strict=True)
+    ]
+
+
+def _left(node: Any, arrived: dict[int, Tensor]) -> list[Tensor | None]:
+    """What a node makes of the gradients that arrived, for each of its children."""
+    metadata = node._input_metadata
+    if not isinstance(node, graph.OF_PYTHON):
+        left = node(*(arrived.get(i) for i in range(len(metadata))))
+        left = left if isinstance(left, tuple) else (left,)
+        return [g for g, (child, _) in zip(left, node.next_functions, strict=True) if child]
+    device = next(iter(arrived.values())).device
+    zeros = (torch.zeros(tuple(m.shape), dtype=m.dtype, device=device) for m in metadata)
+    left = node.apply(*(arrived.get(i, zero) for i, zero in enumerate(zeros)))
+    left = left if isinstance(left, tuple) else (left,)
+    return [g for g, needed in zip(left, node.needs_input_grad, strict=False) if needed]
+
+
+def _fitted(g: Tensor, metadata: Any) -> Tensor:
+    """A gradient as the engine hands it on: added up over what was broadcast."""
+    real = g.real if g.is_complex() and not metadata.dtype.is_complex else g
+    return real.sum_to_size(tuple(metadata.shape)).to(metadata.dtype)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.graph import is_functional
@@ -57,9 +57,9 @@ def select(named: Named, wrt: Wrt) -> Named:
     return floating
 
 
-def computed(x: Tensor) -> bool:
-    """Whether x came out of something that can be trained (embeddings of tokens, say)."""
-    return x.requires_grad and not x.is_leaf
+def trained(x: Tensor) -> bool:
+    """Whether x is a parameter, or came out of something trained (embeddings of tokens, say)."""
+    return x.requires_grad and (not x.is_leaf or isinstance(x, nn.Parameter))
 
 
 def leaves(x: Inputs, wrt: Wrt) -> Named:
@@ -107,12 +107,12 @@ def require_differentiable(name: str | int, x: Any) -> None:
 def own(x: Tensor, functional: bool) -> Tensor:
     """A leaf of our own, so that x and x.grad stay untouched.
 
-    A computed x stays in its graph, for J depends on parameters through it and the penalty's
+    A trained x stays in its graph, for J depends on parameters through it and the penalty's
     gradient must too; the view is a variable of its own, also where one input depends on another.
     """
     if not x.is_contiguous() and shares_memory(x):
         x = x.contiguous()  # its tangent would share memory too: forward mode is wrong or refuses
-    if x.requires_grad and not x.is_leaf:
+    if trained(x):
         return x.view_as(x)
     # `torch.func` makes variables of its own.
     return x.detach() if functional else x.detach().requires_grad_()

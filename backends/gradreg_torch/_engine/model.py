@@ -16,7 +16,7 @@ from gradreg_torch._engine import checks
 from gradreg_torch._engine.attributes import Untouched
 from gradreg_torch._engine.batch_norm import RunningStatistics
 from gradreg_torch._engine.holding import held_modules
-from gradreg_torch._engine.inputs import Inputs, Named, by_name, computed, in_form
+from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form, trained
 from gradreg_torch._engine.normalisation import Decomposed
 from gradreg_torch._engine.parts import (
     Buffers,
@@ -193,12 +193,12 @@ def visible(model: Model) -> AbstractContextManager[Any]:
 
 def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
-    trained = [p.requires_grad for m in parts for p in m._parameters.values() if p is not None]
-    if trained and not any(trained) and not any(map(computed, inputs.values())):
+    learns = [p.requires_grad for m in parts for p in m._parameters.values() if p is not None]
+    if learns and not any(learns) and not any(map(trained, inputs.values())):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "
-            "or model.requires_grad_() to train it"
+            "model.requires_grad_() to train it, or pass x as torch.nn.Parameter to train x"
         )
 
 

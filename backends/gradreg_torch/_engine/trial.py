@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gradreg_torch._engine import distributed, graph
+from gradreg_torch._engine import distributed, graph, hooks_trial
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.reverse import Reverse, sum_of_squares
@@ -51,7 +51,6 @@ _MOST = 64  # signatures of one parameter
 # By the type of a node: its attributes that say on which axes the operation works, and how.
 _SAID: dict[type, tuple[str, ...]] = {}
 _AXES, _SIZES = ("_saved_dim", "_saved_training"), "_saved_self_sym_sizes"
-_OF_PYTHON: Any = torch.autograd.function.BackwardCFunction
 
 
 def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> Trial:
@@ -136,7 +135,7 @@ def operations(found: list[Any]) -> list[Any]:
 def _attributes(kind: type) -> tuple[str, ...]:
     """Return the attributes by which nodes of a type say what they do."""
     names = tuple(name for name in vars(kind) if name.startswith(_AXES) or name == _SIZES)
-    if not issubclass(kind, _OF_PYTHON):  # a model may define such a type anew in each pass
+    if not issubclass(kind, graph.OF_PYTHON):  # a model may define such a type anew in each pass
         _SAID[kind] = names
     return names
 
@@ -147,12 +146,29 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     once = _once(at_x, found) if twice else ""
     by_norm = graph.couples_examples(found)
     coupled, decided = by_norm, True
-    for some in separating(n).to(device):
-        products = at_x.vjp(column(at_x.output, some), create_graph=False)
+    for i, some in enumerate(separating(n).to(device)):
+        products = _again(at_x, r := column(at_x.output, some))
+        if i == 0:
+            hooked = hooks_trial.changes(at_x, r, products, found)
+            once = once or (hooked if twice else "")
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(not_zero(v[others]) for v in products)
         decided = decided and any(map(not_zero, products))
     return Trial(coupled, by_norm, once, decided=decided)
+
+
+def _again(at_x: Reverse, r: Tensor) -> tuple[Tensor, ...]:
+    """Jᵀr of a graph that will be gone back through again, by the penalty and by the loss."""
+    try:
+        return at_x.vjp(r, create_graph=False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(
+            "expected a model whose graph can be gone back through, and more than once, got one "
+            f"that says: {str(error).splitlines()[0]} Use the plain model in place of one with "
+            "compiled parts, and checkpoints without selection: leave out context_fn"
+        ) from error
 
 
 def _once(at_x: Reverse, found: list[Any]) -> str:

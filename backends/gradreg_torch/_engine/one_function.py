@@ -1,0 +1,159 @@
+"""One call of a `torch.autograd.Function`: are its derivatives right?
+
+With c a cotangent and g(t) the gradient of ⟨c, f(t)⟩, compared are
+
+    ⟨g, d⟩        with (⟨c, f(t + hd)⟩ − ⟨c, f(t − hd)⟩) / 2h,
+    ∂⟨g, w⟩/∂t    with (g(t + hw) − g(t − hw)) / 2h, entry by entry (second derivatives commute).
+
+d and w are t times numbers: what is zero, or positive, stays so. What is rounded, and what crosses
+a kink, jumps: it changes from step to step, and decides nothing.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine.random import random_state, replayed
+
+_STEPS = 1e-3, 3e-4
+Arguments = tuple[Any, ...]
+_Function = Callable[[list[Tensor]], Tensor]
+
+
+def verdict(kind: Any, calls: list[Arguments]) -> str:
+    """Which derivative of a function is wrong in one of its calls: "first", "second" or ""."""
+    for args in calls:
+        for wide in (True, False):  # in float64, if the function computes in it
+            try:
+                found = _One.of(kind, args, wide).verdict()
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:
+                continue
+            if found:
+                return found
+            break
+    return ""
+
+
+class _One(NamedTuple):
+    """A function of some tensors, and where it was called.
+
+    Parameters
+    ----------
+    run : callable
+        ⟨c, f(t)⟩ for the tensors t.
+    at : list of Tensor
+        The tensors that are differentiated.
+    """
+
+    run: _Function
+    at: list[Tensor]
+
+    @classmethod
+    def of(cls, kind: Any, args: Arguments, wide: bool) -> "_One":
+        """One call of a function, in float64 or as it was."""
+        given = [
+            a.detach().double().requires_grad_(a.requires_grad)
+            if wide and isinstance(a, Tensor) and a.is_floating_point()
+            else a
+            for a in args
+        ]
+        moving = [i for i, a in enumerate(given) if isinstance(a, Tensor) and a.requires_grad]
+        random = random_state(given[moving[0]])
+
+        def run(at: list[Tensor]) -> Tensor:
+            now = [a.clone() if isinstance(a, Tensor) else a for a in given]
+            for i, t in zip(moving, at, strict=True):
+                now[i] = t.clone()  # the function may work in place
+            with replayed(random, at[0]):
+                out = kind.apply(*now)
+            parts = [t for t in (out if isinstance(out, tuple) else (out,)) if _has_graph(t)]
+            # With a c that requires grad, only a backward pass that records none has no graph.
+            c = [numbers(t, j + 5).requires_grad_() for j, t in enumerate(parts)]
+            terms = [(t * r).sum().double() for t, r in zip(parts, c, strict=True)]
+            return torch.stack(terms).sum()
+
+        return cls(run, [given[i] for i in moving])
+
+    def gradient(self, at: list[Tensor]) -> list[Tensor]:
+        """g(t), with its graph."""
+        leaves = [t if t.requires_grad else t.detach().requires_grad_() for t in at]
+        return [
+            *torch.autograd.grad(
+                self.run(leaves), leaves, create_graph=True, materialize_grads=True
+            )
+        ]
+
+    def beside(self, along: list[Tensor], h: float) -> list[Tensor]:
+        """t + h·along."""
+        return [(t + h * a).detach().requires_grad_() for t, a in zip(self.at, along, strict=True)]
+
+    def verdict(self) -> str:
+        """Which derivative is wrong; "" where none is, or differences do not say."""
+        g = self.gradient(self.at)
+        if not torch.equal(_flat(g), _flat(self.gradient(self.at))):
+            return ""
+        every = (self.first_is_wrong(g, seed) for seed in range(1, 9))
+        found = [*islice((wrong for wrong in every if wrong is not None), 3)]
+        if found and all(found):
+            return "first"
+        return "second" if self.second_is_wrong(g) else ""
+
+    def first_is_wrong(self, g: list[Tensor], seed: int) -> bool | None:
+        """Whether ⟨g, d⟩ is not the difference of values, whatever the step.
+
+        The difference of a rounded value is 0, or jumps: a rule stands in for its derivative.
+        None where the terms of both cancel, which says nothing.
+        """
+        d = [t.detach() * numbers(t, seed) for t in self.at]
+        terms = _flat(g).detach() * _flat(d)
+        got, size = terms.sum(), terms.norm()
+        one, other = (
+            (self.run(self.beside(d, h)) - self.run(self.beside(d, -h))).detach() / (2 * h)
+            for h in _STEPS
+        )
+        off, larger = (got - one).abs(), torch.maximum(got.abs(), one.abs())
+        if size > 10 * larger:
+            return None
+        steady = (one - other).abs() < 0.1 * torch.minimum(off, one.abs())
+        return bool(one != 0 and off > 0.05 * larger and steady)
+
+    def second_is_wrong(self, g: list[Tensor]) -> bool:
+        """Whether the derivative of g is not the difference of g, in a twentieth of the entries."""
+        if not any(t.requires_grad for t in g):
+            return False  # the trial of the whole graph finds this
+        w = [t.detach() * numbers(t, 4) for t in self.at]
+        along = torch.stack([(t * a).sum() for t, a in zip(g, w, strict=True)]).sum()
+        got = _flat(torch.autograd.grad(along, self.at, materialize_grads=True, allow_unused=True))
+        one, other = (
+            (
+                _flat(self.gradient(self.beside(w, h))) - _flat(self.gradient(self.beside(w, -h)))
+            ).detach()
+            / (2 * h)
+            for h in _STEPS
+        )
+        size, off = torch.maximum(got.abs(), one.abs()), (got - one).abs()
+        floor = 1e-6 * size.max() + 1e-9 * _flat(g).detach().abs().max()
+        steady = (one - other).abs() < 0.1 * torch.minimum(off, one.abs())
+        wrong = (off > 0.05 * size) & (size > floor) & steady
+        return bool(wrong.any()) and int(wrong.sum()) >= 0.05 * int((size > floor).sum())
+
+
+def _has_graph(t: Any) -> bool:
+    """Whether an output is differentiated."""
+    return isinstance(t, Tensor) and t.requires_grad
+
+
+def _flat(tensors: Any) -> Tensor:
+    """All entries."""
+    return torch.cat([t.flatten().double() for t in tensors])
+
+
+def numbers(t: Tensor, seed: int) -> Tensor:
+    """Numbers without a pattern, like t."""
+    k = torch.arange(1, t.numel() + 1, device=t.device, dtype=torch.float64)
+    return torch.cos(seed * k * k).reshape(t.shape).to(t.dtype)
