@@ -1,4 +1,4 @@
-"""What `check_model` says of four networks and how long it takes, written into docs/check.md.
+"""What `check_model` says of two networks and how long it takes, written into docs/check.md.
 
 python benchmarks/check_reports.py
 """
@@ -11,7 +11,6 @@ from time import process_time
 import gradreg_torch as gt
 import torch
 from gradreg_torch.check import ModelReport
-from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from losses import plain
@@ -22,33 +21,14 @@ BETWEEN = re.compile(r"(?<=<!-- reports -->\n).*?(?=<!-- end -->)", re.DOTALL)
 EXAMPLES, CLASSES, STEPS = 8, 10, 20
 
 
-class TinyBert(nn.Module):
-    """A BERT of two layers, as a function of the embeddings of 12 tokens."""
-
-    def __init__(self, m: int, width: int = 64) -> None:
-        super().__init__()
-        self.places = nn.Parameter(0.02 * torch.randn(12, width))
-        self.norm = nn.LayerNorm(width)
-        layer = nn.TransformerEncoderLayer(width, 4, 2 * width, 0.1, "gelu", batch_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.head = nn.Linear(width, m)
-
-    def forward(self, inputs_embeds: Tensor) -> Tensor:
-        """Logits (n, m) of the first token."""
-        return self.head(self.encoder(self.norm(inputs_embeds + self.places))[:, 0])
-
-
-NETWORKS = {
-    name: (SUBJECTS[name].make, SUBJECTS[name].shape)
-    for name in ("LeNet", "residual net", "vision transformer")
-} | {"tiny BERT": (TinyBert, (12, 64))}
+NETWORKS = ("LeNet", "residual net")
 
 
 def checked(name: str) -> tuple[ModelReport, float]:
     """The report on a network, and how many plain steps the check took."""
-    make, shape = NETWORKS[name]
+    subject = SUBJECTS[name]
     torch.manual_seed(0)
-    model, x = make(CLASSES), torch.randn(EXAMPLES, *shape)
+    model, x = subject.make(CLASSES), torch.randn(EXAMPLES, *subject.shape)
     y = torch.randint(CLASSES, (EXAMPLES,))
     g = torch.Generator().manual_seed(1)
     start = process_time()
