@@ -116,7 +116,7 @@ def _by_nodes(z: Tensor, r: Tensor, inputs: list[Tensor], found: list[Any]) -> l
         children = [edge for edge in node.next_functions if edge[0] is not None]
         if not any(child in way for child, _ in children):
             continue
-        for (child, i), g in zip(children, _left(node, arrived[node]), strict=True):
+        for (child, i), g in zip(children, _left(node, arrived.pop(node)), strict=True):
             if child in way:
                 if g is not None:
                     g, at = _fitted(g, child._input_metadata[i]), arrived[child]
