@@ -96,8 +96,11 @@ def run(network, name, backend):
     return losses, eager, compiled
 
 
-@pytest.mark.parametrize("name", PENALTIES)
-@pytest.mark.parametrize("network", ["residual", "transformer"])
+CASES = [("residual", name) for name in PENALTIES]
+CASES += [("transformer", "spectreg"), ("transformer", "spectreg, forward")]  # attention, each way
+
+
+@pytest.mark.parametrize(("network", "name"), CASES)
 def test_compiled_gradients_are_eager_s(network, name):
     losses, eager, compiled = run(network, name, "aot_eager")
     torch.testing.assert_close(*losses, rtol=1e-13, atol=0)
