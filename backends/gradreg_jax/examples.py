@@ -89,9 +89,10 @@ def _program(at: Any) -> Any:
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
         return None
     except Exception as error:
+        first = str(error).partition("\n")[0]
         raise ValueError(
             "expected f(params, x) that runs a second time, which shows whether examples depend on "
-            f"each other, got {type(error).__name__}: {str(error).splitlines()[0]}; let f change "
+            f"each other, got {type(error).__name__}: {first}; let f change "
             "nothing outside itself: with Equinox take eqx.nn.inference_mode(model), or clone the "
             "state in f"
         ) from error

@@ -150,7 +150,9 @@ def test_a_function_that_runs_once():
         eager(gj.frobreg, runs_once(normed))
     assert eager(gj.frobreg, runs_once(plain)) == eager(gj.frobreg, plain)
     for f in (plain, normed):
-        with pytest.raises(ValueError, match=r"runs a second time.*IndexError: pop from empty list"):
+        with pytest.raises(
+            ValueError, match=r"runs a second time.*IndexError: pop from empty list"
+        ):
             jitted(gj.frobreg, runs_once(f))
 
 
