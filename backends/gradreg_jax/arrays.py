@@ -4,7 +4,8 @@ Checks of shape and dtype always run. Checks of values run on arrays that have v
 of a function under `jit`, `grad` or `vmap` has none; an array that the function closes over has.
 """
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from math import prod
 from typing import Any
 
@@ -51,9 +52,14 @@ def sparse(a: Any) -> bool:
     return hasattr(a, "todense")
 
 
-def values() -> Any:
-    """Return a context that computes with concrete arrays, also while a function is compiled."""
-    return jax.ensure_compile_time_eval()
+@contextmanager
+def values() -> Iterator[None]:
+    """Return a context that computes with concrete arrays, also while a function is compiled.
+
+    A transfer guard concerns the step of the user, and no check, which would be left out.
+    """
+    with jax.ensure_compile_time_eval(), jax.transfer_guard("allow"):
+        yield
 
 
 def finite(a: Any) -> bool:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradreg_jax.arrays import array, beyond, finite, floating, sparse
+from gradreg_jax.arrays import array, beyond, concrete, finite, floating, sparse
 
 
 def inputs(x: Any) -> int:
@@ -204,7 +204,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> Any:
 def flag(name: str, value: Any) -> bool:
     """Check a truth value."""
     if not isinstance(value, bool):
-        raise TypeError(f"expected {name}=True or False, got {value!r}")
+        raise TypeError(f"expected {name}=True or False, got {value!r}{_static(value)}")
     return value
 
 
@@ -215,5 +215,12 @@ def count(name: str, value: Any) -> int:
     except TypeError:
         whole = 0
     if whole < 1:
-        raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
+        raise ValueError(
+            f"expected {name} to be a whole number >= 1, got {value!r}{_static(value)}"
+        )
     return whole
+
+
+def _static(option: Any) -> str:
+    """Return what to do about an option that is an argument of a function under `jit`."""
+    return "" if concrete(option) else "; name it in static_argnames of jax.jit, or close over it"

@@ -33,9 +33,12 @@ def require_alone(at: Any) -> None:
     Under `jit`, `grad` or `vmap` an array has no values. The products then have stand-in numbers
     in its place. A function that does not run with such numbers is not tried.
     """
+    if at.output.shape[0] == 1:
+        return
+    program = _program(at)
     try:
         with arrays.values():
-            alone = at.output.shape[0] == 1 or depend_on_own(*_with_values(at), at.batch)
+            alone = depend_on_own(*_with_values(at, program), at.batch)
     except Exception:  # f may not run with other numbers, or outside its mesh
         return
     if not alone:
@@ -74,16 +77,36 @@ def _not_zero(v: Any) -> bool:
     return bool(v.any()) and bool(np.isfinite(v).all())
 
 
-def _with_values(at: Any) -> tuple[Any, Any]:
+def _program(at: Any) -> Any:
+    """Trace f once more, where the arrays of its pass have no values.
+
+    None where they have, and where f branches on values of x.
+    """
+    if all(map(arrays.concrete, (at.output, *jax.tree.leaves(at.x)))):
+        return None
+    try:
+        return jax.make_jaxpr(at.network)(at.x)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        return None
+    except Exception as error:
+        first = str(error).partition("\n")[0]
+        raise ValueError(
+            "expected f(params, x) that runs a second time, which shows whether examples depend on "
+            f"each other, got {type(error).__name__}: {first}; let f change "
+            "nothing outside itself: with Equinox take eqx.nn.inference_mode(model), or clone the "
+            "state in f"
+        ) from error
+
+
+def _with_values(at: Any, program: Any) -> tuple[Any, Any]:
     """Logits and pullback at the values of the pass; a traced array has stand-in numbers."""
-    closed = jax.make_jaxpr(at.network)(at.x)
-    leaves = jax.tree.leaves(at.x)
-    if all(map(arrays.concrete, (*closed.consts, *leaves))):
+    if program is None:
         return at.output, at.pullback
     rng = np.random.default_rng(0)
-    consts = [_value(c, rng, weight=True) for c in closed.consts]
-    network = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
-    z, pullback = jax.vjp(lambda *x: network(*x)[0], *(_value(leaf, rng) for leaf in leaves))
+    consts = [_value(c, rng, weight=True) for c in program.consts]
+    network = jaxpr_as_fun(ClosedJaxpr(program.jaxpr, consts))
+    inputs = [_value(leaf, rng) for leaf in jax.tree.leaves(at.x)]
+    z, pullback = jax.vjp(lambda *x: network(*x)[0], *inputs)
     return z, pullback
 
 
@@ -91,13 +114,15 @@ def _value(a: Any, rng: np.random.Generator, weight: bool = False) -> Any:
     """An array itself, or positive numbers of its shape; a weight is divided by its inputs.
 
     Positive, as a variance has a square root; divided, as the numbers shall not grow from layer to
-    layer. An integer may be the row of another example, and a truth value may switch to training:
-    nothing stands in for them.
+    layer. One integer is a counter (of steps, or of a key) at 0. Of several, each may be the row of
+    another example, and a truth value may switch to training: nothing stands in for them.
     """
     if arrays.concrete(a):
         return a
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(a)), a.shape)
+    if jnp.issubdtype(a.dtype, jnp.integer) and a.ndim == 0:
+        return jnp.zeros((), a.dtype)
     if not jnp.issubdtype(a.dtype, jnp.floating):
         raise NotImplementedError(f"no numbers stand in for {a.dtype}")
     inputs = a.size / a.shape[-1] if weight and a.ndim > 1 else 1

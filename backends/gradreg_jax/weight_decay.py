@@ -15,7 +15,10 @@ def weight_decay(params: Any) -> Any:
     Parameters
     ----------
     params : pytree of floating arrays
-        Parameters of the network. Numbers and biases are left out.
+        Parameters of the network. Numbers and arrays of one axis (biases, scales) are left out.
+        Biases of more axes count, as nothing tells them from weights: those of Equinox's
+        convolutions, (k, 1, 1), and those of layers stacked for `jax.lax.scan`. Leave them out of
+        params, or for stacked layers take ``jax.vmap(weight_decay)(params).sum()``.
 
     Returns
     -------

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 PARAMS = {
@@ -138,6 +140,14 @@ def test_a_last_layer_of_zeros_is_looked_at_beside_it():
     assert report.penalty == 0
     assert not report.untrained
     assert not gj.check_model(network(cube), params, X).ok
+
+
+def test_a_batch_with_explicit_shards():
+    """JAX asks of a contraction over the examples how its result is placed."""
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
+    everywhere = jax.device_put(PARAMS, NamedSharding(mesh, P()))
+    split = jax.device_put(X, NamedSharding(mesh, P("data")))
+    assert gj.check_model(network(jnp.tanh), everywhere, split).ok
 
 
 def test_parameters_that_are_not_trained():

@@ -60,7 +60,17 @@ def mapped(penalty, f):
     return jax.vmap(of)(jnp.ones(2))
 
 
-WAYS = (eager, jitted, differentiated, both, mapped)
+def closed(penalty, f):
+    """Nothing is traced but the program itself."""
+    return jax.jit(lambda: penalty(f, PARAMS, X))()
+
+
+def guarded(penalty, f):
+    with jax.transfer_guard("disallow"):
+        return jitted(penalty, f)
+
+
+WAYS = (eager, jitted, differentiated, both, mapped, closed, guarded)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -108,6 +118,73 @@ def test_what_a_compiled_step_closes_over():
         return gj.frobreg(running, params, x)
 
     assert step(PARAMS, X, mean, variance, jax.random.key(0)) > 0
+
+
+def test_a_counter_of_a_dropout_key():
+    """As Flax NNX keeps it: an integer, at which the check was left out."""
+
+    @jax.jit
+    def step(params, x, counter):
+        def dropped(params, x):
+            kept = jax.random.bernoulli(
+                jax.random.fold_in(jax.random.key(0), counter), 0.5, x.shape
+            )
+            return plain(params, jnp.where(kept, x, 0))
+
+        with pytest.raises(ValueError, match="depend on each other"):
+            gj.frobreg(lambda params, x: dropped(params, x - x.mean(0)), params, x)
+        return gj.frobreg(dropped, params, x)
+
+    assert step(PARAMS, X, 3) > 0
+
+
+def runs_once(f):
+    """f with a state that may be used once, as Equinox's states."""
+    state = [f]
+    return lambda params, x: state.pop()(params, x)
+
+
+def test_a_function_that_runs_once():
+    """The second run failed, and the check was left out."""
+    with pytest.raises(ValueError, match="depend on each other; R is the same"):
+        eager(gj.frobreg, runs_once(normed))
+    assert eager(gj.frobreg, runs_once(plain)) == eager(gj.frobreg, plain)
+    for f in (plain, normed):
+        with pytest.raises(
+            ValueError, match=r"runs a second time.*IndexError: pop from empty list"
+        ):
+            jitted(gj.frobreg, runs_once(f))
+
+
+def test_the_remedy_for_a_state_of_equinox():
+    eqx = pytest.importorskip("equinox")
+    norm = eqx.nn.BatchNorm(4, axis_name="batch", mode="batch")
+
+    def step(norm, clone):
+        def penalty(params, state):
+            def f(params, x):
+                leaves, tree = jax.tree.flatten(state)
+                own = jax.tree.unflatten(tree, leaves) if clone else state
+                return plain(params, jax.vmap(lambda row: norm(row, own)[0], axis_name="batch")(x))
+
+            return gj.frobreg(f, params, X)
+
+        return jax.jit(penalty)(PARAMS, eqx.nn.State(norm))
+
+    with pytest.raises(ValueError, match=r"take eqx\.nn\.inference_mode\(model\), or clone"):
+        step(norm, clone=False)
+    with pytest.raises(ValueError, match="depend on each other; R is the same"):
+        step(norm, clone=True)
+    assert step(eqx.nn.inference_mode(norm), clone=False) > 0
+
+
+def branching(params, x):
+    return plain(params, x if x[0, 0] > 0 else -x)
+
+
+def test_a_branch_on_values_of_x():
+    """It has no program, though it runs where x has values."""
+    assert abs(differentiated(gj.frobreg, branching)["last"]).max() > 0
 
 
 @pytest.mark.parametrize("traced", [jnp.arange(6)[::-1], jnp.array(False)])

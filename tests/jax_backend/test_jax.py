@@ -102,6 +102,15 @@ def test_weight_decay_passes_over_scalars():
     assert gj.weight_decay(params) == gj.weight_decay([W])
 
 
+def test_weight_decay_of_stacked_layers_by_vmap():
+    """Their biases have two axes, as weights have."""
+    layers = [{"W": W[:3] + i, "b": np.ones(3, np.float32)} for i in range(2)]
+    stacked = jax.tree.map(lambda *a: np.stack(a), *layers)
+    found = jax.vmap(gj.weight_decay)(stacked).sum()
+    np.testing.assert_allclose(found, sum(map(gj.weight_decay, layers)), rtol=1e-6)
+    assert gj.weight_decay(stacked) > found
+
+
 @pytest.mark.parametrize("e", list(bundled()), ids=str)
 def test_a_network_in_jax_has_its_parameters_in_order_and_its_logits(e):
     with jax.enable_x64(True):

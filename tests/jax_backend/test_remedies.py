@@ -50,6 +50,10 @@ def one_logit(W, x):
     return f(W, x)[:, :1]
 
 
+def with_probes(W, q, shared=False):
+    return gj.spectreg(f, W, X, num_probes=q, shared_probe=shared, key=KEY)
+
+
 def by_hand(x):
     """A penalty that `objective` does not know."""
     return lambda W: gj.frobreg(f, W, x)
@@ -105,6 +109,16 @@ CASES = {
         lambda W: gj.spectreg(f, W, X, probes=PROBES, num_probes=2),
         "leave num_probes out if you pass probes",
         lambda W: gj.spectreg(f, W, X, probes=PROBES),
+    ),
+    "a number under jit": (
+        lambda W: jax.jit(with_probes)(W, 2),
+        "got JitTracer.*; name it in static_argnames of jax.jit",
+        lambda W: jax.jit(with_probes, static_argnames="q")(W, 2),
+    ),
+    "a truth value under jit": (
+        lambda W: jax.jit(lambda shared: with_probes(W, 1, shared))(True),
+        "got JitTracer.*, or close over it",
+        lambda W: jax.jit(lambda: with_probes(W, 1, True))(),
     ),
     "probes for the batch": (
         lambda W: gj.spectreg(f, W, X, probes=PROBES[:1]),
