@@ -49,7 +49,7 @@ def reproduce(names: Sequence[str], request: Namespace) -> int:
         console.print("Not trained: claims failed, as shown above.")
         return 1
     for experiment in experiments:
-        failures += one_experiment(experiment, request, console)
+        failures += _one_experiment(experiment, request, console)
     console.print(f"Page: {write_page(request.out)}", soft_wrap=True)
     for sentence in failures:
         console.print(sentence, soft_wrap=True)
@@ -69,7 +69,7 @@ def _all_assembled(names: Sequence[str], request: Namespace) -> tuple[list[Exper
     return made, failures
 
 
-def one_experiment(experiment: Experiment, request: Namespace, console: Console) -> list[str]:
+def _one_experiment(experiment: Experiment, request: Namespace, console: Console) -> list[str]:
     """Run what is missing, print and write. Return sentences on what could not be run."""
     store, failures = Store(request.out / "runs", request.data), list[str]()
     seeds = tuple(range(1, (request.seeds or _SEEDS) + 1))
