@@ -8,7 +8,8 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 # The blocks show torch; without it they are left out, and the report says so.
 TORCH = find_spec("torch") is not None
-collect_ignore_glob = ["docs/*.py"]  # they need docs/requirements.txt and have no examples
+# The first need docs/requirements.txt and have no examples; torchrun runs the last.
+collect_ignore_glob = ["docs/*.py", "tests/torch_backend/rank_faults.py"]
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser()] if TORCH else [],
