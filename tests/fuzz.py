@@ -49,7 +49,7 @@ def readers():
 
 def readers_of_experiments():
     """The same of those that need torch."""
-    from gradreg_experiments.reproduce import page, record
+    from gradreg_experiments.reproduce import budget, page, record
     from gradreg_experiments.runs import from_toml
     from gradreg_experiments.runs.store import Store, from_record
 
@@ -62,10 +62,15 @@ def readers_of_experiments():
     yield "old.json", table, {}, in_its_folder(lambda folder: record.replaced(folder, result))
     kept = next(iter((ROOT / "experiments" / "results" / "reduced" / "runs").glob("*.json")))
 
+    def planned(path):
+        return budget.planned(path, "c", lambda: budget.Plan(3, 1.0, "3 seeds"))
+
     def find(path):
         run = SimpleNamespace(id=path.stem)
         return Store(path.parent).read(run, lambda found: from_record(found["outcome"], run))
 
+    plan = {"command": "c", "seeds": 3, "share": 0.5, "sentence": "3 seeds"}
+    yield "plan.json", json.dumps(plan), {}, planned
     yield kept.name, kept.read_text(encoding="utf-8"), {}, find
 
 

@@ -46,7 +46,7 @@ def tuned(out):
 
 def reproduced(out):
     asked = Namespace(
-        **dict.fromkeys(("jobs", "seeds", "data", "iterations", "width")),
+        **dict.fromkeys(("jobs", "seeds", "budget", "data", "iterations", "width")),
         on=[],
         row=[],
         arm=[],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gradreg_cli import main
-from gradreg_experiments.reproduce import assembly, departures, local_global, run
+from gradreg_experiments.reproduce import assembly, budget, departures, local_global, run
 from gradreg_experiments.reproduce.experiments import EXPERIMENTS, Cell, Experiment
 from gradreg_experiments.reproduce.figure import message
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
@@ -148,6 +148,67 @@ def test_no_two_data_sets_share_a_row(name, monkeypatch):
         data.setdefault(cell.row, set()).add(cell.run.data)
     assert all(len(sets) == 1 for sets in data.values())
     assert {cell.run.data for cell in cells} == set(several)
+
+
+def test_a_budget_gives_up_seeds_then_iterations(monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
+    runs = [replace(RUN, iterations=1000), replace(RUN, iterations=2000)]  # 30 s a seed
+    plan = budget.fit(budget.seconds("2min"), runs, 1, None)
+    assert (plan.seeds, [plan.shortened(run) for run in runs]) == (4, runs)
+    assert "± 0.32" in plan.sentence  # t₀.₉₇₅(3) · 0.2 / √4
+    plan = budget.fit(45, runs, 1, None)
+    assert plan.seeds == 3
+    assert [plan.shortened(run).iterations for run in runs] == [500, 1000]
+    assert "50 % of the iterations fit" in plan.sentence
+    assert budget.fit(3600, runs, 2, None).seeds == 10
+    assert budget.fit(3600, runs, 2, None, 2).seeds == 2
+
+
+def test_a_budget_that_does_not_suffice_says_so(monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
+    short = replace(RUN, iterations=60)
+    plan = budget.fit(1, [replace(RUN, iterations=1000), short], 1, None)
+    assert plan.shortened(short).iterations == 60  # never longer
+    assert plan.shortened(replace(RUN, iterations=1000)).iterations == 100
+    assert "15.1 % of the iterations are the least, and take 0.08 min" in plan.sentence
+
+
+def test_a_budget_shortens_what_is_compared_alike(tmp_path, unverified, monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 0.01)
+    monkeypatch.setattr(budget, "LEAST_ITERATIONS", 2)
+    words = ["reproduce", "confidence-penalty", "--out", str(tmp_path), "--iterations", "20"]
+    assert main([*words, "--arm", "SpectReg", "--budget", "0.1s"]) == 0
+    record = json.loads((tmp_path / "confidence-penalty.json").read_text(encoding="utf-8"))
+    lengths = {row["setting"]["iterations"] for row in record["rows"]}
+    assert lengths == {3}
+    # On a faster machine, or a moment later, the same command goes on with the same runs.
+    monkeypatch.setattr(budget, "seconds_per_step", lambda run, folder: 1 / 0)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.json")}
+    assert main([*words, "--arm", "SpectReg", "--budget", "0.1s"]) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").glob("*.json")}
+    with pytest.raises(ZeroDivisionError):
+        main([*words, "--arm", "SpectReg", "--budget", "0.2s"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"command": "c"}', '{"command": "c", "seeds": 0}'])
+def test_a_damaged_plan_is_named(tmp_path, text):
+    (tmp_path / "plan").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="delete it to plan anew"):
+        budget.planned(tmp_path / "plan", "c", lambda: None)
+
+
+def test_a_budget_is_shared_by_the_tables(tmp_path, unverified, monkeypatch):
+    given = []
+    monkeypatch.setattr(run, "one_experiment", lambda e, _, limit, __: given.append(limit) or [])
+    monkeypatch.setattr(run, "toy", lambda *_, **__: 0)
+    assert main(["reproduce", "all", "--budget", "8min", "--out", str(tmp_path)]) == 2
+    assert given == [60] * 8  # TinyImageNet is not there
+
+
+@pytest.mark.parametrize("text", ["10", "ten minutes", "0s", "-5min", "5 days"])
+def test_a_budget_that_is_none_is_a_sentence(text):
+    with pytest.raises(ValueError, match="expected a budget such as 90s, 10min or 2h"):
+        budget.seconds(text)
 
 
 class Page(HTMLParser):
@@ -299,19 +360,21 @@ def test_nothing_is_trained_where_a_claim_fails(tmp_path, monkeypatch, capsys):
         (["weight-decay", "--noise", "0.2"], "expected --problem and --noise with toy alone"),
         (["toy", "--problem", "cosine"], "expected --problem to be one of sin, square, radial"),
         (["toy", "--noise", "-1"], "expected --noise to be a number >= 0"),
+        (["weight-decay", "--budget", "soon"], "expected a budget such as"),
         (["weight-decay", "--data", "{tmp}"], "got none"),
         (["weight-decay", "--on", "mnsit"], "expected --on of weight-decay to be one of"),
         (["train-size", "--row", "7 images"], "expected --row of train-size to be one of"),
         (["train-size", "--arm", "spectreg"], "expected --arm of train-size to be one of"),
         (["tinyimagenet"], "expected --data with tiny-imagenet-200"),
+        (["weight-decay", "--budget", "9" * 400 + "h"], "expected a budget such as"),
         (["weight-decay", "--width", "-5", "--on", "cifar-10"], "expected width to be a whole"),
         (
             ["dropout-batchnorm", "--row", "dropout", "--arm", "SpectReg, shared probe"],
             "expected an --arm that the --row has, got none of 'dropout': baseline, SpectReg, Doub",
         ),
         (
-            ["toy", "--arm", "SpectReg", "--jobs", "2"],
-            "for the toy problem, got --arm SpectReg --jobs 2",
+            ["toy", "--arm", "SpectReg", "--budget", "1s"],
+            "for the toy problem, got --arm SpectReg --budget 1s",
         ),
     ],
 )

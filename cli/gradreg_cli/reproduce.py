@@ -9,7 +9,7 @@ examples:
   gradreg reproduce toy
   gradreg reproduce weight-decay --seeds 2
   gradreg reproduce weight-decay --data data --on mnist --arm SpectReg
-  gradreg reproduce all --data data --seeds 3 --jobs 4
+  gradreg reproduce all --data data --budget 2h --jobs 4
 """
 
 import argparse
@@ -23,10 +23,10 @@ from gradreg_verify.frameworks.registry import choose
 
 _NAMES = [*DATA]
 # Options that change the numbers, of tables alone, and of the toy problem alone.
-_RECORDED = "data seeds iterations width amp on row arm protocol stack_seeds compile device"
+_RECORDED = "data seeds iterations width budget amp on row arm protocol stack_seeds compile device"
 _RECORDED += " problem noise"
 MORE = f"\n\nexperiments:\n  {', '.join(_NAMES[:5])},\n  {', '.join(_NAMES[5:])}, all"
-_OF_TABLES = "on row arm width jobs stack_seeds amp compile protocol"
+_OF_TABLES = "on row arm width budget jobs stack_seeds amp compile protocol"
 _OF_TOY = "problem noise"
 
 
@@ -45,6 +45,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add_count(command, "--iterations", "training steps (default: as in the paper)")
     text = "residual net: times (16, 32, 64) filters (default: 3, as in the paper)"
     add_count(command, "--width", text)
+    text = "limit of the training time, such as 10min or 2h: trains fewer seeds, then fewer steps"
+    add("--budget", metavar="TIME", help=text)
     add_count(command, "--jobs", JOBS, 1)
     add("--stack-seeds", action="store_true", help="train all seeds of a penalty as one model")
     add("--tables", action="store_true", help="train nothing, and write the tables again")

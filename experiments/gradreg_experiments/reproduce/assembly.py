@@ -1,6 +1,7 @@
 """The table of an experiment on the data sets asked for, with the changes asked for."""
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,7 @@ def assembled(name: str, request: Namespace) -> Experiment:
         cells = [replace(cell, row=_with_data(cell)) for cell in cells]
     reduced = "" if request.protocol == "paper" else f" ({request.protocol} protocol)"
     published = replace(made[0], title=f"{made[0].title}{reduced}", cells=tuple(cells))
-    cells = [replace(cell, run=_with_changes(cell.run, request)) for cell in cells]
-    changed = replace(published, cells=tuple(cells))
+    changed = with_runs(published, lambda run: _with_changes(run, request))
     if request.width is not None and all(c.run.network != "residual" for c in changed.cells):
         raise ValueError(
             f"expected no --width for {name} on {', '.join(chosen)}, where no network is a "
@@ -66,6 +66,12 @@ def _with_changes(run: Run, request: Namespace) -> Run:
     if request.width is not None and run.network == "residual":
         changes["width"] = checks.count("width", request.width)
     return replace(run, **changes)
+
+
+def with_runs(experiment: Experiment, change: Callable[[Run], Run]) -> Experiment:
+    """The table of an experiment, with every run changed."""
+    cells = tuple(replace(cell, run=change(cell.run)) for cell in experiment.cells)
+    return replace(experiment, cells=cells)
 
 
 def known(name: str, protocol: str = "paper") -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from gradreg_experiments.common import few
 from gradreg_experiments.files import require_writable
-from gradreg_experiments.reproduce.assembly import assembled, chosen_cells
+from gradreg_experiments.reproduce import budget
+from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with_runs
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
 from gradreg_experiments.reproduce.local_global import measured
 from gradreg_experiments.reproduce.local_global import result as norms_result
@@ -24,7 +25,6 @@ from gradreg_experiments.toy.quickstart import run as toy
 from gradreg_experiments.verification import verified_before
 
 _FILE_WIDTH = 100  # characters: whole tables, where the output is a file
-_SEEDS = 10  # as on the poster
 
 
 def reproduce(names: Sequence[str], request: Namespace) -> int:
@@ -38,6 +38,7 @@ def reproduce(names: Sequence[str], request: Namespace) -> int:
     for name in ("jobs", "seeds"):
         if (value := getattr(request, name)) is not None:
             few(f"--{name}", value)
+    limit = None if request.budget is None else budget.seconds(request.budget)
     experiments, failures = _all_assembled([n for n in names if n != "toy"], request)
     require_writable(request.out, *(one.name for one in experiments))
     require_place(request.out)
@@ -49,7 +50,8 @@ def reproduce(names: Sequence[str], request: Namespace) -> int:
         console.print("Not trained: claims failed, as shown above.")
         return 1
     for experiment in experiments:
-        failures += _one_experiment(experiment, request, console)
+        share = None if limit is None else limit / len(experiments)
+        failures += one_experiment(experiment, request, share, console)
     console.print(f"Page: {write_page(request.out)}", soft_wrap=True)
     for sentence in failures:
         console.print(sentence, soft_wrap=True)
@@ -69,10 +71,29 @@ def _all_assembled(names: Sequence[str], request: Namespace) -> tuple[list[Exper
     return made, failures
 
 
-def _one_experiment(experiment: Experiment, request: Namespace, console: Console) -> list[str]:
-    """Run what is missing, print and write. Return sentences on what could not be run."""
+def one_experiment(
+    experiment: Experiment, request: Namespace, limit: float | None, console: Console
+) -> list[str]:
+    """Run what is missing, print and write. Return sentences on what could not be run.
+
+    The limit is a time in seconds, which decides on seeds and iterations.
+    """
     store, failures = Store(request.out / "runs", request.data), list[str]()
-    seeds = tuple(range(1, (request.seeds or _SEEDS) + 1))
+    n = request.seeds or budget.SEEDS
+    if limit is not None:
+        runs = [cell.run for cell in chosen_cells(experiment, request)]
+
+        def fit() -> budget.Plan:
+            console.print(f"{experiment.title}: timing a step of every arm.")
+            return budget.fit(limit, runs, request.jobs, request.data, n)
+
+        path = request.out / f"{experiment.name}.plan.json"
+        plan = budget.planned(path, f"{request.recorded} --jobs {request.jobs}", fit)
+        # All cells, also those not trained now: compared runs must have the same length.
+        experiment, n = with_runs(experiment, plan.shortened), plan.seeds
+        experiment = replace(experiment, departures=(*experiment.departures, plan.sentence))
+        console.print(plan.sentence)
+    seeds = tuple(range(1, n + 1))
     if not request.tables:
         failures = _trained(experiment, seeds, request, store, console)
     result = _result_of(experiment, seeds, store)

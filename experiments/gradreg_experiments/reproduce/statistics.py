@@ -13,7 +13,7 @@ from gradreg_experiments.runs import Outcome
 
 T = TypeVar("T")
 K = TypeVar("K")
-_LEVEL = 0.95
+LEVEL = 0.95
 BASELINE = "baseline"
 
 
@@ -81,7 +81,7 @@ class Row:
         if n < 2 or not np.ptp(d):
             return Difference(n, mean, float("nan"), float("nan"), float("nan"))
         test = scipy.stats.ttest_1samp(d, 0)
-        low, high = test.confidence_interval(_LEVEL)
+        low, high = test.confidence_interval(LEVEL)
         return Difference(n, mean, float(low), float(high), float(test.pvalue))
 
     @property
