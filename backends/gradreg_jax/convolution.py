@@ -1,8 +1,8 @@
 """A convolution with second derivatives that XLA computes fast on a CPU.
 
 conv(x, W), its pullbacks dx(g, W) and dW(x, g) are bilinear, and the derivative of each in either
-argument is one of the other two. With these rules JAX differentiates no convolution itself, which
-differentiates the backward pass of a convolution into slow operations.
+argument is one of the other two. With these rules JAX itself differentiates no convolution: its own
+derivative of the backward pass is slow.
 """
 
 from collections.abc import Sequence
