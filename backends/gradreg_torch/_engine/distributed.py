@@ -165,8 +165,9 @@ def _stays_unsharded(part: Any) -> bool:
 def reaching_all(parts: tuple[nn.Module, ...], values: Tensor, output: Tensor) -> Tensor:
     """The values, plus 0 · θ: DDP averages nothing before every parameter has a gradient.
 
-    The biases of a last layer have none of a penalty, and DDP would wait for them in vain. For what
-    the output does not depend on it does not wait if it looks for that, and must get nothing.
+    The biases of a last layer have none of a penalty, and DDP would wait for them in vain. With
+    find_unused_parameters DDP does not wait for a parameter that the output does not depend on, and
+    such a parameter must get no gradient.
     """
     wrapped = [part for part in parts if isinstance(part, nn.parallel.DistributedDataParallel)]
     if not wrapped or not values.requires_grad:

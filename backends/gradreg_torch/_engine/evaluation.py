@@ -65,7 +65,7 @@ def evaluate(
 def evaluated_here(
     model: ModelOrLogits, x: Inputs, R: Contraction, update_statistics: bool, /, **options: Any
 ) -> Evaluated:
-    """As `evaluate`, in what torch compiles, or outside."""
+    """Compute what `evaluate` returns; `evaluate` decides whether torch may compile it."""
     if options:
         checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()

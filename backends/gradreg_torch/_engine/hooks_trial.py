@@ -50,7 +50,7 @@ def changes(at_x: Reverse, r: Tensor, products: tuple[Tensor, ...], found: list[
 def _makes_right(call: Call, model: Model) -> bool:
     """Whether differences of the logits are nearer to the product with hooks than to that without.
 
-    In passes of its own, along a direction without a pattern.
+    The passes are separate, and the direction has no pattern.
     """
     if distributed.communicates(model.parts):
         return False
@@ -69,14 +69,15 @@ def _makes_right(call: Call, model: Model) -> bool:
     z = logits(call.inputs)
     r, along = without_pattern(z), {k: without_pattern(t) for k, t in call.inputs.items()}
     at_x = Reverse(call, z)
-    plain = without_hooks(at_x, r, graph.nodes(z))
+    if (plain := without_hooks(at_x, r, graph.nodes(z))) is None:
+        return False
     above, below = (logits({k: t + s * along[k] for k, t in call.inputs.items()}) for s in (h, -h))
     found = (r * (above - below)).sum() / (2 * h)
     hooked, other = (
         sum((v * d).sum() for v, d in zip(some, along.values(), strict=True))
-        for some in (at_x.vjp(r, create_graph=False), plain or ())
+        for some in (at_x.vjp(r, create_graph=False), plain)
     )
-    return plain is not None and bool((hooked - found).abs() < 0.1 * (other - found).abs())
+    return bool((hooked - found).abs() < 0.1 * (other - found).abs())
 
 
 def without_pattern(like: Tensor) -> Tensor:
