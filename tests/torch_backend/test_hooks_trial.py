@@ -67,6 +67,14 @@ def test_every_form(form, of):
         gt.frobreg(model(x), x) if form == "logits" else gt.frobreg(model, X, mode=mode)
 
 
+def test_hooks_that_the_second_pass_cannot_leave_out(monkeypatch):
+    """They are refused; `zip` raised its own error."""
+    found, model = iter([torch.ones_like(X)[None]]), hooked(3)
+    monkeypatch.setattr(hooks_trial, "without_hooks", lambda *_: next(found, None))
+    with pytest.raises(ValueError, match=MESSAGE):
+        gt.frobreg(model, X)
+
+
 def test_hooks_of_tensors_that_only_look():
     torch.testing.assert_close(gt.frobreg(hooked(1), X), gt.frobreg(net(torch.sin), X))
 
