@@ -35,7 +35,7 @@ def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
     """Raise ValueError where an example's loss depends on another's outputs."""
     z = output.detach().requires_grad_()
     values = _arguments.per_example_loss(loss(z, y), z)
-    for some in separating(len(z)).to(z.device):
+    for some in separating(len(z), z.device):
         (found,) = torch.autograd.grad(values[some].sum(), z, retain_graph=True)
         if found[~some].any():
             raise ValueError(

@@ -232,7 +232,7 @@ class Penalty(nn.Module):
     def _state(self) -> dict[str, Tensor]:
         """Return the state with which a resumed run repeats the numbers of an uninterrupted one."""
         state = {} if self.generator is None else {"generator": self.generator.get_state()}
-        return state | ({"step": torch.tensor(self.step)} if self.every > 1 else {})
+        return state | ({"step": torch.tensor(self.step, device="cpu")} if self.every > 1 else {})
 
     def extra_repr(self) -> str:
         """Return the options, as they were given."""

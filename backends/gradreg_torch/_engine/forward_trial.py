@@ -75,7 +75,7 @@ def require_right(
 
 def _require_alone(one_pass: _OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
     """Raise ValueError where a v in some examples moves the output of others."""
-    for some in separating(len(x)).to(x.device):
+    for some in separating(len(x), x.device):
         with replayed(random, x):
             _, J_v, _ = one_pass(torch.where(some[:, None], v, 0))
         if J_v[0][~some].any():

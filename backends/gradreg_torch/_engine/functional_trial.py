@@ -56,7 +56,7 @@ def _passes(model: Model, call: Call, n: int) -> int:
 def _require_alone(at_x: Reverse) -> None:
     """Raise ValueError where a column that is zero in some examples has a product there."""
     call = at_x.call
-    for some in separating(len(at_x.output)).to(at_x.output.device):
+    for some in separating(len(at_x.output), at_x.output.device):
         products = at_x.vjp(column(at_x.output.detach(), some), create_graph=False)
         others = per_row(~some, call.batch)
         if any(not_zero(v.detach()[others]) for v in products):

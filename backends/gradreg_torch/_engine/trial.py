@@ -142,12 +142,12 @@ def _attributes(kind: type) -> tuple[str, ...]:
 
 def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     """A product of all examples, differentiated, and products of some examples each."""
-    n, device = at_x.output.shape[0], at_x.output.device
+    z = at_x.output
     once = _once(at_x, found) if twice else ""
     by_norm = graph.couples_examples(found)
     coupled, decided = by_norm, True
-    for i, some in enumerate(separating(n).to(device)):
-        products = _again(at_x, r := column(at_x.output, some))
+    for i, some in enumerate(separating(len(z), z.device)):
+        products = _again(at_x, r := column(z, some))
         if i == 0:
             hooked = hooks_trial.changes(at_x, r, products, found)
             once = once or (hooked if twice else "")
@@ -190,7 +190,7 @@ def not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
-def separating(n: int) -> Tensor:
+def separating(n: int, device: torch.device) -> Tensor:
     """Sets of examples (s, n): for any two examples, one set has the first and not the second.
 
     Every example has its own binary number of s digits, s // 2 of which are ones; a set for each
@@ -198,9 +198,10 @@ def separating(n: int) -> Tensor:
     """
     digits = next(s for s in count(1) if comb(s, s // 2) >= n)
     if digits == 1:
-        return torch.ones(1, 1, dtype=torch.bool)
-    ones = torch.tensor(list(islice(combinations(range(digits), digits // 2), n)))
-    return torch.zeros(n, digits, dtype=torch.bool).scatter_(1, ones, True).T
+        return torch.ones(1, 1, dtype=torch.bool, device=device)
+    ones = list(islice(combinations(range(digits), digits // 2), n))
+    sets = torch.zeros(n, digits, dtype=torch.bool, device=device)
+    return sets.scatter_(1, torch.tensor(ones, device=device), True).T
 
 
 def column(output: Tensor, some: Tensor) -> Tensor:

@@ -82,9 +82,9 @@ def directions(parameters: _Parameters, seed: int) -> _Parameters:
     """A random direction, each tensor of the size of its parameter."""
     found = {}
     for i, (name, p) in enumerate(parameters.items()):
-        generator = torch.Generator().manual_seed(1000 * seed + i)
+        generator = torch.Generator("cpu").manual_seed(1000 * seed + i)
         p = real(p.detach())
-        noise = torch.randn(p.shape, generator=generator, dtype=torch.float64)
+        noise = torch.randn(p.shape, generator=generator, dtype=torch.float64, device="cpu")
         size = p.double().square().mean().sqrt().cpu()
         found[name] = (noise * (size if size > 0 else 1.0)).to(p.device, p.dtype)
     return found

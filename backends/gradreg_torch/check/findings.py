@@ -74,7 +74,8 @@ def jacobian(one: Subject) -> Finding:
         return model(x)
 
     output = logits()
-    r = torch.randn(output.shape, generator=torch.Generator().manual_seed(5)).to(output)
+    g = torch.Generator("cpu").manual_seed(5)
+    r = torch.randn(output.shape, generator=g, device="cpu").to(output)
     products = torch.autograd.grad(output, list(moving.values()), r, materialize_grads=True)
 
     def value() -> float:
