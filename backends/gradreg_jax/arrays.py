@@ -119,7 +119,8 @@ def dtype(value: Any) -> Any:
 
 def fitting(what: str, sizes: tuple[int, ...], remedy: str) -> None:
     """Refuse more numbers than a machine can hold, for which XLA would end the process."""
-    if prod(sizes) > _MOST_NUMBERS:
+    known = (size for size in sizes if isinstance(size, int))  # others are symbols of an export
+    if prod(known) > _MOST_NUMBERS:
         raise ValueError(
             f"expected at most 2⁴⁰ numbers, got {what} with {' · '.join(map(str, sizes))} of them; "
             f"{remedy}"

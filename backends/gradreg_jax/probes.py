@@ -39,7 +39,8 @@ def _orthogonal(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
 
 def _frames(key: Any, n: int, m: int, q: int, dtype: Any) -> Any:
     """√m · columns of Haar matrices, q per example: one matrix for m // q consecutive examples."""
-    group = max(1, min(n, m // q))  # more than m are refused below
+    few = min(n, m // q) if isinstance(n, int) else m // q  # of an exported n nothing is known
+    group = max(1, few)  # more than m are refused below
     Q = _orthogonal(key, -(-n // group), m, group * q, dtype)
     return jnp.swapaxes(Q.reshape(-1, m, group, q), 1, 2).reshape(-1, m, q)[:n]
 
@@ -84,10 +85,14 @@ def draw_probes(
     checks.choice("probe", probe, LAWS)
     n, m = checks.count("n", n), checks.count("m", m)
     q = checks.count("num_probes", num_probes)
-    dtype = arrays.dtype(dtype)
+    return _drawn(probe, n, m, q, key, arrays.dtype(dtype))
+
+
+def _drawn(law: str, n: int, m: int, q: int, key: Any, dtype: Any) -> Any:
+    """Draw in float32 at least; n may be a symbol of `jax.export`."""
     arrays.fitting("probes", (n, m, q), "draw fewer")
     drawn_in = jnp.promote_types(dtype, jnp.float32)
-    return LAWS[probe](checks.key(key), n, m, q, drawn_in).astype(dtype)
+    return LAWS[law](checks.key(key), n, m, q, drawn_in).astype(dtype)
 
 
 def projection(
@@ -101,7 +106,7 @@ def projection(
     """Return R = [r₁ … r_q] / √q of probes r[n, k, q] (r[1, k, q] if shared), given or drawn."""
     law = checks.choice("probe", "gaussian" if probe is None else probe, LAWS)
     checks.flag("shared_probe", shared_probe)
-    n, (m, dtype) = len(at.output), at.column
+    n, (m, dtype) = at.output.shape[0], at.column
     if probes is not None:
         r = checks.probes(probes, n, m, shared_probe, dtype)
         q = r.shape[2] if num_probes is None else checks.count("num_probes", num_probes)
@@ -118,4 +123,4 @@ def projection(
             "value at the same cost and without noise; use frobreg (or jacreg without probes)"
         )
     size = 1 if shared_probe else n
-    return draw_probes(law, size, m, q, key=key, dtype=dtype) / sqrt(q)
+    return _drawn(law, size, m, q, key, dtype) / sqrt(q)
