@@ -6,7 +6,7 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
 from gradreg_torch._engine.inputs import require_differentiable
-from gradreg_torch._engine.model import require_finite
+from gradreg_torch._engine.outputs import require_finite
 from gradreg_torch._engine.sums import REDUCTIONS, at_least_single, reduce
 
 

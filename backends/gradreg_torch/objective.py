@@ -10,13 +10,8 @@ from gradreg_torch._engine import distributed
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
 from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, trained
-from gradreg_torch._engine.model import (
-    Model,
-    copied,
-    logits_of,
-    require_finite_pass,
-    require_output,
-)
+from gradreg_torch._engine.model import Model, copied
+from gradreg_torch._engine.outputs import logits_of, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Kept, Penalty

@@ -10,12 +10,8 @@ from gradreg_torch._engine import batch_norm, checks, examples
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.graph import in_transform, is_functional
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, first_of, leaves, own
-from gradreg_torch._engine.model import (
-    Model,
-    require_finite_pass,
-    require_output,
-    require_trainable,
-)
+from gradreg_torch._engine.model import Model, require_trainable
+from gradreg_torch._engine.outputs import require_finite_pass, require_output
 from gradreg_torch._engine.parts import Buffers, in_training
 from gradreg_torch._engine.sums import REDUCTIONS
 
