@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class Handover:
         draws, _ = self.harness.draws(self.at_readout(n, m, Supply()))
         yield from interception.layouts(str(self.declaration.probe), draws, shape)
 
-    def handed(self, arrays: tuple[Array, ...]) -> Supply:
+    def handed(self, arrays: tuple[Any, ...]) -> Supply:
         """The supply that hands these over."""
         if "probes" in self.harness.arguments:
             return Supply(probes=arrays[0])
@@ -145,31 +146,35 @@ class Handover:
             raise NotTestable(f"no way was found to hand over probes {probes.shape}")
         return self.handed(layout(probes))
 
-    def at_readout(self, n: int, m: int, supply: Supply) -> Call:
+    def at_readout(self, n: int, m: int, supply: Supply, **mode: Any) -> Call:
         """The call at the network that shows the probes of n examples with m logits."""
         at = (*readout.network(n, m), np.zeros(n, int), supply)
-        return Call(*at, device=self.device, only=readout.BLOCKS)
+        return Call(*at, device=self.device, only=readout.BLOCKS, **mode)
 
-    def read(self, n: int, m: int, supply: Supply) -> Array:
+    def read(self, n: int, m: int, supply: Supply, **mode: Any) -> Array:
         """(1/q) Σ_j r_j r_jᵀ of every example, read out, without the declared scale."""
-        gradient = self.harness.gradient(self.at_readout(n, m, supply))
+        gradient = self.harness.gradient(self.at_readout(n, m, supply, **mode))
         to_sum = n if self.declaration.reduction == "mean" else 1
         total = gradient * (to_sum / self.declaration.scale)
-        return readout.second_moments(total, n, m)
+        return readout.second_moments(total, n, m, _limit(mode))
 
-    def draw(self, n: int, m: int, seed: int) -> Array:
-        """Probes as drawn for that seed, up to signs (and a rotation for q > 1)."""
+    def draw(self, n: int, m: int, seed: int, **mode: Any) -> Array:
+        """Probes as drawn for that seed, up to signs (and a rotation for q > 1).
+
+        The probes of a mode, such as another dtype, are those of no other one.
+        """
         d = self.declaration
         if not self.harness.draws_probes:
             raise NotTestable("it draws no probes: they are given to it")
-        moments_read = self.read(n, m, Supply(seed))
+        moments_read = self.read(n, m, Supply(seed), **mode)
         if d.shared_probe:
-            _require_alike(moments_read)
+            _require_alike(moments_read, _limit(mode))
             moments_read = moments_read[:1]
-        r = readout.probes(moments_read, d.num_probes)
+        r = readout.probes(moments_read, d.num_probes, _limit(mode))
         if d.kind == "jacreg":
             r = m * r  # S takes the mean off, and so did the read-out: S r is the same
-        self.seeds[r.tobytes()] = seed
+        if not mode:
+            self.seeds[r.tobytes()] = seed
         return r
 
     def require_same_draws(self, network: Network, x: Array, y: Array) -> None:
@@ -193,10 +198,15 @@ class Handover:
         return self.find_consumed(*readout.network(n, m), np.zeros(n, int))
 
 
-def _require_alike(moments: Array) -> None:
+def _limit(mode: dict[str, Any]) -> float:
+    """How much rounding may change what is read out."""
+    return readout.LIMIT if mode.get("dtype", "float64") == "float64" else 1e-4
+
+
+def _require_alike(moments: Array, limit: float) -> None:
     """Broken unless all examples of a batch have the same probes."""
     off, size = np.abs(moments - moments[:1]).max(), np.abs(moments).max()
-    if off > readout.LIMIT * size:
+    if off > limit * size:
         n = len(moments)
         raise Broken(f"expected the same probes for all examples, got others in a batch of {n}")
 
