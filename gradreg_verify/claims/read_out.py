@@ -36,7 +36,7 @@ def require_visible(d: Declaration, m: int) -> None:
         return
     if d.probe not in COORDINATEWISE or (d.probe == "rademacher" and d.num_probes > 1):
         raise NotTestable("its probes can be read out without their mean only")
-    if m <= d.num_probes + 1:
+    if d.probe == "gaussian" and m - 1 < max(3, d.num_probes + 1):
         raise NotTestable("without their mean too little is left of probes of few logits")
 
 
@@ -79,7 +79,7 @@ def tests(target: Target, m: int, probe: Law) -> Iterator[Test]:
     yield from read_out_tests.one_read_out(r, probe, BATCH, rng)
     if large is None:
         return
-    where = f", in batches of {_LARGE}{_words(_mode(target))}"
+    where = f" ({_words(_mode(target))}, batches of {_LARGE})"
     law_tests.exact_structure(large, probe, _LARGE)
     for what, p in read_out_tests.one_read_out(large, probe, _LARGE, rng):
         yield what + where, p
@@ -91,8 +91,8 @@ def tests(target: Target, m: int, probe: Law) -> Iterator[Test]:
 @cache
 def _shortest(d: Declaration, least: int = 3) -> int:
     """The length of the probes in other batches: a law of their own shows at any length."""
-    one_less = d.kind == "jacreg"
-    return min(m for e in suited(d) if (m := e.m) >= max(least, d.num_probes + 1 + one_less))
+    one_less = int(d.kind == "jacreg" and d.probe == "gaussian")
+    return min(m for e in suited(d) if (m := e.m) - one_less >= max(least, d.num_probes + 1))
 
 
 def _mode(target: Target) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _words(mode: dict[str, Any]) -> str:
         "training": "training mode",
         "requires_grad": "an x that requires a gradient",
     }
-    return " with ".join(["", ", ".join(words[name] for name in mode)]) if mode else ""
+    return ", ".join(words[name] for name in mode)
 
 
 def _as_in_training(target: Target, m: int, probe: Law) -> Array:
@@ -123,7 +123,7 @@ def _as_in_training(target: Target, m: int, probe: Law) -> Array:
         return r
     exact = interception.realise(probe, r)
     off = np.abs(np.abs(exact) - np.abs(r)).max()
-    law_tests.check(off <= 1e-3, f"{probe}: other probes{_words(mode)}")
+    law_tests.check(off <= 1e-3, f"{probe}: probes of another law ({_words(mode)})")
     return exact
 
 
@@ -144,8 +144,9 @@ def _without_mean(r: Array, probe: Law | None) -> Array:
     if probe == "gaussian":
         basis = np.linalg.qr(np.eye(r.shape[1]) - 1 / r.shape[1])[0][:, :-1]
         return np.einsum("nkq,kl->nlq", r, basis)
-    middle = (r.max(axis=1, keepdims=True) + r.min(axis=1, keepdims=True)) / 2
-    signs = np.where(r >= middle, 1.0, -1.0)
+    high, low = r.max(axis=1, keepdims=True), r.min(axis=1, keepdims=True)
+    # Of equal signs nothing is left but rounding.
+    signs = np.where((r >= (high + low) / 2) | (high - low < 1e-3), 1.0, -1.0)
     off = np.abs(signs - signs.mean(axis=1, keepdims=True) - r).max()
     law_tests.check(off <= 1e-3, "rademacher: its probes are no signs")
     return signs
