@@ -11,16 +11,17 @@ from gradreg_verify.examples import Example, classes, convolutional, dense, exam
 
 def unusual() -> Iterator[Example]:
     """A batch larger than chunks, in which rows repeat and one is zero, as padding is; many logits
-    of inputs of rank 3; J = 0; inputs as large as pixels; a colour image in [0, 1], higher than
-    wide; logits far from 0, in a batch that chunks divide; slopes of 10⁶, which show what is
-    clamped below.
+    of inputs of rank 3, and three layers; J = 0; inputs as large as pixels; a colour image in
+    [0, 1], higher than wide; logits far from 0, in a batch that chunks divide; slopes of 10⁶, which
+    show what is clamped below.
     """
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
     x = draw((67, 2))[np.arange(67) % 60]
     x[1] = 0
     yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
-    layers = (Flatten(), *dense(draw, "tanh", 6, 2, 35))
+    hidden, activation, last = dense(draw, "tanh", 6, 2, 35)
+    layers = (Flatten(), hidden, activation, *dense(draw, "tanh", 2, 2, 2), activation, last)
     yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)
     # One coordinate, and a first example at which no ReLU is open.
     first = Linear(1 + np.abs(draw((3, 1))), np.zeros(3))

@@ -102,7 +102,8 @@ def _mode(target: Target) -> dict[str, Any]:
     # A single probe is made exact again; of several, and of frames, the structure is tested.
     exact = d.probe != "gaussian" and (d.num_probes > 1 or d.probe == "frames")
     single = {"dtype": "float32"} if "float32" in target.dtypes and not exact else {}
-    return single | ({} if in_jax else {"training": True, "requires_grad": True})
+    in_torch = {} if in_jax else {"training": True, "requires_grad": True}
+    return single | in_torch | {"images": True}
 
 
 def _words(mode: dict[str, Any]) -> str:
@@ -111,6 +112,7 @@ def _words(mode: dict[str, Any]) -> str:
         "dtype": "float32",
         "training": "training mode",
         "requires_grad": "an x that requires a gradient",
+        "images": "images",
     }
     return ", ".join(words[name] for name in mode)
 

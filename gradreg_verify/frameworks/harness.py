@@ -152,7 +152,7 @@ class Harness(ABC):
 
     @abstractmethod
     def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
-        """Two more calls of a model asked at other inputs before: the last one at moved weights."""
+        """Two calls of a model asked at other inputs and labels too: the last at moved weights."""
 
     @abstractmethod
     def two_gradients(self, call: Call) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from gradreg_ref.networks import Activation, Linear, Network
+from gradreg_ref.networks import Activation, Flatten, Linear, Network
 from gradreg_ref.typing import Array
 from gradreg_verify.outcomes import Broken
 
@@ -27,8 +27,11 @@ LIMIT = 1e-9
 
 
 @cache
-def network(n: int, m: int) -> tuple[Network, Array]:
-    """The network with n blocks of m logits, and its inputs (n, m + n)."""
+def network(n: int, m: int, images: bool = False) -> tuple[Network, Array]:
+    """The network with n blocks of m logits, and its inputs (n, m + n), or (n, 1, 1, m + n)."""
+    if images:
+        of_vectors, x = network(n, m)
+        return Network((Flatten(), *of_vectors.layers)), x[:, None, None]
     u, s = np.eye(m, m + n), np.eye(n, m + n, k=m)
     split = Linear(np.concatenate([u, s, s]), np.repeat([2.0, 0.0, -1.0], [m, n, n]))
     steps = np.block([[np.eye(m), np.zeros((m, 2 * n))], [np.zeros((n, m)), np.eye(n), -np.eye(n)]])

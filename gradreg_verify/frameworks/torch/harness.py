@@ -57,7 +57,7 @@ class TorchHarness(Harness):
             return self.backward(call, *prepared)
 
     def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
-        """Two more calls of a model asked at other inputs before: the last one at moved weights."""
+        """Two calls of a model asked at other inputs and labels too: the last at moved weights."""
         module, x, y = self.prepare(call)
         after, *_ = self.prepare(replace(call, network=moved))
         self.again(call, module, x + 1, y)
@@ -65,6 +65,7 @@ class TorchHarness(Harness):
         with torch.no_grad():
             for old, new in zip(module.parameters(), after.parameters(), strict=True):
                 old.copy_(new)
+        self.again(call, module, x, y.flip(0))
         return before, self.again(call, module, x, y)
 
     def again(self, call: Call, module: nn.Module, x: Tensor, y: Tensor) -> Array:

@@ -143,21 +143,6 @@ def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, probe).mean()
 
 
-@right("twice gaussians of standard deviation ½", "spectreg")
-def narrow_gaussians_widened(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: 2 * torch.empty_like(z).normal_(std=0.5)).mean()
-
-
-@right("a probe drawn inside vmap", "spectreg")
-def drawn_inside_vmap(model: nn.Module, x: Tensor) -> Tensor:
-    def one(example: Tensor) -> Tensor:
-        z, pullback = torch.func.vjp(lambda t: model(t[None])[0], example)
-        value: Tensor = pullback(torch.randn_like(z))[0].square().sum()
-        return value
-
-    return vmap(one, randomness="different")(x).mean()
-
-
 @right("probes by NumPy", "spectreg")
 def probes_by_numpy(model: nn.Module, x: Tensor) -> Tensor:
     return projected(model, x, lambda z: torch.from_numpy(np.random.randn(*z.shape)).to(z)).mean()
