@@ -27,6 +27,7 @@ __all__ = [
     "labelled",
     "rare",
     "right",
+    "right_draws",
     "softmax",
     "spectreg",
 ]
