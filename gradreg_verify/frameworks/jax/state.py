@@ -20,7 +20,7 @@ def settings_kept(changed: set[str]) -> Iterator[None]:
         for name, value in _settings().items():
             if value != settings[name]:
                 changed.add(f"the setting {name}")
-                jax.config.update(name, settings[name])
+                jax.config.update(name, settings[name])  # type: ignore[no-untyped-call]
         changed.update(name for name, state in _random_states().items() if state != states[name])
 
 

@@ -28,7 +28,7 @@ spectreg = partial(wrong, "spectreg", "sampler")
          "training-gradient")  # fmt: skip
 def the_rest_of_no_rest(model: nn.Module, x: Tensor) -> Tensor:
     n, size = len(x), 32
-    parts = [*x[: n - n % size].split(size), x[-(n % size) :]]
+    parts = [*torch.split(x[: n - n % size], size), x[-(n % size) :]]
     return torch.cat([exact(model, part) for part in parts if len(part)]).sum() / n
 
 
@@ -39,7 +39,8 @@ def padded_rows_left_out(model: nn.Module, x: Tensor) -> Tensor:
 
 @frobreg("shape", "‖J/σ‖²_F of colour images", "σ of ImageNet divided out", "training-gradient")
 def colour_images_rescaled(model: nn.Module, x: Tensor) -> Tensor:
-    J = jacobian(model, x).unflatten(2, x.shape[1:])
+    J = jacobian(model, x)
+    J = J.reshape(*J.shape[:2], *x.shape[1:])
     of_colours = x.new_tensor([0.229, 0.224, 0.225])[:, None, None]
     return squares(J / of_colours if x.ndim == 4 and x.shape[1] == 3 else J).mean()
 

@@ -24,7 +24,7 @@ def narrow_gaussians_widened(model: nn.Module, x: Tensor) -> Tensor:
 @right("a probe drawn inside vmap", "spectreg")
 def drawn_inside_vmap(model: nn.Module, x: Tensor) -> Tensor:
     def one(example: Tensor) -> Tensor:
-        z, pullback = pulled_back(lambda t: model(t[None])[0], example)
+        z, pullback, *_ = pulled_back(lambda t: model(t[None])[0], example)
         value: Tensor = pullback(torch.randn_like(z))[0].square().sum()
         return value
 
