@@ -15,8 +15,8 @@ from gradreg_verify.subject import interception
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.suited import suited
 
-COORDINATEWISE = ("gaussian", "rademacher")  # laws that a part of a probe has, too
-BATCH = 50  # examples in one call of a function whose probes are read out
+_COORDINATEWISE = ("gaussian", "rademacher")  # laws that a part of a probe has, too
+_BATCH = 50  # examples in one call of a function whose probes are read out
 _SMALL = {1: 200, 5: 60}  # batch to calls
 _DEPENDENT = 5  # a batch in which one probe may follow from the others
 _LARGE = 200  # more than any chunk
@@ -27,14 +27,14 @@ def require_visible(d: Declaration, m: int) -> None:
     """NotTestable where too little of the probes of m logits can be read out."""
     if m <= d.num_probes:
         raise NotTestable("its probes cannot be read out in full")
-    if d.side == "input" and d.probe not in COORDINATEWISE:
+    if d.side == "input" and d.probe not in _COORDINATEWISE:
         raise NotTestable(
             f"of a probe of the inputs only a part can be read out, and a part of {d.probe} probes "
             "has another law"
         )
     if d.kind != "jacreg":
         return
-    if d.probe not in COORDINATEWISE or (d.probe == "rademacher" and d.num_probes > 1):
+    if d.probe not in _COORDINATEWISE or (d.probe == "rademacher" and d.num_probes > 1):
         raise NotTestable("its probes can be read out without their mean only")
     if d.probe == "gaussian" and m - 1 < max(3, d.num_probes + 1):
         raise NotTestable("without their mean too little is left of probes of few logits")
@@ -43,13 +43,13 @@ def require_visible(d: Declaration, m: int) -> None:
 def tests(target: Target, m: int, probe: Law) -> Iterator[Test]:
     """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
     d, rng = target.function().declaration, np.random.default_rng(target.seed)
-    r = _drawn(target, m, BATCH, target.draws // BATCH)
-    read_out_tests.no_call_again(r, probe, 1 if d.shared_probe else BATCH)
+    r = _drawn(target, m, _BATCH, target.draws // _BATCH)
+    read_out_tests.no_call_again(r, probe, 1 if d.shared_probe else _BATCH)
     large = _as_in_training(target, m, probe) if m == _shortest(d, 4) else None
     if d.num_probes > 1:
         yield from read_out_tests.several_read_out(r, probe, rng)
         if not d.shared_probe and probe != "frames":
-            yield from read_out_tests.several_in_a_batch(r, probe, BATCH)
+            yield from read_out_tests.several_in_a_batch(r, probe, _BATCH)
             if large is not None:
                 yield from read_out_tests.several_in_a_batch(large, probe, _LARGE)
         if large is not None:
@@ -57,9 +57,9 @@ def tests(target: Target, m: int, probe: Law) -> Iterator[Test]:
         return
     # Frames depend on each other within a call.
     independent = probe != "frames" and not d.shared_probe
-    law_tests.exact_structure(r, probe, BATCH)
+    law_tests.exact_structure(r, probe, _BATCH)
     yield from read_out_tests.each_row(
-        r[:, :, 0], probe, 1 if d.shared_probe else BATCH, "of a batch"
+        r[:, :, 0], probe, 1 if d.shared_probe else _BATCH, "of a batch"
     )
     # A law may be another one in a batch of one.
     for batch, calls in _SMALL.items() if m == _shortest(d) else ():
@@ -74,9 +74,9 @@ def tests(target: Target, m: int, probe: Law) -> Iterator[Test]:
     if probe == "rademacher":  # as many bits at each length
         yield from coins.bits(target, m, 2 * target.draws * _shortest(d))
     if independent:
-        yield read_out_tests.in_a_batch(r[:, :, 0], probe, BATCH)
-        yield read_out_tests.each_pair(r[:, :, 0], probe, BATCH)
-    yield from read_out_tests.one_read_out(r, probe, BATCH, rng)
+        yield read_out_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
+        yield read_out_tests.each_pair(r[:, :, 0], probe, _BATCH)
+    yield from read_out_tests.one_read_out(r, probe, _BATCH, rng)
     if large is None:
         return
     where = f" ({_words(_mode(target))}, batches of {_LARGE})"

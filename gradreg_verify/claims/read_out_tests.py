@@ -54,7 +54,7 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     yield from marginal_law(combined, one)
     yield all_pairs(combined, probe)
     if probe != "frames":  # these depend on each other within a call
-        yield angles(combined[:-1], combined[1:], one, 1)
+        yield _angles(combined[:-1], combined[1:], one, 1)
 
 
 def several_in_a_batch(r: Array, probe: Law, batch: int) -> Iterator[Test]:
@@ -83,7 +83,7 @@ def one_read_out(r: Array, probe: Law, batch: int, rng: Rng) -> Iterator[Test]:
     yield all_pairs(r[:, :, 0], probe)
     for lag in (batch,) if probe == "frames" else (1, 2, batch // 2, batch):
         if lag < len(r):
-            yield angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)
+            yield _angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)
 
 
 def no_call_again(r: Array, probe: Law, batch: int) -> None:
@@ -216,7 +216,7 @@ def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
     return f"{probe}: examples of a batch are not independent", float(min(1.0, p))
 
 
-def angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
+def _angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
     """cos² between probes that should be independent: Beta(½, (m−1)/2), or of a count of signs."""
     m = a.shape[1]
     dot = np.einsum("nk,nk->n", a, b)
