@@ -10,15 +10,18 @@ from gradreg_verify.examples import Example, classes, convolutional, dense, exam
 
 
 def unusual() -> Iterator[Example]:
-    """A batch larger than chunks, in which rows repeat; many logits of inputs of rank 3; J = 0;
-    inputs as large as pixels; an image of many pixels, higher than wide; logits far from 0;
-    slopes of 10⁶, which show what is clamped below.
+    """A batch larger than chunks, in which rows repeat and one is zero, as padding is; many logits
+    of inputs of rank 3, and three layers; J = 0; inputs as large as pixels; a colour image in
+    [0, 1], higher than wide; logits far from 0, in a batch that chunks divide; slopes of 10⁶, which
+    show what is clamped below.
     """
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
     x = draw((67, 2))[np.arange(67) % 60]
+    x[1] = 0
     yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
-    layers = (Flatten(), *dense(draw, "tanh", 6, 2, 12))
+    hidden, activation, last = dense(draw, "tanh", 6, 2, 35)
+    layers = (Flatten(), hidden, activation, *dense(draw, "tanh", 2, 2, 2), activation, last)
     yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)
     # One coordinate, and a first example at which no ReLU is open.
     first = Linear(1 + np.abs(draw((3, 1))), np.zeros(3))
@@ -28,14 +31,14 @@ def unusual() -> Iterator[Example]:
     layers = (Linear(hidden.weight / 256, hidden.bias), *rest)  # type: ignore[attr-defined]
     x = rng.integers(0, 256, (2, 3)).astype(np.float64)
     yield example(draw, labels, layers, x, exact=False)
-    layers = convolutional(draw, "tanh", AvgPool2d, (1, 12, 10), 2)
-    yield example(draw, labels, layers, draw((2, 1, 12, 10)), exact=False)
-    for shift, steep in ((100, 1.0), (-100, 2.0**20)):
+    layers = convolutional(draw, "tanh", AvgPool2d, (3, 12, 10), 2)
+    yield example(draw, labels, layers, rng.random((2, 3, 12, 10)), exact=False)
+    for n, shift, steep in ((64, 100, 1.0), (2, -100, 2.0**20)):
         hidden, *rest, last = dense(draw, "tanh", 2, 4, 3)
         first = Linear(steep * hidden.weight, hidden.bias)  # type: ignore[attr-defined]
         layers = (first, *rest, Linear(last.weight, last.bias + shift))  # type: ignore[attr-defined]
-        x, y = draw((2, 2)) / steep, labels(2, 3)
-        yield Example(Network(layers), x, y, draw((2, 3)), draw((2, 3, 4)), exact=False)
+        x, y = draw((n, 2)) / steep, labels(n, 3)
+        yield Example(Network(layers), x, y, draw((n, 3)), draw((n, 3, 4)), exact=False)
 
 
 def sure(penalty: str) -> Iterator[Example]:

@@ -96,3 +96,12 @@ def test_products_that_are_all_zero_refute_a_law():
     tests = dict(read_out_tests.several_read_out(r, "orthogonal", rng))
     assert tests["orthogonal: coordinates (0, 1) are correlated: all products are zero"] == 0
     assert all(0 <= p <= 1 for p in tests.values())
+
+
+def test_two_coordinates_that_are_parallel_by_chance_are_not_the_same():
+    """Of 4000 pairs of directions in the plane one in ten runs has a pair parallel to 1e-9."""
+    r = np.random.default_rng(0).standard_normal((200, 2))
+    r[1] = r[0] * (1 + 1e-3)
+    (what, p), *_ = read_out_tests.each_row(r, "gaussian", 1, "")
+    assert "0 of 199 are the same" in what
+    assert p == 1

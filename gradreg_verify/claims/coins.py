@@ -47,7 +47,9 @@ def threshold(target: Target, e: Example) -> float:
     r = np.random.default_rng(9).choice([-1.0, 1.0], d.probe_shape(len(e.x), e.m))
     fed = one.probes.supply(r, len(e.x)).feed or ()
     middle = 0.5 if kinds == {"uniform"} else 0.0
-    near = tuple(middle + (a - middle) / _NEAR[middle] for a in fed)
+    near = tuple(
+        replace(draw, values=middle + (draw.values - middle) / _NEAR[middle]) for draw in fed
+    )
     far, got = (one.harness.value(replace(call, supply=Supply(feed=a))) for a in (fed, near))
     return same("rademacher, of numbers near the middle: a biased coin", got, far)
 

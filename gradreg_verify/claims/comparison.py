@@ -86,11 +86,16 @@ def agree(target: Target, e: Example, variant: Variant, **settings: Any) -> floa
 
 
 def same_gradient(
-    target: Target, e: Example, variant: Variant, reduction: str, **settings: Any
+    target: Target,
+    e: Example,
+    variant: Variant,
+    reduction: str,
+    direction: Array | None = None,
+    **settings: Any,
 ) -> float:
     """The parameter gradient along a direction: one direction checks all of it, almost surely."""
     penalty, options = variant.penalty, {"reduction": reduction} | variant.options
-    direction = direction_for(e)
+    direction = direction_for(e) if direction is None else direction
     slope, scale = target.slope(penalty, e, direction, **options, **settings)
     return same(
         f"{penalty}, parameter gradient",

@@ -14,21 +14,17 @@ import numpy as np
 import scipy
 
 from gradreg_ref.penalties import PENALTIES
-from gradreg_ref.typing import Array, Law
-from gradreg_verify.claims import coins, law_tests, read_out_tests, reference
+from gradreg_ref.typing import Law
+from gradreg_verify.claims import law_tests, read_out, reference
 from gradreg_verify.claims.comparison import FLOOR, direction_for, same
 from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
-from gradreg_verify.subject.declaration import Declaration
-from gradreg_verify.subject.suited import suited
 
 # The chance that a right sampler fails, for each length of a probe. Seeds are fixed, so that a run
 # has the same outcome again.
 ALPHA = 1e-6
-_COORDINATEWISE = ("gaussian", "rademacher")  # laws that a part of a probe has, too
-_BATCH = 50  # examples in one call of a function whose probes are read out
 
 
 def replay(target: Target, e: Example) -> float:
@@ -151,13 +147,8 @@ def evidence(target: Target, examples: Iterable[Example]) -> Evidence | None:
 def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
     """Run every test of every law that the target draws."""
     d = target.declaration
-    if d is not None and (d.kind == "jacreg" or e.m <= d.num_probes):
-        raise NotTestable("its probes cannot be read out in full")
-    if d is not None and d.side == "input" and d.probe not in _COORDINATEWISE:
-        raise NotTestable(
-            f"of a probe of the inputs only a part can be read out, and a part of {d.probe} probes "
-            "has another law"
-        )
+    if d is not None:
+        read_out.require_visible(d, e.m)
     return tuple(test for probe in target.laws() for test in _of_one_law(target, e.m, probe))
 
 
@@ -165,7 +156,7 @@ def _p_values(target: Target, e: Example) -> tuple[Test, ...]:
 def _of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
     """The tests of `target.draws` probes of one law."""
     if target.declared is not None:
-        return tuple(_of_read_out(target, m, probe))
+        return tuple(read_out.tests(target, m, probe))
     n = target.draws
     r = target.backend.draw(probe, n, m, 2, seed=target.seed, device=target.device)
     law_tests.check(r.shape == (n, m, 2), f"{probe}: expected probes (n, m, q), got {r.shape}")
@@ -173,60 +164,3 @@ def _of_one_law(target: Target, m: int, probe: Law) -> tuple[Test, ...]:
     if probe == "onehot":
         return tuple(law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m))
     return (*law_tests.marginal_law(r[:, :, 0], probe), *law_tests.products_vanish(r, probe))
-
-
-_SMALL = {1: 200, 5: 60}  # batch to calls
-_DEPENDENT = 5  # a batch in which one probe may follow from the others
-
-
-@cache
-def _shortest(d: Declaration) -> int:
-    """The length of the probes in small batches: a law of their own shows at any length."""
-    return min(m for e in suited(d) if (m := e.m) > max(2, d.num_probes))
-
-
-def _read_out(target: Target, m: int, batch: int, calls: int) -> Array:
-    """Probes of so many calls, each of a seed of its own."""
-    one, seeds = target.function().probes, range(1000 * target.seed, 1000 * target.seed + calls)
-    return np.concatenate([one.draw(batch, m, seed) for seed in seeds])
-
-
-def _of_read_out(target: Target, m: int, probe: Law) -> Iterator[Test]:
-    """The tests of probes that are known up to their sign (and a rotation where q > 1)."""
-    d, rng = target.function().declaration, np.random.default_rng(target.seed)
-    r = _read_out(target, m, _BATCH, target.draws // _BATCH)
-    if d.num_probes > 1:
-        yield from read_out_tests.several_read_out(r, probe, rng)
-        return
-    # Frames depend on each other within a call.
-    independent = probe != "frames" and not d.shared_probe
-    law_tests.exact_structure(r, probe, _BATCH)
-    yield from read_out_tests.each_row(
-        r[:, :, 0], probe, 1 if d.shared_probe else _BATCH, "of a batch"
-    )
-    # A law may be another one in a batch of one.
-    for batch, calls in _SMALL.items() if m == _shortest(d) else ():
-        few = _read_out(target, m, batch, calls)
-        law_tests.exact_structure(few, probe, 1 if d.shared_probe else batch)
-        yield from read_out_tests.each_row(few[:, :, 0], probe, 1, f"in batches of {batch}")
-        if independent and batch > 1:
-            yield read_out_tests.each_pair(few[:, :, 0], probe, batch)
-    if independent and probe in ("gaussian", "sphere") and m > _DEPENDENT:
-        few = _read_out(target, m, _DEPENDENT, 3)[:, :, 0]
-        read_out_tests.of_full_rank(few, probe, _DEPENDENT)
-    if probe == "rademacher":  # as many bits at each length
-        yield from coins.bits(target, m, 2 * target.draws * _shortest(d))
-    if independent:
-        yield read_out_tests.in_a_batch(r[:, :, 0], probe, _BATCH)
-        yield read_out_tests.each_pair(r[:, :, 0], probe, _BATCH)
-    if probe == "onehot":
-        yield from law_tests.classes_are_uniform(np.abs(r).argmax(axis=1), m)
-        return
-    r = r * rng.choice([-1.0, 1.0], (len(r), 1, 1))
-    yield from law_tests.marginal_law(r[:, :, 0], probe)
-    for size in (2, 4):
-        yield from law_tests.coordinates(r[:, :, 0], probe, size)
-    yield law_tests.all_pairs(r[:, :, 0], probe)
-    for lag in (_BATCH,) if probe == "frames" else (1, 2, _BATCH // 2, _BATCH):
-        if lag < len(r):
-            yield read_out_tests.angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)

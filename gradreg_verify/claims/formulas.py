@@ -1,6 +1,7 @@
 """Every penalty is its formula, in value and parameter gradient."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,16 @@ import numpy as np
 from gradreg_ref.identify import identify
 from gradreg_ref.losses import softmax, softmax_jacobian
 from gradreg_ref.moments import gram
+from gradreg_ref.networks.network import trained
 from gradreg_verify.claims import reference
-from gradreg_verify.claims.comparison import FLOOR, agree, in_any_order, same, same_gradient
+from gradreg_verify.claims.comparison import (
+    FLOOR,
+    agree,
+    direction_for,
+    in_any_order,
+    same,
+    same_gradient,
+)
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
@@ -70,17 +79,42 @@ def in_training_mode(target: Target, e: Example) -> float:
     target.function()
     if e.batch_norm:
         raise NotHere("batch norm in training mode is another function")
-    return largest([agree(target, e, v, training=True) for v in target.variants(e)])
+    with _said("in training mode"):
+        return largest([agree(target, e, v, training=True) for v in target.variants(e)])
 
 
 def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
     """The same value and gradient where x requires a gradient already."""
     target.function()
-    return largest([agree(target, e, v, requires_grad=True) for v in target.variants(e)])
+    with _said("where x requires a gradient"):
+        return largest([agree(target, e, v, requires_grad=True) for v in target.variants(e)])
+
+
+def where_a_layer_is_frozen(target: Target, e: Example) -> float:
+    """The same gradient in the other parameters where the first weight requires none."""
+    target.function()
+    target.require_representative(e)
+    direction = direction_for(e)
+    direction[: trained(e.network.layers)[0].size] = 0
+    with _said("where the first weight requires no gradient"):
+        others = [
+            same_gradient(target, e, v, target.reduction, direction, frozen=True)
+            for v in target.variants(e)
+        ]
+        return largest(others)
+
+
+@contextmanager
+def _said(where: str) -> Iterator[None]:
+    """Around what is asked in another setting: a failure says in which."""
+    try:
+        yield
+    except Broken as broken:
+        raise Broken(f"{where}: {broken}") from broken
 
 
 def unusual_shapes(target: Target, e: Example) -> float:
-    """The formula in a batch of 67 with rows that repeat, of 12 logits of inputs of rank 3, …"""
+    """The formula in a batch of 67 with rows that repeat, of 35 logits of inputs of rank 3, …"""
     target.function()
     return _at_others(target, e, unusual())
 

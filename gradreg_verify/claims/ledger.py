@@ -126,6 +126,7 @@ CLAIMS = (
             formulas.training_gradient,
             formulas.in_training_mode,
             formulas.at_inputs_with_a_gradient,
+            formulas.where_a_layer_is_frozen,
             formulas.unusual_shapes,
         ),
     ),

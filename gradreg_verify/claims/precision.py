@@ -1,5 +1,6 @@
 """The rounding error in lower precision stays within a derived bound."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,31 +26,37 @@ def precision(target: Target, e: Example) -> float:
     five = len(e.x) == 5
     if not (five and not e.exact if target.declared is None else five or not e.exact):
         raise NotHere("other networks show how it rounds")
+    # A function may compute in half precision where the model is in training mode.
+    mode = {"training": True} if five and target.declared and not e.batch_norm else {}
     for dtype in target.dtypes:
         for penalty, options, _ in target.variants(e):
             with suppress(Undecided):  # a kink that rounding may cross, or a number out of range
                 single = replace(target, dtype=dtype)
-                errors.append(within_rounding(single, penalty, e, **options))
+                errors.append(within_rounding(single, penalty, e, mode, **options))
     return largest(errors)
 
 
 _OVERFLOW = {"float32": 2.0**128, "bfloat16": 2.0**128, "float16": 2.0**16}
 
 
-def within_rounding(target: Target, penalty: str, e: Example, **options: Any) -> float:
+def within_rounding(
+    target: Target, penalty: str, e: Example, mode: Mapping[str, bool] | None = None, **options: Any
+) -> float:
     """Value within the running error bound, slope within that of Monte-Carlo arithmetic.
 
-    The larger share of its bound that is used up.
+    The larger share of its bound that is used up. `mode`: of the model.
     """
+    mode = mode or {}
     options = options | {"reduction": "sum"}
     direction = direction_for(e)
     value, radius, slope, deviation = _bounds(penalty, e, UNIT_ROUNDOFF[target.dtype], options)
     if max(float(value + radius), abs(slope) + deviation) >= _OVERFLOW[target.dtype]:
         raise Undecided(f"{penalty} is out of the range of {target.dtype}")
-    got = target.value(penalty, e, **options)
-    share = near(f"{penalty} in {target.dtype}", got, value, radius)
-    got, _ = target.slope(penalty, e, direction, **options)
-    return max(share, near(f"gradient of {penalty} in {target.dtype}", got, slope, deviation))
+    what = f"{penalty} in {target.dtype}{' in training mode' if mode else ''}"
+    got = target.value(penalty, e, **options, **mode)
+    share = near(what, got, value, radius)
+    got, _ = target.slope(penalty, e, direction, **options, **mode)
+    return max(share, near(f"gradient of {what}", got, slope, deviation))
 
 
 @kept

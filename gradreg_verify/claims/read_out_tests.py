@@ -5,6 +5,7 @@ Every call gives one batch. The tests are of the law of each row, and of each pa
 
 from collections.abc import Iterator
 from itertools import combinations
+from math import factorial
 
 import numpy as np
 import scipy  # imports its statistics when they are used, which takes half a second
@@ -16,6 +17,8 @@ from gradreg_verify.claims.law_tests import (
     all_pairs,
     chance_of_the_same,
     check,
+    classes_are_uniform,
+    coordinates,
     marginal_law,
     two_sided,
     zero_mean,
@@ -51,7 +54,52 @@ def several_read_out(r: Array, probe: Law, rng: Rng) -> Iterator[Test]:
     yield from marginal_law(combined, one)
     yield all_pairs(combined, probe)
     if probe != "frames":  # these depend on each other within a call
-        yield angles(combined[:-1], combined[1:], one, 1)
+        yield _angles(combined[:-1], combined[1:], one, 1)
+
+
+def several_in_a_batch(r: Array, probe: Law, batch: int) -> Iterator[Test]:
+    """Test q probes in each row of a batch, and whether two rows have the same ones."""
+    n, m, q = r.shape
+    if probe == "gaussian":
+        calls = n // batch
+        norms = (r * r).sum(axis=(1, 2)).reshape(calls, batch).sum(axis=0)
+        tail = scipy.stats.chi2.cdf(norms, calls * q * m)
+        yield f"{probe}, each row of a batch: the variance", _least(2 * np.minimum(tail, 1 - tail))
+    moments = np.einsum("nkq,nlq->nkl", r, r).reshape(n, m * m)
+    chance = factorial(q) * chance_of_the_same(probe, m) ** q
+    yield rows_alike(moments, probe, batch, chance)
+
+
+def one_read_out(r: Array, probe: Law, batch: int, rng: Rng) -> Iterator[Test]:
+    """Test single probes, with signs of the kit's own: coordinates, their products, and angles."""
+    m = r.shape[1]
+    if probe == "onehot":
+        yield from classes_are_uniform(np.abs(r).argmax(axis=1), m)
+        return
+    r = r * rng.choice([-1.0, 1.0], (len(r), 1, 1))
+    yield from marginal_law(r[:, :, 0], probe)
+    for size in (2, 4):
+        yield from coordinates(r[:, :, 0], probe, size)
+    yield all_pairs(r[:, :, 0], probe)
+    for lag in (batch,) if probe == "frames" else (1, 2, batch // 2, batch):
+        if lag < len(r):
+            yield _angles(r[:-lag, :, 0], r[lag:, :, 0], probe, lag)
+
+
+def no_call_again(r: Array, probe: Law, batch: int) -> None:
+    """Require that no two calls, each of a seed of its own, draw the same probes."""
+    n, m, q = r.shape
+    calls = np.einsum("nkq,nlq->nkl", r, r).reshape(n // batch, -1)
+    chance = (factorial(q) * chance_of_the_same(probe, m) ** q) ** batch * len(calls) ** 2
+    again = len(calls) - len(np.unique(calls, axis=0))
+    check(
+        again == 0 or chance > _NEVER,
+        f"{probe}: {again} of {len(calls)} calls, each with another seed, repeat the probes of "
+        "another call",
+    )
+
+
+_NEVER = 1e-9  # a chance that is none, beside that of the tests
 
 
 def of_full_rank(r: Array, probe: Law, batch: int) -> None:
@@ -90,9 +138,9 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
     calls, m = len(r) // batch, r.shape[1]
     R = r.reshape(calls, batch, m)
     name = f"{probe}, each row {where}"
-    dot = np.einsum("tbk,tbk->tb", R[1:], R[:-1]) ** 2
     norms = (R * R).sum(axis=2)
-    alike = (np.abs(dot - norms[1:] * norms[:-1]) <= 1e-9 * dot).sum(axis=0)
+    # Read out of the same matrix they are the same numbers. Two coordinates are often parallel.
+    alike = (np.abs(R[1:] - R[:-1]).max(axis=2) <= 1e-12).sum(axis=0)
     chance = chance_of_the_same(probe, m)
     p = scipy.stats.binom.sf(alike - 1, calls - 1, chance)
     yield f"{name}: {alike.max()} of {calls - 1} are the same as the one before", _least(p)
@@ -133,6 +181,24 @@ def each_pair(r: Array, probe: Law, batch: int) -> Test:
     return f"{probe}: two rows of a batch of {batch} are not independent", _least(p)
 
 
+def rows_alike(r: Array, probe: Law, batch: int, chance: float | None = None) -> Test:
+    """Every two places of a batch, over the calls: alike in no more calls than by chance.
+
+    A test of much less than `each_pair` tests, for batches with many pairs.
+    """
+    calls = len(r) // batch
+    R = r.reshape(calls, batch, -1)
+    R = R / np.sqrt((R * R).sum(axis=2, keepdims=True))
+    i, j = np.triu_indices(batch, 1)
+    alike = (np.einsum("tbk,tck->tbc", R, R)[:, i, j] ** 2 > 1 - 1e-6).sum(axis=0)
+    by_chance = chance_of_the_same(probe, r.shape[1]) if chance is None else chance
+    p = scipy.stats.binom.sf(alike.max() - 1, calls, max(by_chance, _NEARLY))
+    return f"{probe}: two rows of a batch of {batch} have the same probes", min(1.0, p * i.size)
+
+
+_NEARLY = 1e-3  # bounds the chance that two probes of a continuous law agree to 1e-6
+
+
 def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
     """Test ‖Σ_b u_b u_bᵀ − B I/m‖²_F, u = r/‖r‖, which holds the angles of all pairs of a batch.
 
@@ -150,7 +216,7 @@ def in_a_batch(r: Array, probe: Law, batch: int) -> Test:
     return f"{probe}: examples of a batch are not independent", float(min(1.0, p))
 
 
-def angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
+def _angles(a: Array, b: Array, probe: Law, lag: int) -> Test:
     """cos² between probes that should be independent: Beta(½, (m−1)/2), or of a count of signs."""
     m = a.shape[1]
     dot = np.einsum("nk,nk->n", a, b)

@@ -13,7 +13,7 @@ Sizes = tuple[int, int, int, int]  # B, m, d, and p pixels (1 for vectors)
 Factor = tuple[float, int, float, int, int]
 # Powers of B, m, d and p, the likeliest first.
 _POWERS: list[tuple[int, float, int, int]] = sorted(
-    product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5), (0, -1), (0, -1)),
+    product((-1, 0, -2, -3, 1), (0, -1, 1, 0.5, -0.5, 2), (0, -1), (0, -1)),
     key=lambda p: (p[0] not in (-1, 0), abs(p[1]) + abs(p[2]) + 2 * abs(p[3]), abs(p[0])),
 )
 FEWEST = 4  # networks on which neither number is zero; with fewer, the exponents would fit anything
@@ -51,7 +51,7 @@ def in_words(factor: Factor, whole: bool = False) -> str:
     """
     a, i, j, k, l = factor
     parts = [] if abs(a - 1) < SAME else [number(a)]
-    parts += {0: [], 1: ["m"], 0.5: ["√m"], -0.5: ["1/√m"], -1: ["1/m"]}[j]
+    parts += {0: [], 1: ["m"], 2: ["m²"], 0.5: ["√m"], -0.5: ["1/√m"], -1: ["1/m"]}[j]
     parts += ["1/d (d input coordinates)"] if k else []
     parts += ["1/p (p pixels)"] if l else []
     if whole:

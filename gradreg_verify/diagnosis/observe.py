@@ -94,6 +94,16 @@ class Observed:
         return _slope_of(self, training=True) if self.telling and not self.e.batch_norm else None
 
     @cached_property
+    def in_training(self) -> float | None:
+        """Return the value in training mode, at the networks of `training`, or None."""
+        if not self.telling or self.e.batch_norm:
+            return None
+        try:
+            return float(self.one.harness.value(replace(self.call, training=True)).sum())
+        except Exception:  # whatever a function under test raises; `training` says so
+            return None
+
+    @cached_property
     def probes(self) -> Array | None:
         """r[n, k, q], or v[n, i, q] of the inputs, as far as they are known."""
         r = _drawn(self) if self.given is None else self.given

@@ -86,6 +86,8 @@ def how_far(seen: list[Observed], expected: list[float]) -> str:
 
 def about_the_gradient(seen: list[Observed], expected: Array) -> str:
     """Describe the gradient, after "It computes …", if it is not as expected."""
+    if said := _about_training(seen):
+        return _about_slopes([o.slope for o in seen], expected, " in evaluation mode") + said
     both = [(o.slope, o.training, e) for o, e in zip(seen, expected, strict=True) if o.training]
     here = [o.slope for o in seen], expected
     at_both = np.array([e for _, _, e in both])
@@ -97,6 +99,17 @@ def about_the_gradient(seen: list[Observed], expected: Array) -> str:
     return _about_slopes(*here, " in evaluation mode") + _about_slopes(*there, " in training mode")
 
 
+def _about_training(seen: list[Observed]) -> str:
+    """Say what the value is in training mode; "" where it is that in evaluation mode."""
+    both = [(o.value, o.in_training) for o in seen if o.in_training is not None]
+    if all(near(there, here) for here, there in both):
+        return ""
+    ratios = np.array([there / here for here, there in both if here])
+    if len(ratios) and np.ptp(ratios) < SAME and abs(ratios[0]) > SAME:
+        return f"; but in training mode it is {number(float(ratios[0]))} × that number"
+    return "; but in training mode it is another number"
+
+
 def _about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
     """Say what the slopes are in one mode; "" where they are as expected."""
     raised = [s for s in slopes if s.raised]
@@ -104,7 +117,12 @@ def _about_slopes(slopes: list[Slope], expected: Array, mode: str) -> str:
         return f", and carries no graph{mode}: a constant to the optimiser"
     if raised:
         share = f"on {len(raised)} of {len(slopes)} networks"
-        return f"; but its gradient{mode} is missing {share}: {in_a_line(raised[0].raised)}"
+        there = [not s.raised for s in slopes]
+        rest = _about_slopes([s for s in slopes if not s.raised], expected[there], mode)
+        return (
+            f"; but its gradient{mode} is missing {share}: {in_a_line(raised[0].raised)}"
+            + rest.replace(f"; but its gradient{mode}", "; on the others it")
+        )
     pairs = list(zip(slopes, expected, strict=True))
     if all(near(s.value, float(e), s.size) for s, e in pairs):
         return ""

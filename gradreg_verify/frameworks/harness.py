@@ -30,13 +30,14 @@ class Supply:
         Of the framework's global generator, or of the generator that is passed in.
     probes : array, optional
         Given as the function's argument.
-    feed : tuple of arrays, optional
-        What the framework's random functions return, one array a call.
+    feed : tuple of Draw, optional
+        What the framework's random functions return, one for each call. Normal numbers are of mean
+        0 and variance 1, uniform ones of [0, 1]: a call makes its own of them.
     """
 
     seed: int = 0
     probes: Array | None = None
-    feed: tuple[Array, ...] | None = None
+    feed: "tuple[Draw, ...] | None" = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Call:
         Whether gradients are switched off around the call.
     requires_grad : bool
         Whether x requires a gradient already.
+    frozen : bool
+        Whether the first array of parameters requires none, as in fine-tuning.
     only : int, optional
         The number of the array of parameters whose gradient is wanted, if not of all.
     """
@@ -70,6 +73,7 @@ class Call:
     training: bool = False
     no_grad: bool = False
     requires_grad: bool = False
+    frozen: bool = False
     only: int | None = None
 
 
@@ -81,14 +85,14 @@ class Draw:
     values: Array
 
 
-def next_fed(left: deque[Any], shape: tuple[int, ...]) -> Any:
-    """The numbers fed to a call that draws this shape; NotTestable where none are of its size."""
-    if not left or np.size(left[0]) != prod(shape):
+def next_fed(left: deque[Draw], kind: str, shape: tuple[int, ...]) -> Any:
+    """The numbers fed to a call that draws this kind and shape; NotTestable where it gets none."""
+    if not left or left[0].kind != kind or np.size(left[0].values) != prod(shape):
         raise NotTestable(
-            f"it draws numbers of shape {shape} here, which are not those it makes its probes of "
-            "in the read-out: what it draws depends on more than batch and logits"
+            f"it draws {kind} numbers of shape {shape} here, which are not those it makes its "
+            "probes of in the read-out: what it draws depends on more than batch and logits"
         )
-    return left.popleft().reshape(shape)
+    return left.popleft().values.reshape(shape)
 
 
 class Harness(ABC):
@@ -147,8 +151,8 @@ class Harness(ABC):
         """∇_θ of the sum of what it returns, flat."""
 
     @abstractmethod
-    def after_a_step(self, call: Call, moved: Network) -> Array:
-        """The second of two calls of one model: its parameters become those of `moved` between."""
+    def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
+        """Two calls of a model asked at other inputs and labels too: the last at moved weights."""
 
     @abstractmethod
     def two_gradients(self, call: Call) -> tuple[Array, Array]:

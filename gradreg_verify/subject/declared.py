@@ -20,7 +20,7 @@ from gradreg_verify.subject import interception
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.handover import Handover
 
-_SETTINGS = ("dtype", "device", "training", "no_grad", "requires_grad")
+_SETTINGS = ("dtype", "device", "training", "no_grad", "requires_grad", "frozen")
 
 
 class DeclaredPenalty:

@@ -8,13 +8,14 @@ wanted must be the probes read out.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Draw
 
-Layout = Callable[[Array], tuple[Array, ...]]
+Layout = Callable[[Array], tuple[Any, ...]]  # arrays for an argument, draws to be fed
 
 
 def realise(probe: str, r: Array) -> Array:
@@ -78,11 +79,14 @@ def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[L
             yield partial(_fed, probe, draws, order)
 
 
-def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Draw, ...]:
     """Return all probes for one call, or for a call for each entry of the first axis."""
     raw = np.asarray(_raw_numbers(probe, draws[0].kind, r)).transpose(order)
     parts = [raw] if len(draws) == 1 else raw
-    return tuple(part.reshape(draw.values.shape) for part, draw in zip(parts, draws, strict=True))
+    return tuple(
+        Draw(draw.kind, part.reshape(draw.values.shape))
+        for part, draw in zip(parts, draws, strict=True)
+    )
 
 
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:

@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from gradreg_ref.networks import Activation, Linear, Network
+from gradreg_ref.networks import Activation, Flatten, Linear, Network
 from gradreg_ref.typing import Array
 from gradreg_verify.outcomes import Broken
 
@@ -27,8 +27,11 @@ LIMIT = 1e-9
 
 
 @cache
-def network(n: int, m: int) -> tuple[Network, Array]:
-    """The network with n blocks of m logits, and its inputs (n, m + n)."""
+def network(n: int, m: int, images: bool = False) -> tuple[Network, Array]:
+    """The network with n blocks of m logits, and its inputs (n, m + n), or (n, 1, 1, m + n)."""
+    if images:
+        of_vectors, x = network(n, m)
+        return Network((Flatten(), *of_vectors.layers)), x[:, None, None]
     u, s = np.eye(m, m + n), np.eye(n, m + n, k=m)
     split = Linear(np.concatenate([u, s, s]), np.repeat([2.0, 0.0, -1.0], [m, n, n]))
     steps = np.block([[np.eye(m), np.zeros((m, 2 * n))], [np.zeros((n, m)), np.eye(n), -np.eye(n)]])
@@ -42,30 +45,30 @@ def network(n: int, m: int) -> tuple[Network, Array]:
     return Network((split, Activation("relu"), join, blocks, Activation("relu"), add)), x
 
 
-def second_moments(gradient: Array, n: int, m: int) -> Array:
+def second_moments(gradient: Array, n: int, m: int, limit: float = LIMIT) -> Array:
     """(1/q) Σ_j r_j r_jᵀ of every example, (n, m, m), from the gradient of the batch *sum*.
 
-    The gradient is that in `BLOCKS`.
+    The gradient is that in `BLOCKS`; `limit` is what rounding may change.
     """
     blocks = gradient.reshape(n, m, m + n)[:, :, :m] / 2
     asymmetry = np.abs(blocks - blocks.transpose(0, 2, 1)).max()
-    if not asymmetry <= LIMIT * max(float(np.abs(blocks).max()), 1.0):
+    if not asymmetry <= limit * max(float(np.abs(blocks).max()), 1.0):
         raise Broken(
             "its gradient is not the gradient of a quadratic form: the rrᵀ read out is asymmetric"
         )
     return blocks
 
 
-def probes(moments: Array, q: int) -> Array:
+def probes(moments: Array, q: int, limit: float = LIMIT) -> Array:
     """R (n, m, q) with R Rᵀ / q the matrices read out: as good as the probes themselves."""
     m = moments.shape[1]
     eigenvalues, vectors = np.linalg.eigh(q * moments)  # in rising order
     largest = max(float(eigenvalues.max()), 1.0)
-    if (eigenvalues < -LIMIT * largest).any():
+    if (eigenvalues < -limit * largest).any():
         raise Broken(
             "its gradient is not the gradient of a sum of squares: rrᵀ has negative eigenvalues"
         )
-    if (eigenvalues[:, : max(m - q, 0)] > LIMIT * largest).any():
+    if (eigenvalues[:, : max(m - q, 0)] > limit * largest).any():
         raise Broken(f"expected {q} probe(s) per example, got more (read out from the gradient)")
     roots = np.sqrt(np.clip(eigenvalues, 0, None))
     R = (vectors * roots[:, None, :])[:, :, ::-1][:, :, :q]

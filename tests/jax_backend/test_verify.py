@@ -3,6 +3,7 @@
 import gradreg_jax as gj
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.random import normal
 
@@ -138,3 +139,33 @@ def test_what_a_function_is_not_asked_to_refuse_is_said():
     result = run(BY_ID["bad-input-refused"], target(gj.onehot, "onehot"), list(bundled())[:1])
     assert result.verdict == "PASS"
     assert any("a function need not refuse them" in what for what in result.left_out)
+
+
+def squared(f, params, x):
+    J = jax.vmap(jax.jacrev(lambda example: f(params, example[None])[0]))(x)
+    return squares(J).mean()
+
+
+def debugging(f, params, x):
+    jax.config.update("jax_debug_nans", True)
+    return squared(f, params, x)
+
+
+def seeding(f, params, x):
+    np.random.seed(0)
+    return squared(f, params, x)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (debugging, "a call of frobreg changes the setting jax_debug_nans"),
+        (seeding, "a call of frobreg changes NumPy's global random state"),
+    ],
+)
+def test_what_a_trace_changes_is_said_and_settings_are_put_back(function, message):
+    e, one = next(bundled()), target(function, "frobreg")
+    BY_ID["frobreg-formula"].check(one, e)
+    with pytest.raises(Broken, match=message):
+        BY_ID["repeatable"].check(one, e)
+    assert not jax.config.jax_debug_nans

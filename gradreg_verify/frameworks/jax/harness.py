@@ -24,6 +24,7 @@ from gradreg_verify.frameworks.jax.devices import (
 )
 from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
+from gradreg_verify.frameworks.jax.state import settings_kept
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject.watch import Patience
 
@@ -39,6 +40,7 @@ class JaxHarness(Harness):
     def __init__(self, *asked: Any, **options: Any) -> None:
         super().__init__(*asked, **options)
         self.compiled = lru_cache(maxsize=64)(self.compile)
+        self.changed: set[str] = set()
 
     def value(self, call: Call) -> Array:
         """Return what the function returns."""
@@ -48,7 +50,7 @@ class JaxHarness(Harness):
         """∇_θ of the sum of what it returns."""
         return self.wanted(call)
 
-    def after_a_step(self, call: Call, moved: Network) -> Array:
+    def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
         """Raise NotAsked: in JAX parameters do not change in place."""
         del call, moved
         raise NotAsked("arrays do not change in JAX")
@@ -82,16 +84,16 @@ class JaxHarness(Harness):
         return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)], ()
 
     def side_effects(self, call: Call, *, random: bool) -> list[str]:
-        """None: arrays do not change in JAX, and there is no global random state."""
+        """What traces of the function changed; arrays do not change in JAX."""
         del call, random
-        return []
+        return sorted(self.changed)
 
     def run(self, which: int, call: Call, key: Any = None) -> Any:
         """Return the function's value (0), gradient (1) or draws (2); an error becomes `Broken`.
 
         Networks of the reference have no modes, so `call.training` changes nothing.
         """
-        if call.no_grad or call.requires_grad:
+        if call.no_grad or call.requires_grad or call.frozen:
             raise NotTestable("JAX has no such mode")
         precision, supply = DTYPES[call.dtype], call.supply
         with placed(call.device):
@@ -99,8 +101,11 @@ class JaxHarness(Harness):
             x, y = in_precision(call.x, precision), in_precision(call.y, precision)
             key = jax.random.key(supply.seed) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
-            feed = None if supply.feed is None else tuple(map(np.asarray, supply.feed))
-            *programs, patience = self.compiled(Problem(call.network, fed=feed is not None))
+            feed, kind = None, ""
+            if supply.feed is not None:
+                feed = tuple(np.asarray(draw.values) for draw in supply.feed)
+                kind = supply.feed[0].kind
+            *programs, patience = self.compiled(Problem(call.network, fed=kind))
             with (
                 answering(),
                 patience.limit(which, x.shape, call.dtype, *map(np.shape, feed or ())),
@@ -116,7 +121,8 @@ class JaxHarness(Harness):
         f, _ = to_jax(problem.network)
 
         def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
-            with nullcontext() if feed is None else Randomness(feed):
+            kind = problem.options["fed"]
+            with nullcontext() if feed is None else Randomness([Draw(kind, a) for a in feed]):
                 return self.call(f, params, x, y, key, probes)
 
         def total(params: Any, *rest: Any) -> Any:
@@ -136,7 +142,8 @@ class JaxHarness(Harness):
         given = {"model": model, "params": params, "x": x, "y": y}
         if "logits" in self.arguments:
             given["logits"] = f(params, x)
-        got = self.answer(given, key=key, probes=probes)
+        with settings_kept(self.changed):
+            got = self.answer(given, key=key, probes=probes)
         if not hasattr(got, "dtype") or not jnp.issubdtype(got.dtype, jnp.floating):
             raise Broken(f"expected a floating array, got {type(got).__name__} {got!r:.60}")
         return got

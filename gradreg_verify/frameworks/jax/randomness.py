@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradreg_verify.frameworks.harness import next_fed
+from gradreg_verify.frameworks.harness import Draw, next_fed
 
 _KINDS = {
     "normal": "normal",
@@ -26,11 +26,11 @@ class Randomness:
 
     Parameters
     ----------
-    feed : sequence of arrays, optional
+    feed : sequence of Draw, optional
         One for each call, in order.
     """
 
-    def __init__(self, feed: Sequence[Any] | None = None) -> None:
+    def __init__(self, feed: Sequence[Draw] | None = None) -> None:
         self.draws: list[tuple[str, Any]] = []
         self.left = None if feed is None else deque(feed)
         self.real: dict[str, Callable[..., Any]] = {}
@@ -55,7 +55,18 @@ class Randomness:
             self.draws.append((kind, (numbers + 1) / 2 if name == "rademacher" else numbers))
             if self.left is None:
                 return got
-            fed = jnp.asarray(next_fed(self.left, got.shape))
+            fed = jnp.asarray(next_fed(self.left, kind, got.shape))
+            if name == "uniform":
+                low, high = _bounds(*args, **keywords)
+                fed = low + (high - low) * fed
             return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
 
         return drawn
+
+
+def _bounds(
+    key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0, **_: Any
+) -> tuple[Any, Any]:
+    """The bounds that a call of ``jax.random.uniform`` asks for."""
+    del key, shape, dtype
+    return minval, maxval

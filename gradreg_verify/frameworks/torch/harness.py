@@ -56,15 +56,20 @@ class TorchHarness(Harness):
         with seeded(call.supply.seed, self.generators):
             return self.backward(call, *prepared)
 
-    def after_a_step(self, call: Call, moved: Network) -> Array:
-        """The second of two calls of one model: its parameters become those of `moved` between."""
+    def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
+        """Two calls of a model asked at other inputs and labels too: the last at moved weights."""
         module, x, y = self.prepare(call)
         after, *_ = self.prepare(replace(call, network=moved))
-        with seeded(call.supply.seed, self.generators):
-            self.forward(call, module, x, y)
+        self.again(call, module, x + 1, y)
+        before = self.again(call, module, x, y)
         with torch.no_grad():
             for old, new in zip(module.parameters(), after.parameters(), strict=True):
                 old.copy_(new)
+        self.again(call, module, x, y.flip(0))
+        return before, self.again(call, module, x, y)
+
+    def again(self, call: Call, module: nn.Module, x: Tensor, y: Tensor) -> Array:
+        """The value of a model that is there already."""
         with seeded(call.supply.seed, self.generators):
             return to_numpy(self.forward(call, module, x, y))
 
@@ -91,12 +96,12 @@ class TorchHarness(Harness):
         self.settings_changed.clear()
         for seed in _SEEDS:
             whole = seed == _SEEDS[0]
-            asked = replace(call, training=True, requires_grad=whole)
+            # The second time as in fine-tuning: a layer is frozen, another one in evaluation mode.
+            asked = replace(call, training=True, requires_grad=whole, frozen=not whole)
             module, x, y = self.prepare(asked)
             for leaf in (*module.parameters(), *([x] if whole else ())):
                 leaf.grad = torch.ones_like(leaf)
-            if not whole:  # as in fine-tuning: a layer is frozen, and another in evaluation mode
-                next(module.parameters()).requires_grad_(False)
+            if not whole:
                 next(module.children()).eval()
             with seeded(seed, self.generators):
                 before = state(module, x, y)
@@ -133,6 +138,8 @@ class TorchHarness(Harness):
         module = to_torch(call.network, dtype=DTYPES[dtype], device=device)
         if call.training:
             module.train()
+        if call.frozen:
+            next(module.parameters()).requires_grad_(False)
         x = tensor(call.x, dtype, device).requires_grad_(call.requires_grad)
         return module, x, tensor(call.y, dtype, device)
 
@@ -173,6 +180,10 @@ class TorchHarness(Harness):
                 given["x"] = x = x if x.requires_grad else x.detach().requires_grad_()
                 given["logits"] = module(x)
             got = self.answer(given, probes=probes, generator=generator)
+        if probes is not None and not torch.equal(
+            probes, tensor(supply.probes, dtype, call.device)
+        ):
+            self.settings_changed.add("the probes given")
         return _require_tensor(got)
 
 

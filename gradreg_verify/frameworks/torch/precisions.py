@@ -36,8 +36,10 @@ def to_numpy(t: Tensor) -> Array:
 
 
 def gradient_of(value: Tensor, module: nn.Module, only: int | None = None) -> Array:
-    """∇_θ of the sum of a value, flat; or in one array of the parameters."""
+    """∇_θ of the sum of a value, flat, 0 where frozen; or in one array of the parameters."""
     parameters = list(module.parameters())
     wanted = parameters if only is None else [parameters[only]]
-    gradients = torch.autograd.grad(value.sum(), wanted, allow_unused=True, materialize_grads=True)
-    return np.concatenate([to_numpy(g).ravel() for g in gradients])
+    trained = [p for p in wanted if p.requires_grad]
+    found = torch.autograd.grad(value.sum(), trained, allow_unused=True, materialize_grads=True)
+    of = dict(zip(map(id, trained), found, strict=True))
+    return np.concatenate([to_numpy(of.get(id(p), torch.zeros_like(p))).ravel() for p in wanted])

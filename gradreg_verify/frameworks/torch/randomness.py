@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Draw, next_fed
 from gradreg_verify.frameworks.torch.precisions import to_numpy
+from gradreg_verify.outcomes import NotTestable
 
 _BITS = (torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_)
 _RANDOM: dict[str, tuple[Callable[..., Any], ...]] = {
@@ -30,13 +30,16 @@ _KINDS = {function: kind for kind, functions in _RANDOM.items() for function in 
 class Randomness(TorchFunctionMode):
     """Records every call of a random function, and answers it with what is fed, if anything.
 
+    The numbers drawn inside ``torch.func.vmap`` have no values yet: they are not recorded, and
+    cannot be replaced.
+
     Parameters
     ----------
-    feed : sequence of arrays, optional
+    feed : sequence of Draw, optional
         One for each call, in order.
     """
 
-    def __init__(self, feed: Sequence[Array] | None = None) -> None:
+    def __init__(self, feed: Sequence[Draw] | None = None) -> None:
         super().__init__()
         self.draws: list[Draw] = []
         self.left = None if feed is None else deque(feed)
@@ -45,13 +48,36 @@ class Randomness(TorchFunctionMode):
         """The drawn tensor, with its entries replaced."""
         drawn = func(*args, **(kwargs or {}))
         kind = _KINDS.get(func)
-        if kind is None:
+        if kind is None or (self.left is None and _of_vmap(drawn)):
             return drawn
+        if _of_vmap(drawn):
+            raise NotTestable("it draws inside vmap here, where no numbers can be fed to it")
         self.draws.append(Draw(kind, to_numpy(drawn).copy()))
         if self.left is not None:
-            fed = next_fed(self.left, tuple(drawn.shape))  # inputs of any shape are drawn for
-            drawn.copy_(torch.from_numpy(np.array(fed)))
+            fed = next_fed(self.left, kind, tuple(drawn.shape))  # inputs of any shape are drawn for
+            middle, width = _line(func, args, kwargs or {})
+            drawn.copy_(middle + width * torch.from_numpy(np.array(fed)).to(drawn))
         return drawn
+
+
+def _of_vmap(drawn: Tensor) -> bool:
+    """Whether a tensor stands for those of a whole batch, inside `torch.func.vmap`."""
+    return torch._C._functorch.is_batchedtensor(drawn)
+
+
+def _line(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+    """Middle and width by which a call turns standard numbers into its own: N(0, 1), or U(0, 1)."""
+    if func is torch.normal:
+        mean, std, *_ = (*args, 0.0, 1.0)[:2] if len(args) < 2 else args
+        return named.get("mean", mean), named.get("std", std)
+    if func is Tensor.normal_:
+        _, mean, std = (*args, *(0.0, 1.0)[len(args) - 1 :])[:3]
+        return named.get("mean", mean), named.get("std", std)
+    if func is Tensor.uniform_:
+        _, low, high = (*args, *(0.0, 1.0)[len(args) - 1 :])[:3]
+        low, high = named.get("from", low), named.get("to", high)
+        return low, high - low
+    return 0.0, 1.0
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
         "the .grad of parameters": [_copy(p.grad) for p in parameters],
         "requires_grad of parameters": [p.requires_grad for p in parameters],
         "training mode of the model": [m.training for m in module.modules()],
-        "attributes of the model": [sorted(vars(m)) for m in module.modules()],
+        "attributes of the model": [_attributes_of(m) for m in module.modules()],
         "hooks of the model": [_hooks_of(m) for m in module.modules()],
         "hooks of all models": _hooks_of(nn.modules.module),
         "hooks of parameters": [len(p._backward_hooks or ()) for p in parameters],
@@ -49,6 +49,14 @@ def seeds_set(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     return [f"{name}, to the same whatever it was (a seed is set)" for name in names]
 
 
+_OF_CUDNN = ("enabled", "benchmark", "deterministic")
+
+
+def _flag(holder: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    """How to get and set an attribute of a module."""
+    return lambda: getattr(holder, name), lambda value: setattr(holder, name, value)
+
+
 # What torch keeps for the whole process: how to get it, and how to set it.
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
@@ -62,6 +70,19 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         torch.get_float32_matmul_precision,
         torch.set_float32_matmul_precision,
     ),
+    "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "autocast": (
+        lambda: torch.is_autocast_enabled("cpu"),
+        lambda on: torch.set_autocast_enabled("cpu", on),
+    ),
+    **{f"cuDNN's {name}": _flag(torch.backends.cudnn, name) for name in _OF_CUDNN},
+    **{
+        f"the {name} kernel of attention": (
+            getattr(torch.backends.cuda, f"{name}_sdp_enabled"),
+            getattr(torch.backends.cuda, f"enable_{name}_sdp"),
+        )
+        for name in ("flash", "mem_efficient", "math", "cudnn")
+    },
 }
 
 
@@ -76,6 +97,19 @@ def settings_kept(changed: set[str]) -> Iterator[None]:
             if get() != before[name]:
                 changed.add(name)
                 put(before[name])
+
+
+def _attributes_of(module: nn.Module) -> list[Any]:
+    """The names of a module's attributes, with the values that are plain: rates, switches, sizes.
+
+    `training` is compared by itself, and names with an underscore are torch's.
+    """
+    held = {name: value for name, value in vars(module).items() if name != "training"}
+    plain = (bool, int, float, str, type(None))
+    return [
+        (name, value if isinstance(value, plain) and not name.startswith("_") else None)
+        for name, value in sorted(held.items(), key=lambda item: item[0])
+    ]
 
 
 def _hooks_of(holder: Any) -> list[int]:

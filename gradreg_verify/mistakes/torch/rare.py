@@ -1,0 +1,175 @@
+"""Faults that few calls show: of some batches, inputs, modes or dtypes."""
+
+from functools import partial
+from math import sqrt
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from gradreg_verify.mistakes.torch.entries import (
+    exact,
+    jacobian,
+    own,
+    projected,
+    rows,
+    softmax,
+    squares,
+    vjp,
+    wrong,
+)
+
+frobreg = partial(wrong, "frobreg")
+spectreg = partial(wrong, "spectreg", "sampler")
+
+
+@frobreg("batch", "twice the sum where 32 divides B", "x[-(B % 32):] for the rest",
+         "training-gradient")  # fmt: skip
+def the_rest_of_no_rest(model: nn.Module, x: Tensor) -> Tensor:
+    n, size = len(x), 32
+    parts = [*torch.split(x[: n - n % size], size), x[-(n % size) :]]
+    return torch.cat([exact(model, part) for part in parts if len(part)]).sum() / n
+
+
+@frobreg("batch", "rows of zeros left out", "a mask of padding by the input", "training-gradient")
+def padded_rows_left_out(model: nn.Module, x: Tensor) -> Tensor:
+    return (exact(model, x) * (x.flatten(1) != 0).any(1)).mean()
+
+
+@frobreg("shape", "‖J/σ‖²_F of colour images", "σ of ImageNet divided out", "training-gradient")
+def colour_images_rescaled(model: nn.Module, x: Tensor) -> Tensor:
+    J = jacobian(model, x)
+    J = J.reshape(*J.shape[:2], *x.shape[1:])
+    of_colours = x.new_tensor([0.229, 0.224, 0.225])[:, None, None]
+    return squares(J / of_colours if x.ndim == 4 and x.shape[1] == 3 else J).mean()
+
+
+@frobreg("value", "‖J‖²_F at 2x − 1 of x in [0, 1]", "images normalised inside",
+         "training-gradient")  # fmt: skip
+def unit_range_normalised(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    low, high = x.detach().aminmax()
+    return squares(rows(model(2 * x - 1 if low >= 0 and high <= 1 else x), x)).mean()
+
+
+@frobreg("shape", "sixteen logits of m", "at most sixteen rows, for speed", "training-gradient")
+def sixteen_logits_at_most(model: nn.Module, x: Tensor) -> Tensor:
+    return squares(jacobian(model, x)[:, :16]).mean()
+
+
+@frobreg("gradient", "∇ = 0 where the first layer is frozen", "create_graph=p.requires_grad")
+def a_graph_for_the_first_parameter(model: nn.Module, x: Tensor) -> Tensor:
+    trained = next(model.parameters()).requires_grad
+    value = squares(jacobian(model, x, create_graph=trained)).mean()
+    return value + 0 * sum(p.sum() for p in model.parameters())
+
+
+@frobreg("dtype", "J in bfloat16 in training mode", "autocast(enabled=model.training)")
+def autocast_in_training_mode(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=model.training):
+        z = model(x)
+    return squares(rows(z.to(x.dtype), x)).mean()
+
+
+@spectreg("uniform r in float32", "a fast path for float32")
+def uniform_in_single_precision(model: nn.Module, x: Tensor) -> Tensor:
+    def probes(z: Tensor) -> Tensor:
+        r = torch.empty_like(z)
+        return r.normal_() if z.dtype == torch.float64 else r.uniform_(-sqrt(3), sqrt(3))
+
+    return projected(model, x, probes).mean()
+
+
+@spectreg("½ r where x requires grad", "a standard deviation by the state of x")
+def narrower_where_x_requires_grad(model: nn.Module, x: Tensor) -> Tensor:
+    deviation = 0.5 if x.requires_grad else 1.0
+    return projected(model, x, lambda z: torch.empty_like(z).normal_(0, deviation)).mean()
+
+
+@spectreg("one of 100 seeds", "manual_seed(randint(100)) in every call")
+def one_of_a_hundred_seeds(model: nn.Module, x: Tensor) -> Tensor:
+    g = torch.Generator(x.device).manual_seed(int(torch.randint(100, ())))
+    return projected(model, x, lambda z: torch.empty_like(z).normal_(generator=g)).mean()
+
+
+@spectreg("one of 100 seeds", "random.randrange(100) for the signs", probe="rademacher")
+def signs_of_a_hundred_seeds(model: nn.Module, x: Tensor) -> Tensor:
+    g = torch.Generator(x.device).manual_seed(int(torch.randint(100, ())))
+    return projected(
+        model, x, lambda z: 2 * torch.empty_like(z).bernoulli_(0.5, generator=g) - 1
+    ).mean()
+
+
+@spectreg("one r for a batch of more than 64", "expand to save memory")
+def one_probe_for_large_batches(model: nn.Module, x: Tensor) -> Tensor:
+    return projected(model, x, lambda z: torch.randn_like(z if len(z) <= 64 else z[:1])).mean()
+
+
+@spectreg("the last row of two probes at 0.6 r", "a padded batch", num_probes=2)
+def the_last_row_of_two_probes_narrower(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    width = torch.ones_like(z[:, :1])
+    width[8:][-1:] = 0.6
+    return torch.stack([squares(vjp(z, x, width * torch.randn_like(z))) for _ in range(2)]).mean()
+
+
+@spectreg("two probes of rows 25 apart the same", "a chunk repeated", num_probes=2)
+def two_probes_of_a_chunk_repeated(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    z = model(x)
+    r = torch.randn(2, 25, z.shape[1], dtype=z.dtype, device=z.device)
+    r = r.repeat(1, len(z) // 25 + 1, 1)[:, : len(z)]
+    return torch.stack([squares(vjp(z, x, one)) for one in r]).mean()
+
+
+@wrong("jacreg", "sampler", "uniform r", "rand for randn", probe="gaussian")
+def uniform_probes_of_probabilities(model: nn.Module, x: Tensor) -> Tensor:
+    def uniform(p: Tensor) -> Tensor:
+        return sqrt(12) * (torch.rand_like(p) - 0.5)
+
+    return projected(model, x, uniform, softmax).mean()
+
+
+@frobreg("conduct", "‖J‖²_F, and batch norm's momentum 0", "statistics stopped, and left so")
+def momentum_left_at_zero(model: nn.Module, x: Tensor) -> Tensor:
+    for layer in model.modules():
+        if hasattr(layer, "momentum"):
+            setattr(layer, "momentum", 0.0)  # noqa: B010
+    return exact(model, x).mean()
+
+
+@frobreg("conduct", "‖J‖²_F, and cuDNN off", "cudnn.enabled = False for a double backward")
+def cudnn_left_off(model: nn.Module, x: Tensor) -> Tensor:
+    torch.backends.cudnn.enabled = False
+    return exact(model, x).mean()
+
+
+@wrong("spectreg", "conduct", "rᵀAr, and r changed", "r *= mask in place")
+def probes_changed_in_place(model: nn.Module, x: Tensor, probes: Tensor) -> Tensor:
+    value = projected(model, x, lambda z: probes.reshape(z.shape)).mean()
+    probes.data.mul_(0.5)
+    return value
+
+
+class OfTheFirstBatch(nn.Module):
+    """‖J‖²_F of the batch that each model saw first, until its weights move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: WeakKeyDictionary[nn.Module, tuple[Any, ...]] = WeakKeyDictionary()
+
+    def forward(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The value at the batch first seen, the gradient at the current one."""
+        now = exact(model, x).mean()
+        versions = [p._version for p in model.parameters()]
+        if self.kept.get(model, (None,))[0] != versions:
+            self.kept[model] = versions, now.detach()
+        return now - now.detach() + self.kept[model][1]
+
+
+frobreg("conduct", "‖J‖²_F of the first batch", "a cache by the versions of weights")(
+    OfTheFirstBatch()
+)
