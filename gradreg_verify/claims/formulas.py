@@ -38,9 +38,7 @@ def formula_of(penalty: str) -> Any:
 
 def unit_probes(target: Target, e: Example) -> float:
     """FrobReg is Σ_k of SpectReg at e_k."""
-    m = e.m
-    units = np.broadcast_to(np.eye(m), (len(e.x), m, m))
-    rows = target.value("spectreg", e, probes=units, reduction="none") * m
+    rows = target.estimates(e, np.eye(e.m)).sum(axis=0)
     return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"))
 
 
@@ -170,8 +168,9 @@ def all_classes(target: Target, e: Example) -> float:
 
 def class_probabilities(target: Target, e: Example) -> float:
     """Labels may be probabilities (n, k)."""
-    if target.declared is not None or e.m == 1:
+    if target.declared is not None:
         raise NotAsked("asked of backends")
+    target.require_representative(e)
     return agree(target, replace(e, y=softmax(e.targets)), Variant("doubleback", {}, False))
 
 

@@ -1,7 +1,7 @@
 """Code shared by the frameworks: it finds a backend's functions by the table of penalties."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, ClassVar, get_args
 
@@ -23,6 +23,9 @@ class OneByOne:
     Harness: ClassVar[type[Harness]]
     declared: ClassVar[tuple[_Declared, ...]]
 
+    def __init__(self) -> None:
+        self.functions_declared = cache(self.find_functions)  # a harness takes long to make
+
     def capabilities(self) -> Capabilities:
         """The installed framework, and the devices it sees."""
         return self.Harness.capabilities()
@@ -34,7 +37,7 @@ class OneByOne:
         random = declaration.probe is not None
         return self.Harness(function, declaration.arguments, time_limit, random=random)
 
-    def functions_declared(self, device: str) -> list[DeclaredPenalty]:
+    def find_functions(self, device: str) -> list[DeclaredPenalty]:
         """The functions of this package, with what each of them is."""
         return [
             DeclaredPenalty(self.Harness(function, arguments, _OWN_LIMIT), declaration, device)

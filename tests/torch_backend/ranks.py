@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cache
 
 import gradreg_torch as gt
 import torch
@@ -144,18 +145,23 @@ def reshard(model: nn.Module) -> None:
             part.reshard()
 
 
+@cache
+def of_one_process(step: Step, mode: str, **make: type) -> Tensor:
+    """The gradient on the whole batch, without a wrapper."""
+    alone = network(**make)
+    step(alone, slice(8), mode).backward()
+    return gradient(alone)
+
+
 def error(step: Step, wrap: Callable[[nn.Module], nn.Module], mode: str, **make: type) -> float:
     """Of the second step, as wrappers behave otherwise in the first."""
-    alone = network(**make)
-    exact = mode if mode == "forward" else "reverse"
-    step(alone, slice(8), exact).backward()
+    expected = of_one_process(step, mode if mode == "forward" else "reverse", **make)
     model, rank = wrap(network(**make)), dist.get_rank()
     for _ in range(2):
         reshard(model)
         model.zero_grad()
         step(model, slice(4 * rank, 4 * rank + 4), mode).backward()
     reshard(model)
-    expected = gradient(alone)
     return float((gradient(model) - expected).abs().max() / expected.abs().max())
 
 

@@ -1,5 +1,6 @@
 """The JAX backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
+from functools import lru_cache
 from typing import Any
 
 import gradreg_jax
@@ -57,12 +58,12 @@ class JaxBackend(OneByOne):
         inputs = in_precision(x, precision)
         labels = None if y is None else in_precision(y, precision)
         with placed(device):
-            f, params = to_jax(network, precision)
+            params = _kept(network, precision, device)
             random = {} if seed is None else {"key": jax.random.key(seed)}
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
             both = program(penalty, Problem(network, **options))
-            whole = _ordinary(f, params, inputs, labels, random.get("probes"))
+            whole = _ordinary(network, x, (inputs, labels, random.get("probes")))
             with jax.disable_jit(not whole):
                 return both(params, inputs, labels, random)
 
@@ -76,14 +77,25 @@ class JaxBackend(OneByOne):
             return to_numpy(_DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
 
 
-def _ordinary(f: Any, params: Any, x: Any, y: Any, probes: Any) -> bool:
-    """Whether inputs and labels are valid; if not, run uncompiled code, which can refuse them."""
-    if not all(np.isfinite(a).all() for a in (x, y, probes) if a is not None):
+@lru_cache(maxsize=16)
+def _kept(network: Network, dtype: Any, device: str) -> list[Any]:
+    """The parameters of a network, converted once for calls at the same network."""
+    with placed(device):
+        return to_jax(network, dtype)[1]
+
+
+def _ordinary(network: Network, x: Array, given: tuple[Any, Any, Any]) -> bool:
+    """Whether what is given is valid; if not, run uncompiled code, which can refuse it.
+
+    `given` has inputs, labels and probes in the dtype of the call, with None for what is not given.
+    """
+    if not all(np.isfinite(a).all() for a in given if a is not None):
         return False
+    _, y, _ = given
     if y is None or y.dtype.kind == "f" or 0 in y.shape:
         return y is None or y.dtype.kind == "f"
     try:
-        _, m = jax.eval_shape(f, params, x).shape
+        _, m = network.forward(x).shape  # by NumPy, as a trace takes longer
     except Exception:  # a shape that does not fit: the penalty says which
         return False
     return bool(y.min() >= 0 and y.max() < m)
