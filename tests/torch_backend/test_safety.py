@@ -495,7 +495,7 @@ def closed_over(loss):
 def test_a_loss_is_tried_once(x, monkeypatch):
     """Also a lambda that is written anew for each step; another closure is another loss."""
     model, made, right = Around(torch.tanh), [], _loss_trial.separating
-    monkeypatch.setattr(_loss_trial, "separating", lambda n: made.append(n) or right(n))
+    monkeypatch.setattr(_loss_trial, "separating", lambda n, d: made.append(n) or right(n, d))
     for _ in range(3):
         gt.doubleback(model, x, Y, loss=lambda z, y: of_pixels(z, y))
     assert made == [6]
