@@ -17,7 +17,7 @@ from gradreg_verify.subject.suited import suited
 
 _COORDINATEWISE = ("gaussian", "rademacher")  # laws that a part of a probe has, too
 _BATCH = 50  # examples in one call of a function whose probes are read out
-_SMALL = {1: 200, 5: 60}  # batch to calls
+_SMALL = {1: 100, 5: 60}  # batch to calls
 _DEPENDENT = 5  # a batch in which one probe may follow from the others
 _LARGE = 200  # more than any chunk
 _SEEDS_OF_LARGE = 500  # the first one: no other batch has them
