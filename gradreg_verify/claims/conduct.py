@@ -18,12 +18,15 @@ from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
 
-def _functions(target: Target, e: Example, *, shown: bool = False) -> Iterator[DeclaredPenalty]:
-    """The functions that can be called at an example, where only it shows something, or many do."""
+def _functions(target: Target, e: Example, *, alone: bool = False) -> Iterator[DeclaredPenalty]:
+    """The functions that can be called at an example.
+
+    NotHere, unless the example is `representative`, or is `alone` in what it shows.
+    """
     known = target.backend.functions_declared(target.device)
     if not known:
         raise NotTestable("it has no single functions to call")
-    if not shown:
+    if not alone:
         target.require_representative(e)
     yield from (one for one in known if one.declaration.can_have(e.m))
 
@@ -59,7 +62,7 @@ def nothing_left_behind(target: Target, e: Example) -> float:
     The statistics of batch norm may move, and a function may refuse batch norm in training mode.
     """
     compared = []
-    for one in _functions(target, e, shown=e.batch_norm):
+    for one in _functions(target, e, alone=e.batch_norm):
         d, taken = one.declaration, one.harness.arguments
         random = d.probe is not None and not {"generator", "key"} & set(taken)
         try:

@@ -20,7 +20,7 @@ _BATCH = 50  # examples in one call of a function whose probes are read out
 _SMALL = {1: 100, 5: 60}  # batch to calls
 _DEPENDENT = 5  # a batch in which one probe may follow from the others
 _LARGE = 200  # more than any chunk
-_SEEDS_OF_LARGE = 500  # the first one: no other batch has them
+_SEEDS_OF_LARGE = 500  # number of their first seed; other batches have seeds of lower numbers
 
 
 def require_visible(d: Declaration, m: int) -> None:
@@ -96,7 +96,7 @@ def _shortest(d: Declaration, least: int = 3) -> int:
 
 
 def _mode(target: Target) -> dict[str, Any]:
-    """How the probes of large batches are drawn: as in training, where that can be told apart."""
+    """The settings of a call that draws a large batch: those of training, if there are any."""
     d = target.function().declaration
     in_jax = target.backend.capabilities().framework.startswith("jax")
     # A single probe is made exact again; of several, and of frames, the structure is tested.
@@ -138,10 +138,10 @@ def _drawn(target: Target, m: int, batch: int, calls: int, start: int = 0, **mod
 
 
 def _without_mean(r: Array, probe: Law | None) -> Array:
-    """What has the same law, made of probes whose mean is taken off, as JacReg does.
+    """Numbers of the declared law, made from probes without their mean: JacReg shows no more.
 
-    Gaussian probes have m − 1 gaussian coordinates in an orthonormal basis of what is left. Signs
-    are known again, up to a factor ±1.
+    A gaussian probe without its mean has m − 1 independent gaussian coordinates in an orthonormal
+    basis of the vectors of mean 0. A probe of signs can be restored, up to a factor ±1.
     """
     if probe == "gaussian":
         basis = np.linalg.qr(np.eye(r.shape[1]) - 1 / r.shape[1])[0][:, :-1]

@@ -99,7 +99,7 @@ def no_call_again(r: Array, probe: Law, batch: int) -> None:
     )
 
 
-_NEVER = 1e-9  # a chance that is none, beside that of the tests
+_NEVER = 1e-9  # a repetition of a smaller chance is a fault, and needs no test
 
 
 def of_full_rank(r: Array, probe: Law, batch: int) -> None:
@@ -139,7 +139,7 @@ def each_row(r: Array, probe: Law, batch: int, where: str) -> Iterator[Test]:
     R = r.reshape(calls, batch, m)
     name = f"{probe}, each row {where}"
     norms = (R * R).sum(axis=2)
-    # Read out of the same matrix they are the same numbers. Two coordinates are often parallel.
+    # Equal probes are read out as equal numbers. Probes of two coordinates are often parallel.
     alike = (np.abs(R[1:] - R[:-1]).max(axis=2) <= 1e-12).sum(axis=0)
     chance = chance_of_the_same(probe, m)
     p = scipy.stats.binom.sf(alike - 1, calls - 1, chance)
@@ -184,7 +184,7 @@ def each_pair(r: Array, probe: Law, batch: int) -> Test:
 def rows_alike(r: Array, probe: Law, batch: int, chance: float | None = None) -> Test:
     """Every two places of a batch, over the calls: alike in no more calls than by chance.
 
-    A test of much less than `each_pair` tests, for batches with many pairs.
+    This test is weaker than `each_pair` and costs less: batches of 200 have many pairs.
     """
     calls = len(r) // batch
     R = r.reshape(calls, batch, -1)
