@@ -14,6 +14,8 @@ from gradreg_torch._engine.trial import can_be_read, separating
 from gradreg_torch._seen import Seen
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+Beside = Callable[[float], tuple[Tensor, Tensor]]  # from a step h to what R moves above and below
+_ENTRIES = 8  # of ∂L/∂z of an example, whose derivative is compared
 _FIT = Seen()  # with whether the trial had several examples: a single one shows nothing of others
 
 
@@ -55,23 +57,23 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
         with replayed(random, output):
             return torch.autograd.grad(total(z, y, loss), z, create_graph=True)[0]
 
-    steps, R = _steps(total(z, y, loss)), derivative(z)
+    R = derivative(z)
+    aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape).to(z.dtype)
+    aside = aside * (1 + z.detach().abs())
+
+    def beside(h: float) -> tuple[Tensor, Tensor]:
+        above, below = (derivative((z + s * aside).detach().requires_grad_()) for s in (h, -h))
+        return above.detach() - R.detach(), R.detach() - below.detach()
+
     why = "a function whose backward pass records no graph"
     try:
         if not torch.equal(derivative(z), R):  # a loss with a state of its own
             return
-        aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape).to(z.dtype)
-        aside = aside * (1 + z.detach().abs())
-        along = _derivative_along(R, z, aside)
-        beside = {
-            h: [derivative((z + s * aside).detach().requires_grad_()) for s in (h, -h)]
-            for h in steps
-        }
         if R.requires_grad:
-            missing = _lacks_a_part(R, beside, along)
+            missing = _lacks_a_part(R, z, aside, beside)
             why = "the derivative of its derivative lacks a part, behind detach() say"
-        else:  # at a kink of a piecewise linear loss, one of the two is R
-            missing = any(bool(((a != R) & (b != R)).any()) for a, b in beside.values())
+        else:
+            missing = any(_moves(h, beside) for h in _steps(total(z, y, loss)))
     except (RuntimeError, NotImplementedError) as error:
         missing, why = True, str(error).splitlines()[0]
     if missing:
@@ -91,54 +93,58 @@ def _in_float64(z: Tensor, y: Any, loss: LossFunction) -> tuple[Tensor, Any]:
     return z.double(), wide
 
 
-def _weights(R: Tensor) -> Tensor:
-    """Weights by which the entries of an example are added up."""
-    return torch.sin(1 + torch.arange(R.numel(), device=R.device)).reshape(R.shape).to(R.dtype)
+def _moves(h: float, beside: Beside) -> bool:
+    """Whether an entry of ∂L/∂z moves on both sides at every step.
 
-
-def _derivative_along(R: Tensor, z: Tensor, aside: Tensor) -> Tensor:
-    """⟨c, (∂R/∂z) a⟩ of every example, (n,), by autograd; 0 where R has no graph."""
-    if not R.requires_grad:
-        return R.new_zeros(len(R))
-    along = (R * _weights(R)).sum()
-    (found,) = torch.autograd.grad(along, z, allow_unused=True, materialize_grads=True)
-    return flat(found * aside).sum(dim=1)
-
-
-def _lacks_a_part(R: Tensor, beside: dict[float, list[Tensor]], along: Tensor) -> bool:
-    """Whether two-sided and one-sided differences of ∂L/∂z disagree with its derivative.
-
-    Where a lower precision may hide, the differences must also agree with each other, because
-    differences of rounded numbers jump.
+    A loss that is linear on pieces moves on one side of a kink.
     """
-    c = _weights(R)
-    noise = flat((R * c).abs()).sum(dim=1)
-    right, found = torch.zeros_like(along, dtype=torch.bool), list[Tensor]()
-    for h, (above, below) in list(beside.items())[:2]:
-        up, down = (flat(t.detach() * c).sum(dim=1) / h for t in (above - R, R - below))
-        found += [up, down]
-        for one in (up, down, (up + down) / 2):
-            limit = 0.02 * torch.maximum(one.abs(), along.abs()) + 32 * h * noise  # h is √ε
-            right |= (one - along).abs() <= limit
-    if len(beside) == 1:
-        return not bool(right.all())
-    sides = torch.stack(found)
-    apart = sides.amax(dim=0) - sides.amin(dim=0)
-    return bool((~right & (apart < 0.05 * sides.mean(dim=0).abs())).any())
+    both = [(above != 0) & (below != 0) for above, below in map(beside, _three(h))]
+    return bool(torch.stack(both).all(dim=0).any())
+
+
+def _lacks_a_part(R: Tensor, z: Tensor, aside: Tensor, beside: Beside) -> bool:
+    """Whether an entry of ∂L/∂z moves otherwise than its derivative ⟨∂R/∂z, a⟩ says.
+
+    The one-sided differences of three steps must agree with each other: across a kink, and where
+    a loss computes in a precision that the steps do not resolve, they do not, and show nothing.
+    Of each example the `_ENTRIES` that move most are asked; an entry that moves a thousandth of
+    the largest, or less, may be rounding, and changes the gradient of the penalty as little.
+    """
+    steps = _three(checks.single_eps(z.dtype) ** 0.5)
+    sides = torch.stack([flat(moved) / h for h in steps for moved in beside(h)])
+    moved, apart = sides.mean(dim=0), sides.amax(dim=0) - sides.amin(dim=0)
+    size = moved.abs()
+    agreed = torch.where((apart < 0.05 * size) & (size > 1e-3 * size.max()), size, 0)
+    _, entries = agreed.topk(min(_ENTRIES, agreed.shape[1]), dim=1)
+    for k in range(entries.shape[1]):
+        entry = entries[:, k : k + 1]
+        one = torch.zeros_like(moved).scatter_(1, entry, 1).reshape(R.shape)
+        (found,) = torch.autograd.grad(
+            R, z, one, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        along = flat(found * aside).sum(dim=1, keepdim=True)
+        found, spread = moved.gather(1, entry), apart.gather(1, entry)
+        limit = 0.02 * torch.maximum(found.abs(), along.abs()) + 2 * spread
+        if (((found - along).abs() > limit) & (agreed.gather(1, entry) > 0)).any():
+            return True
+    return False
+
+
+def _three(h: float) -> tuple[float, float, float]:
+    """Three steps, no multiples of each other: what is rounded does not fit them all."""
+    return h, h / 2.7, h / 7.3
 
 
 def _steps(value: Tensor) -> list[float]:
-    """√ε of the precision that a loss computes in, at most float32.
+    """√ε of the precision that a loss computes in, at most float32, and of a lower one inside.
 
-    Also half of that, and √ε of the lowest precision, if a lower one may hide in the loss: a
-    `torch.autograd.Function` does not show it.
+    A lower one may hide in a `torch.autograd.Function`, which does not show it.
     """
     found = graph.nodes(value)
     hidden = {torch.bfloat16} if graph.custom_functions(found) else set()
     own = checks.single_eps(value.dtype)
     lowest = max(own, graph.largest_eps(graph.dtypes(found) | hidden))
-    h = own**0.5
-    return [h] if lowest == own else [h, h / 2, lowest**0.5]
+    return [step**0.5 for step in sorted({own, lowest})]
 
 
 def total(output: Tensor, y: Any, loss: LossFunction) -> Tensor:

@@ -272,15 +272,18 @@ SMOOTH = {
 
 
 @pytest.mark.parametrize("scale", [0.1, 30])
-@pytest.mark.parametrize("inside", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("inside", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES[:3], ids=str)
 @pytest.mark.parametrize("name", SMOOTH)
 def test_a_loss_that_is_right(name, dtype, inside, scale):
+    """Differences that agreed by chance refused it, on some processors or at some outputs."""
     model = net(dtype)
     with torch.no_grad():
         model[2].weight.mul_(scale)
+    for seed in range(3):
+        x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
-    def loss(z, y):
-        return SMOOTH[name](z.to(inside), y).to(z.dtype)
+        def loss(z, y):
+            return SMOOTH[name](z.to(inside), y).to(z.dtype)
 
-    assert gt.doubleback(model, X.to(dtype), Y, loss=loss, mode="reverse").requires_grad
+        assert gt.doubleback(model, x, Y, loss=loss, mode="reverse").requires_grad
