@@ -8,13 +8,14 @@ from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks, graph
+from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import flat
 from gradreg_torch._engine.trial import can_be_read, separating
 from gradreg_torch._seen import Seen
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
-Beside = Callable[[float], tuple[Tensor, Tensor]]  # from a step h to what R moves above and below
+Beside = Callable[[float], Tensor]  # from a step h to ∂L/∂z at z + h a, (n, entries)
 _ENTRIES = 8  # of ∂L/∂z of an example, whose derivative is compared
 _FIT = Seen()  # with whether the trial had several examples: a single one shows nothing of others
 
@@ -61,9 +62,8 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
     aside = torch.cos(torch.arange(z.numel(), device=z.device)).reshape(z.shape).to(z.dtype)
     aside = aside * (1 + z.detach().abs())
 
-    def beside(h: float) -> tuple[Tensor, Tensor]:
-        above, below = (derivative((z + s * aside).detach().requires_grad_()) for s in (h, -h))
-        return above.detach() - R.detach(), R.detach() - below.detach()
+    def beside(h: float) -> Tensor:
+        return flat(derivative((z + h * aside).detach().requires_grad_()).detach())
 
     why = "a function whose backward pass records no graph"
     try:
@@ -73,7 +73,7 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
             missing = _lacks_a_part(R, z, aside, beside)
             why = "the derivative of its derivative lacks a part, behind detach() say"
         else:
-            missing = any(_moves(h, beside) for h in _steps(total(z, y, loss)))
+            missing = any(_moves(beside, h) for h in _steps(total(z, y, loss)))
     except (RuntimeError, NotImplementedError) as error:
         missing, why = True, str(error).splitlines()[0]
     if missing:
@@ -93,26 +93,23 @@ def _in_float64(z: Tensor, y: Any, loss: LossFunction) -> tuple[Tensor, Any]:
     return z.double(), wide
 
 
-def _moves(h: float, beside: Beside) -> bool:
+def _moves(beside: Beside, h: float) -> bool:
     """Whether an entry of ∂L/∂z moves on both sides at every step.
 
     A loss that is linear on pieces moves on one side of a kink.
     """
-    both = [(above != 0) & (below != 0) for above, below in map(beside, _three(h))]
-    return bool(torch.stack(both).all(dim=0).any())
+    moved = [beside(s) != beside(0) for t in steps(h) for s in (t, -t)]
+    return bool(torch.stack(moved).all(dim=0).any())
 
 
 def _lacks_a_part(R: Tensor, z: Tensor, aside: Tensor, beside: Beside) -> bool:
     """Whether an entry of ∂L/∂z moves otherwise than its derivative ⟨∂R/∂z, a⟩ says.
 
-    The one-sided differences of three steps must agree with each other: across a kink, and where
-    a loss computes in a precision that the steps do not resolve, they do not, and show nothing.
-    Of each example the `_ENTRIES` that move most are asked; an entry that moves a thousandth of
-    the largest, or less, may be rounding, and changes the gradient of the penalty as little.
+    Of each example the `_ENTRIES` that move most are asked, if their differences agree. An entry
+    that moves a thousandth of the largest, or less, may be rounding, and changes the gradient of
+    the penalty as little.
     """
-    steps = _three(checks.single_eps(z.dtype) ** 0.5)
-    sides = torch.stack([flat(moved) / h for h in steps for moved in beside(h)])
-    moved, apart = sides.mean(dim=0), sides.amax(dim=0) - sides.amin(dim=0)
+    moved, apart = one_sided(beside, checks.single_eps(z.dtype) ** 0.5)
     size = moved.abs()
     agreed = torch.where((apart < 0.05 * size) & (size > 1e-3 * size.max()), size, 0)
     _, entries = agreed.topk(min(_ENTRIES, agreed.shape[1]), dim=1)
@@ -128,11 +125,6 @@ def _lacks_a_part(R: Tensor, z: Tensor, aside: Tensor, beside: Beside) -> bool:
         if (((found - along).abs() > limit) & (agreed.gather(1, entry) > 0)).any():
             return True
     return False
-
-
-def _three(h: float) -> tuple[float, float, float]:
-    """Three steps, no multiples of each other: what is rounded does not fit them all."""
-    return h, h / 2.7, h / 7.3
 
 
 def _steps(value: Tensor) -> list[float]:

@@ -2,11 +2,11 @@
 
 With c a cotangent and g(t) the gradient of ⟨c, f(t)⟩, compared are
 
-    ⟨g, d⟩        with (⟨c, f(t + hd)⟩ − ⟨c, f(t − hd)⟩) / 2h,
-    ∂⟨g, w⟩/∂t    with (g(t + hw) − g(t − hw)) / 2h, entry by entry (second derivatives commute).
+    ⟨g, d⟩        with (⟨c, f(t + hd)⟩ − ⟨c, f(t)⟩) / h,
+    ∂⟨g, w⟩/∂t    with (g(t + hw) − g(t)) / h, entry by entry (second derivatives commute).
 
-d and w are t times numbers: what is zero, or positive, stays so. What is rounded, and what crosses
-a kink, jumps: it changes from step to step, and decides nothing.
+d and w are t times numbers: what is zero, or positive, stays so. Differences that do not agree
+with each other, and those that float32 would hardly resolve, decide nothing.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 
-_STEPS = 1e-3, 3e-4
+_STEP = 1e-3
+_ROUNDING = 8 * torch.finfo(torch.float32).eps / steps(_STEP)[-1]
 Arguments = tuple[Any, ...]
 _Function = Callable[[list[Tensor]], Tensor]
 
@@ -45,7 +47,7 @@ class _One(NamedTuple):
     Parameters
     ----------
     run : callable
-        ⟨c, f(t)⟩ for the tensors t.
+        The terms of ⟨c, f(t)⟩ for the tensors t.
     at : list of Tensor
         The tensors that are differentiated.
     """
@@ -74,8 +76,7 @@ class _One(NamedTuple):
             parts = [t for t in (out if isinstance(out, tuple) else (out,)) if _has_graph(t)]
             # With a c that requires grad, only a backward pass that records none has no graph.
             c = [numbers(t, j + 5).requires_grad_() for j, t in enumerate(parts)]
-            terms = [(t * r).sum().double() for t, r in zip(parts, c, strict=True)]
-            return torch.stack(terms).sum()
+            return _flat([t * r for t, r in zip(parts, c, strict=True)])
 
         return cls(run, [given[i] for i in moving])
 
@@ -84,7 +85,7 @@ class _One(NamedTuple):
         leaves = [t if t.requires_grad else t.detach().requires_grad_() for t in at]
         return [
             *torch.autograd.grad(
-                self.run(leaves), leaves, create_graph=True, materialize_grads=True
+                self.run(leaves).sum(), leaves, create_graph=True, materialize_grads=True
             )
         ]
 
@@ -104,23 +105,20 @@ class _One(NamedTuple):
         return "second" if self.second_is_wrong(g) else ""
 
     def first_is_wrong(self, g: list[Tensor], seed: int) -> bool | None:
-        """Whether ⟨g, d⟩ is not the difference of values, whatever the step.
+        """Whether ⟨g, d⟩ is not the difference of values.
 
-        The difference of a rounded value is 0, or jumps: a rule stands in for its derivative.
         None where the terms of both cancel, which says nothing.
         """
         d = [t.detach() * numbers(t, seed) for t in self.at]
         terms = _flat(g).detach() * _flat(d)
         got, size = terms.sum(), terms.norm()
-        one, other = (
-            (self.run(self.beside(d, h)) - self.run(self.beside(d, -h))).detach() / (2 * h)
-            for h in _STEPS
-        )
-        off, larger = (got - one).abs(), torch.maximum(got.abs(), one.abs())
+        moved, apart = one_sided(lambda h: self.run(self.beside(d, h)).detach().sum(), _STEP)
+        off, larger = (got - moved).abs(), torch.maximum(got.abs(), moved.abs())
         if size > 10 * larger:
             return None
-        steady = (one - other).abs() < 0.1 * torch.minimum(off, one.abs())
-        return bool(one != 0 and off > 0.05 * larger and steady)
+        floor = _ROUNDING * self.run(self.at).detach().norm()
+        steady = apart < 0.1 * torch.minimum(off, moved.abs())
+        return bool(steady and moved.abs() > floor and off > 0.05 * larger)
 
     def second_is_wrong(self, g: list[Tensor]) -> bool:
         """Whether the derivative of g is not the difference of g, in a twentieth of the entries."""
@@ -129,16 +127,10 @@ class _One(NamedTuple):
         w = [t.detach() * numbers(t, 4) for t in self.at]
         along = torch.stack([(t * a).sum() for t, a in zip(g, w, strict=True)]).sum()
         got = _flat(torch.autograd.grad(along, self.at, materialize_grads=True, allow_unused=True))
-        one, other = (
-            (
-                _flat(self.gradient(self.beside(w, h))) - _flat(self.gradient(self.beside(w, -h)))
-            ).detach()
-            / (2 * h)
-            for h in _STEPS
-        )
-        size, off = torch.maximum(got.abs(), one.abs()), (got - one).abs()
-        floor = 1e-6 * size.max() + 1e-9 * _flat(g).detach().abs().max()
-        steady = (one - other).abs() < 0.1 * torch.minimum(off, one.abs())
+        moved, apart = one_sided(lambda h: _flat(self.gradient(self.beside(w, h))).detach(), _STEP)
+        size, off = torch.maximum(got.abs(), moved.abs()), (got - moved).abs()
+        floor = 1e-3 * size.max() + _ROUNDING * _flat(g).detach().abs().max()
+        steady = apart < 0.1 * torch.minimum(off, moved.abs())
         wrong = (off > 0.05 * size) & (size > floor) & steady
         return bool(wrong.any()) and int(wrong.sum()) >= 0.05 * int((size > floor).sum())
 
