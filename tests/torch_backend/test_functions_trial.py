@@ -228,6 +228,27 @@ def test_terms_that_cancel_say_nothing():
     assert one_function.verdict(kind, [(t.requires_grad_(),)]) == "first"
 
 
+CHANCE = {
+    "saturated, in single": (lambda t: t.float().softmax(1).to(t.dtype), (6, 3), 50),
+    "a kink at a number of bfloat16": (lambda t: F.gelu(t.clamp(-1, 1)), (64, 10), 1),
+}
+
+
+@pytest.mark.parametrize("name", CHANCE)
+def test_rounded_differences_that_agree_by_chance_say_nothing(name):
+    value, shape, scale = CHANCE[name]
+
+    def derivative(g, t):
+        with torch.enable_grad():
+            t = t if t.requires_grad else t.requires_grad_()
+            return torch.autograd.grad(value(t), t, g, create_graph=True)[0]
+
+    kind = function(lambda t: (value(t),), derivative)
+    for seed in range(20):
+        t = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16() * scale
+        assert one_function.verdict(kind, [(t.requires_grad_(),)]) == ""
+
+
 def test_logits_are_not_tried_and_a_warning_says_so():
     model, x = net(SECOND["all of it"].apply), X.clone().requires_grad_()
     with pytest.warns(UserWarning, match="not tried: the backward pass of Own"):

@@ -117,7 +117,7 @@ class _One(NamedTuple):
         if size > 10 * larger:
             return None
         floor = _ROUNDING * self.run(self.at).detach().norm()
-        steady = apart < 0.1 * torch.minimum(off, moved.abs())
+        steady = apart < torch.minimum(off / 2, moved.abs() / 10)
         return bool(steady and moved.abs() > floor and off > 0.05 * larger)
 
     def second_is_wrong(self, g: list[Tensor]) -> bool:
@@ -130,7 +130,7 @@ class _One(NamedTuple):
         moved, apart = one_sided(lambda h: _flat(self.gradient(self.beside(w, h))).detach(), _STEP)
         size, off = torch.maximum(got.abs(), moved.abs()), (got - moved).abs()
         floor = 1e-3 * size.max() + _ROUNDING * _flat(g).detach().abs().max()
-        steady = apart < 0.1 * torch.minimum(off, moved.abs())
+        steady = apart < torch.minimum(off / 2, moved.abs() / 10)
         wrong = (off > 0.05 * size) & (size > floor) & steady
         return bool(wrong.any()) and int(wrong.sum()) >= 0.05 * int((size > floor).sum())
 
