@@ -29,7 +29,7 @@ collect_ignore = (
         "test_diagnosis.py",
         "test_toy.py",
         "test_paper.py",
-        "test_runs.py",
+        "runs",
         "test_networks.py",
         "test_reproduce.py",
         "test_recipes.py",

@@ -40,7 +40,7 @@ ASKED |= {"device": "cpu", "amp": "", "compile": False}
 
 @pytest.fixture(autouse=True)
 def forked(monkeypatch):
-    """Workers are forks; test_runs.py has sweeps that start workers as users' sweeps do."""
+    """Workers are forks; tests/runs has sweeps that start workers as users' sweeps do."""
     monkeypatch.setattr(sweep.multiprocessing, "get_context", lambda _: forks.context())
 
 
