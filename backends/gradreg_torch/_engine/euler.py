@@ -14,8 +14,8 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-_FACTORS = 1.02, 0.97  # near 1: a clipped gradient, which is not linear either, moves little
-_MOST = 8  # of the rounding that showed; right networks needed up to 3
+FACTORS = 1.02, 0.97  # near 1: a clipped gradient, which is not linear either, moves little
+MOST = 8  # of the rounding that showed; right networks needed up to 3
 Products = tuple[Tensor, ...]
 
 
@@ -46,11 +46,11 @@ def holds(
     if not (0 < expected < float("inf") and isfinite(off)) or off <= limit * expected:
         return True
     rounding = []
-    for c in _FACTORS:
+    for c in FACTORS:
         of_v = (_flat(forth(c * r)) / c - _flat(v)).norm() * _flat(w).norm()
         of_r = (_flat([r]) * (_back(back, tuple(c * t for t in w), r) / c - left)).norm()
         rounding += [float(of_v.detach()), float(of_r.detach())]
-    return off <= _MOST * max(rounding)
+    return off <= MOST * max(rounding)
 
 
 def _back(back: Callable[[Products], Tensor | None], w: Products, r: Tensor) -> Tensor:
