@@ -65,6 +65,16 @@ def test_a_backward_pass_inside_autocast_is_refused(mode):
             penalty.backward()
 
 
+def test_a_mean_that_overflows_is_refused():
+    """The values of the examples are finite, and their sum is not."""
+    model = nn.Linear(6, 4)
+    nn.init.constant_(model.weight, 3e18)
+    assert gt.frobreg(model, X, reduction="none").isfinite().all()
+    for reduction in ("mean", "sum"):
+        with pytest.raises(ValueError, match=r"overflows torch\.float32"):
+            gt.frobreg(model, X, reduction=reduction)
+
+
 class RootMeanSquare(nn.Module):
     """A norm that computes in another dtype than the model, as language models do."""
 

@@ -80,7 +80,7 @@ def evaluated_here(
             values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
-        checks.finite_value(values)
+        checks.finite_value(penalty)
     if call.create_graph and at.last and penalty.requires_grad:
         penalty.register_hook(graph.require_last)  # type: ignore[no-untyped-call]
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
