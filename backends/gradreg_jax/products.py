@@ -169,4 +169,4 @@ def reduce(values: Any, reduction: str) -> Any:
     checks.choice("reduction", reduction, ("none", "mean", "sum"))
     if reduction == "none":
         return values
-    return values.sum() if reduction == "sum" else values.mean()
+    return checks.products(values.sum() if reduction == "sum" else values.mean())

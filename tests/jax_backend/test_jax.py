@@ -268,6 +268,10 @@ REFUSED = {
         lambda: gj.frobreg(lambda p, x: jnp.sqrt(f(p, x) - f(p, x)), PARAMS, X),
         r"expected f with a finite Jacobian, got NaN .*√\(t \+ 1e-12\)",
     ),
+    "a mean that overflows": (  # the values of the examples are finite
+        lambda: gj.frobreg(lambda p, x: 5e18 * x, PARAMS, X),
+        r"expected f with a finite Jacobian, got NaN or infinity.*overflow",
+    ),
     "a constant": (
         lambda: gj.frobreg(lambda p, x: f(p, X), PARAMS, X),
         "expected f.* to return logits computed from x, got a constant",

@@ -270,6 +270,21 @@ def test_a_negative_loss_gives_no_negative_lambda():
     assert "λ = -" not in report["penalty"].text
 
 
+@pytest.mark.parametrize("scale", [300, 1000])
+@pytest.mark.parametrize("penalty", [gt.DoubleBack(), gt.JacReg()], ids=str)
+def test_a_saturated_softmax_is_no_wrong_gradient(penalty, scale):
+    """p − y is rounding where p is 1; in float64 the value then has no right digit."""
+    for seed in range(6):
+        torch.manual_seed(seed)
+        net = mlp(torch.tanh)
+        with torch.no_grad():
+            net[-1].weight.mul_(scale)
+        x = torch.randn(1, 4)
+        report = gt.check_model(net, x, net(x).argmax(1), penalty)
+        (found,) = (f for f in report.findings if f.name == "gradient")
+        assert found.right is not False, str(report)
+
+
 def test_a_model_that_changes_itself():
     """A parameter written in the forward pass."""
     model, x = tanh_net()

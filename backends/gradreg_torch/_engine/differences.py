@@ -50,6 +50,8 @@ class Differences:
         ε of the lowest precision that the model computes in, beside x too.
     hides : bool
         Whether a `torch.autograd.Function` may compute in a lower precision than its node shows.
+    halved : bool
+        Whether the pass at x is in half precision, by autocast, which ends beside x.
     """
 
     last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
@@ -62,6 +64,7 @@ class Differences:
     kinked: bool
     eps: float
     hides: bool
+    halved: bool
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
@@ -69,36 +72,47 @@ class Differences:
         S, columns = R.factor(output), self.at_x.columns(R).permute(2, 0, 1)
         columns = S(columns).to(output.dtype)
         pieces = Pieces() if self.kinked else None
-        if pieces is not None or self.model.written is not None:
-            self.again(self.at_x.call.inputs, pieces)
-        squares = torch.stack([self.column(r, pieces) for r in columns]).sum(dim=0)
+        one_sided = self.mode == "one_sided_difference"
+        z = flat(output)
+        if pieces is not None or self.model.written is not None or (one_sided and self.halved):
+            z = self.again(self.at_x.call.inputs, pieces)
+        below = z if one_sided else None
+        squares = torch.stack([self.column(r, below, pieces) for r in columns]).sum(dim=0)
         return squares / columns.shape[0] if R.averaged else squares, output
 
-    def column(self, r: Tensor, pieces: Pieces | None) -> Tensor:
-        """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]."""
+    def column(self, r: Tensor, below: Tensor | None, pieces: Pieces | None) -> Tensor:
+        """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]; one-sided, `below` is z(x)."""
         v = self.at_x.vjp(r.detach().reshape(self.at_x.output.shape), create_graph=False)
         square = self.at_x.squared(v)
-        r_J_v = self.r_J_v(r, v, square.sqrt(), pieces)
+        r_J_v = self.r_J_v(r, v, square.sqrt(), below, pieces)
         if self.hides and self.at_x.call.reads and _rounded(r_J_v.detach(), square):
             single = checks.single_eps(square.dtype)
-            return replace(self, eps=max(self.eps, single), hides=False).column(r, pieces)
+            return replace(self, eps=max(self.eps, single), hides=False).column(r, below, pieces)
         if self.at_x.call.reads:
             self.require_same_function(r, r_J_v.detach(), square)
         surrogate = 2 * r_J_v
+        if surrogate.requires_grad:
+            surrogate.register_hook(_require_no_autocast)  # type: ignore[no-untyped-call]
         return square + (surrogate - surrogate.detach())
 
     def r_J_v(
-        self, r: Tensor, v: tuple[Tensor, ...], length: Tensor, pieces: Pieces | None
+        self,
+        r: Tensor,
+        v: tuple[Tensor, ...],
+        length: Tensor,
+        below: Tensor | None,
+        pieces: Pieces | None,
     ) -> Tensor:
         """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths."""
         h = self.step()
         if self.coupled:  # one step for the batch, as J v is then a product with all of v
             length, h = length.max().expand_as(length), h.mean().expand_as(h)
         scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
-        if self.mode == "one_sided_difference":
-            difference = self.beside(v, scale, pieces) - at_least_single(flat(self.at_x.output))
+        above = self.beside(v, scale, pieces)
+        if below is None:
+            difference = (above - self.beside(v, -scale, pieces)) / 2
         else:
-            difference = (self.beside(v, scale, pieces) - self.beside(v, -scale, pieces)) / 2
+            difference = above - below
         return length * (at_least_single(r) * difference).sum(dim=1) / h
 
     def step(self) -> Tensor:
@@ -112,7 +126,8 @@ class Differences:
     def require_same_function(self, r: Tensor, r_J_v: Tensor, square: Tensor) -> None:
         """Raise unless ⟨r, J v⟩ by differences is ‖v‖² to a tenth: it is, if v = Jᵀr is.
 
-        Otherwise passes beside x are of another function: noise that is not replayed, a state.
+        Otherwise passes beside x are of another function (noise that is not replayed, a state), or
+        the step does not fit: the logits bend within it, or their rounding is as large.
         """
         z = flat(self.at_x.output.detach())
         rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / self.step()
@@ -123,7 +138,8 @@ class Differences:
                 "expected the same function in every pass, got a difference of logits that is off "
                 f"by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
                 "draws random numbers that torch's global generators do not make, changes a state "
-                "of its own, or has a backward pass that is not its derivative; pass "
+                "of its own, has a backward pass that is not its derivative, or bends or rounds "
+                "too much for the step (steep layers; inputs far from zero); pass "
                 "mode='reverse', or draw noise with torch's global generator"
             )
 
@@ -165,6 +181,16 @@ class Differences:
             output = self.model(copied(inputs), copied(self.before.buffers))
         checks.at_least_single([output.dtype])
         return flat(output)
+
+
+def _require_no_autocast(gradient: Tensor) -> None:
+    """Raise ValueError in a backward pass inside autocast, whose products drown in rounding."""
+    if torch.is_autocast_enabled(gradient.device.type):
+        raise ValueError(
+            "expected backward() outside torch.autocast after finite differences, got it inside, "
+            "where a difference of gradients in float16 or bfloat16 drowns in rounding; end the "
+            "autocast block before backward(), or pass mode='reverse'"
+        )
 
 
 def _rounded(r_J_v: Tensor, square: Tensor) -> bool:

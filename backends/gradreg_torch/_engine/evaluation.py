@@ -80,7 +80,7 @@ def evaluated_here(
             values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
     if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
-        checks.finite_value(values)
+        checks.finite_value(penalty)
     if call.create_graph and at.last and penalty.requires_grad:
         penalty.register_hook(graph.require_last)  # type: ignore[no-untyped-call]
     return Evaluated(penalty if call.create_graph else penalty.detach(), output)
@@ -132,11 +132,13 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
-    eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
+    dtypes = graph.dtypes(found)
+    eps = graph.largest_eps(dtypes.difference(checks.HALF))  # autocast ends beside x
+    halved = not dtypes.isdisjoint(checks.HALF)
     hides = bool(graph.custom_functions(found))
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
-    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides)
+    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, halved)
 
 
 def coupling(call: Call) -> tuple[bool, Side]:

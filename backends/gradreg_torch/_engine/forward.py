@@ -15,7 +15,7 @@ from torch import Tensor
 from gradreg_torch._engine import distributed, forward_trial, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
-from gradreg_torch._engine.inputs import first_of, unflat, width
+from gradreg_torch._engine.inputs import Named, first_of, unflat, width
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.parts import Buffers
 from gradreg_torch._engine.random import random_state, replayed
@@ -71,9 +71,11 @@ class Forward:
                 forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
         return output, torch.cat(products)
 
-    def one_pass(self, columns: Tensor) -> tuple[Tensor, Tensor, Buffers]:
+    def one_pass(
+        self, columns: Tensor, inputs: Named | None = None
+    ) -> tuple[Tensor, Tensor, Buffers]:
         """Output, J v (q, n, k) for columns (q, n, i), and buffers that moved."""
-        inputs = self.call.inputs
+        inputs = self.call.inputs if inputs is None else inputs
         tangents = tuple(t.to(first_of(inputs).dtype) for t in unflat(columns, inputs))
         run = partial(self.model.pure, list(inputs))
 

@@ -3,18 +3,18 @@
 Products have values there, unless `vmap` or `torch.compile` runs the call: these cannot be tried.
 """
 
-from math import isfinite
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import batch_norm, checks, examples
+from gradreg_torch._engine import batch_norm, checks, euler, examples
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.model import Model
-from gradreg_torch._engine.reverse import Reverse, sum_of_squares
+from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.trial import column, due, not_zero, separating
 
 # By a module that a model holds, or by its code: how often each kind of call was made.
@@ -66,20 +66,20 @@ def _require_alone(at_x: Reverse) -> None:
 
 
 def _require_twice(at_x: Reverse) -> None:
-    """Raise ValueError where ‖Jᵀr‖² is not quadratic in r: a part of its gradient is lost."""
+    """Raise ValueError where Euler's identity says that a part of a gradient is lost."""
     z = at_x.output.detach()
     r = column(z, torch.ones(len(z), dtype=torch.bool, device=z.device))
+    products, pullback = torch.func.vjp(partial(at_x.vjp, create_graph=True), r)  # type: ignore[misc]
 
-    def square(r: Tensor) -> Tensor:
-        products = at_x.vjp(r, create_graph=True)
-        return torch.stack([sum_of_squares(v).sum() for v in products]).sum()
+    def forth(r: Tensor) -> euler.Products:
+        return at_x.vjp(r, create_graph=False)
 
-    value, pullback = torch.func.vjp(square, r)  # type: ignore[misc]
-    (at_r,) = pullback(torch.ones_like(value))
-    got, expected = float((at_r * r).double().sum().detach()), 2 * float(value.detach())
+    def back(w: euler.Products) -> Tensor:
+        (at_r,) = pullback(w)
+        return cast("Tensor", at_r)
+
     limit = min(0.25, 16 * checks.single_eps(z.dtype) ** 0.5)
-    numbers = 0 < expected < float("inf") and isfinite(got)
-    if numbers and abs(got - expected) > limit * expected:
+    if not euler.holds(r, products, forth, back, limit):
         raise ValueError(
             "expected a model that can be differentiated twice, got one whose backward pass "
             "records no graph for a part of it; call the penalty once outside the transform, which "

@@ -3,22 +3,22 @@
 Products with chosen columns answer, before the first penalty is trusted, and later in the passes 2,
 4, 8, … of the same model. A column r that is zero in some examples has Jᵀr = 0 there, unless
 examples depend on each other; for any two examples one column is zero in the first alone, and one
-in the second alone. And ‖Jᵀr‖² is quadratic in r, so ⟨r, ∂‖Jᵀr‖²/∂r⟩ = 2‖Jᵀr‖² (Euler), unless a
-part of the backward pass records no graph: a gradient through it would be lost without a word.
+in the second alone. And Jᵀr is linear in r, unless a part of the backward pass records no graph
+(see `euler`): a gradient through it would be lost without a word.
 """
 
 from itertools import combinations, count, islice
-from math import comb, isfinite
+from math import comb
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gradreg_torch._engine import distributed, graph, hooks_trial
+from gradreg_torch._engine import distributed, euler, graph, hooks_trial
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named
-from gradreg_torch._engine.reverse import Reverse, sum_of_squares
+from gradreg_torch._engine.reverse import Reverse
 
 
 class Trial(NamedTuple):
@@ -178,7 +178,7 @@ def _once(at_x: Reverse, found: list[Any]) -> str:
     plain = [leaf for leaf in leaves if id(leaf) not in inputs and not leaf._backward_hooks]
     r = column(z, torch.ones(z.shape[0], dtype=torch.bool, device=z.device)).requires_grad_()
     try:
-        return _lost(r, at_x.vjp(r, create_graph=True), plain, found)
+        return _lost(at_x, r, plain, found)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, NotImplementedError) as error:
@@ -212,17 +212,24 @@ def column(output: Tensor, some: Tensor) -> Tensor:
     return r
 
 
-def _lost(r: Tensor, products: tuple[Tensor, ...], plain: list[Tensor], found: list[Any]) -> str:
-    """Name what loses the gradient of ‖Jᵀr‖²; "" where Euler's identity holds."""
-    square = torch.stack([sum_of_squares(v).sum() for v in products]).sum()
-    at_r = None
-    if square.requires_grad:
-        at_r, *_ = torch.autograd.grad(square, [r, *plain], retain_graph=True, allow_unused=True)
-    expected = 2 * float(square.detach())
-    got = 0.0 if at_r is None else float((r.detach() * at_r).double().sum())
-    numbers = 0 < expected < float("inf") and isfinite(got)
-    right = abs(got - expected) <= graph.tolerance(found) * expected
-    return "" if right or not numbers else _words(found) or "a function of the model"
+def _lost(at_x: Reverse, r: Tensor, plain: list[Tensor], found: list[Any]) -> str:
+    """Name what loses a part of the gradient of Jᵀr; "" where Euler's identity holds."""
+    products = at_x.vjp(r, create_graph=True)
+    recorded = [i for i, v in enumerate(products) if v.requires_grad]
+
+    def back(w: euler.Products) -> Tensor | None:
+        if not recorded:
+            return None
+        some, along = [products[i] for i in recorded], [w[i] for i in recorded]
+        return torch.autograd.grad(some, [r, *plain], along, retain_graph=True, allow_unused=True)[
+            0
+        ]
+
+    def forth(r: Tensor) -> euler.Products:
+        return at_x.vjp(r, create_graph=False)
+
+    right = euler.holds(r, products, forth, back, graph.tolerance(found))
+    return "" if right else _words(found) or "a function of the model"
 
 
 def can_be_read(output: Tensor) -> bool:

@@ -1,6 +1,7 @@
 """The lines of a report on a model, each the answer to a question."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,6 +16,7 @@ from gradreg_torch.check import cost, derivative
 from gradreg_torch.check.held import Held
 from gradreg_torch.check.report import Finding
 from gradreg_torch.check.subject import Subject
+from gradreg_torch.spectreg import SpectReg
 
 _MODES = ("reverse", "finite_difference", "forward")
 
@@ -29,7 +31,10 @@ def size(one: Subject, value: float) -> Finding:
         with derivative.beside(one.parameters):
             near = one.value()
         if near == 0:
-            remedy = "the Jacobian is zero: look for detach() or round()"
+            remedy = (
+                "the Jacobian is zero: look for detach() or round(), and for units or a softmax "
+                "that saturate (logits of hundreds)"
+            )
             return Finding("penalty", False, text, remedy)
         text += f", and {near:.3g} at other parameters: the last layer is zero, say"
         remedy = "nothing to do: the loss moves the parameters, and then the penalty acts"
@@ -107,6 +112,9 @@ def derivatives(one: Subject) -> list[Finding]:
     off = max(r.off for r in results)
     verdicts = {r.right for r in results}
     reached = _reached(gradient)
+    if False in verdicts and _saturated(one):
+        text = "not decided: the softmax is saturated, and 1 − p is as small as rounding"
+        return [Finding("gradient", None, text, "try logits of about 1"), reached]
     if False in verdicts:
         wrong = [name for name, d in along[0].items() if compared({name: d}).right is False]
         return [_wrong_gradient(off, wrong), reached]
@@ -114,6 +122,21 @@ def derivatives(one: Subject) -> list[Finding]:
         return [_undecided("gradient", "value"), reached]
     text = f"agrees with differences of the penalty's value to {off:.0e}, in float64"
     return [Finding("gradient", True, text), reached]
+
+
+def _saturated(one: Subject) -> bool:
+    """Whether the penalty is so small that R is rounding: R is of size 1 but for its cancellation.
+
+    Where p is 1 but for 1e-13, p − y has fewer than four digits in float64.
+    """
+    options = one.penalty.options
+    own = {name: options[name] for name in ("wrt", "batch", "batchnorm") if name in options}
+    plain = SpectReg(generator=torch.Generator(one.first.device).manual_seed(0), **own)
+    try:
+        scale = replace(one, penalty=plain).value()
+    except ValueError:  # of one logit, which has no softmax
+        return False
+    return one.value() < (1024 * torch.finfo(torch.float64).eps) ** 2 * scale
 
 
 def _undecided(name: str, of: str) -> Finding:
