@@ -257,6 +257,13 @@ def test_examples_that_see_each_other():
     assert gt.check_model(model.eval(), x)["examples"].right is True
 
 
+def test_signs_that_two_examples_share_by_chance_are_no_shared_probe():
+    model, x = mlp(nn.BatchNorm1d(5)), torch.randn(2, 4)
+    for seed in range(4):
+        penalty = gt.SpectReg(probe="rademacher", generator=torch.Generator().manual_seed(seed))
+        assert gt.check_model(model, x, penalty=penalty)["examples"].right is None
+
+
 @pytest.mark.filterwarnings("ignore:mode='auto'")
 @pytest.mark.parametrize("model", [*models.WRONG, *models.RIGHT], ids=str)
 def test_a_report_fits_80_columns(model):
