@@ -4,7 +4,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 import torch.nn.functional as F
-from gradreg_torch._engine import forward_trial
+from gradreg_torch._engine import both_modes, forward_trial
 from torch import nn
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -141,8 +141,8 @@ def test_right_models_are_no_false_alarm(name, dtype):
 
 
 def test_a_model_is_tried_in_few_passes(monkeypatch):
-    made, right = [], forward_trial.by_reverse_mode
-    monkeypatch.setattr(forward_trial, "by_reverse_mode", lambda *a: made.append(seen) or right(*a))
+    made, right = [], both_modes.by_reverse_mode
+    monkeypatch.setattr(both_modes, "by_reverse_mode", lambda *a: made.append(seen) or right(*a))
     model = Net(RIGHT["tanh"])
     for seen in range(1, 10):
         gt.frobreg(model, X[: 6 - seen % 2], mode="forward")
