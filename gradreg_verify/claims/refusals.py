@@ -12,7 +12,10 @@ from gradreg_verify.examples import Example
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable, largest, raised
 
 _Attempt = tuple[str, Example, dict[str, Any]]  # penalty, where, options
-_UNDER_JIT = "; under jit nothing can be raised: give NaN for labels outside [0, m), by jnp.where"
+_UNDER_JIT = (
+    "; under jit nothing can be raised: return "
+    "jnp.where(((y >= 0) & (y < m)).all(), penalty, jnp.nan); NaN in the loss has the gradient 0"
+)
 
 
 def _with_first(a: Any, entry: float) -> Any:

@@ -130,9 +130,27 @@ def taken_for_zero(f, params, x, y):
     return squares(pull(jax.nn.one_hot(y, z.shape[1], dtype=z.dtype))[0]).mean()
 
 
-def test_what_to_do_about_labels_under_jit_is_said():
-    with pytest.raises(Broken, match=r"expected an error or NaN, got .*give NaN .* by jnp.where"):
-        BY_ID["bad-input-refused"].check(target(taken_for_zero, "onehot"), next(bundled()))
+def nan_in_the_loss(f, params, x, y):
+    """Its gradient is 0 where the loss is NaN."""
+
+    def loss(x):
+        z = f(params, x)
+        picked = jnp.take_along_axis(z, y[:, None], 1)[:, 0]
+        return jnp.where((y >= 0) & (y < z.shape[1]), picked, jnp.nan).sum()
+
+    return squares(jax.grad(loss)(x)).mean()
+
+
+@pytest.mark.parametrize("function", [taken_for_zero, nan_in_the_loss])
+def test_what_to_do_about_labels_under_jit_is_said_and_helps(function):
+    def as_said(f, params, x, y):
+        m, penalty = f(params, x).shape[1], function(f, params, x, y)
+        return jnp.where(((y >= 0) & (y < m)).all(), penalty, jnp.nan)
+
+    check, e = BY_ID["bad-input-refused"].check, next(bundled())
+    with pytest.raises(Broken, match=r"an error or NaN, got .*jnp.where\(.*, penalty, jnp.nan\)"):
+        check(target(function, "onehot"), e)
+    assert check(target(as_said, "onehot"), e) == 0
 
 
 def test_what_a_function_is_not_asked_to_refuse_is_said():
