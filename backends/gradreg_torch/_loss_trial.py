@@ -98,7 +98,8 @@ def _moves(beside: _Beside, h: float) -> bool:
 
     A loss that is linear on pieces moves on one side of a kink.
     """
-    moved = [beside(s) != beside(0) for t in steps(h) for s in (t, -t)]
+    middle = beside(0)
+    moved = [beside(s) != middle for t in steps(h) for s in (t, -t)]
     return bool(torch.stack(moved).all(dim=0).any())
 
 
