@@ -65,6 +65,35 @@ def test_a_backward_pass_inside_autocast_is_refused(mode):
             penalty.backward()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mode": "forward"}, {"fraction": 0.5}, {"every": 2}, {"batchnorm": "eval"}],
+    ids=repr,
+)
+@pytest.mark.parametrize("with_table", [False, True])
+def test_casts_made_without_gradients_are_not_used_again(with_table, options):
+    """In torch 2.8 gradients of weights were missing after a pass under no_grad in the autocast.
+
+    Such a pass is the user's, or the package's own: fraction tries what is beside x.
+    """
+    model = mlp()
+    x = (X, torch.ones(8, 6)) if with_table else X
+    function = (lambda x, t: model(x * t)) if with_table else model
+    penalty = gt.SpectReg(generator=torch.Generator().manual_seed(0), **options)
+    wrt = [0] if with_table else None
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            if not with_table:
+                with torch.no_grad():
+                    model(X)
+            got = gt.objective(function, x, Y, penalty, wrt=wrt)
+        for value in (got.loss, got.penalty) if got.penalty.requires_grad else (got.loss,):
+            gradients = torch.autograd.grad(
+                value, model.parameters(), retain_graph=True, allow_unused=True
+            )
+            assert all(g is not None and g.any() for g in gradients[:3])
+
+
 class RootMeanSquare(nn.Module):
     """A norm that computes in another dtype than the model, as language models do."""
 

@@ -28,7 +28,14 @@ from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
-from gradreg_torch._engine.model import AttentionByFormula, Model, Snapshot, copied, visible
+from gradreg_torch._engine.model import (
+    AttentionByFormula,
+    Model,
+    Snapshot,
+    copied,
+    forget_casts,
+    visible,
+)
 from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
@@ -69,6 +76,7 @@ def evaluated_here(
     if options:
         checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()
+    forget_casts()
     with torch.enable_grad():
         call = checked(model, x, R, create_graph, update_statistics, **options)
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
