@@ -55,6 +55,31 @@ def test_autocast(name, mode):
     assert (a - b).norm() < 16 * u * b.norm()
 
 
+class Hidden(torch.autograd.Function):
+    """A product by autocast, in float32 for who looks at it."""
+
+    @staticmethod
+    def forward(ctx, x, W):
+        ctx.save_for_backward(x, W)
+        return (x @ W).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, W = ctx.saved_tensors
+        return g @ W.T, x.T @ g
+
+
+def test_one_sided_differences_where_autocast_does_not_show():
+    """They were refused, because the pass at x stayed in 16 bits."""
+    W = torch.randn(6, 4, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    exact = torch.autograd.grad(gt.spectreg(lambda x: (x @ W).tanh(), X, probes=R), W)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        value = gt.spectreg(
+            lambda x: Hidden.apply(x, W).tanh(), X, probes=R, mode="one_sided_difference"
+        )
+    assert (torch.autograd.grad(value, W)[0] - exact).norm() < 16 * 2.0**-8 * exact.norm()
+
+
 @pytest.mark.parametrize("mode", ["finite_difference", "one_sided_difference"])
 def test_a_backward_pass_inside_autocast_is_refused(mode):
     """A difference of gradients in bfloat16 was seen off by 30 %, one-sided by 300 %."""

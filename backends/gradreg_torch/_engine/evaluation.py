@@ -140,13 +140,12 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
-    dtypes = graph.dtypes(found)
-    eps = graph.largest_eps(dtypes.difference(checks.HALF))  # autocast ends beside x
-    halved = not dtypes.isdisjoint(checks.HALF)
+    eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
+    autocast = torch.is_autocast_enabled(at_x.output.device.type)
     hides = bool(graph.custom_functions(found))
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
-    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, halved)
+    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast)
 
 
 def coupling(call: Call) -> tuple[bool, Side]:
