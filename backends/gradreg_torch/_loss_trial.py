@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks, graph
+from gradreg_torch._engine.as_run import is_lost, rounded, second
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import flat
@@ -17,21 +18,24 @@ from gradreg_torch._seen import Seen
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 _Beside = Callable[[float], Tensor]  # from a step h to ∂L/∂z at z + h a, (n, entries)
 _ENTRIES = 8  # of ∂L/∂z of an example, whose derivative is compared
-_FIT = Seen()  # with whether the trial had several examples: a single one shows nothing of others
+# With whether there were several examples (one shows nothing of others), and how the loss ran.
+_FIT = Seen()
 
 
 def require_fit(output: Tensor, y: Any, loss: LossFunction) -> None:
     """Raise ValueError unless a loss is twice differentiable, and of each example alone.
 
-    A loss is tried once, at the outputs of its first step.
+    A loss is tried once for each dtype, and under autocast, at the outputs of the first step.
     """
     several = len(output) > 1
-    if _FIT.has(loss, True) or _FIT.has(loss, several) or not can_be_read(output):
+    run = str(output.dtype), torch.is_autocast_enabled(output.device.type)
+    known = _FIT.has(loss, (True, *run)) or _FIT.has(loss, (several, *run))
+    if known or not can_be_read(output):
         return
     with replayed(random_state(output), output):
         _require_own(output, y, loss)
         _require_twice(output, y, loss)
-    _FIT.add(loss, several)
+    _FIT.add(loss, (several, *run))
 
 
 def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
@@ -50,11 +54,11 @@ def _require_own(output: Tensor, y: Any, loss: LossFunction) -> None:
 
 def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
     """Raise ValueError where ∂L/∂z depends on z, and its own derivative is missing or wrong."""
-    random = random_state(output)
+    random, own, own_y = random_state(output), output.detach().requires_grad_(), y
     z, y = _in_float64(output.detach(), y, loss)
     z.requires_grad_()
 
-    def derivative(z: Tensor) -> Tensor:
+    def derivative(z: Tensor, y: Any = y) -> Tensor:
         with replayed(random, output):
             return torch.autograd.grad(total(z, y, loss), z, create_graph=True)[0]
 
@@ -70,7 +74,12 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
         if not torch.equal(derivative(z), R):  # a loss with a state of its own
             return
         if R.requires_grad:
-            missing = _lacks_a_part(R, z, aside, beside)
+            narrow, near = derivative(own, own_y), rounded(z)
+            missing = _lacks_a_part(R, z, aside, beside) or is_lost(
+                second([R], [aside], [z]),
+                second([derivative(near)], [aside], [near]),
+                second([narrow], [aside.to(narrow)], [own]),
+            )
             why = "the derivative of its derivative lacks a part, behind detach() say"
         else:
             missing = any(_moves(beside, h) for h in _steps(total(z, y, loss)))

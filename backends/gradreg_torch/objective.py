@@ -10,7 +10,7 @@ from gradreg_torch._engine import distributed
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
 from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, trained
-from gradreg_torch._engine.model import Model, copied
+from gradreg_torch._engine.model import Model, copied, forget_casts
 from gradreg_torch._engine.outputs import logits_of, require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
@@ -115,6 +115,7 @@ def _plain_pass(
     ragged: bool,
 ) -> Tensor:
     """Return the output of a pass without input gradients, at the cost of a plain step's pass."""
+    forget_casts()
     named = by_name(x)
     differentiated = select(named, wrt)
     # The model may work in place, and x.grad stays untouched.

@@ -127,6 +127,30 @@ def test_running_statistics_move_once_a_step(form):
     torch.testing.assert_close(model[1].running_mean, once[1].running_mean, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("chunk_size", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("n", "groups", "channels", "size"),
+    [(2, 1, 2, 2), (2, 2, 4, 2), (3, 3, 9, 3), (1, 2, 4, 2), (5, 2, 4, 3)],
+)
+def test_chunks_through_group_norm(n, groups, channels, size, chunk_size):
+    """torch raises an error here for several columns at once, or is wrong if the sizes fit."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Unflatten(1, (1, size)), nn.Conv1d(1, channels, 1), nn.GroupNorm(groups, channels)),
+        *(nn.Tanh(), nn.Flatten(), nn.Linear(channels * size, 4)),
+    ).double()
+    x = torch.randn(n, size, dtype=torch.float64)
+    alone = gt.frobreg(model, x, reduction="none", chunk_size=1)
+    value = gt.frobreg(model, x, reduction="none", chunk_size=chunk_size)
+    torch.testing.assert_close(value, alone)
+    x.requires_grad_()
+    torch.testing.assert_close(gt.frobreg(model(x), x, chunk_size=chunk_size), alone.mean())
+    expected = torch.autograd.grad(alone.sum(), list(model.parameters()), allow_unused=True)
+    found = torch.autograd.grad(value.sum(), list(model.parameters()), allow_unused=True)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_train_and_eval_mode_are_respected():
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).double()
     x, _ = batch()

@@ -55,6 +55,31 @@ def test_autocast(name, mode):
     assert (a - b).norm() < 16 * u * b.norm()
 
 
+class Hidden(torch.autograd.Function):
+    """A product by autocast, in float32 for who looks at it."""
+
+    @staticmethod
+    def forward(ctx, x, W):
+        ctx.save_for_backward(x, W)
+        return (x @ W).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, W = ctx.saved_tensors
+        return g @ W.T, x.T @ g
+
+
+def test_one_sided_differences_where_autocast_does_not_show():
+    """They were refused, because the pass at x stayed in 16 bits."""
+    W = torch.randn(6, 4, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    exact = torch.autograd.grad(gt.spectreg(lambda x: (x @ W).tanh(), X, probes=R), W)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        value = gt.spectreg(
+            lambda x: Hidden.apply(x, W).tanh(), X, probes=R, mode="one_sided_difference"
+        )
+    assert (torch.autograd.grad(value, W)[0] - exact).norm() < 16 * 2.0**-8 * exact.norm()
+
+
 @pytest.mark.parametrize("mode", ["finite_difference", "one_sided_difference"])
 def test_a_backward_pass_inside_autocast_is_refused(mode):
     """A difference of gradients in bfloat16 was seen off by 30 %, one-sided by 300 %."""
@@ -73,6 +98,35 @@ def test_a_mean_that_overflows_is_refused():
     for reduction in ("mean", "sum"):
         with pytest.raises(ValueError, match=r"overflows torch\.float32"):
             gt.frobreg(model, X, reduction=reduction)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mode": "forward"}, {"fraction": 0.5}, {"every": 2}, {"batchnorm": "eval"}],
+    ids=repr,
+)
+@pytest.mark.parametrize("with_table", [False, True])
+def test_casts_made_without_gradients_are_not_used_again(with_table, options):
+    """In torch 2.8 gradients of weights were missing after a pass under no_grad in the autocast.
+
+    Such a pass is the user's, or the package's own: fraction tries what is beside x.
+    """
+    model = mlp()
+    x = (X, torch.ones(8, 6)) if with_table else X
+    function = (lambda x, t: model(x * t)) if with_table else model
+    penalty = gt.SpectReg(generator=torch.Generator().manual_seed(0), **options)
+    wrt = [0] if with_table else None
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            if not with_table:
+                with torch.no_grad():
+                    model(X)
+            got = gt.objective(function, x, Y, penalty, wrt=wrt)
+        for value in (got.loss, got.penalty) if got.penalty.requires_grad else (got.loss,):
+            gradients = torch.autograd.grad(
+                value, model.parameters(), retain_graph=True, allow_unused=True
+            )
+            assert all(g is not None and g.any() for g in gradients[:3])
 
 
 class RootMeanSquare(nn.Module):

@@ -50,8 +50,8 @@ class Differences:
         ε of the lowest precision that the model computes in, beside x too.
     hides : bool
         Whether a `torch.autograd.Function` may compute in a lower precision than its node shows.
-    halved : bool
-        Whether the pass at x is in half precision, by autocast, which ends beside x.
+    autocast : bool
+        Whether the pass at x is under autocast, which ends beside x.
     """
 
     last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
@@ -64,7 +64,7 @@ class Differences:
     kinked: bool
     eps: float
     hides: bool
-    halved: bool
+    autocast: bool
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
         """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
@@ -74,7 +74,7 @@ class Differences:
         pieces = Pieces() if self.kinked else None
         one_sided = self.mode == "one_sided_difference"
         z = flat(output)
-        if pieces is not None or self.model.written is not None or (one_sided and self.halved):
+        if pieces is not None or self.model.written is not None or (one_sided and self.autocast):
             z = self.again(self.at_x.call.inputs, pieces)
         below = z if one_sided else None
         squares = torch.stack([self.column(r, below, pieces) for r in columns]).sum(dim=0)

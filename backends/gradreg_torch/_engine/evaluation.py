@@ -28,7 +28,14 @@ from gradreg_torch._engine.differences import Differences
 from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
-from gradreg_torch._engine.model import AttentionByFormula, Model, Snapshot, copied, visible
+from gradreg_torch._engine.model import (
+    AttentionByFormula,
+    Model,
+    Snapshot,
+    copied,
+    forget_casts,
+    visible,
+)
 from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
@@ -69,6 +76,7 @@ def evaluated_here(
     if options:
         checks.option_names("a penalty", options, Options.__annotations__)
     create_graph = torch.is_grad_enabled()
+    forget_casts()
     with torch.enable_grad():
         call = checked(model, x, R, create_graph, update_statistics, **options)
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
@@ -119,7 +127,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         own = None if call.update_statistics else copied(before.buffers)
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, trial, found = _examined(call, at_x, mode)
-    at_x = at_x._replace(coupled=trial.coupled, by_norm=trial.by_norm)
+    at_x = at_x._replace(coupled=trial.coupled, by_norm=trial.by_norm, apart=trial.apart)
     if mode == "reverse" or not call.create_graph:
         return at_x._replace(last=trial.last)
     if trial.coupled and call.reduction == "none":
@@ -132,13 +140,12 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
-    dtypes = graph.dtypes(found)
-    eps = graph.largest_eps(dtypes.difference(checks.HALF))  # autocast ends beside x
-    halved = not dtypes.isdisjoint(checks.HALF)
+    eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
+    autocast = torch.is_autocast_enabled(at_x.output.device.type)
     hides = bool(graph.custom_functions(found))
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
-    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, halved)
+    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast)
 
 
 def coupling(call: Call) -> tuple[bool, Side]:
@@ -156,7 +163,8 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
     if call.functional:
         return at_x
     _, trial, _ = _examined(call, at_x, "reverse")
-    return at_x._replace(last=trial.last, coupled=trial.coupled, by_norm=trial.by_norm)
+    at_x = at_x._replace(coupled=trial.coupled, by_norm=trial.by_norm, apart=trial.apart)
+    return at_x._replace(last=trial.last)
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:

@@ -20,12 +20,13 @@ from gradreg_torch._engine import distributed, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.inputs import first_of
 from gradreg_torch._engine.model import Model, copied, visible
-from gradreg_torch._engine.one_function import Arguments, verdict
+from gradreg_torch._engine.one_function import Called, verdict
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.trial import can_be_read, due, parameter_of
 
 _MOST = 4  # calls of one function
-_KNOWN: Any = WeakTensorKeyDictionary()  # by a parameter, what was found about each function
+# By a parameter, by autocast and the dtypes of a pass, what was found about each function.
+_KNOWN: Any = WeakTensorKeyDictionary()
 
 
 class _Known:
@@ -57,7 +58,10 @@ def missing(call: Call, mode: str, output: Tensor, found: list[Any]) -> str:
     if not functions or not can_be_read(output):
         return ""
     parameter = parameter_of(found, call.inputs)
-    known = _Known() if parameter is None else _KNOWN.setdefault(parameter, _Known())
+    of_pass = {} if parameter is None else _KNOWN.setdefault(parameter, {})
+    # `torch.amp.custom_fwd` makes of one function several, by autocast and precision.
+    autocast = torch.is_autocast_enabled(output.device.type)
+    known = of_pass.setdefault((autocast, *sorted(map(str, graph.dtypes(found)))), _Known())
     model = call.model
     if isinstance(model, Tensor) or distributed.communicates(model.parts):
         if "difference" not in mode or not call.create_graph:
@@ -91,14 +95,14 @@ def _warn(names: set[str]) -> None:
         )
 
 
-def _recorded(call: Call, model: Model, kinds: set[Any]) -> dict[Any, list[Arguments]]:
+def _recorded(call: Call, model: Model, kinds: set[Any]) -> dict[Any, list[Called]]:
     """The arguments of functions, of the first calls in a pass of its own."""
-    calls: dict[Any, list[Arguments]] = {kind: [] for kind in kinds}
+    calls: dict[Any, list[Called]] = {kind: [] for kind in kinds}
     x = first_of(call.inputs)
     with (
         distributed.unwrapped(model.parts),
         model.untouched(),
-        _watched(calls),
+        _watched(calls, x.device.type),
         replayed(random_state(x), x),
         visible(model),
     ):
@@ -107,7 +111,7 @@ def _recorded(call: Call, model: Model, kinds: set[Any]) -> dict[Any, list[Argum
 
 
 @contextmanager
-def _watched(calls: dict[Any, list[Arguments]]) -> Iterator[None]:
+def _watched(calls: dict[Any, list[Called]], device: str) -> Iterator[None]:
     """A context in which functions note what they are called with."""
     own = {kind: vars(kind).get("forward") for kind in calls}
     plain = torch.autograd.Function.setup_context
@@ -115,7 +119,9 @@ def _watched(calls: dict[Any, list[Arguments]]) -> Iterator[None]:
     def forward(kind: Any, run: Callable[..., Any], *given: Any) -> Any:
         if len(calls[kind]) < _MOST:
             args = given[1:] if kind.setup_context is plain else given
-            calls[kind].append(tuple(_kept(a) for a in args))
+            dtype, on = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+            autocast = torch.autocast(device, dtype, enabled=on)
+            calls[kind].append(Called(tuple(_kept(a) for a in args), autocast))
         return run(*given)
 
     try:

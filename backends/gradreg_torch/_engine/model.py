@@ -120,6 +120,16 @@ class Model:
                 own[key].copy_(value.detach())
 
 
+def forget_casts() -> None:
+    """Empty the cache of autocast before a pass.
+
+    In torch 2.8 a weight that a pass under no_grad has cast is found there again, without a graph.
+    x has one, so that nothing else says that the weight has no gradient.
+    """
+    if not torch.compiler.is_compiling():
+        torch.clear_autocast_cache()
+
+
 def all_modules(modules: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
     """The modules, and the modules that they keep without registering them."""
     if torch.compiler.is_compiling():

@@ -7,6 +7,8 @@ With c a cotangent and g(t) the gradient of ⟨c, f(t)⟩, compared are
 
 d and w are t times numbers: what is zero, or positive, stays so. Differences that do not agree
 with each other, and those that float32 would hardly resolve, decide nothing.
+
+They are of float64. As the pass runs, ∂⟨g, w⟩/∂t must be the same (see `as_run`).
 """
 
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine.as_run import is_lost, rounded, second
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 
@@ -25,12 +28,23 @@ Arguments = tuple[Any, ...]
 _Function = Callable[[list[Tensor]], Tensor]
 
 
-def verdict(kind: Any, calls: list[Arguments]) -> str:
+class Called(NamedTuple):
+    """A call: its arguments, and the autocast that it was in."""
+
+    args: Arguments
+    autocast: torch.autocast
+
+
+def verdict(kind: Any, calls: list[Called]) -> str:
     """Which derivative of a function is wrong in one of its calls: "first", "second" or ""."""
-    for args in calls:
+    for args, autocast in calls:
         for wide in (True, False):  # in float64, if the function computes in it
             try:
-                found = _One.of(kind, args, wide).verdict()
+                with autocast:
+                    one = _One.of(kind, args, wide)
+                    found = one.verdict()
+                    if wide and not found and one.is_lost(_One.of(kind, args, wide=False)):
+                        found = "second"
             except torch.OutOfMemoryError:
                 raise
             except Exception:
@@ -125,14 +139,23 @@ class _One(NamedTuple):
         if not any(t.requires_grad for t in g):
             return False  # the trial of the whole graph finds this
         w = [t.detach() * numbers(t, 4) for t in self.at]
-        along = torch.stack([(t * a).sum() for t, a in zip(g, w, strict=True)]).sum()
-        got = _flat(torch.autograd.grad(along, self.at, materialize_grads=True, allow_unused=True))
+        got = _flat(second(g, w, self.at))
         moved, apart = one_sided(lambda h: _flat(self.gradient(self.beside(w, h))).detach(), _STEP)
         size, off = torch.maximum(got.abs(), moved.abs()), (got - moved).abs()
         floor = 1e-3 * size.max() + _ROUNDING * _flat(g).detach().abs().max()
         steady = apart < torch.minimum(off / 2, moved.abs() / 10)
         wrong = (off > 0.05 * size) & (size > floor) & steady
         return bool(wrong.any()) and int(wrong.sum()) >= 0.05 * int((size > floor).sum())
+
+    def is_lost(self, own: "_One") -> bool:
+        """Whether ∂⟨g, w⟩/∂t is right here, in float64, and another one as the pass runs."""
+        w = [t.detach() * numbers(t, 4) for t in self.at]
+        beside, narrow = [*map(rounded, self.at)], [a.to(t) for a, t in zip(w, own.at, strict=True)]
+        return is_lost(
+            second(self.gradient(self.at), w, self.at),
+            second(self.gradient(beside), w, beside),
+            second(own.gradient(own.at), narrow, own.at),
+        )
 
 
 def _has_graph(t: Any) -> bool:

@@ -35,6 +35,8 @@ class Reverse(NamedTuple):
         Whether the penalty's gradient is the last derivative that is right: `graph.wrong_thrice`.
     coupled, by_norm : bool
         Whether examples depend on each other, and whether torch's batch norm is the reason.
+    apart : bool
+        Whether torch is wrong for several columns at once: `batched_trial`.
     """
 
     call: Call
@@ -43,6 +45,7 @@ class Reverse(NamedTuple):
     last: bool = False
     coupled: bool = False
     by_norm: bool = False
+    apart: bool = False
 
     @property
     def side(self) -> Side:
@@ -62,11 +65,8 @@ class Reverse(NamedTuple):
         columns, S = self.columns(R).permute(2, 0, 1), R.factor(self.output)
         if columns.shape[0] == 1:
             return self.squares(columns, S), self.output
-        # On the CPU a loop is the faster way too: larger products only leave the cache.
-        one_by_one = columns.device.type == "cpu" and not is_functional()
         q = columns.shape[0]
-        size = min(self.call.chunk_size or (1 if one_by_one else q), q)
-        chunks = torch.split(columns, size)
+        chunks = torch.split(columns, self.together(q))
         # The graphs of many products do not fit into memory: backward computes them again.
         again = len(chunks) > MOST_GRAPHS and self.call.create_graph and self.pullback is None
         squares = [
@@ -75,6 +75,12 @@ class Reverse(NamedTuple):
         ]
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
         return total / q if R.averaged else total, self.output
+
+    def together(self, q: int) -> int:
+        """How many of q columns are multiplied at once."""
+        # On the CPU a loop is the faster way too: larger products only leave the cache.
+        one_by_one = self.output.device.type == "cpu" and not is_functional()
+        return 1 if self.apart else min(self.call.chunk_size or (1 if one_by_one else q), q)
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor]) -> Tensor:
         """Σ_q ‖JᵀS r_q‖² of every example, (n,), of columns rs[q, n, k]."""

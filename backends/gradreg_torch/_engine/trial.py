@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gradreg_torch._engine import distributed, euler, graph, hooks_trial
+from gradreg_torch._engine import batched_trial, distributed, euler, graph, hooks_trial
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.reverse import Reverse
@@ -36,6 +36,8 @@ class Trial(NamedTuple):
         Whether the gradient of the penalty is the last derivative that is right.
     decided : bool
         Whether the products were numbers other than 0: at a last layer of zeros nothing shows.
+    apart : bool
+        Whether products of several columns at once are wrong, or were not tried.
     """
 
     coupled: bool = False
@@ -43,6 +45,7 @@ class Trial(NamedTuple):
     once: str = ""
     last: bool = False
     decided: bool = True
+    apart: bool = False
 
 
 # By a parameter that a graph leads to, and the graph's operations: a trial, and how many passes.
@@ -65,7 +68,7 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
         distributed.allowed_logits(found, graph.names(found), of_model)
     parameter = parameter_of(found, call.inputs)
     known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
-    signature = (twice, of_model, call.batch is None, several, *operations(found))
+    signature = (twice, at_x.together(2), of_model, call.batch is None, several, *operations(found))
     trial, passes = known.get(signature, (None, 0))
     if trial is not None:
         known[signature] = trial, passes + 1
@@ -76,9 +79,10 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
     graph.require_input_gradient(names)
     by_norm, last = graph.couples_examples(found, names), graph.wrong_thrice(found, names)
     if distributed.SHARDED in names:  # its hooks take no pass of ours
-        return Trial(by_norm, by_norm, last=last)
+        return Trial(by_norm, by_norm, last=last, apart=True)
     if not can_be_read(at_x.output):
-        return Trial(by_norm, by_norm, ", ".join(graph.without_double_backward(names)), last)
+        once = ", ".join(graph.without_double_backward(names))
+        return Trial(by_norm, by_norm, once, last, apart=True)
     trial = try_graph(at_x, found, twice)._replace(last=last)
     if trial.decided and graph.HIDDEN not in names:
         keep(known, signature, (trial, passes + 1))
@@ -145,16 +149,18 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     z = at_x.output
     once = _once(at_x, found) if twice else ""
     by_norm = graph.couples_examples(found)
-    coupled, decided = by_norm, True
+    coupled, decided, apart = by_norm, True, False
     for i, some in enumerate(separating(len(z), z.device)):
         products = _again(at_x, r := column(z, some))
         if i == 0:
             hooked = hooks_trial.changes(at_x, r, products, found)
             once = once or (hooked if twice else "")
+            if twice and not once and at_x.together(2) > 1:
+                apart = batched_trial.wrong(at_x, r, graph.tolerance(found))
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(not_zero(v[others]) for v in products)
         decided = decided and any(map(not_zero, products))
-    return Trial(coupled, by_norm, once, decided=decided)
+    return Trial(coupled, by_norm, once, decided=decided, apart=apart)
 
 
 def _again(at_x: Reverse, r: Tensor) -> tuple[Tensor, ...]:

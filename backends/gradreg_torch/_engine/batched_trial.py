@@ -1,0 +1,37 @@
+"""Are products of several columns at once those of each column alone?
+
+With a graph, torch 2.13 computes them wrong through group norm: mostly an error about sizes, and
+without a word where the batch, the groups and the entries of a group have sizes that fit.
+"""
+
+import torch
+
+from gradreg_torch._engine.reverse import Reverse
+
+
+def wrong(at_x: Reverse, r: torch.Tensor, limit: float) -> bool:
+    """Whether two columns at once, r and another, have other products than each alone.
+
+    Parameters
+    ----------
+    at_x : Reverse
+        The pass.
+    r : Tensor
+        A column, like the output.
+    limit : float
+        The largest difference, as a part of the products.
+    """
+    rs = torch.stack([r, r.flip(-1)])
+    try:
+        together = at_x.vjp(rs, create_graph=True, batched=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return True
+    apart = [at_x.vjp(one, create_graph=True) for one in rs]
+    for both, alone in zip(together, zip(*apart, strict=True), strict=True):
+        expected = torch.stack(alone).detach().double()
+        off = (both.detach().double() - expected).norm()
+        if bool(off > limit * expected.norm()):
+            return True
+    return False
