@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks, graph
-from gradreg_torch._engine.as_run import is_lost, rounded, second
+from gradreg_torch._engine.as_run import is_lost, nudged, second
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import flat
@@ -74,11 +74,14 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
         if not torch.equal(derivative(z), R):  # a loss with a state of its own
             return
         if R.requires_grad:
-            narrow, near = derivative(own, own_y), rounded(z)
+            narrow, near = derivative(own, own_y), nudged(z)
             missing = _lacks_a_part(R, z, aside, beside) or is_lost(
-                second([R], [aside], [z]),
-                second([derivative(near)], [aside], [near]),
-                second([narrow], [aside.to(narrow)], [own]),
+                ([R], [narrow]),
+                (
+                    second([R], [aside], [z]),
+                    second([derivative(near)], [aside], [near]),
+                    second([narrow], [aside.to(narrow)], [own]),
+                ),
             )
             why = "the derivative of its derivative lacks a part, behind detach() say"
         else:

@@ -10,13 +10,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_LOST, _SENSITIVE = 1 / 4, 1 / 20
+_LOST, _SENSITIVE, _ROUNDED = 1 / 4, 1 / 20, 1 / 10
 _SMALL = 1e-3
 
 
-def rounded(t: Tensor) -> Tensor:
-    """t as bfloat16 has it, in float64."""
-    return t.detach().bfloat16().double().requires_grad_(t.requires_grad)
+def nudged(t: Tensor) -> Tensor:
+    """t moved by a rounding of bfloat16."""
+    k = torch.arange(t.numel(), device=t.device, dtype=t.dtype).reshape(t.shape)
+    near = t.detach() * (1 + torch.finfo(torch.bfloat16).eps * torch.cos(k * k))
+    return near.requires_grad_(t.requires_grad)
 
 
 def second(g: list[Tensor], w: list[Tensor], at: list[Tensor]) -> tuple[Tensor, ...]:
@@ -27,21 +29,28 @@ def second(g: list[Tensor], w: list[Tensor], at: list[Tensor]) -> tuple[Tensor, 
     return torch.autograd.grad(along, at, materialize_grads=True, allow_unused=True)
 
 
-def is_lost(wide: Iterable[Tensor], beside: Iterable[Tensor], as_run: Iterable[Tensor]) -> bool:
-    """Whether one of several derivatives is off by a quarter as it is run.
+def is_lost(
+    gradients: tuple[Iterable[Tensor], Iterable[Tensor]],
+    seconds: tuple[Iterable[Tensor], Iterable[Tensor], Iterable[Tensor]],
+) -> bool:
+    """Whether one of several second derivatives is off by a quarter as it is run.
+
+    Where the gradient itself is off, or the second derivative is small beside it, rounding decides.
 
     Parameters
     ----------
-    wide, beside : iterable of Tensor
-        In float64; and at `rounded` arguments: a derivative that these move says nothing.
-    as_run : iterable of Tensor
-        In the precision of the pass.
+    gradients : pair of iterables of Tensors
+        In float64, and in the precision of the pass.
+    seconds : triple of iterables of Tensors
+        Of each gradient: in float64; at arguments that are `nudged`, which says whether rounding
+        decides; and in the precision of the pass.
     """
-    wide = [*wide]
-    largest = max(float(t.norm()) for t in wide)
+    every = [[t.detach().double() for t in one] for one in zip(*gradients, *seconds, strict=True)]
+    largest = max(float(a.norm()) for _, _, a, _, _ in every)
     return any(
-        float((b - a).norm()) < _SENSITIVE * (size := float(a.norm()))
-        and float((c.double() - a).norm()) > _LOST * size
-        and size > _SMALL * largest
-        for a, b, c in zip(wide, beside, as_run, strict=True)
+        float((own - g).norm()) < _ROUNDED * float(g.norm())
+        and float((b - a).norm()) < _SENSITIVE * (size := float(a.norm()))
+        and float((c - a).norm()) > _LOST * size
+        and size > _SMALL * max(largest, float(g.norm()))
+        for g, own, a, b, c in every
     )

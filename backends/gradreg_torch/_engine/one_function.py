@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine.as_run import is_lost, rounded, second
+from gradreg_torch._engine.as_run import is_lost, nudged, second
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 
@@ -150,12 +150,10 @@ class _One(NamedTuple):
     def is_lost(self, own: "_One") -> bool:
         """Whether ∂⟨g, w⟩/∂t is right here, in float64, and another one as the pass runs."""
         w = [t.detach() * numbers(t, 4) for t in self.at]
-        beside, narrow = [*map(rounded, self.at)], [a.to(t) for a, t in zip(w, own.at, strict=True)]
-        return is_lost(
-            second(self.gradient(self.at), w, self.at),
-            second(self.gradient(beside), w, beside),
-            second(own.gradient(own.at), narrow, own.at),
-        )
+        near, narrow = [*map(nudged, self.at)], [a.to(t) for a, t in zip(w, own.at, strict=True)]
+        g, g_own = self.gradient(self.at), own.gradient(own.at)
+        beside = second(self.gradient(near), w, near)
+        return is_lost((g, g_own), (second(g, w, self.at), beside, second(g_own, narrow, own.at)))
 
 
 def _has_graph(t: Any) -> bool:
