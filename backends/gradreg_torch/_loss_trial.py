@@ -16,7 +16,7 @@ from gradreg_torch._engine.trial import can_be_read, separating
 from gradreg_torch._seen import Seen
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
-Beside = Callable[[float], Tensor]  # from a step h to ∂L/∂z at z + h a, (n, entries)
+_Beside = Callable[[float], Tensor]  # from a step h to ∂L/∂z at z + h a, (n, entries)
 _ENTRIES = 8  # of ∂L/∂z of an example, whose derivative is compared
 # With whether there were several examples (one shows nothing of others), and how the loss ran.
 _FIT = Seen()
@@ -102,7 +102,7 @@ def _in_float64(z: Tensor, y: Any, loss: LossFunction) -> tuple[Tensor, Any]:
     return z.double(), wide
 
 
-def _moves(beside: Beside, h: float) -> bool:
+def _moves(beside: _Beside, h: float) -> bool:
     """Whether an entry of ∂L/∂z moves on both sides at every step.
 
     A loss that is linear on pieces moves on one side of a kink.
@@ -111,7 +111,7 @@ def _moves(beside: Beside, h: float) -> bool:
     return bool(torch.stack(moved).all(dim=0).any())
 
 
-def _lacks_a_part(R: Tensor, z: Tensor, aside: Tensor, beside: Beside) -> bool:
+def _lacks_a_part(R: Tensor, z: Tensor, aside: Tensor, beside: _Beside) -> bool:
     """Whether an entry of ∂L/∂z moves otherwise than its derivative ⟨∂R/∂z, a⟩ says.
 
     Of each example the `_ENTRIES` that move most are asked, if their differences agree. An entry
