@@ -123,8 +123,9 @@ class Model:
 def forget_casts() -> None:
     """Empty the cache of autocast before a pass.
 
-    In torch 2.8 a weight that a pass under no_grad has cast is found there again, without a graph.
-    x has one, so that nothing else says that the weight has no gradient.
+    A weight that a pass under no_grad has cast is found there again, without a graph: in torch 2.8
+    every weight, in 2.13 those of a `TransformerEncoderLayer` after a pass in evaluation mode. x
+    has a graph, so that nothing else says that the weight has no gradient.
     """
     if not torch.compiler.is_compiling():
         torch.clear_autocast_cache()

@@ -24,14 +24,14 @@ from gradreg_torch._engine.random import random_state, replayed
 
 _STEP = 1e-3
 _ROUNDING = 8 * torch.finfo(torch.float32).eps / steps(_STEP)[-1]
-Arguments = tuple[Any, ...]
+_Arguments = tuple[Any, ...]
 _Function = Callable[[list[Tensor]], Tensor]
 
 
 class Called(NamedTuple):
     """A call: its arguments, and the autocast that it was in."""
 
-    args: Arguments
+    args: _Arguments
     autocast: torch.autocast
 
 
@@ -70,7 +70,7 @@ class _One(NamedTuple):
     at: list[Tensor]
 
     @classmethod
-    def of(cls, kind: Any, args: Arguments, wide: bool) -> "_One":
+    def of(cls, kind: Any, args: _Arguments, wide: bool) -> "_One":
         """One call of a function, in float64 or as it was."""
         given = [
             a.detach().double().requires_grad_(a.requires_grad)
