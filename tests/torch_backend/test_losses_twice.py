@@ -6,6 +6,7 @@ import gradreg_torch as gt
 import pytest
 import torch
 import torch.nn.functional as F
+from gradreg_torch import _loss_trial
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -287,3 +288,15 @@ def test_a_loss_that_is_right(name, dtype, inside, scale):
             return SMOOTH[name](z.to(inside), y).to(z.dtype)
 
         assert gt.doubleback(model, x, Y, loss=loss, mode="reverse").requires_grad
+
+
+def test_a_second_derivative_that_underflows_is_not_lost():
+    """At a temperature of 0.01 that of logits apart is 1e-50, and 0 in bfloat16."""
+    for seed in range(10):
+        g = torch.Generator().manual_seed(seed)
+        z = (torch.randn(6, 3, generator=g, dtype=torch.float64) * 10).bfloat16().requires_grad_()
+
+        def loss(z, y):
+            return SMOOTH["low temperature"](z.double(), y).to(z.dtype)
+
+        _loss_trial.require_fit(z, Y, loss)
