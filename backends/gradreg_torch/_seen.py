@@ -47,7 +47,9 @@ def _parts(function: Any) -> list[Any]:
         return [*_parts(function.func), *function.args, *keywords, *keywords.values()]
     if hasattr(function, "__code__"):
         cells = [content(cell) for cell in getattr(function, "__closure__", None) or ()]
-        return [function.__code__, *cells, getattr(function, "__self__", None)]
+        named = function.__kwdefaults__ or {}
+        defaults = [*(function.__defaults__ or ()), *named, *named.values()]
+        return [function.__code__, *cells, *defaults, getattr(function, "__self__", None)]
     if isinstance(function, BuiltinMethodType):  # of a torch.autograd.Function: apply
         return [function.__self__, function.__name__]
     return [function]

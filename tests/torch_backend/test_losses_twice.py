@@ -201,7 +201,7 @@ def test_a_function_that_is_right(function, dtype, scale):
     for seed in range(5):
         x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
-        def loss(z, y):
+        def loss(z, y, _=seed):  # another loss, and not one that is known to be right
             return function.apply(z, y)
 
         assert gt.doubleback(model, x, Y, loss=loss, mode="reverse").requires_grad
@@ -227,6 +227,8 @@ MADE = {
     "method": lambda function: Loss(function).__call__,
     "apply": lambda function: function.apply,
     "closure": lambda function: lambda z, y: function.apply(z, y),
+    "default": lambda function: lambda z, y, f=function: f.apply(z, y),
+    "named default": lambda function: lambda z, y, *, f=function: f.apply(z, y),
 }
 
 
@@ -284,7 +286,7 @@ def test_a_loss_that_is_right(name, dtype, inside, scale):
     for seed in range(3):
         x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
-        def loss(z, y):
+        def loss(z, y, _=seed):
             return SMOOTH[name](z.to(inside), y).to(z.dtype)
 
         assert gt.doubleback(model, x, Y, loss=loss, mode="reverse").requires_grad
@@ -296,7 +298,7 @@ def test_a_second_derivative_that_underflows_is_not_lost():
         g = torch.Generator().manual_seed(seed)
         z = (torch.randn(6, 3, generator=g, dtype=torch.float64) * 10).bfloat16().requires_grad_()
 
-        def loss(z, y):
+        def loss(z, y, _=seed):
             return SMOOTH["low temperature"](z.double(), y).to(z.dtype)
 
         _loss_trial.require_fit(z, Y, loss)
