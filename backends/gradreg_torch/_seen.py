@@ -41,15 +41,18 @@ class Seen:
 
 
 def _parts(function: Any) -> list[Any]:
-    """The objects by which callables differ: code, cells, arguments, the owner of a method."""
+    """The objects by which callables differ: code, cells, globals, arguments, a method's owner."""
     if isinstance(function, partial):
         keywords = function.keywords
         return [*_parts(function.func), *function.args, *keywords, *keywords.values()]
     if hasattr(function, "__code__"):
         cells = [content(cell) for cell in getattr(function, "__closure__", None) or ()]
-        named = function.__kwdefaults__ or {}
-        defaults = [*(function.__defaults__ or ()), *named, *named.values()]
-        return [function.__code__, *cells, *defaults, getattr(function, "__self__", None)]
+        every = getattr(function, "__globals__", {})
+        named = [every.get(name) for name in function.__code__.co_names]
+        by_name = getattr(function, "__kwdefaults__", None) or {}
+        defaults = [*(getattr(function, "__defaults__", None) or ()), *by_name, *by_name.values()]
+        owner = getattr(function, "__self__", None)
+        return [function.__code__, *cells, *named, *defaults, owner]
     if isinstance(function, BuiltinMethodType):  # of a torch.autograd.Function: apply
         return [function.__self__, function.__name__]
     return [function]
