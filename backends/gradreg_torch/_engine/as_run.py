@@ -10,12 +10,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_LOST, _SENSITIVE, _ROUNDED = 1 / 4, 1 / 20, 1 / 10
-_SMALL = 1e-3
+_LOST = 1 / 4  # a second derivative that is off by more lacks a part; in bfloat16 1/100 is rounding
+_ROUNDED = 1 / 10  # a gradient that is off by more is itself rounding
+_SENSITIVE = 1 / 20  # a second derivative that one rounding changes by more is rounding
+_SMALL = 1e-3  # as a part of the gradient: a smaller second derivative may be rounding
 
 
 def nudged(t: Tensor) -> Tensor:
-    """t moved by a rounding of bfloat16."""
+    """The tensor t, every entry moved by a rounding of bfloat16 or less."""
     k = torch.arange(t.numel(), device=t.device, dtype=t.dtype).reshape(t.shape)
     near = t.detach() * (1 + torch.finfo(torch.bfloat16).eps * torch.cos(k * k))
     return near.requires_grad_(t.requires_grad)
@@ -33,17 +35,17 @@ def is_lost(
     gradients: tuple[Iterable[Tensor], Iterable[Tensor]],
     seconds: tuple[Iterable[Tensor], Iterable[Tensor], Iterable[Tensor]],
 ) -> bool:
-    """Whether one of several second derivatives is off by a quarter as it is run.
+    """Whether, in the precision of the pass, a second derivative is off by more than a quarter.
 
-    Where the gradient itself is off, or the second derivative is small beside it, rounding decides.
+    A tensor whose second derivative may be rounding is left out: see the limits above.
 
     Parameters
     ----------
     gradients : pair of iterables of Tensors
         In float64, and in the precision of the pass.
     seconds : triple of iterables of Tensors
-        Of each gradient: in float64; at arguments that are `nudged`, which says whether rounding
-        decides; and in the precision of the pass.
+        Of each gradient: in float64; in float64 at `nudged` arguments; and in the precision of the
+        pass.
     """
     every = [[t.detach().double() for t in one] for one in zip(*gradients, *seconds, strict=True)]
     largest = max(float(a.norm()) for _, _, a, _, _ in every)

@@ -1,7 +1,8 @@
 """Are products of several columns at once those of each column alone?
 
-With a graph, torch 2.13 computes them wrong through group norm: mostly an error about sizes, and
-without a word where the batch, the groups and the entries of a group have sizes that fit.
+Through group norm, with a graph, torch 2.13 computes products of several columns wrongly. Mostly
+torch raises an error about sizes. Where batch, groups and entries of a group have sizes that fit,
+torch returns wrong numbers.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """⟨u, J v⟩ and its parameter gradient by forward mode and by reverse mode, and whether they agree.
 
-What is off is compared with the rounding that shows in both modes where J (c v) / c, at inputs that
-are moved by a rounding, is not J v.
+The difference of the modes is compared with their rounding. The rounding is how far J (c v) / c, at
+inputs moved by one rounding, lies from J v.
 """
 
 from collections.abc import Callable
@@ -47,14 +47,14 @@ class Both(NamedTuple):
     decided: bool
 
     def apart(self, beside: "Both", c: float) -> tuple[Tensor, Tensor]:
-        """How far this is from a c-th of the numbers for c v, at inputs that are rounded anew."""
+        """Rounding of ⟨u, J v⟩ and of its gradient: these numbers less `beside`, of c v, over c."""
         pairs = zip(self[:4], beside[:4], strict=True)
         value, other, gradient, expected = ((b / c - a).norm() for a, b in pairs)
         return torch.maximum(value, other), torch.maximum(gradient, expected)
 
 
-def rounded(inputs: Named, c: float) -> Named:
-    """The inputs, moved by a rounding; as they are for c = 1."""
+def nudged(inputs: Named, c: float) -> Named:
+    """The inputs, every entry moved by c roundings or less; as they are for c = 1."""
     if c == 1:
         return inputs
     return {

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradreg_torch._engine import batch_norm, graph
-from gradreg_torch._engine.both_modes import Both, both, generic, require_equal, rounded
+from gradreg_torch._engine.both_modes import Both, both, generic, nudged, require_equal
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.inputs import first_of, width
 from gradreg_torch._engine.model import Model
@@ -64,7 +64,7 @@ def require_right(
     limit = graph.tolerance(found)
 
     def products(c: float) -> Both | None:
-        moved = rounded(call.inputs, c)
+        moved = nudged(call.inputs, c)
         with replayed(random, x):
             z, J_v, _ = aside(c * v, moved)
         beside = call._replace(inputs=moved)
