@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradreg_torch import _loss_trial
+from gradreg_torch._engine.one_sided import one_sided
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -316,3 +317,13 @@ def test_a_second_derivative_that_underflows_is_not_lost():
             return SMOOTH["low temperature"](z.double(), y).to(z.dtype)
 
         _loss_trial.require_fit(z, Y, loss)
+
+
+def test_what_is_rounded_does_not_fit_all_steps():
+    """At steps of 1, ½ and ¼ a slope of 3.6 moves whole numbers by 4, 2 and 1, as one of 4 does."""
+    for slope in torch.linspace(3.55, 4.45, 20, dtype=torch.float64):
+        moved, apart = one_sided(lambda s, a=slope: torch.round(a * s), 1)
+        assert apart > 0.1 * moved.abs()
+    moved, apart = one_sided(lambda s: torch.tensor(3.6 * s, dtype=torch.float64), 1)
+    assert apart < 1e-14
+    assert abs(moved - 3.6) < 1e-14
