@@ -26,7 +26,7 @@ collect_ignore = (
     []
     if find_spec("torch")
     else [
-        "test_diagnosis.py",
+        "diagnosis",
         "test_toy.py",
         "test_paper.py",
         "runs",
