@@ -111,7 +111,7 @@ def _with_values(at: Any, program: Any) -> tuple[Any, Any]:
 
 
 def _inside_graphs(stand_in: Any, a: Any, at: Any) -> Any:
-    """Set a stand-in to 0 between rows of two graphs, if both its axes count rows or graphs.
+    """Set a stand-in to 0 between rows of two graphs, if its last axes count rows or graphs.
 
     It stands for an adjacency or a pooling matrix, say, whose own zeros keep the graphs apart.
     """
@@ -119,9 +119,9 @@ def _inside_graphs(stand_in: Any, a: Any, at: Any) -> Any:
         return stand_in
     n, batch = at.output.shape[0], np.asarray(at.batch)
     graph = {n: np.arange(n), len(batch): batch}
-    if a.ndim != 2 or not graph.keys() >= set(a.shape):
+    if a.ndim < 2 or not graph.keys() >= set(a.shape[-2:]):
         return stand_in
-    return stand_in * (graph[a.shape[0]][:, None] == graph[a.shape[1]])
+    return stand_in * (graph[a.shape[-2]][:, None] == graph[a.shape[-1]])
 
 
 def _value(a: Any, rng: np.random.Generator, weight: bool = False) -> Any:

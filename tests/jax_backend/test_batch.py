@@ -148,13 +148,13 @@ def test_graphs_that_see_each_other(jitted):
 @pytest.mark.parametrize("of_batch", [False, True])
 def test_a_compiled_step_takes_the_matrices_that_link_rows(of_batch):
     """Numbers in the place of the zeros of an adjacency or a pooling matrix would link graphs."""
-    links = (BATCH[:, None] == BATCH).astype(np.float32)
+    links = np.stack(2 * [BATCH[:, None] == BATCH]).astype(np.float32)  # of two kinds
     pool = (np.arange(B)[:, None] == BATCH).astype(np.float32)
 
     def penalty(params, links, pool):
         def f(params, x):
             h = jnp.tanh(links @ (x - of_batch * x.mean(0)) @ params["first"])
-            return pool @ h @ params["last"]
+            return pool @ h.sum(0) @ params["last"]
 
         return gj.frobreg(f, params, X, batch=BATCH)
 
