@@ -103,11 +103,25 @@ def _with_values(at: Any, program: Any) -> tuple[Any, Any]:
     if program is None:
         return at.output, at.pullback
     rng = np.random.default_rng(0)
-    consts = [_value(c, rng, weight=True) for c in program.consts]
+    consts = [_inside_graphs(_value(c, rng, weight=True), c, at) for c in program.consts]
     network = jaxpr_as_fun(ClosedJaxpr(program.jaxpr, consts))
     inputs = [_value(leaf, rng) for leaf in jax.tree.leaves(at.x)]
     z, pullback = jax.vjp(lambda *x: network(*x)[0], *inputs)
     return z, pullback
+
+
+def _inside_graphs(stand_in: Any, a: Any, at: Any) -> Any:
+    """Set a stand-in to 0 between rows of two graphs, if its last axes count rows or graphs.
+
+    It stands for an adjacency or a pooling matrix, say, whose own zeros keep the graphs apart.
+    """
+    if at.batch is None or arrays.concrete(a):
+        return stand_in
+    n, batch = at.output.shape[0], np.asarray(at.batch)
+    graph = {n: np.arange(n), len(batch): batch}
+    if a.ndim < 2 or not graph.keys() >= set(a.shape[-2:]):
+        return stand_in
+    return stand_in * (graph[a.shape[-2]][:, None] == graph[a.shape[-1]])
 
 
 def _value(a: Any, rng: np.random.Generator, weight: bool = False) -> Any:

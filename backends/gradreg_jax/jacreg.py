@@ -81,6 +81,7 @@ def softmax_jacobian(z: Any) -> Callable[[Any], Any]:
     largest = jax.nn.one_hot(z.argmax(axis=1), z.shape[1], dtype=p.dtype)
 
     def S(r: Any) -> Any:
+        r = r.astype(p.dtype)
         r = r - (largest * r).sum(axis=1, keepdims=True)
         return p * r - p * (p * r).sum(axis=1, keepdims=True)
 

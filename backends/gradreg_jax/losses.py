@@ -12,8 +12,8 @@ from gradreg_jax.products import Linearised, at_least_single
 def _cross_entropy(at: Linearised, y: Any) -> Any:
     """L = −Σ_k y_k log p_k, shape (n,)."""
     z = checks.rows_of_logits(at.output)
-    y = _target_probabilities(y, z)
-    return -(y * jax.nn.log_softmax(at_least_single(z), axis=1)).sum(axis=1)
+    log_p = jax.nn.log_softmax(at_least_single(z), axis=1)
+    return -(_target_probabilities(y, z).astype(log_p.dtype) * log_p).sum(axis=1)
 
 
 def _cross_entropy_gradient(at: Linearised, y: Any) -> Any:

@@ -91,7 +91,7 @@ def draw_probes(
 def _drawn(law: str, n: int, m: int, q: int, key: Any, dtype: Any) -> Any:
     """Draw in float32 at least; n may be a symbol of `jax.export`."""
     arrays.fitting("probes", (n, m, q), "draw fewer")
-    drawn_in = jnp.promote_types(dtype, jnp.float32)
+    drawn_in = jnp.float32 if dtype in arrays.HALF else dtype
     return LAWS[law](checks.key(key), n, m, q, drawn_in).astype(dtype)
 
 

@@ -143,3 +143,25 @@ def test_graphs_that_see_each_other(jitted):
 
     with pytest.raises(ValueError, match="edges that stay inside a graph"):
         (jax.jit(penalty) if jitted else penalty)(PARAMS)
+
+
+@pytest.mark.parametrize("of_batch", [False, True])
+def test_a_compiled_step_takes_the_matrices_that_link_rows(of_batch):
+    """Numbers in the place of the zeros of an adjacency or a pooling matrix would link graphs."""
+    links = np.stack(2 * [BATCH[:, None] == BATCH]).astype(np.float32)  # of two kinds
+    pool = (np.arange(B)[:, None] == BATCH).astype(np.float32)
+
+    def penalty(params, links, pool):
+        def f(params, x):
+            h = jnp.tanh(links @ (x - of_batch * x.mean(0)) @ params["first"])
+            return pool @ h.sum(0) @ params["last"]
+
+        return gj.frobreg(f, params, X, batch=BATCH)
+
+    if of_batch:
+        with pytest.raises(ValueError, match="edges that stay inside a graph"):
+            jax.jit(penalty)(PARAMS, links, pool)
+    else:
+        np.testing.assert_allclose(
+            jax.jit(penalty)(PARAMS, links, pool), penalty(PARAMS, links, pool), rtol=1e-5
+        )

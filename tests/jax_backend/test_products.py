@@ -1,5 +1,7 @@
 """Products with J: softmax's Jacobian is not formed, few columns take no vmap, modes agree."""
 
+from functools import partial
+
 import gradreg_jax as gj
 import jax
 import jax.numpy as jnp
@@ -97,7 +99,7 @@ def test_jacreg_at_probes_of_the_inputs():
 
 
 Z = np.tanh(X @ W)
-RANKS = {
+CALLS = {
     "frobreg": lambda **o: gj.frobreg(f, W, X, **o),
     "spectreg": lambda **o: gj.spectreg(f, W, X, key=KEY, **o),
     "spectreg, shared": lambda **o: gj.spectreg(f, W, X, key=KEY, shared_probe=True, **o),
@@ -118,7 +120,31 @@ RANKS = {
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
-@pytest.mark.parametrize("name", RANKS)
+@pytest.mark.parametrize("name", CALLS)
 def test_no_rank_is_promoted(name, mode):
     with jax.numpy_rank_promotion("raise"):
-        assert np.isfinite(RANKS[name](mode=mode))
+        assert np.isfinite(CALLS[name](mode=mode))
+
+
+IN_ONE_DTYPE = {
+    "frobreg": gj.frobreg,
+    "frobreg, forward": partial(gj.frobreg, mode="forward"),
+    "spectreg": partial(gj.spectreg, key=KEY),
+    "jacreg": gj.jacreg,
+    "jacreg, projected": partial(gj.jacreg, key=KEY, num_probes=2),
+    "jacreg, forward": partial(gj.jacreg, mode="forward"),
+    "doubleback": partial(gj.doubleback, y=Y),
+    "onehot": partial(gj.onehot, y=Y),
+    "objective": lambda *at: gj.objective(*at, Y, penalty=gj.doubleback).loss,
+    "confidence penalty": lambda f, W, x: gj.confidence_penalty(f(W, x)),
+    "weight decay": lambda f, W, x: gj.weight_decay(W),
+}
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("name", IN_ONE_DTYPE)
+def test_no_dtype_is_promoted_but_halves_to_float32(name, dtype):
+    """Where float64 is enabled, the loss of a network in float32 was float64."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        got = IN_ONE_DTYPE[name](f, jnp.asarray(W, dtype), jnp.asarray(X, dtype))
+    assert got.dtype == jnp.promote_types(dtype, jnp.float32)
