@@ -113,9 +113,11 @@ def _with_values(at: Any, program: Any) -> tuple[Any, Any]:
 def _inside_graphs(stand_in: Any, a: Any, at: Any) -> Any:
     """Set a stand-in to 0 between rows of two graphs, if its last axes count rows or graphs.
 
-    It stands for an adjacency or a pooling matrix, say, whose own zeros keep the graphs apart.
+    The stand-in is for an adjacency or a pooling matrix, whose own zeros keep the graphs apart. A
+    parameter is no such matrix: a layer that mixes all rows has a parameter of this shape.
     """
-    if at.batch is None or arrays.concrete(a):
+    parameter = any(a is leaf for leaf in jax.tree.leaves(at.params))
+    if at.batch is None or arrays.concrete(a) or parameter:
         return stand_in
     n, batch = at.output.shape[0], np.asarray(at.batch)
     graph = {n: np.arange(n), len(batch): batch}

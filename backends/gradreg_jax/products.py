@@ -39,6 +39,8 @@ class Linearised:
         How `contract` takes its products.
     batch : array (N,), optional
         The example that each row of x belongs to, where it is not one row per example.
+    params : pytree of arrays
+        The parameters of f.
     tries : bool
         Whether `contract` tries if examples depend on each other, where the penalty needs that they
         do not.
@@ -50,6 +52,7 @@ class Linearised:
     pullback: Callable[[Any], Any]
     mode: str
     batch: Any = None
+    params: Any = None
     tries: bool = True
 
     @classmethod
@@ -75,7 +78,7 @@ class Linearised:
         output, pullback = jax.vjp(lambda x: checks.follows(network(x), x), x)
         output = checks.outputs(output, n if batch is None else None)
         batch = None if batch is None else checks.batch(batch, n, len(output))
-        return cls(network, x, output, pullback, mode, batch)
+        return cls(network, x, output, pullback, mode, batch, params)
 
     @property
     def logits(self) -> Any:

@@ -7,6 +7,9 @@ from gradreg_verify.diagnosis.computes import computed
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.mistakes.torch.entries import rows, squares, vjp
 
+MEAN = "It computes the batch mean of "
+RIGHT_VALUE = "Its value is the declared one on all 22 networks tried"
+
 
 def target(function, kind="frobreg", **declared):
     return target_of(function, kind, "torch", "cpu", 4, 5.0, declared)
@@ -41,9 +44,3 @@ def probability_minus_label(model, x, y, detach):
     p = z.softmax(1).detach() if detach else z.softmax(1)
     r = p - torch.nn.functional.one_hot(y, z.shape[1])
     return squares(torch.autograd.grad(z, x, r, create_graph=True)[0]).mean()
-
-
-MEAN = "It computes the batch mean of "
-
-
-RIGHT_VALUE = "Its value is the declared one on all 22 networks tried"

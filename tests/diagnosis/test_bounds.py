@@ -2,11 +2,7 @@
 
 import pytest
 import torch
-from diagnosis.common import (
-    each,
-    said,
-    target,
-)
+from diagnosis.common import each, said, target
 
 from gradreg_verify.claims.ledger import BY_ID
 from gradreg_verify.diagnosis.diagnose import diagnose

@@ -2,13 +2,7 @@
 
 import numpy as np
 import torch
-from diagnosis.common import (
-    MEAN,
-    each,
-    projected,
-    said,
-    target,
-)
+from diagnosis.common import MEAN, each, projected, said, target
 
 from gradreg_verify.claims.ledger import BY_ID
 from gradreg_verify.diagnosis.computes import AS_DECLARED

@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from diagnosis.common import (
-    each,
-    said,
-)
+from diagnosis.common import each, said
 
 from gradreg_verify.diagnosis.factors import fit, in_words, number
 

@@ -165,3 +165,15 @@ def test_a_compiled_step_takes_the_matrices_that_link_rows(of_batch):
         np.testing.assert_allclose(
             jax.jit(penalty)(PARAMS, links, pool), penalty(PARAMS, links, pool), rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.grad, lambda p: jax.jit(jax.grad(p))])
+def test_a_layer_that_mixes_the_rows_of_all_graphs_is_refused(transform):
+    """Its weight has the shape of an adjacency matrix, and links graphs."""
+    mixing = np.random.default_rng(0).normal(size=(len(X), len(X))).astype(np.float32)
+
+    def penalty(params):
+        return gj.frobreg(lambda p, x: model(p, p["mixing"] @ x), params, X, batch=BATCH)
+
+    with pytest.raises(ValueError, match="edges that stay inside a graph"):
+        transform(penalty)({**PARAMS, "mixing": mixing})

@@ -7,11 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch_backend.safety.common import (
-    Around,
-    Cube,
-    gradients,
-)
+from torch_backend.safety.common import Around, Cube, gradients
 
 
 class CubeOnce(Cube):

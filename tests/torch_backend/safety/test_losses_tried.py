@@ -7,9 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradreg_torch import _loss_trial
-from torch_backend.safety.common import (
-    Around,
-)
+from torch_backend.safety.common import Around
 
 
 def contrast(z, y):
