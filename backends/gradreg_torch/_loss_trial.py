@@ -9,10 +9,11 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks, graph
 from gradreg_torch._engine.as_run import is_lost, nudged, second
+from gradreg_torch._engine.columns import separating
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import flat
-from gradreg_torch._engine.trial import can_be_read, separating
+from gradreg_torch._engine.trial import can_be_read
 from gradreg_torch._seen import Seen
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]

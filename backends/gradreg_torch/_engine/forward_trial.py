@@ -21,10 +21,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from gradreg_torch._engine import batch_norm, graph
 from gradreg_torch._engine.both_modes import Both, both, generic, nudged, require_equal
 from gradreg_torch._engine.call import Call
+from gradreg_torch._engine.columns import separating
 from gradreg_torch._engine.inputs import first_of, width
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.random import Random, replayed
-from gradreg_torch._engine.trial import due, keep, operations, separating
+from gradreg_torch._engine.trial import due, keep, operations
 
 _OnePass: TypeAlias = Callable[..., tuple[Any, ...]]  # of columns, and of inputs
 
@@ -61,7 +62,7 @@ def require_right(
     if alone:
         with torch.no_grad():
             _require_alone(aside, v, call.policy, x, random)
-    limit = graph.tolerance(found)
+    limit = graph.tolerance(graph.dtypes(found))
 
     def products(c: float) -> Both | None:
         moved = nudged(call.inputs, c)

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from gradreg_torch._engine import batch_norm, checks, euler, examples
 from gradreg_torch._engine.call import Call
+from gradreg_torch._engine.columns import column, not_zero, separating
 from gradreg_torch._engine.examples import per_row
+from gradreg_torch._engine.linear_trial import require_linear
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.reverse import Reverse
-from gradreg_torch._engine.trial import column, due, not_zero, separating
+from gradreg_torch._engine.trial import due
 
 # By a module that a model holds, or by its code: how often each kind of call was made.
 _PASSES: WeakKeyDictionary[Any, dict[tuple[Any, ...], int]] = WeakKeyDictionary()
@@ -30,8 +32,12 @@ def require_right(at_x: Reverse) -> None:
     if due(_passes(model, call, len(at_x.output))):
         if call.policy in batch_norm.ALONE or call.batch is not None:
             _require_alone(at_x)
+        z = at_x.output.detach()
+        r = column(z, torch.ones(len(z), dtype=torch.bool, device=z.device))
+        back = partial(at_x.vjp, create_graph=False)
+        require_linear(back, r, back(r), {z.dtype})
         if call.create_graph:
-            _require_twice(at_x)
+            _require_twice(at_x, r)
 
 
 def _is_batched() -> bool:
@@ -65,10 +71,8 @@ def _require_alone(at_x: Reverse) -> None:
             raise ValueError(batch_norm.refusal(call.policy, of_torch=False))
 
 
-def _require_twice(at_x: Reverse) -> None:
+def _require_twice(at_x: Reverse, r: Tensor) -> None:
     """Raise ValueError where Euler's identity says that a part of a gradient is lost."""
-    z = at_x.output.detach()
-    r = column(z, torch.ones(len(z), dtype=torch.bool, device=z.device))
     products, pullback = torch.func.vjp(partial(at_x.vjp, create_graph=True), r)  # type: ignore[misc]
 
     def forth(r: Tensor) -> euler.Products:
@@ -78,7 +82,7 @@ def _require_twice(at_x: Reverse) -> None:
         (at_r,) = pullback(w)
         return cast("Tensor", at_r)
 
-    limit = min(0.25, 16 * checks.single_eps(z.dtype) ** 0.5)
+    limit = min(0.25, 16 * checks.single_eps(r.dtype) ** 0.5)
     if not euler.holds(r, products, forth, back, limit):
         raise ValueError(
             "expected a model that can be differentiated twice, got one whose backward pass "

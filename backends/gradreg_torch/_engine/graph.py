@@ -75,9 +75,9 @@ def largest_eps(of: set[torch.dtype]) -> float:
     return max(torch.finfo(dtype).eps for dtype in of)
 
 
-def tolerance(found: list[Any]) -> float:
-    """16 √ε of the lowest precision in a pass, at most a quarter: far above rounding."""
-    return min(0.25, 16 * largest_eps(dtypes(found)) ** 0.5)
+def tolerance(of: set[torch.dtype]) -> float:
+    """16 √ε of the lowest precision among dtypes, at most a quarter: far above rounding."""
+    return min(0.25, 16 * largest_eps(of) ** 0.5)
 
 
 def of_python(found: list[Any]) -> list[Any]:

@@ -35,7 +35,7 @@ def changes(at_x: Reverse, r: Tensor, products: tuple[Tensor, ...], found: list[
             plain,
         )
     )
-    if not bool(off > graph.tolerance(found) * size):
+    if not bool(off > graph.tolerance(graph.dtypes(found)) * size):
         return ""
     model = at_x.call.model
     if isinstance(model, Model) and _makes_right(at_x.call, model):

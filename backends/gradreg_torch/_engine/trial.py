@@ -7,8 +7,7 @@ in the second alone. And Jᵀr is linear in r, unless a part of the backward pas
 (see `euler`): a gradient through it would be lost without a word.
 """
 
-from itertools import combinations, count, islice
-from math import comb
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +15,10 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradreg_torch._engine import batched_trial, distributed, euler, graph, hooks_trial
+from gradreg_torch._engine.columns import column, not_zero, separating
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named
+from gradreg_torch._engine.linear_trial import require_linear
 from gradreg_torch._engine.reverse import Reverse
 
 
@@ -150,13 +151,15 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     once = _once(at_x, found) if twice else ""
     by_norm = graph.couples_examples(found)
     coupled, decided, apart = by_norm, True, False
+    back = partial(_again, at_x)
     for i, some in enumerate(separating(len(z), z.device)):
-        products = _again(at_x, r := column(z, some))
+        products = back(r := column(z, some))
         if i == 0:
             hooked = hooks_trial.changes(at_x, r, products, found)
+            require_linear(back, r, products, graph.dtypes(found), graph.custom_functions(found))
             once = once or (hooked if twice else "")
             if twice and not once and at_x.together(2) > 1:
-                apart = batched_trial.wrong(at_x, r, graph.tolerance(found))
+                apart = batched_trial.wrong(at_x, r, graph.tolerance(graph.dtypes(found)))
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(not_zero(v[others]) for v in products)
         decided = decided and any(map(not_zero, products))
@@ -191,33 +194,6 @@ def _once(at_x: Reverse, found: list[Any]) -> str:
         return _words(found) or str(error).splitlines()[0]
 
 
-def not_zero(v: Tensor) -> bool:
-    """Whether an entry is another number than 0, and all are numbers."""
-    return bool(v.any()) and bool(torch.isfinite(v).all())
-
-
-def separating(n: int, device: torch.device) -> Tensor:
-    """Sets of examples (s, n): for any two examples, one set has the first and not the second.
-
-    Every example has its own binary number of s digits, s // 2 of which are ones; a set for each
-    digit. No number has all the ones of another (Sperner), and s is about log₂ n + ½ log₂ log₂ n.
-    """
-    digits = next(s for s in count(1) if comb(s, s // 2) >= n)
-    if digits == 1:
-        return torch.ones(1, 1, dtype=torch.bool, device=device)
-    ones = list(islice(combinations(range(digits), digits // 2), n))
-    sets = torch.zeros(n, digits, dtype=torch.bool, device=device)
-    return sets.scatter_(1, torch.tensor(ones, device=device), True).T
-
-
-def column(output: Tensor, some: Tensor) -> Tensor:
-    """A column like the output, zero but in some of the examples."""
-    r = torch.zeros_like(output)
-    k = torch.arange(r[some].numel(), device=r.device)
-    r[some] = torch.cos(k + 1.0).reshape(r[some].shape).to(r.dtype)
-    return r
-
-
 def _lost(at_x: Reverse, r: Tensor, plain: list[Tensor], found: list[Any]) -> str:
     """Name what loses a part of the gradient of Jᵀr; "" where Euler's identity holds."""
     products = at_x.vjp(r, create_graph=True)
@@ -234,7 +210,7 @@ def _lost(at_x: Reverse, r: Tensor, plain: list[Tensor], found: list[Any]) -> st
     def forth(r: Tensor) -> euler.Products:
         return at_x.vjp(r, create_graph=False)
 
-    right = euler.holds(r, products, forth, back, graph.tolerance(found))
+    right = euler.holds(r, products, forth, back, graph.tolerance(graph.dtypes(found)))
     return "" if right else _words(found) or "a function of the model"
 
 

@@ -130,7 +130,7 @@ def test_forward_mode_knows_that_examples_see_each_other(layer, policy, x):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 7, 20, 21, 50, 257])
 def test_sets_that_separate_any_two_examples(n):
-    sets = gt._engine.trial.separating(n, torch.device("cpu"))
+    sets = gt._engine.columns.separating(n, torch.device("cpu"))
     assert sets.shape[1] == n
     assert sets.any(1).all()
     first_alone = (sets[:, :, None] & ~sets[:, None]).any(0)

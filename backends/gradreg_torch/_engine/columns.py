@@ -1,0 +1,34 @@
+"""Columns for a trial of Jᵀr: zero but in some of the examples."""
+
+from itertools import combinations, count, islice
+from math import comb
+
+import torch
+from torch import Tensor
+
+
+def separating(n: int, device: torch.device) -> Tensor:
+    """Sets of examples (s, n): for any two examples, one set has the first and not the second.
+
+    Every example has its own binary number of s digits, s // 2 of which are ones; a set for each
+    digit. No number has all the ones of another (Sperner), and s is about log₂ n + ½ log₂ log₂ n.
+    """
+    digits = next(s for s in count(1) if comb(s, s // 2) >= n)
+    if digits == 1:
+        return torch.ones(1, 1, dtype=torch.bool, device=device)
+    ones = list(islice(combinations(range(digits), digits // 2), n))
+    sets = torch.zeros(n, digits, dtype=torch.bool, device=device)
+    return sets.scatter_(1, torch.tensor(ones, device=device), True).T
+
+
+def column(output: Tensor, some: Tensor) -> Tensor:
+    """A column like the output, zero but in some of the examples."""
+    r = torch.zeros_like(output)
+    k = torch.arange(r[some].numel(), device=r.device)
+    r[some] = torch.cos(k + 1.0).reshape(r[some].shape).to(r.dtype)
+    return r
+
+
+def not_zero(v: Tensor) -> bool:
+    """Whether an entry is another number than 0, and all are numbers."""
+    return bool(v.any()) and bool(torch.isfinite(v).all())

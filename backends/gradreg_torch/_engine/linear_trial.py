@@ -1,0 +1,53 @@
+"""Is the backward pass linear: is Jᵀ(c r) = c Jᵀr for a large c?
+
+A hook or a function that clips or normalises gradients leaves small ones as they are, and may have
+no effect on the column of a trial. A power of two is exact, but for overflow.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from gradreg_torch._engine import graph
+
+_C = 1024.0
+_LEAST = 0.01  # a solver in a backward pass stops at a tolerance
+
+
+def require_linear(
+    forth: Callable[[Tensor], tuple[Tensor, ...]],
+    r: Tensor,
+    products: tuple[Tensor, ...],
+    dtypes: set[torch.dtype],
+    functions: Iterable[str] = (),
+) -> None:
+    """Raise ValueError where the backward pass is not linear.
+
+    Parameters
+    ----------
+    forth : callable
+        r ↦ Jᵀr.
+    r, products : Tensor, tuple of Tensors
+        A column, and Jᵀr.
+    dtypes : set of dtypes
+        Those that the pass computes in. float16 is not tried: it overflows, and loses small
+        gradients.
+    functions : iterable of str
+        Names of `torch.autograd.Function`s in the pass, for the message.
+    """
+    if torch.float16 in dtypes:
+        return
+    large = [v.detach().double() / _C for v in forth(_C * r)]
+    off, size = (
+        torch.stack([v.norm() for v in some]).norm()
+        for some in ([a - b.detach() for a, b in zip(large, products, strict=True)], large)
+    )
+    if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size):
+        raise ValueError(
+            "expected a backward pass that is linear in the gradient that it is given, got one "
+            "that clips, normalises or otherwise changes large gradients "
+            f"({', '.join(functions) or 'in a hook, say'}): the penalty would be computed for "
+            "another function; leave this out of the model that is penalised, and clip the "
+            "gradients of parameters after backward()"
+        )
