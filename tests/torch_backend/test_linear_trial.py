@@ -27,6 +27,19 @@ class Clip(torch.autograd.Function):
         return Clip.apply(t), dims[0]
 
 
+class Guided(torch.autograd.Function):
+    """A ReLU as guided backpropagation has it."""
+
+    @staticmethod
+    def forward(ctx, t):
+        ctx.save_for_backward(t)
+        return t.relu()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g.clamp(min=0) * (ctx.saved_tensors[0] > 0)
+
+
 def hooked(change):
     def layer(h):
         h = h.sin()
@@ -84,6 +97,13 @@ def test_every_form(name):
     with torch.no_grad(), pytest.raises(ValueError, match=MESSAGE):
         gt.frobreg(model, X)
     assert not gt.check_model(model, X, torch.arange(6) % 3).ok
+
+
+def test_positive_gradients_only():
+    """Logits cannot run again, so that the function itself is not tried."""
+    model, x = Net(Guided.apply), X.clone().requires_grad_()
+    with pytest.raises(ValueError, match=MESSAGE):
+        gt.frobreg(model(x), x)
 
 
 def test_inside_a_transform():

@@ -1,7 +1,8 @@
-"""Is the backward pass linear: is Jᵀ(c r) = c Jᵀr for a large c?
+"""Is the backward pass linear: is Jᵀ(c r) = c Jᵀr for a large negative c?
 
 A hook or a function that clips or normalises gradients leaves small ones as they are, and may have
-no effect on the column of a trial. A power of two is exact, but for overflow.
+no effect on the column of a trial. One that keeps the positive gradients only is linear for c > 0.
+A power of two is exact, but for overflow.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import graph
 
-_C = 1024.0
+_C = -1024.0
 _LEAST = 0.01  # a solver in a backward pass stops at a tolerance
 
 
@@ -46,7 +47,7 @@ def require_linear(
     if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
-            "that clips, normalises or otherwise changes large gradients "
+            "that clips, normalises or rectifies gradients "
             f"({', '.join(functions) or 'in a hook, say'}): the penalty would be computed for "
             "another function; leave this out of the model that is penalised, and clip the "
             "gradients of parameters after backward()"
