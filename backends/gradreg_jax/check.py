@@ -15,6 +15,7 @@ from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model, like
 from gradreg_jax.report import LIMIT, ModelReport
 from gradreg_jax.spectreg import spectreg
+from gradreg_jax.trial import LARGE
 
 _STEPS = 1e-8, 2.5e-9  # of every parameter's own size
 _LONG_STEPS = 1e-4, 1e-3  # also move a function that computes in float32
@@ -200,8 +201,16 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 
 
 def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
-    """Return how far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u."""
+    """Return how far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u.
+
+    Of a small and a large r: a rule may clip or rectify gradients.
+    """
     r = like(jnp.asarray(np.random.default_rng(5).standard_normal(at.output.shape)), at.output)
-    (product,) = jax.jit(at.pullback)(r)
-    along = jax.jit(lambda x: (r * f(params, x)).sum())  # vdot refuses explicit shards
-    return _off(along, x, product, _direction(x, 4))
+    pullback, u = jax.jit(at.pullback), _direction(x, 4)
+    along = jax.jit(lambda x, r: (r * f(params, x)).sum())  # vdot refuses explicit shards
+
+    def off(r: Any) -> float:
+        (product,) = pullback(r)
+        return _off(lambda x: along(x, r), x, product, u)
+
+    return max(off(r), off(LARGE * r))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from gradreg_jax import arrays, checks, examples
+from gradreg_jax import arrays, checks, trial
 
 Model = Callable[[Any, Any], Any]
 _UNROLLED = 16  # columns; a written-out loop over more columns takes long to compile
@@ -42,8 +42,7 @@ class Linearised:
     params : pytree of arrays
         The parameters of f.
     tries : bool
-        Whether `contract` tries if examples depend on each other, where the penalty needs that they
-        do not.
+        Whether `contract` tries if products are right, see `trial`.
     """
 
     network: Callable[[Any], Any]
@@ -104,8 +103,8 @@ class Linearised:
 
         R[n, k, q], or R[1, k, q] for all; S takes a column (n, k).
         """
-        if self.tries and (R.shape[0] == 1 or self.batch is not None):
-            examples.require_alone(self)
+        if self.tries:
+            trial.require_right(self, alone=R.shape[0] == 1 or self.batch is not None)
 
         def reverse(r: Any) -> Any:
             (v,) = self.pullback(like(S(r).reshape(-1, *self.output.shape[1:]), self.output))

@@ -145,3 +145,11 @@ def test_a_hook_that_solves_to_a_tolerance():
     torch.testing.assert_close(
         gt.frobreg(model, X), gt.frobreg(Net(torch.sin), X), rtol=1e-4, atol=1e-6
     )
+
+
+def test_float16_loses_small_gradients_and_is_not_tried():
+    """In a model that casts its output to another precision, too."""
+    model = Net(lambda h: (h * 1e-7).float()).half()
+    model.last.float()
+    with torch.no_grad():
+        assert torch.isfinite(gt.frobreg(model, X.half()))

@@ -1,0 +1,76 @@
+"""A trial of f in a pass of a penalty: is its pullback linear, is each example on its own?
+
+A rule of `jax.custom_vjp` may clip, normalise or rectify gradients. It is then linear for small r,
+or for positive ones alone: Jᵀ(c r) is not c Jᵀr for a large negative c. A power of two is exact,
+but for overflow.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradreg_jax import arrays
+from gradreg_jax.examples import depend_on_own
+from gradreg_jax.stand_ins import has_values, traced_again, with_values
+
+LARGE = -1024.0
+_LIMIT = 0.01  # a solver in a rule stops at a tolerance
+_NOT_LINEAR = (
+    "expected derivatives that are linear in the gradient that they are given, got an f that "
+    "clips, normalises or rectifies gradients (by a rule of jax.custom_vjp, say): the penalty "
+    "would be computed for another function; leave this out of the f that is penalised, and clip "
+    "the gradients of parameters"
+)
+_OF_ROWS = (
+    "R is the same for all of them (frobreg, exact jacreg, shared_probe=True), so that their "
+    "derivatives are added before they are squared, and cancel: let f use running statistics in "
+    "place of statistics of the batch, or take spectreg (or jacreg with num_probes=1), which draws "
+    "a probe for each example"
+)
+_OF_GRAPHS = (
+    "pass the batch that f pools by, edges that stay inside a graph, and norms over a graph in "
+    "place of norms over the batch"
+)
+
+
+def require_right(at: Any, alone: bool) -> None:
+    """Raise ValueError for a pullback that is not linear; if asked, where examples are not alone.
+
+    Under `jit`, `grad` or `vmap` an array has no values. f is then traced once more, if examples
+    must be alone, and the products have stand-in numbers. A function that does not run with such
+    numbers is not tried.
+    """
+    alone = alone and at.output.shape[0] != 1
+    if not alone and (at.mode == "forward" or not has_values(at)):
+        return
+    traced = traced_again(at)
+    try:
+        with arrays.values():
+            z, pullback = with_values(at, traced)
+            own, linear = not alone or depend_on_own(z, pullback, at.batch), is_linear(z, pullback)
+    except Exception:  # f may not run with other numbers, or outside its mesh
+        return
+    if not own:
+        remedy = _OF_GRAPHS if at.batch is not None else _OF_ROWS
+        raise ValueError(
+            "expected f(params, x) to compute each row of the logits from its own example of x, "
+            f"got examples that depend on each other; {remedy}"
+        )
+    if not linear:
+        raise ValueError(_NOT_LINEAR)
+
+
+def is_linear(z: Any, pullback: Any) -> bool:
+    """Whether the product with a large column is the multiple of the product with a small one.
+
+    float16 is not tried: it overflows, and loses small gradients.
+    """
+    r = jnp.zeros_like(z) + np.cos(1.0 + np.arange(z.size)).reshape(z.shape).astype(z.dtype)
+    small, large = jax.tree.leaves(pullback(r)), jax.tree.leaves(pullback(LARGE * r))
+    if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in small)]:
+        return True
+    flat = [np.concatenate([np.ravel(a).astype(float) for a in some]) for some in (small, large)]
+    off, size = np.linalg.norm(flat[1] - LARGE * flat[0]), np.linalg.norm(flat[1])
+    return not off > _LIMIT * size
