@@ -49,7 +49,7 @@ def require_right(at: Any, alone: bool) -> None:
     try:
         with arrays.values():
             z, pullback = with_values(at, traced)
-            own, linear = not alone or depend_on_own(z, pullback, at.batch), is_linear(z, pullback)
+            own, linear = not alone or depend_on_own(z, pullback, at.batch), _is_linear(z, pullback)
     except Exception:  # f may not run with other numbers, or outside its mesh
         return
     if not own:
@@ -62,7 +62,7 @@ def require_right(at: Any, alone: bool) -> None:
         raise ValueError(_NOT_LINEAR)
 
 
-def is_linear(z: Any, pullback: Any) -> bool:
+def _is_linear(z: Any, pullback: Any) -> bool:
     """Whether the product with a large column is the multiple of the product with a small one.
 
     float16 is not tried: it overflows, and loses small gradients.

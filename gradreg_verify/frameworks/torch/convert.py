@@ -143,9 +143,8 @@ def _undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
 
 @cache
 def _made(layer: Any, *args: Any, **options: Any) -> nn.Module:
-    """A layer of these sizes."""
-    make: Any = nn.utils.skip_init
-    module: nn.Module = make(layer, *args, **options)
+    """A layer of these sizes, whose parameters have no memory."""
+    module: nn.Module = layer(*args, **options, device="meta")
     return module
 
 
