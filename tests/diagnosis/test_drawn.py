@@ -72,6 +72,16 @@ def test_differences_along_drawn_probes_of_the_inputs_are_named():
     assert said(wrong, "spectreg", side="input").startswith("Within 1 % its value is the declared")
 
 
+def test_a_coin_of_uniform_numbers_is_compared_at_its_signs():
+    """The numbers themselves were taken for probes: right "on 4 of 21 networks", by chance."""
+
+    def biased(model, x):
+        return projected(model, x, lambda z: torch.sign(torch.rand_like(z) - 0.49))
+
+    got = said(biased, "spectreg", probe="rademacher")
+    assert got.startswith("Value and gradient are those declared at the numbers drawn, on all 20")
+
+
 def test_nothing_is_said_of_a_formula_that_was_not_compared():
     def wrong(model, x):
         def classes(z):
