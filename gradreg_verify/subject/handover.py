@@ -12,7 +12,6 @@ from gradreg_verify.frameworks.harness import Call, Harness, Supply
 from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject import interception, readout
-from gradreg_verify.subject.declaration import Declaration
 
 TIERS = {
     "argument": "probes as an argument",
@@ -27,12 +26,12 @@ class Handover:
 
     Parameters
     ----------
-    harness, declaration, device
+    harness, device
         As in `DeclaredPenalty`.
     """
 
-    def __init__(self, harness: Harness, declaration: Declaration, device: str) -> None:
-        self.harness, self.declaration, self.device = harness, declaration, device
+    def __init__(self, harness: Harness, device: str) -> None:
+        self.harness, self.declaration, self.device = harness, harness.declaration, device
         self.layout = cache(self.find_layout)
         self.consumed = kept(self.find_consumed)
         self.consumed_at_readout = cache(self.find_at_readout)
