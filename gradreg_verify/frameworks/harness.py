@@ -3,6 +3,8 @@
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """
 
+import pickle
+import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,3 +175,11 @@ def answering() -> Iterator[None]:
         raise
     except BaseException as error:
         raise Broken(f"raised {raised(error)}") from error
+
+
+def random_states() -> dict[str, Any]:
+    """The global random states that no framework owns, as values that can be compared."""
+    return {
+        "NumPy's global random state": pickle.dumps(np.random.get_state()),
+        "Python's global random state": random.getstate(),
+    }

@@ -1,11 +1,14 @@
 """Right functions once failed: draws that depend on x, probes that coincide, orders of sums."""
 
+import numpy as np
 import pytest
 import torch
 
 from gradreg_verify import Broken, bundled, verify
 from gradreg_verify.claims import conduct, formulas
 from gradreg_verify.claims.target import target_of
+from gradreg_verify.frameworks.harness import Draw
+from gradreg_verify.frameworks.torch.randomness import Randomness
 from gradreg_verify.mistakes.torch.entries import own, rows, squares, vjp
 
 
@@ -33,6 +36,32 @@ def test_draws_that_depend_on_the_inputs_are_not_replayed(penalty):
     report = verify(penalty, "spectreg")
     assert not report.failed, str(report)
     assert "depends on more than batch and logits" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("draw", "middle", "width"),
+    [
+        (lambda z: torch.normal(z), 0, 1),
+        (lambda z: torch.normal(z + 2, 3), 2, 3),
+        (lambda z: torch.normal(2.0, z + 3), 2, 3),
+        (lambda z: torch.normal(2, 3, z.shape, dtype=z.dtype), 2, 3),
+        (lambda z: torch.normal(mean=z + 2, std=3.0), 2, 3),
+        (lambda z: z.normal_(), 0, 1),
+        (lambda z: z.normal_(2), 2, 1),
+        (lambda z: z.normal_(2, 3), 2, 3),
+        (lambda z: z.normal_(std=3), 0, 3),
+        (lambda z: z.uniform_(), 0, 1),
+        (lambda z: z.uniform_(-1), -1, 2),
+        (lambda z: z.uniform_(2, 5), 2, 3),
+        (lambda z: z.uniform_(**{"from": -2, "to": 1}), -2, 3),
+    ],
+)
+def test_a_call_makes_its_own_of_the_numbers_fed_however_it_names_them(draw, middle, width):
+    z = torch.zeros(2, 3, dtype=torch.float64)
+    kind = "uniform" if "uniform_" in draw.__code__.co_names else "normal"
+    with Randomness([Draw(kind, np.full((2, 3), 0.25))]):
+        got = draw(z)
+    assert (got == middle + width / 4).all()
 
 
 def signs(model, x, q, shared=False):

@@ -1,7 +1,5 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
-import pickle
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -14,7 +12,7 @@ from gradreg_jax.arrays import concrete
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
+from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering, random_states
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
@@ -150,7 +148,7 @@ class JaxHarness(Harness):
 @contextmanager
 def _settings_kept(changed: set[str]) -> Iterator[None]:
     """Settings of JAX are afterwards as they were; what was changed within is added."""
-    settings, states = _settings(), _random_states()
+    settings, states = _settings(), random_states()
     try:
         yield
     finally:
@@ -158,17 +156,9 @@ def _settings_kept(changed: set[str]) -> Iterator[None]:
             if value != settings[name]:
                 changed.add(f"the setting {name}")
                 jax.config.update(name, settings[name])  # type: ignore[no-untyped-call]
-        changed.update(name for name, state in _random_states().items() if state != states[name])
+        changed.update(name for name, state in random_states().items() if state != states[name])
 
 
 def _settings() -> dict[str, Any]:
     """JAX's settings by name."""
     return dict(jax.config.values)
-
-
-def _random_states() -> dict[str, Any]:
-    """The global random states that a function in JAX may seed."""
-    return {
-        "NumPy's global random state": pickle.dumps(np.random.get_state()),
-        "Python's global random state": random.getstate(),
-    }
