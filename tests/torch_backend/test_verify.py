@@ -222,8 +222,8 @@ def test_json_has_every_claim_and_its_digest(failed):
     data = json.loads(render.to_json(failed))
     assert len(data["claims"]) == len(failed.results)
     assert data["diagnosis"]["computes"].startswith("It computes ½ ×")
-    assert data["digest"] == render.digest(failed)
-    assert render.digest(replace(failed, seed=5)) != data["digest"]
+    assert data["digest"] == render.facts(failed)["digest"]
+    assert render.facts(replace(failed, seed=5))["digest"] != data["digest"]
 
 
 def test_html_is_one_file_without_script_or_network(failed):
@@ -239,8 +239,8 @@ def test_markdown_rows_have_as_many_cells(failed):
 
 
 def test_bibtex_cites_the_digest(failed):
-    entry = render.to_bibtex(replace(failed, target="my_{odd}%name"))
-    assert render.digest(replace(failed, target="my_{odd}%name")) in entry
+    entry = render.bibtex(render.facts(replace(failed, target="my_{odd}%name")))
+    assert render.facts(replace(failed, target="my_{odd}%name"))["digest"] in entry
     assert r"my\_(odd)\%name" in entry
 
 
