@@ -69,7 +69,7 @@ class Handover:
         """Whether the probes handed over in a layout are read out, times any factor."""
         expected = np.broadcast_to(_moments(self.declaration.kind, r[:, :m]), (n, m, m))
         try:
-            found = self.read(n, m, self.handed(layout(r)))
+            found = self.read(n, m, layout(r))
         except Exception:  # a layout that does not fit may raise anything
             return False
         scale = float((found * expected).sum() / max((expected**2).sum(), 1e-300))
@@ -93,16 +93,9 @@ class Handover:
     def candidates(self, n: int, m: int, shape: tuple[int, ...]) -> Iterator[interception.Layout]:
         """Layouts for this function: shapes of its argument, or of its draws."""
         if "probes" in self.harness.arguments:
-            yield from interception.argument_layouts(shape)
-            return
+            return interception.argument_layouts(shape)
         draws, _ = self.harness.draws(self.at_readout(n, m, Supply()))
-        yield from interception.layouts(str(self.declaration.probe), draws, shape)
-
-    def handed(self, arrays: tuple[Any, ...]) -> Supply:
-        """The supply that hands these over."""
-        if "probes" in self.harness.arguments:
-            return Supply(probes=arrays[0])
-        return Supply(feed=arrays)
+        return interception.layouts(str(self.declaration.probe), draws, shape)
 
     def of_seed(self, seed: int, network: Network, x: Array) -> Supply:
         """A seed, or probes of that seed for a function that must be given some."""
@@ -145,7 +138,7 @@ class Handover:
         layout = self.layout(n, probes.shape[1])
         if layout is None:
             raise NotTestable(f"no way was found to hand over probes {probes.shape}")
-        return self.handed(layout(probes))
+        return layout(probes)
 
     def at_readout(
         self, n: int, m: int, supply: Supply, *, images: bool = False, **mode: Any

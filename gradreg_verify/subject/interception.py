@@ -8,15 +8,14 @@ wanted must be the probes read out.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw
+from gradreg_verify.frameworks.harness import Draw, Supply
 from gradreg_verify.outcomes import NotHere
 
-Layout = Callable[[Array], tuple[Any, ...]]  # arrays for an argument, draws to be fed
+Layout = Callable[[Array], Supply]  # how a function is given the probes r[n, k, q]
 
 
 def realise(probe: str, r: Array) -> Array:
@@ -77,14 +76,15 @@ def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[L
             yield partial(_fed, probe, draws, order)
 
 
-def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Draw, ...]:
+def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> Supply:
     """Return all probes for one call, or for a call for each entry of the first axis."""
     raw = np.asarray(_raw_numbers(probe, draws[0].kind, r)).transpose(order)
     parts = [raw] if len(draws) == 1 else raw
-    return tuple(
+    feed = [
         Draw(draw.kind, part.reshape(draw.values.shape))
         for part, draw in zip(parts, draws, strict=True)
-    )
+    ]
+    return Supply(feed=tuple(feed))
 
 
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
@@ -92,9 +92,9 @@ def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
     for order in permutations(range(3)):
         yield partial(_transposed, order)
     if shape[2] == 1:
-        yield lambda r: (r[:, :, 0],)
+        yield lambda r: Supply(probes=r[:, :, 0])
 
 
-def _transposed(order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+def _transposed(order: tuple[int, ...], r: Array) -> Supply:
     """r with its axes in that order."""
-    return (r.transpose(order),)
+    return Supply(probes=r.transpose(order))

@@ -104,7 +104,6 @@ def generators_of(function: Any) -> list[_Generator]:
 
     They draw like the global generators, so the kit seeds them together with these.
     """
-    found: dict[int, _Generator] = {}
     seen: dict[int, Any] = {}  # keeps the objects alive, so that no id is used twice
     waiting: deque[Any] = deque([function])
     while waiting:
@@ -112,11 +111,9 @@ def generators_of(function: Any) -> list[_Generator]:
         if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
             continue
         seen[id(held)] = held
-        if isinstance(held, _Generator):
-            found[id(held)] = held
-        elif len(seen) < _MOST_OBJECTS:
+        if not isinstance(held, _Generator) and len(seen) < _MOST_OBJECTS:
             waiting.extend(_held_by(held))
-    return list(found.values())
+    return [held for held in seen.values() if isinstance(held, _Generator)]
 
 
 _MOST_OBJECTS = 1000
