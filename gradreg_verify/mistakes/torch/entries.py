@@ -152,14 +152,14 @@ def projected(model: nn.Module, x: Tensor, probes: Of, of: Of = same) -> Tensor:
 def at_probes(entered: Callable[[Function], Function]) -> Callable[[Of], Function]:
     """Enter SpectReg at the probes r(z) that the decorated function draws for logits z."""
 
-    def of(probes: Of) -> Function:
+    def by(probes: Of) -> Function:
         def penalty(model: nn.Module, x: Tensor) -> Tensor:
             return projected(model, x, probes).mean()
 
-        penalty.__name__ = probes.__name__
+        penalty.__name__ = penalty.__qualname__ = probes.__name__
         return entered(penalty)
 
-    return of
+    return by
 
 
 def gradient(model: nn.Module, x: Tensor, loss: Of) -> Tensor:
