@@ -21,7 +21,7 @@ from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
 from gradreg_verify.frameworks.torch.randomness import generators_of
 from gradreg_verify.mistakes import self_test
-from gradreg_verify.mistakes.torch import conduct, labelled, right
+from gradreg_verify.mistakes.torch import conduct, labelled, right, right_draws
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
 from gradreg_verify.report import e_values, render, waivers
@@ -75,8 +75,8 @@ def verdicts(report):
     ("function", "kind", "tier"),
     [
         (right.naive, "frobreg", "black box: no randomness declared"),
-        (right.probe_backwards, "spectreg", "black box: probes read out"),
-        (right.probes_by_numpy, "spectreg", "black box: probes read out"),
+        (right_draws.probe_backwards, "spectreg", "black box: probes read out"),
+        (right_draws.probes_by_numpy, "spectreg", "black box: probes read out"),
         (right.minus_the_probe, "spectreg", "intercepted randomness"),
         (spectreg, "spectreg", "probes as an argument"),
     ],
@@ -87,7 +87,7 @@ def test_tier_is_as_far_as_the_function_allows(function, kind, tier):
 
 
 def test_what_a_black_box_cannot_be_asked_is_not_tested_and_says_why():
-    report = verify(right.probes_by_numpy, "spectreg")
+    report = verify(right_draws.probes_by_numpy, "spectreg")
     assert report.tier.startswith("black box: probes read out")
     assert verdicts(report)["frobreg-formula"] == "NOT-APPLICABLE"
     assert (

@@ -3,7 +3,7 @@
 Each entry of `WRONG` names the claim that it breaks; each entry of `RIGHT` must pass. Read them to
 learn what goes wrong: `frobreg`, `spectreg`, `labelled` (DoubleBack, Onehot), `softmax` (JacReg,
 confidence penalty, weight decay), `conduct` (the caller), `rare` (faults that few calls show),
-`right`. A mistake that is a formula without anything of torch in it stands in
+`right` and `right_draws`. A mistake that is a formula without anything of torch in it stands in
 `gradreg_verify.mistakes.catalogue` alone. `models` has models for `gradreg_torch.check_model`.
 """
 
@@ -13,6 +13,7 @@ from gradreg_verify.mistakes.torch import (
     labelled,
     rare,
     right,
+    right_draws,
     softmax,
     spectreg,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "labelled",
     "rare",
     "right",
+    "right_draws",
     "softmax",
     "spectreg",
 ]
