@@ -200,6 +200,12 @@ class Variant(NamedTuple):
     options: dict[str, Any]
     exact: bool
 
+    def rows(self, index: slice | Array) -> "Variant":
+        """The same at some of the examples, each of which keeps its probes."""
+        probes = self.options.get("probes", ())
+        own = {"probes": probes[index]} if len(probes) > 1 else {}
+        return self._replace(options=self.options | own)
+
 
 def all_variants(e: Example) -> Iterator[Variant]:
     """Return every penalty with every formula of the penalty, by the table of penalties."""

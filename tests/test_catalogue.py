@@ -6,6 +6,7 @@ import pytest
 from gradreg_ref.contraction import reduce
 from gradreg_ref.penalties import PENALTIES
 from gradreg_verify import BY_ID, CLAIMS, Broken, Target, bundled, verify
+from gradreg_verify.claims import draws
 from gradreg_verify.frameworks.loopback import LoopbackBackend
 from gradreg_verify.mistakes.catalogue import VECTOR, WRONG, instead
 from gradreg_verify.mistakes.samplers import WRONG_SAMPLERS
@@ -23,6 +24,13 @@ def test_wrong_implementation_is_flagged(wrong):
 def check_on_all_examples(claim, backend):
     for e in filter(BY_ID[claim].applies, EXAMPLES):
         BY_ID[claim].check(Target(backend), e)
+
+
+@pytest.mark.parametrize("wrong", WRONG_SAMPLERS, ids=str)
+def test_a_wrong_law_is_that_of_every_penalty_so_that_the_law_alone_is_wrong(wrong):
+    """Else a replay of the penalty that has the right law fails, and no test of the law is seen."""
+    e = next(e for e in EXAMPLES if len(e.x) == 5 and e.x.ndim == 2)
+    draws.replay(Target(wrong.backend()), e)
 
 
 def test_every_claim_is_broken_by_something():

@@ -33,8 +33,8 @@ def test_a_report_is_cited_by_its_digest(tmp_path, report, capsys):
     path.write_text(render.to_json(report), encoding="utf-8")
     assert main(["cite", str(path)]) == 0
     said = capsys.readouterr().out
-    assert render.to_bibtex(report) in said
-    assert render.digest(report) in said
+    assert render.bibtex(render.facts(report)) in said
+    assert render.facts(report)["digest"] in said
 
 
 def test_a_report_that_was_changed_is_refused(tmp_path, report, capsys):

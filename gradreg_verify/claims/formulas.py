@@ -137,14 +137,9 @@ def _at_others(
         raise NotHere("asked once")
     errors = []
     for other in others:
-        try:
-            errors += [
-                agree(target, other, v)
-                for v in target.variants(other)
-                if penalty in (None, v.penalty)
-            ]
-        except Broken as broken:
-            raise Broken(f"{other}: {broken}") from broken
+        variants = [v for v in target.variants(other) if penalty in (None, v.penalty)]
+        with _said(str(other)):
+            errors += [agree(target, other, v) for v in variants]
     return largest(errors)
 
 

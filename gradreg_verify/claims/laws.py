@@ -57,14 +57,10 @@ def sum_and_mean(target: Target, e: Example) -> float:
 
 def _alone(target: Target, e: Example, variant: Variant) -> Array:
     """The values of all examples, each in a batch of its own."""
-    penalty, options, _ = variant
-    values = []
-    for b in range(len(e.x)):
-        row, own = slice(b, b + 1), dict(options)
-        if len(options.get("probes", ())) > 1:
-            own["probes"] = options["probes"][row]
-        values.append(target.value(penalty, e.rows(row), reduction="none", **own))
-    return np.concatenate(values)
+    rows = [slice(b, b + 1) for b in range(len(e.x))]
+    return np.concatenate(
+        [target.value_of(variant.rows(row), e.rows(row), reduction="none") for row in rows]
+    )
 
 
 def scaled_outputs(target: Target, e: Example) -> float:
@@ -110,12 +106,11 @@ def _related(
 
 def permuted_batch(target: Target, e: Example) -> float:
     """Examples in reverse order: values in reverse order."""
-    backwards = e.rows(np.arange(len(e.x))[::-1])
+    order = np.arange(len(e.x))[::-1]
     errors = []
     for v in target.variants(e):
         there = target.value_of(v, e, reduction="none")
-        turned = {k: a[::-1] if isinstance(a, np.ndarray) else a for k, a in v.options.items()}
-        back = target.value(v.penalty, backwards, reduction="none", **turned)
+        back = target.value_of(v.rows(order), e.rows(order), reduction="none")
         limit = in_any_order(e, v)
         errors.append(same(f"{v.penalty} of the reversed batch", back, there[::-1], exact=limit))
     return largest(errors)

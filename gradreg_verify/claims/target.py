@@ -215,8 +215,8 @@ def target_of(
     backend: Any = load(framework)
     require_device(backend, device)
     declaration = _declaration_of(implementation, kind, declared)
-    harness = backend.harness(implementation, declaration, time_limit=time_limit)
-    return Target(DeclaredPenalty(harness, declaration, device), device, seed=seed)
+    one = backend.under_test(implementation, declaration, device, time_limit)
+    return Target(one, device, seed=seed)
 
 
 def _declaration_of(function: Any, kind: str | None, declared: Mapping[str, Any]) -> Declaration:

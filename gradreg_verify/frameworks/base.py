@@ -12,7 +12,7 @@ from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
-_Declared = tuple[Callable[..., Any], tuple[str, ...], Declaration]
+_Declared = tuple[Callable[..., Any], Declaration]
 # Seconds. For our own functions the limit only ends hanging calls; slow machines compile slowly.
 _OWN_LIMIT = 600.0
 
@@ -30,19 +30,15 @@ class OneByOne:
         """The installed framework, and the devices it sees."""
         return self.Harness.capabilities()
 
-    def harness(
-        self, function: Callable[..., Any], declaration: Declaration, time_limit: float = 10.0
-    ) -> Any:
-        """Return a harness for one function under test, see `gradreg_verify.frameworks.harness`."""
-        random = declaration.probe is not None
-        return self.Harness(function, declaration.arguments, time_limit, random=random)
+    def under_test(
+        self, function: Callable[..., Any], declaration: Declaration, device: str, seconds: float
+    ) -> DeclaredPenalty:
+        """One function, called with that time limit."""
+        return DeclaredPenalty(self.Harness(function, declaration, seconds), device)
 
     def find_functions(self, device: str) -> list[DeclaredPenalty]:
         """The functions of this package, with what each of them is."""
-        return [
-            DeclaredPenalty(self.Harness(function, arguments, _OWN_LIMIT), declaration, device)
-            for function, arguments, declaration in self.declared
-        ]
+        return [self.under_test(*declared, device, _OWN_LIMIT) for declared in self.declared]
 
 
 def functions_of(
@@ -76,7 +72,7 @@ def functions_of(
 def declared_by(
     package: ModuleType, model: tuple[str, ...], draws: tuple[str, str], weights: str
 ) -> Iterator[_Declared]:
-    """Return every function of a package, with its arguments and its declaration.
+    """Return every function of a package, with its declaration.
 
     Parameters
     ----------
@@ -88,22 +84,20 @@ def declared_by(
         The argument of a penalty of the weights.
     """
     for row in PENALTIES.values():
-        function = getattr(package, row.name)
-        arguments = (*model, "x", "y") if row.labels else (*model, "x")
         if row.given_R:
             continue
+        function = getattr(package, row.name)
+        arguments = (*model, "x", "y") if row.labels else (*model, "x")
         if row.of == "weights":
             arguments = (weights,)
         elif row.of == "logits":
             arguments = ("logits",)
+        drawing = partial(Declaration, row.name, arguments=(*arguments, *draws))
         if row.probes == "always":
             for law in get_args(Law):
-                declaration = Declaration(row.name, law)
-                yield partial(function, probe=law), (*arguments, *draws), declaration
-            mirrored = Declaration(row.name, "gaussian", side="input")
-            yield partial(function, mode="forward"), (*arguments, *draws), mirrored
+                yield partial(function, probe=law), drawing(law)
+            yield partial(function, mode="forward"), drawing("gaussian", side="input")
             continue
-        yield function, arguments, Declaration(row.name)
+        yield function, Declaration(row.name, arguments=arguments)
         if row.probes == "optional":
-            projected = Declaration(row.name, "gaussian")
-            yield partial(function, num_probes=1), (*arguments, *draws), projected
+            yield partial(function, num_probes=1), drawing("gaussian")

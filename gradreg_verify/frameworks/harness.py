@@ -3,6 +3,8 @@
 `gradreg_verify.frameworks.torch.harness` is the one of torch. All mathematics stays out of it.
 """
 
+import pickle
+import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
+from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
 
 
@@ -103,25 +106,21 @@ class Harness(ABC):
     Parameters
     ----------
     function : callable
-        Takes what `arguments` says, in order; "probes" and "generator" or "key" by keyword.
-    arguments : tuple of str
-        As in `Declaration`; read from the signature if empty.
+        Takes its arguments in order; "probes" and "generator" or "key" by keyword.
+    declaration : Declaration
+        Says which arguments, or else the signature does. Only a function that is declared to draw
+        probes is given probes or randomness.
     seconds : float
         Of computing, in one call.
-    random : bool
-        Whether it is declared to draw probes: only then is it given probes or randomness.
     """
 
     def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[str, ...] = (),
-        seconds: float = 10.0,
-        random: bool = True,
+        self, function: Callable[..., Any], declaration: Declaration, seconds: float
     ) -> None:
-        self.function, self.seconds = function, seconds
+        self.function, self.declaration, self.seconds = function, declaration, seconds
         shown = getattr(function, "forward", function)  # where a module says what it takes
-        asked = arguments or arguments_of(shown)
+        asked = declaration.arguments or arguments_of(shown)
+        random = declaration.probe is not None
         given = ("probes", "generator", "key")
         self.arguments = tuple(a for a in asked if random or a not in given)
         # Where none are given.
@@ -176,3 +175,11 @@ def answering() -> Iterator[None]:
         raise
     except BaseException as error:
         raise Broken(f"raised {raised(error)}") from error
+
+
+def random_states() -> dict[str, Any]:
+    """The global random states that no framework owns, as values that can be compared."""
+    return {
+        "NumPy's global random state": pickle.dumps(np.random.get_state()),
+        "Python's global random state": random.getstate(),
+    }

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from gradreg_ref import probes
-from gradreg_ref.penalties import PENALTIES, Case
 from gradreg_ref.typing import Array, Rng
 from gradreg_verify.frameworks.loopback import LoopbackBackend
 
@@ -32,27 +32,21 @@ class WrongSampler:
 
 
 class Sampled(LoopbackBackend):
-    """The reference with a law replaced, in `draw` and in the penalty alike."""
+    """The reference with a law replaced, in `draw` and in every penalty alike."""
 
     def __init__(self, wrong: WrongSampler) -> None:
-        super().__init__({"spectreg": self.spectreg}, sides=("output",))
-        self.wrong = wrong
+        super().__init__(sides=("output",))
+        self.replaced = patch.dict(probes.LAWS, {wrong.probe: wrong.sampler})
 
-    def spectreg(
-        self, c: Case, *, rng: Any = None, probe: Any = "gaussian", num_probes: Any = 1, **o: Any
-    ) -> Array:
+    def value(self, *at: Any, **options: Any) -> Array:
         """The formula at probes of the wrong law."""
-        n, m = c.z.shape
-        if rng is None or probe != self.wrong.probe or num_probes not in range(1, m):
-            o |= {"rng": rng, "probe": probe, "num_probes": num_probes}
-        else:
-            o["probes"] = self.wrong.sampler(rng, 1 if o.get("shared_probe") else n, m, num_probes)
-        return PENALTIES["spectreg"].formula(c, **o)
+        with self.replaced:
+            return super().value(*at, **options)
 
-    def draw(self, probe: Any, n: int, m: int, num_probes: int, *, seed: int, **_: Any) -> Array:
+    def draw(self, *shape: Any, **options: Any) -> Array:
         """Probes of the wrong law."""
-        law = self.wrong.sampler if probe == self.wrong.probe else probes.LAWS[probe]
-        return law(np.random.default_rng(seed), n, m, num_probes)
+        with self.replaced:
+            return super().draw(*shape, **options)
 
 
 def over_root_m(law: Sampler) -> Sampler:

@@ -12,9 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gradreg_verify import files
 from gradreg_verify.claims.draws import ALPHA
-from gradreg_verify.files import read_json, write_atomically
+from gradreg_verify.files import read_json, require_ours, require_writable, write_atomically
 from gradreg_verify.report.html import in_words, to_html
 from gradreg_verify.report.report import Report, counted
 from gradreg_verify.text import printable
@@ -22,11 +21,11 @@ from gradreg_verify.text import printable
 _ESCAPED = "backslashreplace"  # of half a surrogate pair
 
 
-def _facts(report: Report) -> dict[str, Any]:
-    """The report as plain data."""
+def facts(report: Report) -> dict[str, Any]:
+    """The report as plain data, and its digest."""
     diagnosis = report.diagnosis
     shown = diagnosis.counterexample if diagnosis else None
-    return {
+    found = {
         "target": report.target,
         "declared": report.declared,
         "tier": report.tier,
@@ -60,22 +59,18 @@ def _facts(report: Report) -> dict[str, Any]:
             "code": shown.code if shown else "",
         },
     }
+    return found | {"digest": _digest_of(found)}
 
 
-def digest(report: Report) -> str:
-    """SHA-256 of the facts."""
-    return _digest_of(_facts(report))
-
-
-def _digest_of(plain_facts: Mapping[str, Any]) -> str:
-    """SHA-256 of facts as plain data."""
-    text = json.dumps(plain_facts, sort_keys=True, ensure_ascii=False)
+def _digest_of(found: Mapping[str, Any]) -> str:
+    """SHA-256 of facts without their digest."""
+    text = json.dumps(found, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors=_ESCAPED)).hexdigest()
 
 
 def to_json(report: Report) -> str:
-    """Return all facts of a report and their digest as JSON."""
-    text = json.dumps(_facts(report) | {"digest": digest(report)}, indent=1, ensure_ascii=False)
+    """Return all facts of a report as JSON."""
+    text = json.dumps(facts(report), indent=1, ensure_ascii=False)
     return re.sub("[^\\x00-\\x7f]", lambda found: _seen(found.group()), text)
 
 
@@ -86,7 +81,7 @@ def _seen(sign: str) -> str:
 
 def to_markdown(report: Report) -> str:
     """A page for a repository or an appendix."""
-    f = _facts(report)
+    f = facts(report)
     rows = [
         f"| {c['id']} | {_cell(c['sentence'])} | {c['verdict']} | "
         + _cell("; ".join([c["figure"], *(f"not checked: {n}" for n in c["not_checked"])]))
@@ -133,18 +128,13 @@ def _about(report: Report) -> list[tuple[str, str]]:
         ("self-test of the kit", report.self_test),
         *([("repeated by", report.command)] if report.command else []),
         *report.provenance.items(),
-        ("digest", digest(report)),
+        ("digest", facts(report)["digest"]),
     ]
 
 
-def to_bibtex(report: Report) -> str:
-    """An entry that cites the report by its digest."""
-    return bibtex(_facts(report))
-
-
 def bibtex(f: Mapping[str, Any]) -> str:
-    """The entry, from facts as plain data."""
-    d, counts = _digest_of(f), counted([claim["verdict"] for claim in f["claims"]])
+    """An entry that cites a report of these facts by its digest."""
+    d, counts = f["digest"], counted([claim["verdict"] for claim in f["claims"]])
     return (
         f"@misc{{gradreg-{d[:12]},\n"
         f"  title = {{Verification of {{{_plain(f['target'])}}}: {counts}}},\n"
@@ -164,9 +154,9 @@ def read(path: Path) -> dict[str, Any]:
     """
 
     def checked(found: Any) -> dict[str, Any]:
-        said = found.pop("digest")
         bibtex(found)  # whether all is there that it needs
-        if said != _digest_of(found):
+        rest = {name: fact for name, fact in found.items() if name != "digest"}
+        if found["digest"] != _digest_of(rest):
             raise ValueError("facts of another digest, so it was changed after it was written")
         return dict(found)
 
@@ -183,8 +173,8 @@ def _plain(text: str) -> str:
 FORMATS: dict[str, Callable[[Report], str]] = {
     ".json": lambda report: to_json(report) + "\n",
     ".md": to_markdown,
-    ".html": lambda report: to_html(_facts(report), report.counts, _about(report)),
-    ".bib": to_bibtex,
+    ".html": lambda report: to_html(facts(report), report.counts, _about(report)),
+    ".bib": lambda report: bibtex(facts(report)),
 }
 
 
@@ -214,8 +204,8 @@ def require_format(path: Path) -> None:
         raise ValueError(f"expected --report to end in {', '.join(FORMATS)}; got {path}")
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} of --report to exist")
-    files.require_ours(path, "a report", _is_ours, "give another name, or move the file away")
-    files.require_writable(path, "the report")
+    require_ours(path, "a report", _is_ours, "give another name, or move the file away")
+    require_writable(path, "the report")
 
 
 def _is_ours(text: str) -> bool:

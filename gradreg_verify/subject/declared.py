@@ -17,29 +17,26 @@ from gradreg_verify.frameworks.harness import Call, Harness
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject import interception
-from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.handover import Handover
 
 _SETTINGS = ("dtype", "device", "training", "no_grad", "requires_grad", "frozen")
 
 
 class DeclaredPenalty:
-    """A function and its declaration.
+    """A function under test.
 
     Parameters
     ----------
     harness : Harness
-        The function in its framework.
-    declaration : Declaration
-        What its values are translated by.
+        The function in its framework; its declaration is what values are translated by.
     device : str
         Where probes are read out: a seed draws other ones on another device.
     """
 
-    def __init__(self, harness: Harness, declaration: Declaration, device: str = "cpu") -> None:
-        self.harness, self.declaration, self.device = harness, declaration, device
+    def __init__(self, harness: Harness, device: str) -> None:
+        self.harness, self.declaration, self.device = harness, harness.declaration, device
         self.name = harness.name
-        self.probes = Handover(harness, declaration, device)
+        self.probes = Handover(harness, device)
 
     def capabilities(self) -> Capabilities:
         """Return the capabilities of the framework."""

@@ -12,7 +12,6 @@ from gradreg_verify.frameworks.harness import Call, Harness, Supply
 from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject import interception, readout
-from gradreg_verify.subject.declaration import Declaration
 
 TIERS = {
     "argument": "probes as an argument",
@@ -27,15 +26,14 @@ class Handover:
 
     Parameters
     ----------
-    harness, declaration, device
+    harness, device
         As in `DeclaredPenalty`.
     """
 
-    def __init__(self, harness: Harness, declaration: Declaration, device: str) -> None:
-        self.harness, self.declaration, self.device = harness, declaration, device
+    def __init__(self, harness: Harness, device: str) -> None:
+        self.harness, self.declaration, self.device = harness, harness.declaration, device
         self.layout = cache(self.find_layout)
         self.consumed = kept(self.find_consumed)
-        self.consumed_at_readout = cache(self.find_at_readout)
         self.seeds: dict[bytes, int] = {}
 
     @cached_property
@@ -71,7 +69,7 @@ class Handover:
         """Whether the probes handed over in a layout are read out, times any factor."""
         expected = np.broadcast_to(_moments(self.declaration.kind, r[:, :m]), (n, m, m))
         try:
-            found = self.read(n, m, self.handed(layout(r)))
+            found = self.read(n, m, layout(r))
         except Exception:  # a layout that does not fit may raise anything
             return False
         scale = float((found * expected).sum() / max((expected**2).sum(), 1e-300))
@@ -84,7 +82,7 @@ class Handover:
         normal = np.random.default_rng(seed).standard_normal(d.probe_shape(n, length))
         return interception.realise(str(d.probe), normal)
 
-    def telling_probes(self, n: int, length: int, m: int, start: int = 6) -> Array:
+    def telling_probes(self, n: int, length: int, m: int, start: int) -> Array:
         """Probes that can be told apart from their read-out (JacReg does not see equal signs)."""
         for seed in range(start, start + 100):
             r = self.realised(seed, n, length)
@@ -95,16 +93,9 @@ class Handover:
     def candidates(self, n: int, m: int, shape: tuple[int, ...]) -> Iterator[interception.Layout]:
         """Layouts for this function: shapes of its argument, or of its draws."""
         if "probes" in self.harness.arguments:
-            yield from interception.argument_layouts(shape)
-            return
+            return interception.argument_layouts(shape)
         draws, _ = self.harness.draws(self.at_readout(n, m, Supply()))
-        yield from interception.layouts(str(self.declaration.probe), draws, shape)
-
-    def handed(self, arrays: tuple[Any, ...]) -> Supply:
-        """The supply that hands these over."""
-        if "probes" in self.harness.arguments:
-            return Supply(probes=arrays[0])
-        return Supply(feed=arrays)
+        return interception.layouts(str(self.declaration.probe), draws, shape)
 
     def of_seed(self, seed: int, network: Network, x: Array) -> Supply:
         """A seed, or probes of that seed for a function that must be given some."""
@@ -147,7 +138,7 @@ class Handover:
         layout = self.layout(n, probes.shape[1])
         if layout is None:
             raise NotTestable(f"no way was found to hand over probes {probes.shape}")
-        return self.handed(layout(probes))
+        return layout(probes)
 
     def at_readout(
         self, n: int, m: int, supply: Supply, *, images: bool = False, **mode: Any
@@ -184,10 +175,11 @@ class Handover:
 
     def require_same_draws(self, network: Network, x: Array, y: Array) -> None:
         """NotTestable where a seed's probes as read out are not those it has at this network."""
+        if not self.harness.draws_probes:
+            return
         n, m = len(x), network.forward(x).shape[1]
-        if self.harness.draws_probes and self.consumed(network, x, y) != self.consumed_at_readout(
-            n, m
-        ):
+        there = self.consumed(*readout.network(n, m), np.zeros(n, int))
+        if self.consumed(network, x, y) != there:
             raise NotTestable(
                 "a seed gives other numbers here than where they are read out: what it draws "
                 "depends on more than batch and logits"
@@ -197,10 +189,6 @@ class Handover:
         """Kinds and shapes of what a seed gives at a network, and the state it is left in."""
         draws, left = self.harness.draws(Call(network, x, y, Supply(1), device=self.device))
         return [(draw.kind, draw.values.shape) for draw in draws], left
-
-    def find_at_readout(self, n: int, m: int) -> object:
-        """The same where n examples with m logits are read out."""
-        return self.find_consumed(*readout.network(n, m), np.zeros(n, int))
 
 
 def _limit(mode: dict[str, Any]) -> float:

@@ -8,19 +8,19 @@ wanted must be the probes read out.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Draw
+from gradreg_verify.frameworks.harness import Draw, Supply
+from gradreg_verify.outcomes import NotHere
 
-Layout = Callable[[Array], tuple[Any, ...]]  # arrays for an argument, draws to be fed
+Layout = Callable[[Array], Supply]  # how a function is given the probes r[n, k, q]
 
 
 def realise(probe: str, r: Array) -> Array:
-    """Probes of a law made from r[n, k, q]: its signs, its direction, …"""
-    m = r.shape[1]
+    """Probes of a law made from r[n, k, q]: its signs, its direction, …; NotHere if none exist."""
+    _, m, q = r.shape
     if probe == "rademacher":
         return np.where(r >= 0, 1.0, -1.0)
     if probe == "onehot":
@@ -28,13 +28,15 @@ def realise(probe: str, r: Array) -> Array:
     nonzero = np.where((r != 0).any(axis=1, keepdims=True), r, np.eye(m)[None, :, :1])
     if probe == "sphere":
         return np.sqrt(m) * nonzero / np.sqrt((nonzero * nonzero).sum(axis=1, keepdims=True))
+    if probe in ("orthogonal", "frames") and q > m:
+        raise NotHere(f"there are no {q} orthogonal probes of {m} coordinates")
     if probe == "frames":
         return _frames(r)
     if probe == "orthogonal":
         gram = np.einsum("nkq,nkp->nqp", r, r)
-        if np.allclose(gram, m * np.eye(r.shape[2])):
+        if np.allclose(gram, m * np.eye(q)):
             return r
-        tilted = nonzero + np.eye(m)[None, :, : r.shape[2]] / 8  # columns may be parallel
+        tilted = nonzero + np.eye(m)[None, :, :q] / 8  # columns may be parallel
         return np.sqrt(m) * np.linalg.qr(tilted)[0]
     return r
 
@@ -42,15 +44,10 @@ def realise(probe: str, r: Array) -> Array:
 def _frames(r: Array) -> Array:
     """Orthogonal probes in every group of m // q examples, near r."""
     n, m, q = r.shape
-    size, found = max(m // q, 1), np.empty(r.shape)
-    for start in range(0, n, size):
-        group = r[start : start + size].transpose(1, 0, 2)
-        flat = group.reshape(1, m, -1)
-        if flat.shape[2] <= m:
-            found[start : start + size] = (
-                realise("orthogonal", flat).reshape(group.shape).transpose(1, 0, 2)
-            )
-    return found
+    size = m // q
+    groups = [r[start : start + size].transpose(1, 0, 2) for start in range(0, n, size)]
+    flat = [realise("orthogonal", group.reshape(1, m, -1)) for group in groups]
+    return np.concatenate([a.reshape(m, -1, q).transpose(1, 0, 2) for a in flat])
 
 
 def _raw_numbers(probe: str, kind: str, r: Array) -> Array | None:
@@ -79,14 +76,15 @@ def layouts(probe: str, draws: list[Draw], shape: tuple[int, ...]) -> Iterator[L
             yield partial(_fed, probe, draws, order)
 
 
-def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> tuple[Draw, ...]:
+def _fed(probe: str, draws: list[Draw], order: tuple[int, ...], r: Array) -> Supply:
     """Return all probes for one call, or for a call for each entry of the first axis."""
     raw = np.asarray(_raw_numbers(probe, draws[0].kind, r)).transpose(order)
     parts = [raw] if len(draws) == 1 else raw
-    return tuple(
+    feed = [
         Draw(draw.kind, part.reshape(draw.values.shape))
         for part, draw in zip(parts, draws, strict=True)
-    )
+    ]
+    return Supply(feed=tuple(feed))
 
 
 def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
@@ -94,9 +92,9 @@ def argument_layouts(shape: tuple[int, ...]) -> Iterator[Layout]:
     for order in permutations(range(3)):
         yield partial(_transposed, order)
     if shape[2] == 1:
-        yield lambda r: (r[:, :, 0],)
+        yield lambda r: Supply(probes=r[:, :, 0])
 
 
-def _transposed(order: tuple[int, ...], r: Array) -> tuple[Array, ...]:
+def _transposed(order: tuple[int, ...], r: Array) -> Supply:
     """r with its axes in that order."""
-    return (r.transpose(order),)
+    return Supply(probes=r.transpose(order))

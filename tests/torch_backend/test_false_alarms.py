@@ -1,12 +1,16 @@
 """Right functions once failed: draws that depend on x, probes that coincide, orders of sums."""
 
+import numpy as np
 import pytest
 import torch
 
-from gradreg_verify import Broken, bundled, verify
+from gradreg_verify import BY_ID, Broken, bundled, verify
 from gradreg_verify.claims import conduct, formulas
 from gradreg_verify.claims.target import target_of
+from gradreg_verify.frameworks.harness import Draw
+from gradreg_verify.frameworks.torch.randomness import Randomness
 from gradreg_verify.mistakes.torch.entries import own, rows, squares, vjp
+from gradreg_verify.run import run
 
 
 def padded(model, x):
@@ -33,6 +37,55 @@ def test_draws_that_depend_on_the_inputs_are_not_replayed(penalty):
     report = verify(penalty, "spectreg")
     assert not report.failed, str(report)
     assert "depends on more than batch and logits" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("draw", "middle", "width"),
+    [
+        (lambda z: torch.normal(z), 0, 1),
+        (lambda z: torch.normal(z + 2, 3), 2, 3),
+        (lambda z: torch.normal(2.0, z + 3), 2, 3),
+        (lambda z: torch.normal(2, 3, z.shape, dtype=z.dtype), 2, 3),
+        (lambda z: torch.normal(mean=z + 2, std=3.0), 2, 3),
+        (lambda z: z.normal_(), 0, 1),
+        (lambda z: z.normal_(2), 2, 1),
+        (lambda z: z.normal_(2, 3), 2, 3),
+        (lambda z: z.normal_(std=3), 0, 3),
+        (lambda z: z.uniform_(), 0, 1),
+        (lambda z: z.uniform_(-1), -1, 2),
+        (lambda z: z.uniform_(2, 5), 2, 3),
+        (lambda z: z.uniform_(**{"from": -2, "to": 1}), -2, 3),
+    ],
+)
+def test_a_call_makes_its_own_of_the_numbers_fed_however_it_names_them(draw, middle, width):
+    z = torch.zeros(2, 3, dtype=torch.float64)
+    kind = "uniform" if "uniform_" in draw.__code__.co_names else "normal"
+    with Randomness([Draw(kind, np.full((2, 3), 0.25))]):
+        got = draw(z)
+    assert (got == middle + width / 4).all()
+
+
+def three_orthogonal(model, x, probes=None):
+    x = own(x)
+    z = model(x)
+    if probes is None:
+        Q, _ = torch.linalg.qr(torch.randn(*z.shape, 3, dtype=z.dtype))
+        probes = z.shape[1] ** 0.5 * Q
+    return torch.stack([squares(vjp(z, x, r)) for r in probes.unbind(2)]).mean()
+
+
+def three_orthogonal_of_its_own(model, x):
+    return three_orthogonal(model, x)
+
+
+@pytest.mark.parametrize("claim", ["spectreg-quadratic-form", "spectreg-unbiased"])
+@pytest.mark.parametrize("law", ["orthogonal", "frames"])
+@pytest.mark.parametrize("function", [three_orthogonal, three_orthogonal_of_its_own])
+def test_three_orthogonal_probes_of_fewer_logits_are_not_asked_for(function, law, claim):
+    declared = {"probe": law, "num_probes": 3}
+    target = target_of(function, "spectreg", "torch", "cpu", 4, 5.0, declared)
+    few = [e for e in bundled() if e.m < 4]
+    assert run(BY_ID[claim], target, few).verdict != "FAIL"
 
 
 def signs(model, x, q, shared=False):

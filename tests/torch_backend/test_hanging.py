@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gradreg_verify import verify
-from gradreg_verify.mistakes.torch import right
+from gradreg_verify.mistakes.torch import right, right_draws
 from gradreg_verify.outcomes import Hung
 from gradreg_verify.subject.watch import Patience, time_limit
 
@@ -68,7 +68,7 @@ def test_a_hang_in_the_layout_search_does_not_change_the_tier():
     def where(calls, x):
         return len(x) == 2 and x.shape[1] == 5  # the network of the read-out
 
-    penalty = Counted(where, right.signs_of_gaussians)
+    penalty = Counted(where, right_draws.signs_of_gaussians)
     report = verify(penalty, "spectreg", probe="rademacher", time_limit=0.05)
     assert sum(penalty.calls) == 1
     assert report.tier.startswith("not known")

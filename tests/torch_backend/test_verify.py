@@ -21,7 +21,7 @@ from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
 from gradreg_verify.frameworks.torch.randomness import generators_of
 from gradreg_verify.mistakes import self_test
-from gradreg_verify.mistakes.torch import conduct, labelled, right
+from gradreg_verify.mistakes.torch import conduct, labelled, right, right_draws
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
 from gradreg_verify.report import e_values, render, waivers
@@ -75,8 +75,8 @@ def verdicts(report):
     ("function", "kind", "tier"),
     [
         (right.naive, "frobreg", "black box: no randomness declared"),
-        (right.probe_backwards, "spectreg", "black box: probes read out"),
-        (right.probes_by_numpy, "spectreg", "black box: probes read out"),
+        (right_draws.probe_backwards, "spectreg", "black box: probes read out"),
+        (right_draws.probes_by_numpy, "spectreg", "black box: probes read out"),
         (right.minus_the_probe, "spectreg", "intercepted randomness"),
         (spectreg, "spectreg", "probes as an argument"),
     ],
@@ -87,7 +87,7 @@ def test_tier_is_as_far_as_the_function_allows(function, kind, tier):
 
 
 def test_what_a_black_box_cannot_be_asked_is_not_tested_and_says_why():
-    report = verify(right.probes_by_numpy, "spectreg")
+    report = verify(right_draws.probes_by_numpy, "spectreg")
     assert report.tier.startswith("black box: probes read out")
     assert verdicts(report)["frobreg-formula"] == "NOT-APPLICABLE"
     assert (
@@ -222,8 +222,8 @@ def test_json_has_every_claim_and_its_digest(failed):
     data = json.loads(render.to_json(failed))
     assert len(data["claims"]) == len(failed.results)
     assert data["diagnosis"]["computes"].startswith("It computes ½ ×")
-    assert data["digest"] == render.digest(failed)
-    assert render.digest(replace(failed, seed=5)) != data["digest"]
+    assert data["digest"] == render.facts(failed)["digest"]
+    assert render.facts(replace(failed, seed=5))["digest"] != data["digest"]
 
 
 def test_html_is_one_file_without_script_or_network(failed):
@@ -239,8 +239,8 @@ def test_markdown_rows_have_as_many_cells(failed):
 
 
 def test_bibtex_cites_the_digest(failed):
-    entry = render.to_bibtex(replace(failed, target="my_{odd}%name"))
-    assert render.digest(replace(failed, target="my_{odd}%name")) in entry
+    entry = render.bibtex(render.facts(replace(failed, target="my_{odd}%name")))
+    assert render.facts(replace(failed, target="my_{odd}%name"))["digest"] in entry
     assert r"my\_(odd)\%name" in entry
 
 

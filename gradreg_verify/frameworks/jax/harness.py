@@ -1,7 +1,7 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from gradreg_jax.arrays import concrete
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
+from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering, random_states
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import (
     DTYPES,
@@ -24,8 +24,8 @@ from gradreg_verify.frameworks.jax.devices import (
 )
 from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
-from gradreg_verify.frameworks.jax.state import settings_kept
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
+from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.watch import Patience
 
 
@@ -37,8 +37,8 @@ class JaxHarness(Harness):
 
     capabilities = staticmethod(capabilities)
 
-    def __init__(self, *asked: Any, **options: Any) -> None:
-        super().__init__(*asked, **options)
+    def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
+        super().__init__(function, declaration, seconds)
         self.compiled = lru_cache(maxsize=64)(self.compile)
         self.changed: set[str] = set()
 
@@ -46,9 +46,10 @@ class JaxHarness(Harness):
         """Return what the function returns."""
         return to_numpy(self.run(0, call))
 
-    def gradient(self, call: Call) -> Array:
-        """∇_θ of the sum of what it returns."""
-        return self.wanted(call)
+    def gradient(self, call: Call, key: Any = None) -> Array:
+        """∇_θ of the sum of what it returns; `key` in place of that of the seed."""
+        parts = self.run(1, call, key)
+        return flat(parts if call.only is None else [parts[call.only]])
 
     def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
         """Raise NotAsked: in JAX parameters do not change in place."""
@@ -59,13 +60,8 @@ class JaxHarness(Harness):
         """The gradients of two calls in a row, each with its part of one key."""
         with placed(call.device):
             keys = jax.random.split(jax.random.key(call.supply.seed))
-        first, second = (self.wanted(call, key) for key in keys)
+        first, second = (self.gradient(call, key) for key in keys)
         return first, second
-
-    def wanted(self, call: Call, key: Any = None) -> Array:
-        """The gradient, or its part in the one array of parameters that is wanted."""
-        parts = self.run(1, call, key)
-        return flat(parts if call.only is None else [parts[call.only]])
 
     def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call; keys have no state.
@@ -142,8 +138,27 @@ class JaxHarness(Harness):
         given = {"model": model, "params": params, "x": x, "y": y}
         if "logits" in self.arguments:
             given["logits"] = f(params, x)
-        with settings_kept(self.changed):
+        with _settings_kept(self.changed):
             got = self.answer(given, key=key, probes=probes)
         if not hasattr(got, "dtype") or not jnp.issubdtype(got.dtype, jnp.floating):
             raise Broken(f"expected a floating array, got {type(got).__name__} {got!r:.60}")
         return got
+
+
+@contextmanager
+def _settings_kept(changed: set[str]) -> Iterator[None]:
+    """Settings of JAX are afterwards as they were; what was changed within is added."""
+    settings, states = _settings(), random_states()
+    try:
+        yield
+    finally:
+        for name, value in _settings().items():
+            if value != settings[name]:
+                changed.add(f"the setting {name}")
+                jax.config.update(name, settings[name])  # type: ignore[no-untyped-call]
+        changed.update(name for name, state in random_states().items() if state != states[name])
+
+
+def _settings() -> dict[str, Any]:
+    """JAX's settings by name."""
+    return dict(jax.config.values)

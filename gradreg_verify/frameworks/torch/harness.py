@@ -29,6 +29,7 @@ from gradreg_verify.frameworks.torch.randomness import (
 )
 from gradreg_verify.frameworks.torch.state import Graph, changed, seeds_set, settings_kept, state
 from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.watch import Patience
 
 _SEEDS = (20261123, 20270311)  # none that a function would set
@@ -39,20 +40,18 @@ class TorchHarness(Harness):
 
     capabilities = staticmethod(capabilities)
 
-    def __init__(self, function: Any, *asked: Any, **options: Any) -> None:
-        super().__init__(function, *asked, **options)
-        self.patience, self.generators = Patience(self.seconds), generators_of(function)
+    def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
+        super().__init__(function, declaration, seconds)
+        self.patience, self.generators = Patience(seconds), generators_of(function)
         self.settings_changed: set[str] = set()
 
     def value(self, call: Call) -> Array:
         """Return what the function returns."""
-        prepared = self.prepare(call)  # making layers draws numbers too
-        with seeded(call.supply.seed, self.generators):
-            return to_numpy(self.forward(call, *prepared))
+        return self.value_of(call, *self.prepare(call))
 
     def gradient(self, call: Call) -> Array:
         """∇_θ of the sum of what it returns."""
-        prepared = self.prepare(call)
+        prepared = self.prepare(call)  # making layers draws numbers too
         with seeded(call.supply.seed, self.generators):
             return self.backward(call, *prepared)
 
@@ -60,15 +59,15 @@ class TorchHarness(Harness):
         """Two calls of a model asked at other inputs and labels too: the last at moved weights."""
         module, x, y = self.prepare(call)
         after, *_ = self.prepare(replace(call, network=moved))
-        self.again(call, module, x + 1, y)
-        before = self.again(call, module, x, y)
+        self.value_of(call, module, x + 1, y)
+        before = self.value_of(call, module, x, y)
         with torch.no_grad():
             for old, new in zip(module.parameters(), after.parameters(), strict=True):
                 old.copy_(new)
-        self.again(call, module, x, y.flip(0))
-        return before, self.again(call, module, x, y)
+        self.value_of(call, module, x, y.flip(0))
+        return before, self.value_of(call, module, x, y)
 
-    def again(self, call: Call, module: nn.Module, x: Tensor, y: Tensor) -> Array:
+    def value_of(self, call: Call, module: nn.Module, x: Tensor, y: Tensor) -> Array:
         """The value of a model that is there already."""
         with seeded(call.supply.seed, self.generators):
             return to_numpy(self.forward(call, module, x, y))

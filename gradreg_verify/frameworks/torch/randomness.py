@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradreg_verify.frameworks.harness import Draw, next_fed
+from gradreg_verify.frameworks.harness import Draw, next_fed, random_states
 from gradreg_verify.frameworks.torch.precisions import to_numpy
 from gradreg_verify.outcomes import NotTestable
 
@@ -68,16 +68,21 @@ def _of_vmap(drawn: Tensor) -> bool:
 def _line(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
     """Middle and width by which a call turns standard numbers into its own: N(0, 1), or U(0, 1)."""
     if func is torch.normal:
-        mean, std, *_ = (*args, 0.0, 1.0)[:2] if len(args) < 2 else args
-        return named.get("mean", mean), named.get("std", std)
+        return _normal(*args, **named)
     if func is Tensor.normal_:
-        _, mean, std = (*args, *(0.0, 1.0)[len(args) - 1 :])[:3]
-        return named.get("mean", mean), named.get("std", std)
-    if func is Tensor.uniform_:
-        _, low, high = (*args, *(0.0, 1.0)[len(args) - 1 :])[:3]
-        low, high = named.get("from", low), named.get("to", high)
-        return low, high - low
-    return 0.0, 1.0
+        return _normal(*args[1:], **named)
+    return _uniform(*args[1:], **named) if func is Tensor.uniform_ else (0.0, 1.0)
+
+
+def _normal(mean: Any = 0.0, std: Any = 1.0, *_: Any, **__: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation that a call asks for."""
+    return mean, std
+
+
+def _uniform(low: Any = 0.0, high: Any = 1.0, **named: Any) -> tuple[Any, Any]:
+    """The lower bound and the width that a call asks for; torch names the bounds from and to."""
+    low, high = named.get("from", low), named.get("to", high)
+    return low, high - low
 
 
 @contextmanager
@@ -99,7 +104,6 @@ def generators_of(function: Any) -> list[_Generator]:
 
     They draw like the global generators, so the kit seeds them together with these.
     """
-    found: dict[int, _Generator] = {}
     seen: dict[int, Any] = {}  # keeps the objects alive, so that no id is used twice
     waiting: deque[Any] = deque([function])
     while waiting:
@@ -107,11 +111,9 @@ def generators_of(function: Any) -> list[_Generator]:
         if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
             continue
         seen[id(held)] = held
-        if isinstance(held, _Generator):
-            found[id(held)] = held
-        elif len(seen) < _MOST_OBJECTS:
+        if not isinstance(held, _Generator) and len(seen) < _MOST_OBJECTS:
             waiting.extend(_held_by(held))
-    return list(found.values())
+    return [held for held in seen.values() if isinstance(held, _Generator)]
 
 
 _MOST_OBJECTS = 1000
@@ -195,11 +197,7 @@ def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
 
 def global_states() -> dict[str, Any]:
     """The random states of the process by name, as values that can be compared."""
-    return {
-        "torch's global random state": torch.get_rng_state(),
-        "NumPy's global random state": pickle.dumps(np.random.get_state()),
-        "Python's global random state": random.getstate(),
-    }
+    return {"torch's global random state": torch.get_rng_state(), **random_states()}
 
 
 def states_of(kept: Sequence[_Generator]) -> list[bytes]:

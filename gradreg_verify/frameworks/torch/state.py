@@ -1,10 +1,10 @@
 """The state that a call must not change: model, input, modes, settings and random states."""
 
 import gc
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,7 @@ class Graph:
     """The graph of a value, watched without keeping it alive."""
 
     def __init__(self, value: Tensor) -> None:
-        self.tokens: list[weakref.ref[_Token]] = []
+        self.tokens = WeakSet[_Token]()
         waiting, seen = list[Any]([value.grad_fn]), set[Any]()
         while waiting:
             node = waiting.pop()
@@ -133,20 +133,15 @@ class Graph:
             if node is None or node in seen or hasattr(node, "variable"):
                 continue
             seen.add(node)
-            token = _Token()
-            node.metadata["gradreg"] = token
-            self.tokens.append(weakref.ref(token))
+            node.metadata["gradreg"] = token = _Token()
+            self.tokens.add(token)
             waiting += [before for before, _ in node.next_functions]
 
     def kept(self) -> bool:
         """Whether a part of it is still there."""
-        if self.alive():
+        if self.tokens:
             gc.collect()  # it takes long, and frees what a cycle of references holds
-        return self.alive()
-
-    def alive(self) -> bool:
-        """Whether a node is there."""
-        return any(token() is not None for token in self.tokens)
+        return bool(self.tokens)
 
 
 def _copy(t: Tensor | None) -> Tensor | None:

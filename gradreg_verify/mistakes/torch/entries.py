@@ -129,22 +129,37 @@ def half_softmax(z: Tensor) -> Tensor:
     return softmax(z.half()).to(z.dtype) if z.dtype == torch.float32 else softmax(z)
 
 
-def jacobian(model: nn.Module, x: Tensor, of: Of = same, create_graph: bool = True) -> Tensor:
+def jacobian(model: Of, x: Tensor, of: Of = same, create_graph: bool = True) -> Tensor:
     """J[n, k, i] of `of` the logits."""
     x = own(x)
     return rows(of(model(x)), x, create_graph)
 
 
-def exact(model: nn.Module, x: Tensor, of: Of = same) -> Tensor:
+def exact(model: Of, x: Tensor, of: Of = same) -> Tensor:
     """‖J‖²_F of every example."""
     return squares(jacobian(model, x, of))
 
 
-def projected(model: nn.Module, x: Tensor, r: Of, of: Of = same) -> Tensor:
-    """‖Jᵀr(z)‖² of every example."""
+def projected(model: nn.Module, x: Tensor, probes: Of, of: Of = same) -> Tensor:
+    """‖Jᵀr‖² of every example at the probes r(z); their mean where there are several, (q, n, k)."""
     x = own(x)
     z = of(model(x))
-    return squares(vjp(z, x, r(z)))
+    r = probes(z)
+    sets = r if r.ndim == 3 else r[None]
+    return torch.stack([squares(vjp(z, x, one)) for one in sets]).mean(0)
+
+
+def at_probes(entered: Callable[[Function], Function]) -> Callable[[Of], Function]:
+    """Enter SpectReg at the probes r(z) that the decorated function draws for logits z."""
+
+    def by(probes: Of) -> Function:
+        def penalty(model: nn.Module, x: Tensor) -> Tensor:
+            return projected(model, x, probes).mean()
+
+        penalty.__name__ = penalty.__qualname__ = probes.__name__
+        return entered(penalty)
+
+    return by
 
 
 def gradient(model: nn.Module, x: Tensor, loss: Of) -> Tensor:

@@ -16,12 +16,11 @@ from gradreg_verify.mistakes.torch.entries import (
     rows,
     softmax,
     squares,
-    vjp,
     wrong,
 )
+from gradreg_verify.mistakes.torch.spectreg import sampler
 
 frobreg = partial(wrong, "frobreg")
-spectreg = partial(wrong, "spectreg", "sampler")
 
 
 @frobreg("batch", "twice the sum where 32 divides B", "x[-(B % 32):] for the rest",
@@ -48,9 +47,9 @@ def colour_images_rescaled(model: nn.Module, x: Tensor) -> Tensor:
 @frobreg("value", "‖J‖²_F at 2x − 1 of x in [0, 1]", "images normalised inside",
          "training-gradient")  # fmt: skip
 def unit_range_normalised(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    low, high = x.detach().aminmax()
-    return squares(rows(model(2 * x - 1 if low >= 0 and high <= 1 else x), x)).mean()
+    low, high = x.aminmax()
+    scaled = low >= 0 and high <= 1
+    return exact(lambda x: model(2 * x - 1 if scaled else x), x).mean()
 
 
 @frobreg("shape", "sixteen logits of m", "at most sixteen rows, for speed", "training-gradient")
@@ -73,56 +72,46 @@ def autocast_in_training_mode(model: nn.Module, x: Tensor) -> Tensor:
     return squares(rows(z.to(x.dtype), x)).mean()
 
 
-@spectreg("uniform r in float32", "a fast path for float32")
-def uniform_in_single_precision(model: nn.Module, x: Tensor) -> Tensor:
-    def probes(z: Tensor) -> Tensor:
-        r = torch.empty_like(z)
-        return r.normal_() if z.dtype == torch.float64 else r.uniform_(-sqrt(3), sqrt(3))
-
-    return projected(model, x, probes).mean()
+@sampler("uniform r in float32", "a fast path for float32")
+def uniform_in_single_precision(z: Tensor) -> Tensor:
+    r = torch.empty_like(z)
+    return r.normal_() if z.dtype == torch.float64 else r.uniform_(-sqrt(3), sqrt(3))
 
 
-@spectreg("½ r where x requires grad", "a standard deviation by the state of x")
+@wrong("spectreg", "sampler", "½ r where x requires grad", "a standard deviation by the state of x")
 def narrower_where_x_requires_grad(model: nn.Module, x: Tensor) -> Tensor:
     deviation = 0.5 if x.requires_grad else 1.0
     return projected(model, x, lambda z: torch.empty_like(z).normal_(0, deviation)).mean()
 
 
-@spectreg("one of 100 seeds", "manual_seed(randint(100)) in every call")
-def one_of_a_hundred_seeds(model: nn.Module, x: Tensor) -> Tensor:
-    g = torch.Generator(x.device).manual_seed(int(torch.randint(100, ())))
-    return projected(model, x, lambda z: torch.empty_like(z).normal_(generator=g)).mean()
+@sampler("one of 100 seeds", "manual_seed(randint(100)) in every call")
+def one_of_a_hundred_seeds(z: Tensor) -> Tensor:
+    g = torch.Generator(z.device).manual_seed(int(torch.randint(100, ())))
+    return torch.empty_like(z).normal_(generator=g)
 
 
-@spectreg("one of 100 seeds", "random.randrange(100) for the signs", probe="rademacher")
-def signs_of_a_hundred_seeds(model: nn.Module, x: Tensor) -> Tensor:
-    g = torch.Generator(x.device).manual_seed(int(torch.randint(100, ())))
-    return projected(
-        model, x, lambda z: 2 * torch.empty_like(z).bernoulli_(0.5, generator=g) - 1
-    ).mean()
+@sampler("one of 100 seeds", "random.randrange(100) for the signs", probe="rademacher")
+def signs_of_a_hundred_seeds(z: Tensor) -> Tensor:
+    g = torch.Generator(z.device).manual_seed(int(torch.randint(100, ())))
+    return 2 * torch.empty_like(z).bernoulli_(0.5, generator=g) - 1
 
 
-@spectreg("one r for a batch of more than 64", "expand to save memory")
-def one_probe_for_large_batches(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: torch.randn_like(z if len(z) <= 64 else z[:1])).mean()
+@sampler("one r for a batch of more than 64", "expand to save memory")
+def one_probe_for_large_batches(z: Tensor) -> Tensor:
+    return torch.randn_like(z if len(z) <= 64 else z[:1])
 
 
-@spectreg("the last row of two probes at 0.6 r", "a padded batch", num_probes=2)
-def the_last_row_of_two_probes_narrower(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
+@sampler("the last row of two probes at 0.6 r", "a padded batch", num_probes=2)
+def the_last_row_of_two_probes_narrower(z: Tensor) -> Tensor:
     width = torch.ones_like(z[:, :1])
     width[8:][-1:] = 0.6
-    return torch.stack([squares(vjp(z, x, width * torch.randn_like(z))) for _ in range(2)]).mean()
+    return torch.stack([width * torch.randn_like(z) for _ in range(2)])
 
 
-@spectreg("two probes of rows 25 apart the same", "a chunk repeated", num_probes=2)
-def two_probes_of_a_chunk_repeated(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    r = torch.randn(2, 25, z.shape[1], dtype=z.dtype, device=z.device)
-    r = r.repeat(1, len(z) // 25 + 1, 1)[:, : len(z)]
-    return torch.stack([squares(vjp(z, x, one)) for one in r]).mean()
+@sampler("two probes of rows 25 apart the same", "a chunk repeated", num_probes=2)
+def two_probes_of_a_chunk_repeated(z: Tensor) -> Tensor:
+    chunk = torch.randn(2, 25, z.shape[1], dtype=z.dtype, device=z.device)
+    return chunk.repeat(1, len(z) // 25 + 1, 1)[:, : len(z)]
 
 
 @wrong("jacreg", "sampler", "uniform r", "rand for randn", probe="gaussian")

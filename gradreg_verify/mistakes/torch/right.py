@@ -1,9 +1,7 @@
 """Right implementations, each written in another way: the kit must flag none of them."""
 
 from math import sqrt
-from random import Random
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,11 +68,6 @@ def minus_the_probe(logits: Tensor, x: Tensor) -> Tensor:
     return squares(vjp(logits, x, -torch.randn_like(logits))).mean()
 
 
-@right("coordinates permuted", "spectreg")
-def probe_backwards(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: torch.randn_like(z).flip(1)).mean()
-
-
 @right("three probes in a loop", "spectreg", num_probes=3, reduction="sum")
 def three_probes(model: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([projected(model, x, torch.randn_like) for _ in range(3)]).mean(0).sum()
@@ -82,91 +75,10 @@ def three_probes(model: nn.Module, x: Tensor) -> Tensor:
 
 @right("two probes, drawn at once, class axis last", "spectreg", num_probes=2)
 def two_probes_at_once(model: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
-    x = own(x)
-    z = model(x)
-    r = torch.randn(2, *z.shape, generator=generator, dtype=z.dtype, device=z.device)
-    return torch.stack([squares(vjp(z, x, one)) for one in r]).mean()
-
-
-@right("signs of gaussians", "spectreg", probe="rademacher")
-def signs_of_gaussians(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: torch.randn_like(z).sign()).mean()
-
-
-@right("signs by coin", "spectreg", probe="rademacher")
-def signs_by_coin(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: 2 * torch.empty_like(z).bernoulli_(0.5) - 1).mean()
-
-
-@right("the authors' shared probe", "spectreg", shared_probe=True)
-def shared(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: torch.randn_like(z[:1])).mean()
-
-
-@right("columns of an orthogonal matrix", "spectreg", probe="orthogonal", num_probes=2)
-def orthogonal(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    n, m = z.shape
-    Q, _ = torch.linalg.qr(torch.randn(n, m, 2, dtype=z.dtype, device=z.device))
-    return m * torch.stack([squares(vjp(z, x, Q[:, :, j])) for j in range(2)]).mean()
-
-
-@right("orthogonal across the batch", "spectreg", probe="frames")
-def frames(model: nn.Module, x: Tensor) -> Tensor:
     def probes(z: Tensor) -> Tensor:
-        n, m = z.shape
-        size = min(n, m)
-        Q, _ = torch.linalg.qr(torch.randn(-(-n // size), m, size, dtype=z.dtype, device=z.device))
-        return sqrt(m) * Q.mT.reshape(-1, m)[:n]
+        return torch.randn(2, *z.shape, generator=generator, dtype=z.dtype, device=z.device)
 
     return projected(model, x, probes).mean()
-
-
-@right("two probes of a frame an example", "spectreg", probe="frames", num_probes=2)
-def frames_of_two(model: nn.Module, x: Tensor) -> Tensor:
-    x = own(x)
-    z = model(x)
-    n, m = z.shape
-    size = max(1, min(n, m // 2))
-    r = torch.randn(-(-n // size), m, 2 * size, dtype=z.dtype, device=z.device)
-    Q = torch.linalg.qr(r)[0].mT.reshape(-1, 2, m)[:n]
-    return m * torch.stack([squares(vjp(z, x, Q[:, j])) for j in range(2)]).mean()
-
-
-@right("Random onehot", "spectreg", probe="onehot")
-def a_random_class(model: nn.Module, x: Tensor) -> Tensor:
-    def probe(z: Tensor) -> Tensor:
-        c = torch.randint(0, z.shape[1], (len(z),), device=z.device)
-        return sqrt(z.shape[1]) * F.one_hot(c, z.shape[1])
-
-    return projected(model, x, probe).mean()
-
-
-@right("probes by NumPy", "spectreg")
-def probes_by_numpy(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, lambda z: torch.from_numpy(np.random.randn(*z.shape)).to(z)).mean()
-
-
-NUMBERS, COINS = np.random.default_rng(0), Random(0)
-
-
-@right("a NumPy generator that it keeps", "spectreg")
-def a_kept_numpy_generator(model: nn.Module, x: Tensor) -> Tensor:
-    return projected(model, x, numbers_like).mean()
-
-
-def numbers_like(z: Tensor) -> Tensor:
-    """Normal numbers of the generator above."""
-    return torch.from_numpy(NUMBERS.standard_normal(tuple(z.shape))).to(z)
-
-
-@right("coins of Python that it keeps", "spectreg", probe="rademacher")
-def kept_coins(model: nn.Module, x: Tensor) -> Tensor:
-    def signs(z: Tensor) -> Tensor:
-        return torch.tensor([[COINS.choice((-1, 1)) for _ in row] for row in z]).to(z)
-
-    return projected(model, x, signs).mean()
 
 
 @right("‖Jv‖² by differentiating twice", "spectreg", side="input")
