@@ -1,5 +1,6 @@
 """Files as they lie on disk: found, bounded in size, and compared with the published sums."""
 
+import gzip
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,13 @@ def locate(folder: Path, name: str) -> Path | None:
         dotted = name.replace("-idx", ".idx")
         spellings = [name, dotted, f"{name}.gz", f"{dotted}.gz"]
     return next((folder / s for s in spellings if (folder / s).exists()), None)
+
+
+def published_files(known: Known, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The published files of a data set that a folder has: the published name, and the path."""
+    for name in known.files:
+        if path := locate(folder, name):
+            yield name, path
 
 
 def require(folder: Path, name: str) -> Path:
@@ -62,7 +70,7 @@ def regular(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = None) -> FileRead:
+def fingerprint(known: Known, name: str, path: Path, *, whole: bool = False) -> FileRead:
     """Size and sums of a file, compared with the published sums.
 
     Parameters
@@ -73,23 +81,27 @@ def fingerprint(known: Known, name: str, path: Path, unpacked_md5: str | None = 
         Name of the published file.
     path : Path
         Path of the file here.
-    unpacked_md5 : str, optional
-        Sum of the contents, if the file is compressed and the contents are known.
+    whole : bool
+        Whether the file was read in full. The contents of a gzipped file are then compared, too.
     """
-    data = path.read_bytes()
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    published = known.files.get(name, ())
-    if not published:
+    data, sums = path.read_bytes(), known.files[name]
+    md5 = _md5(data)
+    if not sums:
         remark = "no published sum is known"
-    elif md5 in published:
+    elif md5 in sums:
         remark = PUBLISHED
-    elif unpacked_md5 in published:
-        remark = "the published contents, compressed anew"
-    elif path.suffix == ".gz" and unpacked_md5 is None:
+    elif path.suffix == ".gz" and not whole:
         remark = "not the published file; its contents were not compared"
+    elif path.suffix == ".gz" and _md5(gzip.decompress(data)) in sums:
+        remark = "the published contents, compressed anew"
     else:
         remark = "not the published file"
     return FileRead(path, len(data), md5, hashlib.sha256(data).hexdigest(), remark)
+
+
+def _md5(data: bytes) -> str:
+    """The sum by which files are published."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def as_labels(path: Path, labels: NDArray[np.integer], images: int, classes: int) -> Labels:

@@ -17,11 +17,6 @@ _UNSIGNED_BYTES = 8
 _MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
 
 
-def header(shape: tuple[int, ...]) -> bytes:
-    """The bytes before the data."""
-    return bytes([0, 0, _UNSIGNED_BYTES, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
-
-
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     """Read a file of unsigned bytes.
 
