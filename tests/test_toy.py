@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments import files, terminal, verification
+from gradreg_experiments import terminal, verification
 from gradreg_experiments.common import learning_rate
 from gradreg_experiments.toy import problem, quickstart, table, training
 from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console
 
-from gradreg_verify import BY_ID, Report, Result
+from gradreg_verify import BY_ID, Report, Result, files
 from gradreg_verify.frameworks.registry import BackendUnavailable
 
 FLOAT64 = {"dtype": torch.float64}

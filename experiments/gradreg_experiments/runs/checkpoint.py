@@ -38,9 +38,7 @@ class Checkpoint:
         payload = buffer.getvalue()
         write_atomically(self.path, hashlib.sha256(payload).digest() + payload)
 
-    def load(
-        self, device: str, form: Callable[[], dict[str, Any]] | None = None
-    ) -> dict[str, Any] | None:
+    def load(self, device: str, form: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         """The state; None where there is no checkpoint.
 
         `form` gives a state of the same form: keys, shapes and types. What takes up a state of
@@ -62,11 +60,10 @@ class Checkpoint:
                 raise ValueError(f"one of another {' and another '.join(other)}")
             if missing := _FIELDS - state.keys():
                 raise ValueError(f"one without {', '.join(sorted(missing))}")
-            if form is not None:
-                lost = state["lost"] if isinstance(state["lost"], dict) else {}
-                own = {"step": 0, "seconds": 0.0, "lost": dict.fromkeys(lost, 0), **form()}
-                for name, value in own.items():
-                    _require_form(name, state[name], value)
+            lost = state["lost"] if isinstance(state["lost"], dict) else {}
+            own = {"step": 0, "seconds": 0.0, "lost": dict.fromkeys(lost, 0), **form()}
+            for name, value in own.items():
+                _require_form(name, state[name], value)
         except Exception as error:  # whatever torch's reader makes of a file that is not ours
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(

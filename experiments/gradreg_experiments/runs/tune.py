@@ -19,9 +19,9 @@ from gradreg_experiments.files import made_here, require_writable
 from gradreg_experiments.result import BEST, FAINT, PLAIN, drawing, entitle, write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import train_missing, wrong
+from gradreg_experiments.runs.sweep import in_groups, train_missing, wrong
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.terminal import Plain
+from gradreg_experiments.terminal import Plain, ended
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
@@ -84,7 +84,7 @@ def tune(
         return 1
     store = Store(request.out / "runs", request.data)
     runs = {lam: [_weighted(run, lam, run.seed + s) for s in range(seeds)] for lam in lams}
-    groups = [(one,) for of_seed in zip(*runs.values(), strict=True) for one in of_seed]
+    groups = in_groups([*runs.values()], stack=False)
     failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
     failures += wrong([run for (run,) in groups], store)
     found = {lam: tuple(filter(None, map(store.find, own))) for lam, own in runs.items()}
@@ -98,9 +98,7 @@ def tune(
             console.print(said)
         _write(request.out, run, points, request.recorded)
         console.print(f"Written: {request.out / 'tune'}.json, .csv, .png, .svg.", soft_wrap=True)
-    for sentence in failures:
-        console.print(sentence, soft_wrap=True)
-    return 2 if failures else 0
+    return ended(console, failures)
 
 
 def _weighted(run: Run, lam: float, seed: int) -> Run:

@@ -67,7 +67,7 @@ def run(
     start = monotonic()
     if again:
         console.print(f"1. Checking every claim for torch on {device}: about ten seconds.")
-    if not (verified(device, console).ok if again else verified_before(device, console)):
+    if not (verified if again else verified_before)(device, console):
         console.print(f"Not trained: claims failed on {device}, as shown above.")
         return 1
     checked = monotonic()
