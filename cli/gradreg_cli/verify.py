@@ -166,7 +166,7 @@ def _asked(arguments: argparse.Namespace) -> Callable[[], Report]:
     options: dict[str, Any] = {
         "dtypes": tuple(arguments.dtype) if arguments.dtype else None,
         "seed": seed,
-        **{name: getattr(arguments, name) for name in ("device", "profile", "time_limit")},
+        **{name: getattr(arguments, name) for name in ("profile", "time_limit")},
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
     }
     declared = {n: value for n in _DECLARED if (value := getattr(arguments, n)) is not None}

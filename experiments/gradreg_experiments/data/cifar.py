@@ -47,7 +47,7 @@ def _batch(folder: Path, name: str, key: str, classes: int) -> tuple[Images, Lab
             f"expected the keys data and {key} in {path}, got none named {' and '.join(missing)}"
         )
     data, labels = fields["data"], fields[key]
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != np.prod(_SHAPE):
+    if not isinstance(data, np.ndarray) or data.shape[1] != np.prod(_SHAPE):
         got = data.shape if isinstance(data, np.ndarray) else type(data).__name__
         raise ValueError(f"expected data in {path} to be an array of shape (n, 3072), got {got}")
     if type(labels) is not list or any(type(label) is not int for label in labels):

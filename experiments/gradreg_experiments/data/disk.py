@@ -90,7 +90,7 @@ def as_labels(path: Path, labels: NDArray[np.integer], images: int, classes: int
             f"expected one label for each image in {path}, got {images} images and "
             f"{len(labels)} labels"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+    if not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
             f"expected labels in [0, {classes}) in {path}, "
             f"got {labels.min()} to {labels.max()}; get the file anew"
