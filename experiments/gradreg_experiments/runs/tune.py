@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from gradreg_experiments.common import few
@@ -60,15 +59,13 @@ def grid(low: float, high: float, points: int) -> tuple[float, ...]:
     return tuple(dict.fromkeys((0.0, *lams)))
 
 
-def tune(
-    run: Run, lams: Sequence[float], request: Namespace, console: Console | None = None
-) -> int:
+def tune(run: Run, lams: Sequence[float], request: Namespace) -> int:
     """Train, print the curve, write tune.json, .csv, .png and .svg.
 
     The request has seeds, out, data and jobs, and the command that is recorded. The status is 1 if
     a claim fails, and nothing is trained; 2 if a run could not be made.
     """
-    console = console or Plain()
+    console = Plain()
     if not run.validation:
         raise ValueError(
             "expected validation > 0 in the run, as λ is chosen on these images; got 0"
