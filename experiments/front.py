@@ -11,14 +11,12 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-import matplotlib.style
 import numpy as np
 from gradreg_experiments.reproduce.figure import colour_of, show_sizes
-from gradreg_experiments.result import BEST, FAINT, PLAIN, STYLE, TOO_LARGE, TRUTH, render
+from gradreg_experiments.result import BEST, FAINT, PLAIN, TOO_LARGE, TRUTH, drawing, render
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import sweep
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
 ARMS = ("baseline", "SpectReg", "DoubleBack")
@@ -74,8 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    with matplotlib.style.context(STYLE):
-        fig = Figure(figsize=(6.4, 2.8), layout="constrained")
+    with drawing(2.8, width=6.4) as fig:
         left, right = fig.subplots(1, 2)
         draw_sizes(left, accuracies(RESULTS / "train-size.csv"))
         draw_toy(right)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data_files import pixels
 from gradreg_experiments.data import DataSet, split, standardise
-from gradreg_experiments.data.standardisation import CHUNK
+from gradreg_experiments.data.splits import CHUNK
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -155,10 +155,10 @@ def test_what_is_no_folder_is_said(tmp_path, place):
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_itself(tmp_path, monkeypatch):
-    def refused(path, content):
+    def refused(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(files, "write_atomically", refused)
+    monkeypatch.setattr(Path, "touch", refused)
     with pytest.raises(PermissionError) as caught:
         files.require_writable(tmp_path)
     assert caught.value.filename == str(tmp_path)

@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments import files, terminal, verification
+from gradreg_cli import main
+from gradreg_experiments import terminal, verification
 from gradreg_experiments.common import learning_rate
 from gradreg_experiments.toy import problem, quickstart, table, training
 from gradreg_experiments.toy.training import Sweep, sweep
 from rich.console import Console
 
-from gradreg_verify import BY_ID, Report, Result
+from gradreg_verify import BY_ID, Report, Result, files
 from gradreg_verify.frameworks.registry import BackendUnavailable
 
 FLOAT64 = {"dtype": torch.float64}
@@ -357,7 +358,6 @@ def test_full_is_the_papers_iterations_and_ten_seeds(tmp_path, monkeypatch, cons
     [
         ({"seeds": 0}, "expected --seeds to be a whole number >= 1, got 0"),
         ({"iterations": -1}, "expected --iterations to be a whole number >= 1, got -1"),
-        ({"device": "abacus"}, "expected a device of backend 'torch' among cpu"),
         ({"out": "file"}, "file"),
         ({"out": "file/below"}, "file"),
     ],
@@ -369,6 +369,13 @@ def test_bad_input_gets_a_sentence(tmp_path, monkeypatch, console, bad, sentence
     with pytest.raises((ValueError, OSError, BackendUnavailable), match=sentence):
         quickstart.run(asked, full=False, console=console)
     assert console.file.getvalue() == ""
+
+
+@pytest.mark.parametrize("command", [["quickstart"], ["reproduce", "toy"]])
+def test_a_device_that_is_not_there_gets_a_sentence(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setattr(verification, "verify", never)
+    assert main([*command, "--device", "abacus", "--out", str(tmp_path)]) == 2
+    assert "expected a device of backend 'torch' among cpu" in capsys.readouterr().err
 
 
 def test_the_penalties_of_the_sweeps_are_known():

@@ -25,7 +25,7 @@ from gradreg_cli.terminal import columns, fold, is_terminal, say, sentence, show
 from gradreg_ref import checks
 from gradreg_ref.typing import Law, Loss, Reduction, Side
 from gradreg_verify import Declaration, Report, Result, verify
-from gradreg_verify.frameworks.registry import Backend, choose, names
+from gradreg_verify.frameworks.registry import choose, names
 from gradreg_verify.isolation import verify_isolated
 from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.self_test import Trial
@@ -118,6 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         report = verified()
     finally:
         show_status()
+    if ":" not in arguments.target:  # a backend
+        history.remember(report)
     command = repeated(arguments, arguments.target, "--seed", report.seed, options=_RECORDED)
     report = replace(report, self_test=tested, command=command)
     _show_end(report)
@@ -164,7 +166,7 @@ def _asked(arguments: argparse.Namespace) -> Callable[[], Report]:
     options: dict[str, Any] = {
         "dtypes": tuple(arguments.dtype) if arguments.dtype else None,
         "seed": seed,
-        **{name: getattr(arguments, name) for name in ("device", "profile", "time_limit")},
+        **{name: getattr(arguments, name) for name in ("profile", "time_limit")},
         "waivers": waivers.read(arguments.waivers) if arguments.waivers else None,
     }
     declared = {n: value for n in _DECLARED if (value := getattr(arguments, n)) is not None}
@@ -183,16 +185,9 @@ def _asked(arguments: argparse.Namespace) -> Callable[[], Report]:
     if whole and "auto" in (arguments.target, arguments.device):
         say(f"auto: {backend.name} on {options['device']}")
     if whole:
-        return partial(_of_backend, backend, options)
+        return partial(verify, backend, progress=_printer(), **options)
     options |= declared | {"kind": arguments.kind, "framework": framework}
     return partial(verify_isolated, arguments.target, _printer(), options)
-
-
-def _of_backend(backend: Backend, options: dict[str, Any]) -> Report:
-    """The report on a backend, which is remembered."""
-    report = verify(backend, progress=_printer(), **options)
-    history.remember(report)
-    return report
 
 
 def _printer() -> Callable[[Result], None]:

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gradreg_verify.files import read_json, write_atomically
+from gradreg_verify.files import read_json
+from gradreg_verify.files import require_writable as require_writable_file
 
 try:
     import fcntl
@@ -40,14 +41,11 @@ def require_writable(folder: Path, *results: str) -> None:
             f"expected a folder for the results, got {folder}, which is no folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    # The name is of this process: another process on the folder has another name.
-    probe = folder / f".writable.{os.getpid()}"
     try:
-        write_atomically(probe, b"")
+        require_writable_file(folder / ".writable", "results")
     except OSError as error:
         error.filename = str(folder)
         raise
-    probe.unlink(missing_ok=True)
     for name in results:
         _require_ours(folder, name)
 

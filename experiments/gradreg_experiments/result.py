@@ -21,14 +21,14 @@ TRUTH, FAINT = "#222222", "#999999"
 _WIDTH = 5.2  # inches: letters are then legible where a page shows the figure 400 pixels wide
 _Table = Iterable[Sequence[Any]]  # for CSV; the head comes first
 _LETTERS = 64  # of a title, in a line
-STYLE = "gradreg_experiments.figures"  # figures.mplstyle
+_STYLE = "gradreg_experiments.figures"  # figures.mplstyle
 
 
 @contextmanager
-def drawing(height: float) -> Iterator[Figure]:
+def drawing(height: float, width: float = _WIDTH) -> Iterator[Figure]:
     """Give an empty figure; what is drawn within has the style."""
-    with matplotlib.style.context(STYLE):
-        yield Figure(figsize=(_WIDTH, height), layout="constrained")
+    with matplotlib.style.context(_STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
 
 
 def entitle(fig: Figure, *lines: str) -> None:
@@ -40,7 +40,7 @@ def entitle(fig: Figure, *lines: str) -> None:
 def render(fig: Figure) -> dict[str, bytes]:
     """The figure as PNG, sharp at twice its width, and as SVG; the same bytes each time."""
     out = {}
-    with matplotlib.style.context(STYLE):
+    with matplotlib.style.context(_STYLE):
         for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             fig.savefig(buffer := io.BytesIO(), format=suffix, dpi=180, metadata=metadata)
             out[suffix] = buffer.getvalue()

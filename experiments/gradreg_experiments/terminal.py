@@ -55,6 +55,13 @@ class Plain(Console):
             yield Segment(text if control else printable(text), style, control)
 
 
+def ended(console: Console, failures: Sequence[str]) -> int:
+    """Print what could not be run. Return the exit status: 2, or 0 where all was run."""
+    for sentence in failures:
+        console.print(sentence, soft_wrap=True)
+    return 2 if failures else 0
+
+
 @contextmanager
 def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int], None]]:
     """Give a function to call with the number of steps done; print nothing if there are none."""

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from gradreg_verify import Report, Result, verify
+from gradreg_verify import Result, verify
 from gradreg_verify.frameworks.registry import load
 from gradreg_verify.report import history
 from gradreg_verify.report.progress import row
@@ -11,7 +11,7 @@ from gradreg_verify.report.progress import row
 _COLOURS = {"PASS": "green", "FAIL": "bold red"}
 
 
-def verified(device: str, console: Console) -> Report:
+def verified(device: str, console: Console) -> bool:
     """Whether every claim holds for the torch backend on that device."""
 
     def show(result: Result) -> None:
@@ -22,7 +22,7 @@ def verified(device: str, console: Console) -> Report:
     report = verify(load("torch"), device=device, progress=show)
     console.print(report.counts)
     history.remember(report)
-    return report
+    return report.ok
 
 
 def verified_before(device: str, console: Console) -> bool:
@@ -31,6 +31,6 @@ def verified_before(device: str, console: Console) -> bool:
     said = history.last("torch", device, framework)
     if any(word in said for word in ("never", "verify again", "fail")):
         console.print("Checking every claim for the torch backend: about ten seconds.")
-        return verified(device, console).ok
+        return verified(device, console)
     console.print(f"torch on {device}: verified {said}", markup=False, highlight=False)
     return True

@@ -55,7 +55,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
             assert ended == -signal.SIGKILL, "it ended before it could be killed"
     for folder, run in runs.items():
         checkpoint = folder / "checkpoint"
-        step = Checkpoint(checkpoint, training.checkpoint_key([run], None)).load("cpu")["step"]
+        file = Checkpoint(checkpoint, training.checkpoint_key([run], None))
+        step = file.load("cpu", Trainer([run], [images_of(run, None)]).form)["step"]
         assert 0 < step < run.iterations
         assert goes_on(run, checkpoint) == step + 1
 
@@ -205,7 +206,7 @@ def test_a_large_file_that_is_not_ours_is_not_taken_into_memory(tmp_path):
         try:
             if path == checkpoint.path:
                 with pytest.raises(ValueError, match="got a damaged one"):
-                    checkpoint.load("cpu")
+                    checkpoint.load("cpu", dict)
             else:
                 assert "weights that do not belong to" in store.lost(RUN)
             assert tracemalloc.get_traced_memory()[1] < 16 << 20
@@ -238,4 +239,4 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path, monkey
     state = {"model": {}, "optimiser": {}, "scaler": {}}
     Checkpoint(tmp_path / "c", other).save(3, 0.0, state)
     with pytest.raises(ValueError, match="one of another number of processes"):
-        Checkpoint(tmp_path / "c", key).load("cpu")
+        Checkpoint(tmp_path / "c", key).load("cpu", dict)

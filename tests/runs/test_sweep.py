@@ -10,12 +10,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from gradreg_experiments import files
 from gradreg_experiments.runs import stopping
 from gradreg_experiments.runs.stopping import of_processes
 from gradreg_experiments.runs.store import Store
 from gradreg_experiments.runs.sweep import missing, sweep
 from runs.common import RUN
+
+from gradreg_verify import files
 
 WRITABLE = """
 import sys

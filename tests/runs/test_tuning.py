@@ -78,8 +78,9 @@ def tuned(found, tmp_path, monkeypatch):
     monkeypatch.setattr(tune, "verified_before", lambda device, console: True)
     monkeypatch.setattr(tune, "train_missing", lambda *_: ["it was killed"])
     console = Console(width=100, record=True, file=io.StringIO())
+    monkeypatch.setattr(tune, "Plain", lambda: console)
     request = SimpleNamespace(seeds=3, out=tmp_path, data=None, jobs=1, recorded="")
-    assert tune.tune(TUNED, (0.0, 1.0), request, console) == 2
+    assert tune.tune(TUNED, (0.0, 1.0), request) == 2
     return console.export_text()
 
 

@@ -8,7 +8,6 @@ from gradreg_experiments.data.check import check
 from gradreg_experiments.data.dataset import Broken, DataSet
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import load
-from gradreg_experiments.data.splits import Split, split
-from gradreg_experiments.data.standardisation import standardise
+from gradreg_experiments.data.splits import Split, split, standardise
 
 __all__ = ["DATA_SETS", "Broken", "DataSet", "Split", "check", "load", "split", "standardise"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradreg_experiments.data.dataset import Broken, DataSet, FileRead, Known
-from gradreg_experiments.data.disk import LIMIT, fingerprint, locate
+from gradreg_experiments.data.disk import LIMIT, fingerprint, locate, published_files
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_experiments.data.loading import find, load
 
@@ -73,10 +73,9 @@ def _checked(known: Known, place: Path, cache: Path) -> _Finding:
 
 def _files_here(known: Known, place: Path) -> Iterator[FileRead]:
     """Sums of the files, whether or not a data set can be read from them."""
-    for name in known.files:
-        path = locate(place, name)
+    for name, path in published_files(known, place):
         # The problems name a larger file with its size; its sum would take too long.
-        if path is not None and path.is_file() and path.stat().st_size <= LIMIT:
+        if path.is_file() and path.stat().st_size <= LIMIT:
             with suppress(OSError):  # which is among the problems already
                 yield fingerprint(known, name, path)
 

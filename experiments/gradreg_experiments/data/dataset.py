@@ -80,7 +80,8 @@ class Known:
     source : str
         The official page.
     read : callable
-        Makes a data set from this entry, the folder of the files, and a folder for a cache or None.
+        Makes a data set from this entry, the folder of the files, and a folder for a cache or None;
+        `load` adds the published files.
     counts : tuple of int
         Published images for training and for testing.
     folders : tuple of str

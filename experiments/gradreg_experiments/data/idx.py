@@ -11,15 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gradreg_experiments.data.disk import LIMIT, content, regular
+from gradreg_experiments.data.disk import LIMIT
 
 _UNSIGNED_BYTES = 8
 _MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
-
-
-def header(shape: tuple[int, ...]) -> bytes:
-    """The bytes before the data."""
-    return bytes([0, 0, _UNSIGNED_BYTES, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
@@ -28,7 +23,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        The file; the name of a gzipped file ends in ``.gz``.
+        The file, as `disk.require` gives it; the name of a gzipped file ends in ``.gz``.
     axes : int
         How many axes the array has: 3 for images, 1 for labels.
 
@@ -40,8 +35,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        The file is no IDX file, is cut off, or holds more than the header says; or it is a pipe or
-        a device.
+        The file is no IDX file, is cut off, or holds more than the header says.
     """
     if path.suffix == ".gz":
         try:
@@ -49,7 +43,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
         except (EOFError, zlib.error) as error:
             raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
     start = 4 + 4 * axes
-    with regular(path) as file:
+    with path.open("rb") as file:
         shape = _shape_of(path, file.read(start), axes)
     if (got := path.stat().st_size - start) != math.prod(shape):
         raise ValueError(_said(path, shape, f"{got} bytes"))
@@ -94,7 +88,7 @@ def _unpack(path: Path, axes: int) -> NDArray[np.uint8]:
             raise EOFError("a file that ends before its contents do")
         return data
 
-    shape = _shape_of(path, unpacked(content(path, LIMIT), 4 + 4 * axes), axes)
+    shape = _shape_of(path, unpacked(path.read_bytes(), 4 + 4 * axes), axes)
     size, compressed = math.prod(shape), path.stat().st_size
     if size > _MOST_DEFLATED * compressed:
         raise ValueError(_said(path, shape, f"a file of {compressed} compressed bytes"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradreg_experiments.data.dataset import Broken, DataSet, Known
-from gradreg_experiments.data.disk import PUBLISHED, locate
+from gradreg_experiments.data.disk import PUBLISHED, fingerprint, published_files
 from gradreg_experiments.data.known import DATA_SETS
 from gradreg_ref import checks
 
@@ -24,8 +24,7 @@ def find(known: Known, folder: Path) -> Path | None:
 
 def _files_in(known: Known, folder: Path) -> int:
     """Count the published files that a folder has."""
-    paths = (locate(folder, name) for name in known.files)
-    return sum(path is not None and path.is_file() for path in paths)
+    return sum(path.is_file() for _, path in published_files(known, folder))
 
 
 def load(name: str, folder: Path | None = None, cache: Path | None = None) -> DataSet:
@@ -67,6 +66,8 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
         )
     try:
         data = known.read(known, place, cache)
+        files = (fingerprint(known, *file, whole=True) for file in published_files(known, place))
+        data = replace(data, files=(*files, *data.files))
         if mixed := tuple(_of_another(known, data)):
             raise Broken(mixed)
     except (ValueError, OSError) as error:
@@ -74,9 +75,9 @@ def load(name: str, folder: Path | None = None, cache: Path | None = None) -> Da
         raise Broken(sentences, obtained) from error
     counts = len(data.train_labels), len(data.test_labels)
     notes = (
-        f"{got} of the {published} published {part} images"
-        for part, got, published in zip(("training", "test"), counts, known.counts, strict=True)
-        if got != published
+        f"{got} of the {whole} published {part} images"
+        for part, got, whole in zip(("training", "test"), counts, known.counts, strict=True)
+        if got != whole
     )
     return replace(data, notes=(*notes, *data.notes))
 

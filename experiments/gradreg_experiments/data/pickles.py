@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradreg_experiments.data.disk import LIMIT, content
-
 _OPCODES = 1_000_000  # the largest published file, CIFAR-100's train, has about 200,000
 _STRINGS, _NUMBERS = {"SHORT_BINSTRING", "BINSTRING"}, {"BININT", "BININT1", "BININT2"}
 _Token = tuple[str, Any]
@@ -39,7 +37,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        A file of CIFAR's python version, at most 256 MiB.
+        A file of CIFAR's python version, as `disk.require` gives it.
 
     Returns
     -------
@@ -51,7 +49,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     ValueError
         The file is no file of CIFAR's python version.
     """
-    data = content(path, LIMIT)
+    data = path.read_bytes()
     try:
         return _dictionary(_tokens(data))
     # `pickletools` raises any kind of exception on a damaged file.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gradreg_experiments.data.dataset import Broken, DataSet, Known, gather
-from gradreg_experiments.data.disk import fingerprint, require
+from gradreg_experiments.data.disk import require
 from gradreg_experiments.data.image_cache import Listed, cached
 from gradreg_verify.files import read as read_text
 
@@ -27,13 +27,12 @@ def read(known: Known, folder: Path, cache: Path | None) -> DataSet:
     classes, *parts = _listed(folder)
     (train, test), files = cached(folder, cache, parts)
     labels = [np.array([label for _, label in part]) for part in parts]
-    texts = tuple(fingerprint(known, n, require(folder, n)) for n in ("wnids.txt", _ANNOTATIONS))
     note = (
         "the published validation images are the test images here: the images of test/ have no "
         "labels"
     )
     arrays = train, labels[0], test, labels[1]
-    return DataSet(known.name, *arrays, classes, files=texts + files, notes=(note,))
+    return DataSet(known.name, *arrays, classes, files=files, notes=(note,))
 
 
 def _listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
@@ -46,11 +45,11 @@ def _listed(folder: Path) -> tuple[tuple[str, ...], list[Listed], list[Listed]]:
     if not (folder / "train").is_dir():
         raise FileNotFoundError(f"expected a folder {folder / 'train'}, got none")
     labels = {wnid: label for label, wnid in enumerate(wnids)}
-    _, classes, validation = gather(
+    _, *classes, validation = gather(
         (
-            lambda: _refuse_unknown(folder / "train", wnids),
-            lambda: gather(partial(_train_class, folder, *item) for item in labels.items()),
-            lambda: _annotated(folder, labels),
+            partial(_refuse_unknown, folder / "train", wnids),
+            *(partial(_train_class, folder, *item) for item in labels.items()),
+            partial(_annotated, folder, labels),
         )
     )
     return tuple(wnids), [image for images in classes for image in images], validation

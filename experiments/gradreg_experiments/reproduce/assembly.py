@@ -64,7 +64,7 @@ def _with_changes(run: Run, request: Namespace) -> Run:
     if request.iterations is not None:
         changes["iterations"] = request.iterations
     if request.width is not None and run.network == "residual":
-        changes["width"] = checks.count("width", request.width)
+        changes["width"] = request.width
     return replace(run, **changes)
 
 
@@ -104,15 +104,16 @@ def _there(name: str, folder: Path | None, protocol: str) -> tuple[str, ...]:
 def chosen_cells(experiment: Experiment, request: Namespace) -> tuple[Cell, ...]:
     """The cells that are trained."""
     cells = experiment.cells
-    for option, known in (("row", {c.row: 0 for c in cells}), ("arm", {c.arm: 0 for c in cells})):
+    for option in ("row", "arm"):
+        there = dict.fromkeys(getattr(cell, option) for cell in cells)
         for name in getattr(request, option):
-            checks.choice(f"--{option} of {experiment.name}", name, known)
+            checks.choice(f"--{option} of {experiment.name}", name, there)
     rows = request.row or {cell.row for cell in cells}
     arms = request.arm or {cell.arm for cell in cells}
     chosen = tuple(cell for cell in cells if cell.row in rows and cell.arm in arms)
     if not chosen:
-        there = "; ".join(
+        arms_of = "; ".join(
             f"{row!r}: {checks.quoted(c.arm for c in cells if c.row == row)}" for row in rows
         )
-        raise ValueError(f"expected an --arm that the --row has, got none of {there}")
+        raise ValueError(f"expected an --arm that the --row has, got none of {arms_of}")
     return chosen

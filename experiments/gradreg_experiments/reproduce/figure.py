@@ -63,16 +63,12 @@ def message(rows: Sequence[Row]) -> str:
 def _what(rows: Sequence[Row]) -> str:
     """Data and number of seeds, and how to read the figure."""
     marks = "lines" if _sizes_of_one_data_set(rows) else "bars"
-    data = " and ".join(dict.fromkeys(_short(row.cell.run.data) for row in rows))
+    titles = dict.fromkeys(DATA_SETS[row.cell.run.data].title for row in rows)
+    data = " and ".join(title.split(" (")[0] for title in titles)  # without "(python version)"
     seeds = sorted({len(row.outcomes) for row in rows})
     number = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     poster = ", ◇: poster" if any(row.cell.poster for row in rows) else ""
     return f"{data}, {number} seed{'s' * (seeds != [1])} (dots: seeds, {marks}: means{poster})"
-
-
-def _short(data: str) -> str:
-    """The name of a data set, without its version."""
-    return DATA_SETS[data].title.split(" (")[0]
 
 
 def _sizes_of_one_data_set(rows: Sequence[Row]) -> bool:

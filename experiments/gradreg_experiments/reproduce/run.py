@@ -10,7 +10,7 @@ from gradreg_experiments.common import few
 from gradreg_experiments.files import require_writable
 from gradreg_experiments.reproduce import budget
 from gradreg_experiments.reproduce.assembly import assembled, chosen_cells, with_runs
-from gradreg_experiments.reproduce.experiments import Cell, Experiment
+from gradreg_experiments.reproduce.experiments import Experiment
 from gradreg_experiments.reproduce.local_global import measured
 from gradreg_experiments.reproduce.local_global import result as norms_result
 from gradreg_experiments.reproduce.page import require_place, write_page
@@ -18,8 +18,8 @@ from gradreg_experiments.reproduce.record import Result, accuracies, made_with, 
 from gradreg_experiments.reproduce.statistics import rows
 from gradreg_experiments.reproduce.table import table
 from gradreg_experiments.runs import Store
-from gradreg_experiments.runs.sweep import Group, diverged, missing, train_missing
-from gradreg_experiments.terminal import Plain
+from gradreg_experiments.runs.sweep import diverged, in_groups, missing, train_missing
+from gradreg_experiments.terminal import Plain, ended
 from gradreg_experiments.toy.problem import Task
 from gradreg_experiments.toy.quickstart import run as toy
 from gradreg_experiments.verification import verified_before
@@ -53,9 +53,7 @@ def reproduce(names: Sequence[str], request: Namespace) -> int:
         share = None if limit is None else limit / len(experiments)
         failures += one_experiment(experiment, request, share, console)
     console.print(f"Page: {write_page(request.out)}", soft_wrap=True)
-    for sentence in failures:
-        console.print(sentence, soft_wrap=True)
-    return 2 if failures else 0
+    return ended(console, failures)
 
 
 def _all_assembled(names: Sequence[str], request: Namespace) -> tuple[list[Experiment], list[str]]:
@@ -121,7 +119,9 @@ def _trained(
     experiment: Experiment, seeds: Sequence[int], request: Namespace, store: Store, console: Console
 ) -> list[str]:
     """Run what is missing. Return sentences on runs that failed or did not stay finite."""
-    wanted = _groups(chosen_cells(experiment, request), seeds, request.stack_seeds)
+    cells = chosen_cells(experiment, request)
+    runs = [[replace(cell.run, seed=seed) for seed in seeds] for cell in cells]
+    wanted = in_groups(runs, request.stack_seeds)
     measured = experiment.name == "local-global"
     left = missing(wanted, store, weights=measured)
     total = sum(map(len, wanted))
@@ -140,13 +140,3 @@ def _result_of(experiment: Experiment, seeds: Sequence[int], store: Store) -> Re
         return norms_result(experiment, measured(experiment, seeds, store))
     found = rows(experiment, seeds, lambda cell, seed: store.find(replace(cell.run, seed=seed)))
     return accuracies(experiment, found)
-
-
-def _groups(cells: tuple[Cell, ...], seeds: Sequence[int], stack: bool) -> list[Group]:
-    """What is trained together: a run alone, or the seeds of a cell. The order is seed by seed, so
-    that a sweep that is stopped has whole rows.
-    """
-    runs = [[replace(cell.run, seed=seed) for seed in seeds] for cell in cells]
-    if stack:
-        return [tuple(group) for group in runs]
-    return [(run,) for of_seed in zip(*runs, strict=True) for run in of_seed]

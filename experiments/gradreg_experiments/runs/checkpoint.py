@@ -12,7 +12,6 @@ import torch
 from gradreg_verify.files import opened, write_atomically
 
 _SUM = hashlib.sha256().digest_size  # bytes at the front of the file, over all that follow
-_FIELDS = {"step", "seconds", "lost", "model", "optimiser", "scaler"}
 
 
 @dataclass
@@ -38,9 +37,7 @@ class Checkpoint:
         payload = buffer.getvalue()
         write_atomically(self.path, hashlib.sha256(payload).digest() + payload)
 
-    def load(
-        self, device: str, form: Callable[[], dict[str, Any]] | None = None
-    ) -> dict[str, Any] | None:
+    def load(self, device: str, form: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         """The state; None where there is no checkpoint.
 
         `form` gives a state of the same form: keys, shapes and types. What takes up a state of
@@ -60,13 +57,13 @@ class Checkpoint:
             other = [name for name, value in self.key.items() if state["key"].get(name) != value]
             if other:
                 raise ValueError(f"one of another {' and another '.join(other)}")
-            if missing := _FIELDS - state.keys():
+            own = {"step": 0, "seconds": 0.0, "lost": {}, **form()}
+            if missing := own.keys() - state.keys():
                 raise ValueError(f"one without {', '.join(sorted(missing))}")
-            if form is not None:
-                lost = state["lost"] if isinstance(state["lost"], dict) else {}
-                own = {"step": 0, "seconds": 0.0, "lost": dict.fromkeys(lost, 0), **form()}
-                for name, value in own.items():
-                    _require_form(name, state[name], value)
+            if isinstance(state["lost"], dict):  # it has a step of each run that was lost
+                own["lost"] = dict.fromkeys(state["lost"], 0)
+            for name, value in own.items():
+                _require_form(name, state[name], value)
         except Exception as error:  # whatever torch's reader makes of a file that is not ours
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(

@@ -66,6 +66,7 @@ class Draws:
         self.seeds = [run.seed for run in runs]
         self.labelled = self.run.batch // parallel.size()
         self.rows = self.labelled * (2 if self.run.unlabelled else 1)
+        self.all_rows = self.rows * parallel.size()  # of a run, in all processes
         self.classes = len(parts[0].classes)
         self.x = [self.on_device(p.train_images) for p in parts]
         self.y = [self.on_device(p.train_labels) for p in parts]
@@ -98,11 +99,6 @@ class Draws:
             return self.own_rows(torch.rand(self.all_rows, width, generator=g) < KEEP).float()
 
         return torch.stack([drawn(seed) for seed in self.seeds])
-
-    @property
-    def all_rows(self) -> int:
-        """Return how many rows a run has in all processes."""
-        return self.rows * parallel.size()
 
     def own_rows(self, drawn: Tensor) -> Tensor:
         """The rows of this process, of draws for all labelled and then all unlabelled rows."""

@@ -12,8 +12,8 @@ from gradreg_experiments.files import held, require_writable
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import Group, missing, one, sweep, wrong
-from gradreg_experiments.terminal import Plain, progress
+from gradreg_experiments.runs.sweep import Group, in_groups, missing, one, sweep, wrong
+from gradreg_experiments.terminal import Plain, ended, progress
 from gradreg_experiments.verification import verified_before
 
 
@@ -33,14 +33,12 @@ def run_all(run: Run, request: Namespace) -> int:
         if not parallel.agreed(holds, run.device):
             return 1
         with held(store.folder) if parallel.first() else nullcontext():
-            groups = missing([tuple(runs)] if request.stack_seeds else [(r,) for r in runs], store)
+            groups = missing(in_groups([runs], request.stack_seeds), store)
             failures = _trained(groups, store, jobs, console)
         if parallel.first():
             _printed(console, runs, store)
             failures += wrong(runs, store)
-    for sentence in failures:
-        console.print(sentence, soft_wrap=True)
-    return 2 if failures else 0
+    return ended(console, failures)
 
 
 def _trained(groups: list[Group], store: Store, jobs: int, console: Console) -> list[str]:

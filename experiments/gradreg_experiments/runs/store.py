@@ -106,7 +106,6 @@ class Store:
 
     def keep(self, outcome: Outcome, network: nn.Module) -> None:
         """Write the weights, and then the figures: a run with figures is whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         torch.save(network.state_dict(), buffer := io.BytesIO())
         weights = buffer.getvalue()
         write_atomically(self.weights(outcome.run), weights)

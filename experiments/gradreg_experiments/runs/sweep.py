@@ -25,6 +25,16 @@ _REPORT_EVERY = 50  # steps
 _reports: Any = None  # in a worker: the queue of steps done
 
 
+def in_groups(runs: Sequence[Sequence[Run]], stack: bool) -> list[Group]:
+    """What is trained together, of the runs of each setting, seed by seed: all seeds of a setting,
+    or each run alone. The first seed of every setting then comes first, so that a sweep that is
+    stopped has whole rows.
+    """
+    if stack:
+        return [tuple(seeds) for seeds in runs]
+    return [(run,) for of_seed in zip(*runs, strict=True) for run in of_seed]
+
+
 def missing(groups: Sequence[Group], store: Store, weights: bool = False) -> list[Group]:
     """The runs of each group that have no result, or no weights where weights are needed; none
     twice.

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from gradreg_experiments.common import few
@@ -19,9 +18,9 @@ from gradreg_experiments.files import made_here, require_writable
 from gradreg_experiments.result import BEST, FAINT, PLAIN, drawing, entitle, write_result
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.store import Store
-from gradreg_experiments.runs.sweep import train_missing, wrong
+from gradreg_experiments.runs.sweep import in_groups, train_missing, wrong
 from gradreg_experiments.runs.training import Outcome
-from gradreg_experiments.terminal import Plain
+from gradreg_experiments.terminal import Plain, ended
 from gradreg_experiments.verification import verified_before
 from gradreg_ref import checks
 
@@ -60,15 +59,13 @@ def grid(low: float, high: float, points: int) -> tuple[float, ...]:
     return tuple(dict.fromkeys((0.0, *lams)))
 
 
-def tune(
-    run: Run, lams: Sequence[float], request: Namespace, console: Console | None = None
-) -> int:
+def tune(run: Run, lams: Sequence[float], request: Namespace) -> int:
     """Train, print the curve, write tune.json, .csv, .png and .svg.
 
     The request has seeds, out, data and jobs, and the command that is recorded. The status is 1 if
     a claim fails, and nothing is trained; 2 if a run could not be made.
     """
-    console = console or Plain()
+    console = Plain()
     if not run.validation:
         raise ValueError(
             "expected validation > 0 in the run, as λ is chosen on these images; got 0"
@@ -84,7 +81,7 @@ def tune(
         return 1
     store = Store(request.out / "runs", request.data)
     runs = {lam: [_weighted(run, lam, run.seed + s) for s in range(seeds)] for lam in lams}
-    groups = [(one,) for of_seed in zip(*runs.values(), strict=True) for one in of_seed]
+    groups = in_groups([*runs.values()], stack=False)
     failures = [f"Not run: {said}" for said in train_missing(groups, store, jobs, console)]
     failures += wrong([run for (run,) in groups], store)
     found = {lam: tuple(filter(None, map(store.find, own))) for lam, own in runs.items()}
@@ -98,9 +95,7 @@ def tune(
             console.print(said)
         _write(request.out, run, points, request.recorded)
         console.print(f"Written: {request.out / 'tune'}.json, .csv, .png, .svg.", soft_wrap=True)
-    for sentence in failures:
-        console.print(sentence, soft_wrap=True)
-    return 2 if failures else 0
+    return ended(console, failures)
 
 
 def _weighted(run: Run, lam: float, seed: int) -> Run:

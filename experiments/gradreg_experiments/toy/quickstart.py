@@ -15,7 +15,6 @@ from gradreg_experiments.toy.table import record, rows, runs, stem, table
 from gradreg_experiments.toy.training import Sweep, sweep
 from gradreg_experiments.verification import verified, verified_before
 from gradreg_ref import checks
-from gradreg_verify.frameworks.registry import load, require_device
 
 # SpectReg's grid is the poster's. DoubleBack weighs the squared slope at an example by its squared
 # residual, about 0.1² once it is fitted, so its λ are larger; at the largest it learns a constant.
@@ -62,12 +61,11 @@ def run(
     seeds = few("--seeds", seeds if request.seeds is None else request.seeds)
     if request.iterations is not None:
         iterations = checks.count("--iterations", request.iterations)
-    require_device(load("torch"), device)
     require_writable(out, stem(task))
     start = monotonic()
     if again:
         console.print(f"1. Checking every claim for torch on {device}: about ten seconds.")
-    if not (verified(device, console).ok if again else verified_before(device, console)):
+    if not (verified if again else verified_before)(device, console):
         console.print(f"Not trained: claims failed on {device}, as shown above.")
         return 1
     checked = monotonic()
