@@ -73,4 +73,5 @@ def _is_linear(z: Any, pullback: Any) -> bool:
         return True
     flat = [np.concatenate([np.ravel(a).astype(float) for a in some]) for some in (small, large)]
     off, size = np.linalg.norm(flat[1] - LARGE * flat[0]), np.linalg.norm(flat[1])
-    return not off > _LIMIT * size
+    # Where the square of a product underflows, the product may have lost digits.
+    return not off > _LIMIT * max(size, float(jnp.finfo(z.dtype).tiny) ** 0.5)

@@ -72,3 +72,8 @@ def test_float16_loses_small_gradients_and_is_not_tried():
     params = jax.tree.map(lambda p: p.astype(jnp.float16), PARAMS)
     small = network(lambda t: t * jnp.float16(1e-6))
     assert jnp.isfinite(gj.frobreg(small, params, X.astype(jnp.float16)))
+
+
+def test_a_product_that_underflows_says_nothing():
+    """1024 times as large, it has digits again."""
+    assert gj.frobreg(network(lambda t: t * 1e-20 * 1e-20), PARAMS, X) == 0

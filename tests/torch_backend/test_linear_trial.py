@@ -153,3 +153,9 @@ def test_float16_loses_small_gradients_and_is_not_tried():
     model.last.float()
     with torch.no_grad():
         assert torch.isfinite(gt.frobreg(model, X.half()))
+
+
+def test_a_product_that_underflows_says_nothing():
+    """1024 times as large, it has digits again."""
+    model = Net(lambda h: h * 1e-22 * 1e-22)
+    assert gt.frobreg(model, X, mode="reverse") == 0

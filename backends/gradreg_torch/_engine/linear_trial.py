@@ -44,7 +44,9 @@ def require_linear(
         torch.stack([v.norm() for v in some]).norm()
         for some in ([a - b.detach() for a, b in zip(large, products, strict=True)], large)
     )
-    if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size):
+    # Where the square of a product underflows, the product may have lost digits.
+    floor = torch.finfo(r.dtype).tiny ** 0.5
+    if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size.clamp(min=floor)):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
             "that clips, normalises or rectifies gradients "
