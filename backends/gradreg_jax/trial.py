@@ -17,6 +17,7 @@ from gradreg_jax.stand_ins import has_values, traced_again, with_values
 
 LARGE = -1024.0
 _LIMIT = 0.01  # a solver in a rule stops at a tolerance
+_SMALL = 1e-19  # the square of a smaller product underflows in float32: it may have lost digits
 _NOT_LINEAR = (
     "expected derivatives that are linear in the gradient that they are given, got an f that "
     "clips, normalises or rectifies gradients (by a rule of jax.custom_vjp, say): the penalty "
@@ -73,5 +74,4 @@ def _is_linear(z: Any, pullback: Any) -> bool:
         return True
     flat = [np.concatenate([np.ravel(a).astype(float) for a in some]) for some in (small, large)]
     off, size = np.linalg.norm(flat[1] - LARGE * flat[0]), np.linalg.norm(flat[1])
-    # Where the square of a product underflows, the product may have lost digits.
-    return not off > _LIMIT * max(size, float(jnp.finfo(z.dtype).tiny) ** 0.5)
+    return not off > _LIMIT * max(size, _SMALL)

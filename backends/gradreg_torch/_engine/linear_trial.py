@@ -14,6 +14,7 @@ from gradreg_torch._engine import graph
 
 _C = -1024.0
 _LEAST = 0.01  # a solver in a backward pass stops at a tolerance
+_SMALL = 1e-19  # the square of a smaller product underflows in float32: it may have lost digits
 
 
 def require_linear(
@@ -44,9 +45,7 @@ def require_linear(
         torch.stack([v.norm() for v in some]).norm()
         for some in ([a - b.detach() for a, b in zip(large, products, strict=True)], large)
     )
-    # Where the square of a product underflows, the product may have lost digits.
-    floor = torch.finfo(r.dtype).tiny ** 0.5
-    if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size.clamp(min=floor)):
+    if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size.clamp(min=_SMALL)):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
             "that clips, normalises or rectifies gradients "
