@@ -73,5 +73,5 @@ def _is_linear(z: Any, pullback: Any) -> bool:
     if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in small)]:
         return True
     flat = [np.concatenate([np.ravel(a).astype(float) for a in some]) for some in (small, large)]
-    off, size = np.linalg.norm(flat[1] - LARGE * flat[0]), np.linalg.norm(flat[1])
+    off, size = (float(np.linalg.norm(a)) for a in (flat[1] - LARGE * flat[0], flat[1]))
     return not off > _LIMIT * max(size, _SMALL)
