@@ -8,6 +8,7 @@ from gradreg_torch._engine.call import checked
 from gradreg_torch._engine.contraction import Identity
 from gradreg_torch._engine.reverse import Reverse
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch_backend import layers
 
 X = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -77,6 +78,30 @@ def test_hooks_that_the_second_pass_cannot_leave_out(monkeypatch):
 
 def test_hooks_of_tensors_that_only_look():
     torch.testing.assert_close(gt.frobreg(hooked(1), X), gt.frobreg(net(torch.sin), X))
+
+
+class Noisy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, t):
+        return t.view_as(t)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g + 0.3 * torch.randn_like(g)
+
+
+def checkpointed(**options):
+    """A checkpoint whose backward pass draws the mask of a dropout."""
+    drop = nn.Dropout(0.5)
+    return lambda h: checkpoint(lambda t: drop(t).tanh(), h, use_reentrant=False, **options)
+
+
+@pytest.mark.parametrize("f", [Noisy.apply, checkpointed(preserve_rng_state=False)])
+def test_a_backward_pass_that_draws_random_numbers(f):
+    """There are no hooks to be removed, as the message asked for."""
+    with pytest.raises(ValueError, match=r"draws random numbers: pass preserve_rng_state=True"):
+        gt.frobreg(net(f), X)
+    gt.frobreg(net(checkpointed()), X)  # the remedy
 
 
 class Implicit(nn.Module):

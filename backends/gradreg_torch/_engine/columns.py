@@ -1,10 +1,13 @@
-"""Columns for a trial of Jᵀr: zero but in some of the examples."""
+"""Columns for a trial of Jᵀr, zero but in some of the examples, and how products compare."""
 
+from collections.abc import Sequence
 from itertools import combinations, count, islice
 from math import comb
 
 import torch
 from torch import Tensor
+
+_SMALL = 1e-19  # the square of a smaller product underflows in float32: it may have lost digits
 
 
 def separating(n: int, device: torch.device) -> Tensor:
@@ -32,3 +35,11 @@ def column(output: Tensor, some: Tensor) -> Tensor:
 def not_zero(v: Tensor) -> bool:
     """Whether an entry is another number than 0, and all are numbers."""
     return bool(v.any()) and bool(torch.isfinite(v).all())
+
+
+def differ(some: Sequence[Tensor], others: Sequence[Tensor], limit: float) -> bool:
+    """Whether products differ from others by more than a part `limit` of these."""
+    pairs = [(a.detach().double(), b.detach().double()) for a, b in zip(some, others, strict=True)]
+    off = torch.stack([(a - b).norm() for a, b in pairs]).norm()
+    size = torch.stack([b.norm() for _, b in pairs]).norm()
+    return bool(off > limit * size.clamp(min=_SMALL))

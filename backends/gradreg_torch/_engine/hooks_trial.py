@@ -14,6 +14,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradreg_torch._engine import checks, distributed, graph
 from gradreg_torch._engine.call import Call
+from gradreg_torch._engine.columns import differ
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.model import Model, copied, visible
 from gradreg_torch._engine.random import random_state, replayed
@@ -28,15 +29,15 @@ def changes(at_x: Reverse, r: Tensor, products: tuple[Tensor, ...], found: list[
     plain = without_hooks(at_x, r, found)
     if plain is None:
         return ""
-    off, size = (
-        torch.stack([v.double().norm() for v in some]).norm()
-        for some in (
-            [a - b for a, b in zip(products, plain, strict=True)],
-            plain,
-        )
-    )
-    if not bool(off > graph.tolerance(graph.dtypes(found)) * size):
+    limit = graph.tolerance(graph.dtypes(found))
+    if not differ(products, plain, limit):
         return ""
+    if differ(at_x.vjp(r, create_graph=False), products, limit):
+        raise ValueError(
+            "expected a backward pass that gives the same product twice, got one that draws random "
+            "numbers: pass preserve_rng_state=True to torch.utils.checkpoint, and leave noise in "
+            "gradients out of the model that is penalised"
+        )
     model = at_x.call.model
     if isinstance(model, Model) and _makes_right(at_x.call, model):
         return "a backward hook"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine import graph
+from gradreg_torch._engine.columns import differ
 
 _C = -1024.0
 _LEAST = 0.01  # a solver in a backward pass stops at a tolerance
-_SMALL = 1e-19  # the square of a smaller product underflows in float32: it may have lost digits
 
 
 def require_linear(
@@ -40,12 +40,8 @@ def require_linear(
     """
     if torch.float16 in dtypes:
         return
-    large = [v.detach().double() / _C for v in forth(_C * r)]
-    off, size = (
-        torch.stack([v.norm() for v in some]).norm()
-        for some in ([a - b.detach() for a, b in zip(large, products, strict=True)], large)
-    )
-    if bool(off > max(_LEAST, graph.tolerance(dtypes)) * size.clamp(min=_SMALL)):
+    multiple = [_C * v.detach().double() for v in products]
+    if differ(multiple, forth(_C * r), max(_LEAST, graph.tolerance(dtypes))):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
             "that clips, normalises or rectifies gradients "
