@@ -122,7 +122,14 @@ def _as_declared(seen: Seen, d: Declaration) -> str:
         there = about_the_gradient(seen.telling, slopes[telling])
         said = named(seen, gradient=True) if there else ""
         return said or f"Its value is the declared one {tried}{wrong}."
-    one = d.probe is not None and not d.shared_probe and any(o.shared for o in seen.observed)
-    shared = ", but with one probe for the whole batch" if one else ""
-    drawn = "" if d.probe is None else " at the numbers drawn,"
-    return f"{AS_DECLARED}{drawn} {tried}, to 9 digits{shared}."
+    drawn, but = ("", "") if d.probe is None else (" at the numbers drawn,", _reuse(seen, d))
+    return f"{AS_DECLARED}{drawn} {tried}, to 9 digits{but}."
+
+
+def _reuse(seen: Seen, d: Declaration) -> str:
+    """Say which probes are one probe that should be several."""
+    if not d.shared_probe and any(o.shared for o in seen.observed):
+        return ", but with one probe for the whole batch"
+    if any(o.repeated for o in seen.observed):
+        return f", but with one probe {d.num_probes} times"
+    return ""

@@ -124,6 +124,12 @@ class Observed:
         r = self.probes
         return r is not None and len(self.e.x) > 1 and bool((r == r[:1]).all())
 
+    @property
+    def repeated(self) -> bool:
+        """Whether the probes of each example are one probe several times."""
+        r = self.probes
+        return r is not None and r.shape[2] > 1 and bool((r == r[:, :, :1]).all())
+
 
 @dataclass(frozen=True)
 class Seen:

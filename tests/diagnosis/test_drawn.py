@@ -19,6 +19,23 @@ def test_one_probe_for_the_batch_is_named():
     assert got.endswith("to 9 digits, but with one probe for the whole batch.")
 
 
+def test_one_probe_several_times_is_named():
+    """Nothing was said of it, but that all is as declared at the numbers drawn."""
+
+    def again(model, x):
+        state = torch.get_rng_state()
+
+        def r(z):
+            torch.set_rng_state(state)
+            return torch.randn_like(z)
+
+        return torch.stack([projected(model, x, r) for _ in range(2)]).mean()
+
+    got = said(again, "spectreg", num_probes=2)
+    assert got.startswith("Value and gradient are those declared at the numbers drawn, on all ")
+    assert got.endswith("to 9 digits, but with one probe 2 times.")
+
+
 def test_shared_probes_are_those_of_every_example():
     def drawn_again(model, x):
         def r(z):
