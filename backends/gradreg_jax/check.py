@@ -203,7 +203,7 @@ def _off(P: Callable[[Any], Any], params: Any, gradient: Any, delta: Any) -> flo
 def _of_logits(f: Model, params: Any, x: Any, at: Linearised) -> float:
     """Return how far ⟨Jᵀr, u⟩ is from the difference of ⟨r, f⟩ along u, for random r and u.
 
-    Of a small and a large r: a rule may clip or rectify gradients.
+    r is taken small and large, because a rule may clip or rectify gradients.
     """
     r = like(jnp.asarray(np.random.default_rng(5).standard_normal(at.output.shape)), at.output)
     pullback, u = jax.jit(at.pullback), _direction(x, 4)

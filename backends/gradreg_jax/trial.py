@@ -17,7 +17,6 @@ from gradreg_jax.stand_ins import has_values, traced_again, with_values
 
 LARGE = -1024.0
 _LIMIT = 0.01  # a solver in a rule stops at a tolerance
-_SMALL = 1e-19  # the square of a smaller product underflows in float32: it may have lost digits
 _NOT_LINEAR = (
     "expected derivatives that are linear in the gradient that they are given, got an f that "
     "clips, normalises or rectifies gradients (by a rule of jax.custom_vjp, say): the penalty "
@@ -74,4 +73,6 @@ def _is_linear(z: Any, pullback: Any) -> bool:
         return True
     flat = [np.concatenate([np.ravel(a).astype(float) for a in some]) for some in (small, large)]
     off, size = (float(np.linalg.norm(a)) for a in (flat[1] - LARGE * flat[0], flat[1]))
-    return not off > _LIMIT * max(size, _SMALL)
+    # Where the square of a product underflows, the product may have lost digits.
+    tiny = np.finfo(np.float64 if z.dtype == jnp.float64 else np.float32).tiny
+    return not off > _LIMIT * max(size, float(tiny) ** 0.5)

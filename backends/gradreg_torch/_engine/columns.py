@@ -7,8 +7,6 @@ from math import comb
 import torch
 from torch import Tensor
 
-_SMALL = 1e-19  # the square of a smaller product underflows in float32: it may have lost digits
-
 
 def separating(n: int, device: torch.device) -> Tensor:
     """Sets of examples (s, n): for any two examples, one set has the first and not the second.
@@ -37,9 +35,11 @@ def not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
-def differ(some: Sequence[Tensor], others: Sequence[Tensor], limit: float) -> bool:
-    """Whether products differ from others by more than a part `limit` of these."""
+def differ(
+    some: Sequence[Tensor], others: Sequence[Tensor], limit: float, floor: float = 0.0
+) -> bool:
+    """Whether products differ from others by more than a part `limit` of these, or of `floor`."""
     pairs = [(a.detach().double(), b.detach().double()) for a, b in zip(some, others, strict=True)]
     off = torch.stack([(a - b).norm() for a, b in pairs]).norm()
     size = torch.stack([b.norm() for _, b in pairs]).norm()
-    return bool(off > limit * size.clamp(min=_SMALL))
+    return bool(off > limit * size.clamp(min=floor))

@@ -41,7 +41,10 @@ def require_linear(
     if torch.float16 in dtypes:
         return
     multiple = [_C * v.detach().double() for v in products]
-    if differ(multiple, forth(_C * r), max(_LEAST, graph.tolerance(dtypes))):
+    limit = max(_LEAST, graph.tolerance(dtypes))
+    # Where the square of a product underflows, the product may have lost digits.
+    floor = max(torch.finfo(dtype).tiny for dtype in dtypes) ** 0.5
+    if differ(multiple, forth(_C * r), limit, floor):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
             "that clips, normalises or rectifies gradients "
