@@ -3,12 +3,15 @@
 import gzip
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradreg_experiments.data.dataset import FileRead, Known, Labels
+from gradreg_verify.files import opened
 
 PUBLISHED = "the published file"
 LIMIT = 1 << 28  # bytes; the largest published file, CIFAR-100's train, has 155 million
@@ -31,22 +34,40 @@ def published_files(known: Known, folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def require(folder: Path, name: str) -> Path:
-    """The regular file of that name, of at most `LIMIT` bytes; or an error in a sentence."""
+    """The file of that name; without one, an error in a sentence."""
     path = locate(folder, name)
     if path is None:
         what = "an empty folder" if not any(folder.iterdir()) else "no such file"
         raise FileNotFoundError(f"expected {folder / name}, got {what}")
     if not path.is_file():  # reading a pipe would never end
         raise ValueError(f"expected {path} to be a file, got a folder or a device")
-    require_small(path, LIMIT)
+    _require_small(path, LIMIT)
     return path
 
 
-def require_small(path: Path, limit: int) -> None:
+def _require_small(path: Path, limit: int) -> None:
     """Refuse a file above the limit: no published file is that large."""
     size = path.stat().st_size
     if size > limit:
         raise ValueError(f"expected at most {limit} bytes in {path}, got {size}; get it anew")
+
+
+def content(path: Path, limit: int) -> bytes:
+    """Return all bytes of a file."""
+    with regular(path) as file:
+        _require_small(path, limit)
+        return file.read()
+
+
+@contextmanager
+def regular(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read from; `ValueError` names a pipe or a device, which may never end."""
+    with ExitStack() as closing:
+        try:
+            file = closing.enter_context(opened(path))
+        except ValueError as error:
+            raise ValueError(f"expected a file in {path}, got: {error}") from error
+        yield file
 
 
 def fingerprint(known: Known, name: str, path: Path, *, whole: bool = False) -> FileRead:

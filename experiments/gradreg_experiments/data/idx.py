@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gradreg_experiments.data.disk import LIMIT
+from gradreg_experiments.data.disk import LIMIT, content, regular
 
 _UNSIGNED_BYTES = 8
 _MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most
@@ -23,7 +23,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        The file, as `disk.require` gives it; the name of a gzipped file ends in ``.gz``.
+        The file; the name of a gzipped file ends in ``.gz``.
     axes : int
         How many axes the array has: 3 for images, 1 for labels.
 
@@ -35,7 +35,8 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        The file is no IDX file, is cut off, or holds more than the header says.
+        The file is no IDX file, is cut off, or holds more than the header says; or it is a pipe or
+        a device.
     """
     if path.suffix == ".gz":
         try:
@@ -43,7 +44,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
         except (EOFError, zlib.error) as error:
             raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
     start = 4 + 4 * axes
-    with path.open("rb") as file:
+    with regular(path) as file:
         shape = _shape_of(path, file.read(start), axes)
     if (got := path.stat().st_size - start) != math.prod(shape):
         raise ValueError(_said(path, shape, f"{got} bytes"))
@@ -88,7 +89,7 @@ def _unpack(path: Path, axes: int) -> NDArray[np.uint8]:
             raise EOFError("a file that ends before its contents do")
         return data
 
-    shape = _shape_of(path, unpacked(path.read_bytes(), 4 + 4 * axes), axes)
+    shape = _shape_of(path, unpacked(content(path, LIMIT), 4 + 4 * axes), axes)
     size, compressed = math.prod(shape), path.stat().st_size
     if size > _MOST_DEFLATED * compressed:
         raise ValueError(_said(path, shape, f"a file of {compressed} compressed bytes"))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
 from gradreg_experiments.data.dataset import Broken, FileRead, Images
-from gradreg_experiments.data.disk import require_small
+from gradreg_experiments.data.disk import content
 from gradreg_experiments.needs import need
 from gradreg_verify.files import read_json
 
@@ -114,8 +114,7 @@ def decode_all(images: list[Listed], out: BinaryIO, problems: list[str]) -> dict
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     for path, _ in images:
         try:
-            require_small(path, LIMIT)
-            data = path.read_bytes()
+            data = content(path, LIMIT)
             pixels = decode(data)
         # Pillow raises many kinds of error where the bytes make no sense.
         except Exception as error:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradreg_experiments.data.disk import LIMIT, content
+
 _OPCODES = 1_000_000  # the largest published file, CIFAR-100's train, has about 200,000
 _STRINGS, _NUMBERS = {"SHORT_BINSTRING", "BINSTRING"}, {"BININT", "BININT1", "BININT2"}
 _Token = tuple[str, Any]
@@ -37,7 +39,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        A file of CIFAR's python version, as `disk.require` gives it.
+        A file of CIFAR's python version, at most 256 MiB.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def unpickle(path: Path) -> dict[str, Any]:
     ValueError
         The file is no file of CIFAR's python version.
     """
-    data = path.read_bytes()
+    data = content(path, LIMIT)
     try:
         return _dictionary(_tokens(data))
     # `pickletools` raises any kind of exception on a damaged file.
