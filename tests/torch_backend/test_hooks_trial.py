@@ -80,6 +80,13 @@ def test_hooks_of_tensors_that_only_look():
     torch.testing.assert_close(gt.frobreg(hooked(1), X), gt.frobreg(net(torch.sin), X))
 
 
+def test_hooks_of_tiny_products():
+    """In float64 the square of 1e-30 is a number."""
+    model = hooked(3)
+    with pytest.raises(ValueError, match=MESSAGE):
+        gt.frobreg(lambda x: 1e-30 * model(x), X)
+
+
 class Noisy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, t):
