@@ -14,12 +14,12 @@ from typing import Any
 
 import timing
 import torch
-from gradreg_experiments.common import one_thread
 from gradreg_experiments.reproduce.settings import SETTINGS, arm
 from gradreg_experiments.runs.images import images_of
 from gradreg_experiments.runs.trainer import Trainer
 
 from gradreg_verify.frameworks.registry import load
+from gradreg_verify.frameworks.torch import one_thread
 
 ARMS = ("baseline", "SpectReg", "DoubleBack")
 SEEDS = (1, 3, 5, 10)

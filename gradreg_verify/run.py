@@ -1,6 +1,7 @@
 """Running the claims on an implementation."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -80,24 +81,9 @@ def verify(
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
     target = replace(target, draws=draws, dtypes=_dtypes_of(target, dtypes))
-    examples = [e for s in (0, *range(seed, seed + more)) for e in target.examples(s)]
-    results = tuple(_run_all(target, examples, waivers or {}, progress))
-    broken = [r for r in results if r.verdict == "FAIL"]
-    one, answered = target.declared, not any(r.hung for r in results)
-    tier = "argument" if one is None or not answered else one.probes.tier
-    return Report(
-        target=target.backend.name,
-        declared="all penalties" if one is None else str(one.declaration),
-        tier=TIERS[tier] if answered else "not known: a call did not return",
-        framework=target.backend.capabilities().framework,
-        device=device,
-        dtypes=target.dtypes,
-        seed=seed,
-        results=results,
-        diagnosis=diagnose(target, broken[0].claim) if broken and one and answered else None,
-        provenance=provenance(target),
-        evidence=_evidence_of(target, examples, results) if answered else None,
-    )
+    with getattr(target.backend, "one_thread", nullcontext)():
+        examples = [e for s in (0, *range(seed, seed + more)) for e in target.examples(s)]
+        return _report_on(target, examples, waivers or {}, progress)
 
 
 def assert_conforms(
@@ -122,6 +108,29 @@ def assert_conforms(
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
 PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
+
+
+def _report_on(
+    target: Target, examples: list[Example], waivers: Mapping[str, str], progress: _Progress
+) -> Report:
+    """Run every claim, and find out what is wrong where one fails."""
+    results = tuple(_run_all(target, examples, waivers, progress))
+    broken = [r for r in results if r.verdict == "FAIL"]
+    one, answered = target.declared, not any(r.hung for r in results)
+    tier = "argument" if one is None or not answered else one.probes.tier
+    return Report(
+        target=target.backend.name,
+        declared="all penalties" if one is None else str(one.declaration),
+        tier=TIERS[tier] if answered else "not known: a call did not return",
+        framework=target.backend.capabilities().framework,
+        device=target.device,
+        dtypes=target.dtypes,
+        seed=target.seed,
+        results=results,
+        diagnosis=diagnose(target, broken[0].claim) if broken and one and answered else None,
+        provenance=provenance(target),
+        evidence=_evidence_of(target, examples, results) if answered else None,
+    )
 
 
 def _evidence_of(

@@ -157,17 +157,6 @@ def test_the_error_is_the_mean_square_on_the_grid():
     assert s.mse.ravel() == pytest.approx(errors, rel=1e-12)
 
 
-def test_training_takes_one_thread_and_gives_the_others_back():
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with training.one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(threads)
-
-
 def sweeps():
     setting, model = problem.Setting((1, 2), 4), None
     spectreg = np.array([[4e-3, 1e-3], [1e-3, 2e-3]])

@@ -1,6 +1,7 @@
 """Code shared by the frameworks: it finds a backend's functions by the table of penalties."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from types import ModuleType
 from typing import Any, ClassVar, get_args
@@ -29,6 +30,10 @@ class OneByOne:
     def capabilities(self) -> Capabilities:
         """The installed framework, and the devices it sees."""
         return self.Harness.capabilities()
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """Return a context in which the framework uses one CPU thread."""
+        return self.Harness.one_thread()
 
     def under_test(
         self, function: Callable[..., Any], declaration: Declaration, device: str, seconds: float

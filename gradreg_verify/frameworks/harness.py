@@ -8,7 +8,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -140,6 +140,11 @@ class Harness(ABC):
     @abstractmethod
     def capabilities() -> Capabilities:
         """Return the capabilities of the framework on this machine."""
+
+    @staticmethod
+    def one_thread() -> AbstractContextManager[None]:
+        """Return a context in which the framework uses one CPU thread, if it has threads to set."""
+        return nullcontext()
 
     @abstractmethod
     def value(self, call: Call) -> Array:

@@ -48,6 +48,8 @@ class Backend(Protocol):
 
     Where a derivative along one direction costs less than a gradient, a backend may also have
     ``slope(penalty, network, x, y, direction, **options)``, which is ``gradient @ direction``.
+    ``one_thread()`` may give a context in which its framework uses one CPU thread: the networks are
+    tiny.
     """
 
     name: str

@@ -5,6 +5,7 @@ function cannot be asked, because it has one reduction and draws its own probes,
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ class DeclaredPenalty:
     def capabilities(self) -> Capabilities:
         """Return the capabilities of the framework."""
         return self.harness.capabilities()
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """Return a context in which the framework uses one CPU thread."""
+        return self.harness.one_thread()
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

@@ -10,7 +10,7 @@ from torch.nn.utils import parameters_to_vector
 
 from gradreg_experiments.agreement.course import Course, Trajectory, trajectory
 from gradreg_ref.typing import Rng
-from gradreg_verify.frameworks.torch import to_torch
+from gradreg_verify.frameworks.torch import one_thread, to_torch
 from gradreg_verify.frameworks.torch.backend import FUNCTIONS
 
 _LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -20,6 +20,7 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {
 _OPTIMISERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
+@one_thread()
 def train(course: Course, *, nudge: float = 0.0, rng: Rng | None = None) -> Trajectory:
     """Train as a user would. With a `nudge` a step begins at θ (1 + nudge · ξ), ξ in [−1, 1]."""
     how, module = course.penalised, to_torch(course.network, dtype=torch.float64)

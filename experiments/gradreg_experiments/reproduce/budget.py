@@ -11,11 +11,12 @@ from typing import Any
 
 import scipy
 
-from gradreg_experiments.common import few, one_thread
+from gradreg_experiments.common import few
 from gradreg_experiments.reproduce.statistics import LEVEL
 from gradreg_experiments.runs import Run, images_of
 from gradreg_experiments.runs.trainer import Trainer
 from gradreg_verify.files import read_json, write_atomically
+from gradreg_verify.frameworks.torch import one_thread
 
 _LONGEST = 1e9  # a lifetime
 _UNITS = {"s": 1, "min": 60, "h": 3600}

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradreg_experiments.common import one_thread
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import build
 from gradreg_experiments.reproduce.experiments import Cell, Experiment
@@ -27,6 +26,7 @@ from gradreg_experiments.result import drawing, entitle
 from gradreg_experiments.runs import Run, Store, images_of
 from gradreg_experiments.runs.draws import generator
 from gradreg_experiments.runs.store import damaged
+from gradreg_verify.frameworks.torch import one_thread
 
 IMAGES, _AT_ONCE = 500, 250
 _PLACES = np.linspace(0, 1, 11)  # 0: a training image, 1: a test image

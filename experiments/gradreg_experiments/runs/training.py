@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradreg_experiments.common import one_thread
 from gradreg_experiments.data import Split
 from gradreg_experiments.runs import parallel, stopping
 from gradreg_experiments.runs.checkpoint import Checkpoint
 from gradreg_experiments.runs.description import Run
 from gradreg_experiments.runs.images import fingerprint, images_of
 from gradreg_experiments.runs.trainer import Trainer
+from gradreg_verify.frameworks.torch import one_thread
 
 CHECKPOINT_EVERY_S = 60.0
 LOOK_EVERY = 100  # steps between looks at the loss

@@ -9,9 +9,10 @@ from gradreg_torch import DoubleBack, Penalty, SpectReg, objective
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradreg_experiments.common import learning_rate, one_thread
+from gradreg_experiments.common import learning_rate
 from gradreg_experiments.stack import Stack
 from gradreg_experiments.toy import problem
+from gradreg_verify.frameworks.torch import one_thread
 
 
 @dataclass(frozen=True)

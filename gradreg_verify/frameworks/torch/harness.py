@@ -27,7 +27,14 @@ from gradreg_verify.frameworks.torch.randomness import (
     seeded,
     states_of,
 )
-from gradreg_verify.frameworks.torch.state import Graph, changed, seeds_set, settings_kept, state
+from gradreg_verify.frameworks.torch.state import (
+    Graph,
+    changed,
+    one_thread,
+    seeds_set,
+    settings_kept,
+    state,
+)
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.watch import Patience
@@ -39,6 +46,7 @@ class TorchHarness(Harness):
     """A penalty of torch models, as anyone writes it."""
 
     capabilities = staticmethod(capabilities)
+    one_thread = staticmethod(one_thread)
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)

@@ -87,6 +87,20 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one CPU thread: products are small, and results then do not depend on the core count.
+
+    Two threads that wait for each other are ten times slower where a core is busy elsewhere.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def settings_kept(changed: set[str]) -> Iterator[None]:
     """Settings of the process are afterwards as they were; those changed within are added."""
     before = {name: get() for name, (get, _) in _SETTINGS.items()}
