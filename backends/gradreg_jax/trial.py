@@ -1,8 +1,8 @@
 """A trial of f in a pass of a penalty: is its pullback linear, is each example on its own?
 
-A rule of `jax.custom_vjp` may clip, normalise or rectify gradients. It is then linear for small r,
-or for positive ones alone: Jᵀ(c r) is not c Jᵀr for a large negative c. A power of two is exact,
-but for overflow.
+A rule of `jax.custom_vjp` may clip, normalise, rectify or select gradients. It is then linear for
+small r alone, for positive factors alone, or in no sum: Jᵀ(c (r − 2 s)) is not c (Jᵀr − 2 Jᵀs) for
+a large negative c. A power of two is exact, but for overflow.
 """
 
 from typing import Any
@@ -19,9 +19,9 @@ LARGE = -1024.0
 _LIMIT = 0.01  # a solver in a rule stops at a tolerance
 _NOT_LINEAR = (
     "expected derivatives that are linear in the gradient that they are given, got an f that "
-    "clips, normalises or rectifies gradients (by a rule of jax.custom_vjp, say): the penalty "
-    "would be computed for another function; leave this out of the f that is penalised, and clip "
-    "the gradients of parameters"
+    "clips, normalises, rectifies or selects gradients (by a rule of jax.custom_vjp, say): the "
+    "penalty would be computed for another function; leave this out of the f that is penalised, "
+    "and change the gradients of parameters"
 )
 _OF_ROWS = (
     "R is the same for all of them (frobreg, exact jacreg, shared_probe=True), so that their "
@@ -63,16 +63,19 @@ def require_right(at: Any, alone: bool) -> None:
 
 
 def _is_linear(z: Any, pullback: Any) -> bool:
-    """Whether the product with a large column is the multiple of the product with a small one.
+    """Whether the product with a large sum of columns is the multiple of the sum of two products.
 
     float16 is not tried: it overflows, and loses small gradients.
     """
-    r = jnp.zeros_like(z) + np.cos(1.0 + np.arange(z.size)).reshape(z.shape).astype(z.dtype)
-    small, large = jax.tree.leaves(pullback(r)), jax.tree.leaves(pullback(LARGE * r))
-    if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in small)]:
+    k = 1.0 + np.arange(z.size).reshape(z.shape)
+    r, s = (jnp.zeros_like(z) + np.cos(a).astype(z.dtype) for a in (k, k * k))
+    products = [jax.tree.leaves(pullback(column)) for column in (r, s, LARGE * (r - 2 * s))]
+    if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in products[0])]:
         return True
-    flat = [np.concatenate([np.ravel(a).astype(float) for a in some]) for some in (small, large)]
-    off, size = (float(np.linalg.norm(a)) for a in (flat[1] - LARGE * flat[0], flat[1]))
+    of_r, of_s, of_sum = (
+        np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves]) for leaves in products
+    )
+    off, size = (float(np.linalg.norm(a)) for a in (of_sum - LARGE * (of_r - 2 * of_s), of_sum))
     # Where the square of a product underflows, the product may have lost digits.
     tiny = np.finfo(np.float64 if z.dtype == jnp.float64 else np.float32).tiny
     return not off > _LIMIT * max(size, float(tiny) ** 0.5)

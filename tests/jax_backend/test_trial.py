@@ -1,4 +1,4 @@
-"""Rules that clip, normalise or rectify gradients: refused, and found by `check_model`."""
+"""Rules that clip, normalise, rectify or select gradients: refused, and found by `check_model`."""
 
 from functools import partial
 
@@ -38,6 +38,7 @@ NONLINEAR = {
     "clip": identity(lambda g: jnp.clip(g, -30, 30)),
     "norm": identity(lambda g: g * jnp.minimum(1, 30 / jnp.linalg.norm(g))),
     "rectified": identity(lambda g: jnp.maximum(g, 0)),
+    "selected": identity(lambda g: jnp.where(abs(g) < jnp.median(abs(g)), 0, g)),
 }
 
 

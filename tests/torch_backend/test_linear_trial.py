@@ -1,4 +1,4 @@
-"""A backward pass that clips or normalises gradients is refused, also where no clip shows yet."""
+"""A backward pass that clips, normalises or selects gradients is refused at any size of theirs."""
 
 import gradreg_torch as gt
 import pytest
@@ -55,10 +55,41 @@ def of_norm_one(g):
     return g * (9 / g.norm()).clamp(max=1)
 
 
+def larger_half(g):
+    """The larger half of the entries of each example."""
+    return g * (g.abs() >= g.abs().median(1, keepdim=True).values)
+
+
+def signs(g):
+    """The signs of the entries, times their mean size."""
+    return g.sign() * g.abs().mean()
+
+
+def identity(change):
+    """The identity, a function whose backward pass changes the gradient."""
+
+    class Identity(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, t):
+            return t.view_as(t)
+
+        @staticmethod
+        def backward(ctx, g):
+            return change(g)
+
+    return lambda h: Identity.apply(h.sin())
+
+
 NONLINEAR = {
     "clip by a function": lambda h: Clip.apply(h.sin()),
     "clip by a hook": hooked(lambda g: g.clamp(-9, 9)),
     "norm clipped by a hook": hooked(of_norm_one),
+}
+# Linear in a factor of the gradient, and in no sum.
+SELECTING = {
+    "the larger half, by a function": identity(larger_half),
+    "the larger half of the batch, by a hook": hooked(lambda g: g * (g.abs() >= g.abs().median())),
+    "signs by a function": identity(signs),
 }
 
 
@@ -87,6 +118,15 @@ def test_a_clip_that_acts_on_large_gradients_only(name, dtype, mode):
     model, x = Net(NONLINEAR[name]).to(dtype), X.to(dtype)
     with pytest.raises(ValueError, match=MESSAGE):
         gt.frobreg(model, x, mode=mode)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+@pytest.mark.parametrize("name", SELECTING)
+def test_a_selection_of_gradients(name, n):
+    model, x = Net(SELECTING[name]), X[:n].clone().requires_grad_()
+    for z in (model(x), model):
+        with pytest.raises(ValueError, match=r"expected (a )?backward"):
+            gt.frobreg(z, x)
 
 
 @pytest.mark.parametrize("name", NONLINEAR)

@@ -30,6 +30,12 @@ def column(output: Tensor, some: Tensor) -> Tensor:
     return r
 
 
+def without_pattern(like: Tensor) -> Tensor:
+    """Numbers without a pattern."""
+    k = torch.arange(1, like.numel() + 1, device=like.device, dtype=torch.float64)
+    return torch.cos(k * k).reshape(like.shape).to(like.dtype)
+
+
 def not_zero(v: Tensor) -> bool:
     """Whether an entry is another number than 0, and all are numbers."""
     return bool(v.any()) and bool(torch.isfinite(v).all())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import batch_norm, checks, euler, examples
 from gradreg_torch._engine.call import Call
-from gradreg_torch._engine.columns import column, not_zero, separating
+from gradreg_torch._engine.columns import column, not_zero, separating, without_pattern
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.linear_trial import require_linear
 from gradreg_torch._engine.model import Model
@@ -33,9 +33,10 @@ def require_right(at_x: Reverse) -> None:
         if call.policy in batch_norm.ALONE or call.batch is not None:
             _require_alone(at_x)
         z = at_x.output.detach()
-        r = column(z, torch.ones(len(z), dtype=torch.bool, device=z.device))
         back = partial(at_x.vjp, create_graph=False)
-        require_linear(back, r, back(r), {z.dtype})
+        r = column(z, torch.ones(len(z), dtype=torch.bool, device=z.device))
+        s = without_pattern(z)
+        require_linear(back, (r, back(r)), (s, back(s)), {z.dtype})
         if call.create_graph:
             _require_twice(at_x, r)
 

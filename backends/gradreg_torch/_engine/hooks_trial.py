@@ -14,7 +14,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradreg_torch._engine import checks, distributed, graph
 from gradreg_torch._engine.call import Call
-from gradreg_torch._engine.columns import differ
+from gradreg_torch._engine.columns import differ, without_pattern
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.model import Model, copied, visible
 from gradreg_torch._engine.random import random_state, replayed
@@ -79,12 +79,6 @@ def _makes_right(call: Call, model: Model) -> bool:
         for some in (at_x.vjp(r, create_graph=False), plain)
     )
     return bool((hooked - found).abs() < 0.1 * (other - found).abs())
-
-
-def without_pattern(like: Tensor) -> Tensor:
-    """Numbers without a pattern."""
-    k = torch.arange(1, like.numel() + 1, device=like.device, dtype=torch.float64)
-    return torch.cos(k * k).reshape(like.shape).to(like.dtype)
 
 
 def without_hooks(at_x: Reverse, r: Tensor, found: list[Any]) -> list[Tensor] | None:

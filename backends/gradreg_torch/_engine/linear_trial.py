@@ -1,8 +1,10 @@
-"""Is the backward pass linear: is Jᵀ(c r) = c Jᵀr for a large negative c?
+"""Is the backward pass linear: is Jᵀ(c (r − 2 s)) = c (Jᵀr − 2 Jᵀs) for a large negative c?
 
-A hook or a function that clips or normalises gradients leaves small ones as they are, and may have
-no effect on the column of a trial. One that keeps the positive gradients only is linear for c > 0.
-A power of two is exact, but for overflow.
+A hook or a function that clips gradients leaves small ones as they are, and may have no effect on
+the columns of a trial. One that keeps the positive gradients only is linear for c > 0. One that
+keeps the largest gradients of a layer is linear in every multiple of r, but not in a sum, unless
+it keeps the same ones of both terms: r − 2 s is less like r and s than r + s is. Powers of two are
+exact, but for overflow.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,15 +14,16 @@ from torch import Tensor
 
 from gradreg_torch._engine import graph
 from gradreg_torch._engine.columns import differ
+from gradreg_torch._engine.euler import Products
 
 _C = -1024.0
 _LEAST = 0.01  # a solver in a backward pass stops at a tolerance
 
 
 def require_linear(
-    forth: Callable[[Tensor], tuple[Tensor, ...]],
-    r: Tensor,
-    products: tuple[Tensor, ...],
+    forth: Callable[[Tensor], Products],
+    first: tuple[Tensor, Products],
+    second: tuple[Tensor, Products],
     dtypes: set[torch.dtype],
     functions: Iterable[str] = (),
 ) -> None:
@@ -30,8 +33,8 @@ def require_linear(
     ----------
     forth : callable
         r ↦ Jᵀr.
-    r, products : Tensor, tuple of Tensors
-        A column, and Jᵀr.
+    first, second : (Tensor, tuple of Tensors)
+        Two columns, each with its product.
     dtypes : set of dtypes
         Those that the pass computes in. float16 is not tried: it overflows, and loses small
         gradients.
@@ -40,15 +43,17 @@ def require_linear(
     """
     if torch.float16 in dtypes:
         return
-    multiple = [_C * v.detach().double() for v in products]
+    (r, at_r), (s, at_s) = first, second
+    pairs = zip(at_r, at_s, strict=True)
+    expected = [_C * (v.detach().double() - 2 * w.detach().double()) for v, w in pairs]
     limit = max(_LEAST, graph.tolerance(dtypes))
     # Where the square of a product underflows, the product may have lost digits.
     floor = max(torch.finfo(dtype).tiny for dtype in dtypes) ** 0.5
-    if differ(multiple, forth(_C * r), limit, floor):
+    if differ(expected, forth(_C * (r - 2 * s)), limit, floor):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
-            "that clips, normalises or rectifies gradients "
+            "that clips, normalises, rectifies or selects gradients "
             f"({', '.join(functions) or 'in a hook, say'}): the penalty would be computed for "
-            "another function; leave this out of the model that is penalised, and clip the "
+            "another function; leave this out of the model that is penalised, and change the "
             "gradients of parameters after backward()"
         )

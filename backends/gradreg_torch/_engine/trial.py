@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradreg_torch._engine import batched_trial, distributed, euler, graph, hooks_trial
-from gradreg_torch._engine.columns import column, not_zero, separating
+from gradreg_torch._engine.columns import column, not_zero, separating, without_pattern
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named
 from gradreg_torch._engine.linear_trial import require_linear
@@ -151,15 +151,16 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
     once = _once(at_x, found) if twice else ""
     by_norm = graph.couples_examples(found)
     coupled, decided, apart = by_norm, True, False
-    back = partial(_again, at_x)
+    back, dtypes = partial(_again, at_x), graph.dtypes(found)
+    at_s = back(s := without_pattern(z))
+    hooked = hooks_trial.changes(at_x, s, at_s, found)
     for i, some in enumerate(separating(len(z), z.device)):
         products = back(r := column(z, some))
         if i == 0:
-            hooked = hooks_trial.changes(at_x, r, products, found)
-            require_linear(back, r, products, graph.dtypes(found), graph.custom_functions(found))
+            require_linear(back, (r, products), (s, at_s), dtypes, graph.custom_functions(found))
             once = once or (hooked if twice else "")
             if twice and not once and at_x.together(2) > 1:
-                apart = batched_trial.wrong(at_x, r, graph.tolerance(graph.dtypes(found)))
+                apart = batched_trial.wrong(at_x, r, graph.tolerance(dtypes))
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(not_zero(v[others]) for v in products)
         decided = decided and any(map(not_zero, products))
