@@ -17,6 +17,8 @@ from gradreg_jax.stand_ins import has_values, traced_again, with_values
 
 LARGE = -1024.0
 _LIMIT = 0.01  # a solver in a rule stops at a tolerance
+_FACTORS = 0.7, 1.3, 3.0  # no powers of two: they show rounding
+_MOST = 8  # of the rounding that showed
 _NOT_LINEAR = (
     "expected derivatives that are linear in the gradient that they are given, got an f that "
     "clips, normalises, rectifies or selects gradients (by a rule of jax.custom_vjp, say): the "
@@ -65,17 +67,30 @@ def require_right(at: Any, alone: bool) -> None:
 def _is_linear(z: Any, pullback: Any) -> bool:
     """Whether the product with a large sum of columns is the multiple of the sum of two products.
 
-    float16 is not tried: it overflows, and loses small gradients.
+    float16 is not tried: it overflows, and loses small gradients. Nor is a product whose terms
+    cancel, so that it is rounding alone.
     """
     k = 1.0 + np.arange(z.size).reshape(z.shape)
     r, s = (jnp.zeros_like(z) + np.cos(a).astype(z.dtype) for a in (k, k * k))
-    products = [jax.tree.leaves(pullback(column)) for column in (r, s, LARGE * (r - 2 * s))]
-    if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in products[0])]:
+    if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in jax.tree.leaves(pullback(r)))]:
         return True
-    of_r, of_s, of_sum = (
-        np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves]) for leaves in products
-    )
-    off, size = (float(np.linalg.norm(a)) for a in (of_sum - LARGE * (of_r - 2 * of_s), of_sum))
     # Where the square of a product underflows, the product may have lost digits.
-    tiny = np.finfo(np.float64 if z.dtype == jnp.float64 else np.float32).tiny
-    return not off > _LIMIT * max(size, float(tiny) ** 0.5)
+    floor = np.finfo(np.float64 if z.dtype == jnp.float64 else np.float32).tiny ** 0.5
+
+    def back(column: Any) -> Any:
+        leaves = jax.tree.leaves(pullback(column))
+        return np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves])
+
+    def differ(some: Any, others: Any) -> bool:
+        size = max(np.linalg.norm(others), floor)
+        return bool(np.linalg.norm(some - others) > _LIMIT * size)
+
+    at_r, at_s = back(r), back(s)
+    expected, got = LARGE * (at_r - 2 * at_s), back(LARGE * (r - 2 * s))
+    if not differ(expected, got):
+        return True
+    if differ(LARGE * at_r, back(LARGE * r)):
+        return False
+    terms = [(r, at_r), (s, at_s)]
+    rounding = [np.linalg.norm(back(c * t) / c - at_t) for c in _FACTORS for t, at_t in terms]
+    return bool(np.linalg.norm(expected - got) <= -LARGE * _MOST * max(rounding))

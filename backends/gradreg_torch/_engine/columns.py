@@ -41,11 +41,15 @@ def not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
+def distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """‖a − b‖ of products, those in all inputs together."""
+    pairs = zip(some, others, strict=True)
+    return torch.stack([(a.detach().double() - b.detach()).norm() for a, b in pairs]).norm()
+
+
 def differ(
     some: Sequence[Tensor], others: Sequence[Tensor], limit: float, floor: float = 0.0
 ) -> bool:
     """Whether products differ from others by more than a part `limit` of these, or of `floor`."""
-    pairs = [(a.detach().double(), b.detach().double()) for a, b in zip(some, others, strict=True)]
-    off = torch.stack([(a - b).norm() for a, b in pairs]).norm()
-    size = torch.stack([b.norm() for _, b in pairs]).norm()
-    return bool(off > limit * size.clamp(min=floor))
+    size = torch.stack([b.detach().double().norm() for b in others]).norm()
+    return bool(distance(some, others) > limit * size.clamp(min=floor))

@@ -3,8 +3,10 @@
 A hook or a function that clips gradients leaves small ones as they are, and may have no effect on
 the columns of a trial. One that keeps the positive gradients only is linear for c > 0. One that
 keeps the largest gradients of a layer is linear in every multiple of r, but not in a sum, unless
-it keeps the same ones of both terms: r − 2 s is less like r and s than r + s is. Powers of two are
-exact, but for overflow.
+it keeps the same ones of both terms: r − 2 s is less like r and s than r + s is.
+
+Powers of two are exact, but for overflow. A sum is rounded, and where terms of Jᵀr cancel, the
+product can be rounding alone: see `euler`.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,10 +15,11 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine import graph
-from gradreg_torch._engine.columns import differ
-from gradreg_torch._engine.euler import Products
+from gradreg_torch._engine.columns import differ, distance
+from gradreg_torch._engine.euler import MOST, Products
 
 _C = -1024.0
+_FACTORS = 0.7, 1.3, 3.0
 _LEAST = 0.01  # a solver in a backward pass stops at a tolerance
 
 
@@ -44,12 +47,15 @@ def require_linear(
     if torch.float16 in dtypes:
         return
     (r, at_r), (s, at_s) = first, second
-    pairs = zip(at_r, at_s, strict=True)
-    expected = [_C * (v.detach().double() - 2 * w.detach().double()) for v, w in pairs]
+    expected = [_C * (v.detach().double() - 2 * w) for v, w in zip(at_r, at_s, strict=True)]
     limit = max(_LEAST, graph.tolerance(dtypes))
     # Where the square of a product underflows, the product may have lost digits.
     floor = max(torch.finfo(dtype).tiny for dtype in dtypes) ** 0.5
-    if differ(expected, forth(_C * (r - 2 * s)), limit, floor):
+    got = forth(_C * (r - 2 * s))
+    if not differ(expected, got, limit, floor):
+        return
+    of_r = differ([_C * v.detach().double() for v in at_r], forth(_C * r), limit, floor)
+    if of_r or distance(expected, got) > -_C * MOST * _rounding(forth, first, second):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
             "that clips, normalises, rectifies or selects gradients "
@@ -57,3 +63,14 @@ def require_linear(
             "another function; leave this out of the model that is penalised, and change the "
             "gradients of parameters after backward()"
         )
+
+
+def _rounding(forth: Callable[[Tensor], Products], *terms: tuple[Tensor, Products]) -> Tensor:
+    """The largest ‖Jᵀ(c r) / c − Jᵀr‖ for factors c that are no powers of two."""
+    return torch.stack(
+        [
+            distance([v / c for v in forth(c * r)], products)
+            for c in _FACTORS
+            for r, products in terms
+        ]
+    ).max()
