@@ -73,6 +73,11 @@ FIRST = {
     "reversed": function(lambda t: (t.clone(),), lambda g, t: -g),
     "scaled": function(lambda t: (t.clone(),), lambda g, t: 0.1 * g),
     "a factor of three": function(lambda t: (t**3,), lambda g, t: g * t * t),
+    "2 % too large": function(lambda t: (t.clone(),), lambda g, t: 1.02 * g),
+    "an entry is left out": function(
+        lambda t: (t.clone(),), lambda g, t: torch.cat([0 * g[:, :1], g[:, 1:]], 1)
+    ),
+    "centred": function(lambda t: (t.clone(),), lambda g, t: g - g.mean(0)),
 }
 RIGHT = {
     "identity": function(lambda t: (t.clone(),), lambda g, t: g),

@@ -13,6 +13,7 @@ They are of float64. As the pass runs, ∂⟨g, w⟩/∂t must be the same (see 
 
 from collections.abc import Callable
 from itertools import islice
+from math import hypot
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 
 _STEP = 1e-3
+_LEAST = 0.01  # a solver in a backward pass stops at a tolerance
 _ROUNDING = 8 * torch.finfo(torch.float32).eps / steps(_STEP)[-1]
 _Arguments = tuple[Any, ...]
 _Function = Callable[[list[Tensor]], Tensor]
@@ -112,27 +114,19 @@ class _One(NamedTuple):
         g = self.gradient(self.at)
         if not torch.equal(_flat(g), _flat(self.gradient(self.at))):
             return ""
-        every = (self.first_is_wrong(g, seed) for seed in range(1, 9))
-        found = [*islice((wrong for wrong in every if wrong is not None), 3)]
-        if found and all(found):
+        every = (self.slope(g, seed) for seed in range(1, 9))
+        found = [*islice((slope for slope in every if not slope.cancels()), 3)]
+        if found and (_are_far_off(found) or _are_surely_off(found)):
             return "first"
         return "second" if self.second_is_wrong(g) else ""
 
-    def first_is_wrong(self, g: list[Tensor], seed: int) -> bool | None:
-        """Whether ⟨g, d⟩ is not the difference of values.
-
-        None where the terms of both cancel, which says nothing.
-        """
+    def slope(self, g: list[Tensor], seed: int) -> "_Slope":
+        """⟨g, d⟩ for one d, and the difference of values."""
         d = [t.detach() * numbers(t, seed) for t in self.at]
         terms = _flat(g).detach() * _flat(d)
-        got, size = terms.sum(), terms.norm()
         moved, apart = one_sided(lambda h: self.run(self.beside(d, h)).detach().sum(), _STEP)
-        off, larger = (got - moved).abs(), torch.maximum(got.abs(), moved.abs())
-        if size > 10 * larger:
-            return None
         floor = _ROUNDING * self.run(self.at).detach().norm()
-        steady = apart < torch.minimum(off / 2, moved.abs() / 10)
-        return bool(steady and moved.abs() > floor and off > 0.05 * larger)
+        return _Slope(*map(float, (terms.sum(), terms.norm(), moved, apart, floor)))
 
     def second_is_wrong(self, g: list[Tensor]) -> bool:
         """Whether the derivative of g is not the difference of g, in a twentieth of the entries."""
@@ -154,6 +148,58 @@ class _One(NamedTuple):
         g, g_own = self.gradient(self.at), own.gradient(own.at)
         beside = second(self.gradient(near), w, near)
         return is_lost((g, g_own), (second(g, w, self.at), beside, second(g_own, narrow, own.at)))
+
+
+class _Slope(NamedTuple):
+    """⟨g, d⟩ for one d, and the difference that it should be.
+
+    Parameters
+    ----------
+    got, size : float
+        ⟨g, d⟩, and the norm of its terms.
+    moved, apart : float
+        The difference, and how far differences lie apart.
+    floor : float
+        What float32 would hardly resolve.
+    """
+
+    got: float
+    size: float
+    moved: float
+    apart: float
+    floor: float
+
+    @property
+    def off(self) -> float:
+        """How far both are from each other."""
+        return abs(self.got - self.moved)
+
+    def cancels(self) -> bool:
+        """Whether the terms of both cancel, which says nothing."""
+        return self.size > 10 * max(abs(self.got), abs(self.moved))
+
+    def is_far_off(self) -> bool:
+        """Whether they differ by more than a twentieth, and by more than the differences do."""
+        steady = self.apart < min(self.off / 2, abs(self.moved) / 10)
+        enough = self.off > 0.05 * max(abs(self.got), abs(self.moved))
+        return steady and enough and abs(self.moved) > self.floor
+
+
+def _are_far_off(slopes: list[_Slope]) -> bool:
+    """Whether all are: differences of a function that rounds agree by chance, in one or two."""
+    return all(slope.is_far_off() for slope in slopes)
+
+
+def _are_surely_off(slopes: list[_Slope]) -> bool:
+    """Whether g is off by a hundredth, and by ten times as much as differences lie apart.
+
+    As vectors, over all d: what is wrong in some entries of g may nearly cancel along one d.
+    """
+    off, size, moved, apart = (
+        hypot(*parts)
+        for parts in zip(*((s.off, s.size, s.moved, s.apart) for s in slopes), strict=True)
+    )
+    return off > max(_LEAST * size, 10 * apart) and moved > max(s.floor for s in slopes)
 
 
 def _has_graph(t: Any) -> bool:
