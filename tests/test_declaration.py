@@ -167,6 +167,12 @@ def test_names_that_say_nothing_get_their_choices(function, choices):
     assert all(choice in str(raised.value) for choice in choices)
 
 
+@pytest.mark.parametrize("arguments", [(), ("x", "logits")])
+def test_a_class_is_told_to_be_an_instance(arguments):
+    with pytest.raises(ValueError, match=r"got the class JacobianReg; write penalty = Jaco.*\(\)"):
+        verify(JacobianReg, "frobreg", arguments=arguments)
+
+
 def test_required_probes():
     assert required(lambda model, x, probes: 0, "probes")
     assert not required(lambda model, x, probes=None: 0, "probes")

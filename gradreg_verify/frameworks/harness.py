@@ -20,7 +20,7 @@ from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
 from gradreg_verify.subject.declaration import Declaration
-from gradreg_verify.subject.signature import arguments_of, name_of, required, source_of
+from gradreg_verify.subject.signature import arguments_of, callee, name_of, required, source_of
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Harness(ABC):
         Takes its arguments in order; "probes" and "generator" or "key" by keyword.
     declaration : Declaration
         Says which arguments, or else the signature does. Only a function that is declared to draw
-        probes is given probes or randomness.
+        probes is given probes, or randomness that it can do without.
     seconds : float
         Of computing, in one call.
     """
@@ -118,11 +118,12 @@ class Harness(ABC):
         self, function: Callable[..., Any], declaration: Declaration, seconds: float
     ) -> None:
         self.function, self.declaration, self.seconds = function, declaration, seconds
-        shown = getattr(function, "forward", function)  # where a module says what it takes
+        shown = callee(function)
         asked = declaration.arguments or arguments_of(shown)
         random = declaration.probe is not None
+        needed = [a for a in ("generator", "key") if required(shown, a)]
         given = ("probes", "generator", "key")
-        self.arguments = tuple(a for a in asked if random or a not in given)
+        self.arguments = tuple(a for a in asked if random or a in needed or a not in given)
         # Where none are given.
         self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
         self.name = name_of(function)

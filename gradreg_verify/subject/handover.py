@@ -35,6 +35,7 @@ class Handover:
         self.layout = cache(self.find_layout)
         self.consumed = kept(self.find_consumed)
         self.seeds: dict[bytes, int] = {}
+        self.raised = ""  # by the last layout that was tried
 
     @cached_property
     def tier(self) -> str:
@@ -70,8 +71,10 @@ class Handover:
         expected = np.broadcast_to(_moments(self.declaration.kind, r[:, :m]), (n, m, m))
         try:
             found = self.read(n, m, layout(r))
-        except Exception:  # a layout that does not fit may raise anything
+        except Exception as error:  # a layout that does not fit may raise anything
+            self.raised = str(error)
             return False
+        self.raised = ""
         scale = float((found * expected).sum() / max((expected**2).sum(), 1e-300))
         off = np.abs(found - scale * expected).max()
         return bool(scale > 0 and off <= readout.LIMIT * scale * r.shape[1])
@@ -116,9 +119,10 @@ class Handover:
         if probes.tobytes() in self.seeds:
             return Supply(self.seeds[probes.tobytes()])
         if self.tier == "seeded" and not self.harness.draws_probes:
+            why = f"; with the last of them it {self.raised:.200}" if self.raised else ""
             raise NotTestable(
                 "probes= was tried with its axes in every order, and in none is the penalty a "
-                "quadratic form of the probes"
+                f"quadratic form of the probes{why}"
             )
         if self.tier == "seeded":
             raise NotTestable("it draws its own probes, and none can be given to it")

@@ -23,6 +23,23 @@ _ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _KEYWORDS = ("probes", "generator", "key")
 
 
+def callee(function: Any) -> Callable[..., Any]:
+    """What says in its signature what the function takes: of a module, its `forward`.
+
+    Raises
+    ------
+    ValueError
+        A class, whose instances are functions.
+    """
+    if isinstance(function, type):
+        raise ValueError(
+            f"expected a function or an instance, got the class {function.__name__}; write "
+            f"penalty = {function.__name__}() in the file, and name penalty"
+        )
+    shown: Callable[..., Any] = getattr(function, "forward", function)
+    return shown
+
+
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """Model, inputs, labels, logits in their order, by the names of the parameters.
 
@@ -57,11 +74,6 @@ def _free(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _how_to_say(function: Callable[..., Any]) -> str:
     """Say that the parameter names say too little, and what each choice would mean."""
-    if isinstance(function, type):
-        return (
-            f"expected a function or an instance, got the class {function.__name__}; write "
-            f"penalty = {function.__name__}() in the file, and name penalty"
-        )
     names = [p.name for p in _free(function) if p.default is p.empty and p.kind in _POSITIONAL]
     choices, told = _CHOICES.get(len(names), ()), [_role_of(name) for name in names]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.random import normal
 
-from gradreg_verify import BY_ID, Broken, bundled, verify
+from gradreg_verify import BY_ID, Broken, NotTestable, bundled, verify
 from gradreg_verify.claims.target import target_of
 from gradreg_verify.frameworks.harness import Call, Supply
 from gradreg_verify.run import run
@@ -187,3 +187,45 @@ def test_what_a_trace_changes_is_said_and_settings_are_put_back(function, messag
     with pytest.raises(Broken, match=message):
         BY_ID["repeatable"].check(one, e)
     assert not jax.config.jax_debug_nans
+
+
+def forward_mode(f, params, x, *, key):
+    v = jax.random.normal(key, x.shape)  # in the default dtype, as most functions draw
+    return squares(jax.jvp(lambda x: f(params, x), (x,), (v,))[1]).mean()
+
+
+def by_rows(f, params, x):
+    z, pull = jax.vjp(lambda x: f(params, x), x)
+    rows = [pull(jnp.broadcast_to(row, z.shape))[0] for row in jnp.eye(z.shape[1])]
+    return sum(map(squares, rows)).mean()
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "declared"),
+    [(forward_mode, "spectreg", {"side": "input"}), (by_rows, "frobreg", {})],
+)
+def test_in_float32_the_default_dtype_is_float32(function, kind, declared):
+    BY_ID["rounding-bounded"].check(target(function, kind, **declared), list(bundled())[2])
+    e = list(bundled())[2]
+    call = Call(e.network, e.x, e.y, Supply(1), dtype="float32")
+    assert np.isfinite(target(function, kind, **declared).declared.harness.value(call))
+
+
+def interpolated(f, params, x, key):
+    a = jax.random.uniform(key, (len(x), *(1,) * (x.ndim - 1)))
+    v = jax.grad(lambda x: f(params, x).sum())(a * x + (1 - a) * x)
+    return ((jnp.sqrt(squares(v)) - 1) ** 2).mean()
+
+
+def test_a_key_that_must_be_given_is_given_also_where_no_probes_are_declared():
+    report = verify(interpolated, "r1", framework="jax")
+    assert "(‖J‖ − 1)²" in report.diagnosis.computes
+
+
+def of_fields(f, params, x, probes):
+    return probed(f, params, x, lambda z: (probes * x) / x)
+
+
+def test_what_probes_in_the_right_shape_raise_is_said():
+    with pytest.raises(NotTestable, match="last of them it raised TypeError: mul got incompat"):
+        target(of_fields, "spectreg").declared.probes.supply(np.ones((2, 3, 1)), 2)

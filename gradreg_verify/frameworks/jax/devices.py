@@ -41,9 +41,13 @@ def _described(device: Any) -> str:
 
 
 @contextmanager
-def placed(device: str) -> Iterator[None]:
-    """Compute on that device, with float64, inside the context."""
-    with jax.enable_x64(True), jax.default_device(_devices()[device]):
+def placed(device: str, *, x64: bool = True) -> Iterator[None]:
+    """Compute on that device, with or without float64, inside the context.
+
+    Without, ``jnp.eye(m)`` and ``jax.random.normal(key, shape)`` are in float32, as they are for
+    a user who computes in float32: many functions pass no dtype.
+    """
+    with jax.enable_x64(x64), jax.default_device(_devices()[device]):
         yield
 
 

@@ -92,7 +92,7 @@ class JaxHarness(Harness):
         if call.no_grad or call.requires_grad or call.frozen:
             raise NotTestable("JAX has no such mode")
         precision, supply = DTYPES[call.dtype], call.supply
-        with placed(call.device):
+        with placed(call.device, x64=call.dtype == "float64"):
             _, params = to_jax(call.network, precision)
             x, y = in_precision(call.x, precision), in_precision(call.y, precision)
             key = jax.random.key(supply.seed) if key is None else key
@@ -114,7 +114,7 @@ class JaxHarness(Harness):
 
     def compile(self, problem: Problem) -> tuple[Any, ...]:
         """Value, gradient and draws, compiled once for a network's structure; their time limit."""
-        f, _ = to_jax(problem.network)
+        f, _ = to_jax(problem.network, jnp.float32)  # its structure; it takes parameters of any
 
         def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
             kind = problem.options["fed"]
