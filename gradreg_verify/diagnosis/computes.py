@@ -13,7 +13,7 @@ import numpy as np
 from gradreg_verify.diagnosis.clips import clipped
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
 from gradreg_verify.diagnosis.factors import SAME
-from gradreg_verify.diagnosis.named import named, nearly, of_degree
+from gradreg_verify.diagnosis.named import named, named_apart, nearly, of_degree
 from gradreg_verify.diagnosis.observe import Seen
 from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
@@ -81,7 +81,9 @@ def _about_values(seen: Seen, d: Declaration) -> str:
     if all(abs(o.value) < SAME for o in observed):
         return "It is zero everywhere."
     if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
-        return named(seen) or UNKNOWN if d.probe is None else _about_draws(seen, d)
+        if d.probe is not None:
+            return _about_draws(seen, d)
+        return named(seen) or named_apart(seen) or UNKNOWN
     expected = [declared_value(o, d) for o in observed]
     wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
     off = list(compress(observed, wrong))
@@ -89,12 +91,13 @@ def _about_values(seen: Seen, d: Declaration) -> str:
         return _as_declared(seen, d)
     said = named(seen) if any(o.telling for o in off) else ""
     said = said or clipped(observed, d) or nearly(seen.telling, d)
-    if not said and len(off) < len(observed):
-        right = f"{len(observed) - len(off)} of {len(observed)} networks"
-        said = f"Its value is the declared one on {right}, and another one on the rest"
+    right = [o for o, fails in zip(observed, wrong, strict=True) if not fails]
+    if not said and any(o.own for o in right):  # else by accident, at the network that shows it
+        on = f"{len(right)} of {len(observed)} networks"
+        said = f"Its value is the declared one on {on}, and another one on the rest"
         said += where(wrong, observed, expected) or how_far(off, list(compress(expected, wrong)))
         said += "."
-    said = said or of_degree(observed, d) or UNKNOWN
+    said = said or named_apart(seen) or of_degree(observed, d) or UNKNOWN
     one_output = all(o.sizes[1] > 1 for o in off) and any(o.sizes[1] == 1 for o in observed)
     return said + (_ONE_OUTPUT.format(d=d) if one_output and "Jᵀ1 " in said else "")
 

@@ -64,11 +64,14 @@ def _singular(v: Array) -> Array:
     return np.einsum("ni,niq,nq->n", left[:, :, 0], v, right[:, 0])
 
 
+_NORM = "‖{}‖, the norm and not its square"
 FORMS = (
     Form("‖{}‖²", square),
     Form("‖{}‖² with one factor detached", lambda v: np.einsum("niq,niq->n", v, v.real)),
-    Form("‖{}‖, the norm and not its square", _norm),
+    Form(_NORM, _norm),
     Form("(‖{}‖ − 1)²", lambda v: (_norm(v) - 1) ** 2),
+    Form("(‖{}‖² − 1)²", lambda v: (square(v) - 1) ** 2),
+    Form("(‖{}‖/B − 1)², the gradient of a batch mean", lambda v: (_norm(v) / len(v) - 1) ** 2),
     Form("max(‖{}‖ − 1, 0)²", lambda v: np.where(_norm(v).real > 1, _norm(v) - 1, 0) ** 2),
     Form("log(1 + ‖{}‖²)", lambda v: np.log1p(square(v))),
     Form("‖{}‖⁴, squared twice", lambda v: square(v) ** 2),
@@ -94,7 +97,10 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A name and a number (case, probes), of every example or of the whole batch."""
+    """A name and a number, of every example or of the whole batch.
+
+    It is made from a case and probes; without probes, from a case and the shape of an input.
+    """
 
     name: str
     of: Callable[[Case, Any], Array]
@@ -106,12 +112,34 @@ class Variant:
         return "ᵀr" in self.name
 
 
+def _of_pixels(form: Form, vector: Vector, over: str) -> Variant:
+    """The number that a form makes of each pixel's part of a vector; a vector is one pixel."""
+
+    def of(c: Case, shape: tuple[int, ...]) -> Array:
+        v = vector.at(c, None)
+        parts = v.reshape(len(v), shape[0], -1, v.shape[2]).transpose(0, 2, 1, 3)
+        values = form.of(parts.reshape(-1, shape[0], v.shape[2]))
+        return values / (parts.shape[1] if over == "mean" else 1)
+
+    text = form.text.format(f"{vector.name} at one pixel")
+    return Variant(f"the {over} over pixels of {text}, with the norm over channels", of)
+
+
 def _sum_of_squares(arrays: list[Array]) -> Array:
     """Σ over arrays and entries."""
     return np.asarray(sum((a * a).sum() for a in arrays))
 
 
+def _trace(c: Case) -> Array:
+    """Tr J of every example, where J is square; ValueError where not."""
+    if c.J.shape[1] != c.J.shape[2]:
+        raise ValueError("no trace")
+    return np.einsum("nkk->n", c.J)
+
+
 OTHERS = (
+    Variant("tr J, the divergence", lambda c, _: _trace(c)),
+    Variant("(tr J)²", lambda c, _: _trace(c) ** 2),
     Variant("Σ p log p", lambda c, _: (softmax(c.z) * log_softmax(c.z)).sum(axis=1)),
     Variant(
         "Σ p log p with p detached", lambda c, _: (softmax(c.z).real * log_softmax(c.z)).sum(axis=1)
@@ -135,4 +163,13 @@ def _made_of(form: Form, vector: Vector) -> Variant:
     return Variant(name, lambda c, r: form.of(vector.at(c, r)), form.whole)
 
 
-VARIANTS = (*(_made_of(form, vector) for form, vector in product(FORMS, VECTORS)), *OTHERS)
+_AT_PIXELS = product(
+    (form for form in FORMS if form.text in ("(‖{}‖ − 1)²", "max(‖{}‖ − 1, 0)²", _NORM)),
+    (vector for vector in VECTORS if vector.name == "J" or vector.name.startswith("Jᵀ1")),
+    ("mean", "sum"),
+)
+VARIANTS = (
+    *(_made_of(form, vector) for form, vector in product(FORMS, VECTORS)),
+    *(_of_pixels(form, vector, over) for form, vector, over in _AT_PIXELS),
+    *OTHERS,
+)

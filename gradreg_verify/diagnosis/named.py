@@ -1,5 +1,7 @@
 """The variant that fits the numbers obtained; else that they are near, or their degree."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gradreg_ref.penalties import PENALTIES, Case
@@ -27,7 +29,11 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
     observed = seen.telling
     obtained = np.array([o.value for o in observed])
     known = all(o.probes is not None for o in seen.observed)
-    probed = bool(seen.chance) and known and not any(o.of_the_inputs for o in seen.observed)
+    probed = (
+        bool(seen.chance)
+        and known
+        and not any(o.one.declaration.side == "input" for o in seen.observed)
+    )
     for variant in VARIANTS:
         if variant.random and not probed:
             continue
@@ -38,7 +44,8 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
         factor = fit(obtained, values, [o.sizes for o in observed])
         if factor is None:
             continue
-        sentence = f"It computes {in_words(factor, variant.whole)}{variant.name}"
+        each = all(o.each for o in seen.observed)
+        sentence = f"It computes {in_words(factor, variant.whole, each)}{variant.name}"
         if probed and any(o.shared for o in observed):
             sentence += ", one probe for the whole batch"
         sentence += _elsewhere(variant, factor, seen)
@@ -48,6 +55,23 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
             return f"{sentence}."
         value_only = value_only or f"{sentence}{wrong}."
     return "" if gradient else value_only
+
+
+def named_apart(seen: Seen) -> str:
+    """Sentences on vectors and on images, where one variant fits the ones and not the others."""
+    kinds = {
+        "On vectors": [o for o in seen.observed if o.e.x.ndim == 2],
+        "On images": [o for o in seen.observed if o.e.x.ndim > 2],
+    }
+    if not all(kinds.values()):
+        return ""
+    said = {words: named(replace(seen, observed=part)) for words, part in kinds.items()}
+    if not any(said.values()):
+        return ""
+    other = "it computes another number, which the kit does not know."
+    return " ".join(
+        f"{words} {text.replace('It', 'it', 1) or other}" for words, text in said.items()
+    )
 
 
 def _elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
@@ -60,7 +84,7 @@ def _elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
 
 def _value(variant: Variant, o: Observed, c: Case) -> Array:
     """Return the variant's batch value at an observation, or with other parameters."""
-    return np.asarray(variant.of(c, o.probes if variant.random else None).sum())
+    return np.asarray(variant.of(c, o.probes if variant.random else o.e.x.shape[1:]).sum())
 
 
 def _slope(variant: Variant, o: Observed) -> float:

@@ -56,10 +56,14 @@ class Observed:
         How it was called.
     value : float
         Summed where there is one an example.
+    each : bool
+        Whether it was one an example.
     given : array, optional
         Probes that were handed over.
     telling : bool
         Smooth, and of ordinary size: nothing coincides by accident.
+    own : bool
+        Whether the network is of the kit's list, and was not made to show a failure.
     factor : float
         By which the logits of the bundled example were multiplied.
     """
@@ -68,8 +72,10 @@ class Observed:
     e: Example
     call: Call
     value: float
+    each: bool = False
     given: Array | None = None
     telling: bool = False
+    own: bool = True
     factor: float = 1.0
 
     @cached_property
@@ -114,11 +120,6 @@ class Observed:
         return float(directional_derivative(f, self.e.network, direction_for(self.e)))
 
     @property
-    def of_the_inputs(self) -> bool:
-        """Whether its probes are of the inputs."""
-        return self.one.declaration.side == "input"
-
-    @property
     def shared(self) -> bool:
         """Whether all examples of the batch have one probe."""
         r = self.probes
@@ -161,13 +162,7 @@ class Seen:
 def observations(
     one: DeclaredPenalty, more: tuple[Example, ...] = (), end: float = float("inf")
 ) -> Seen:
-    """Observe more examples and the kit's networks, until the clock `perf_counter` is at `end`.
-
-    Raises
-    ------
-    Hung
-        The function did not return in time.
-    """
+    """Observe more examples and the kit's networks, until `perf_counter` is at `end`, or Hung."""
     observed: list[Observed] = []
     refused: list[tuple[Example, str]] = []
     repeated, reseeded = True, 0
@@ -175,7 +170,8 @@ def observations(
         if perf_counter() > end:
             break
         try:
-            o = replace(observe(one, e), telling=telling, factor=factor)
+            own = all(e is not another for another in more)
+            o = replace(observe(one, e), telling=telling, own=own, factor=factor)
             if telling:
                 repeated = repeated and observe(one, e).value == o.value
                 reseeded += observe(one, e, seed=SEED + 1 + len(observed)).value != o.value
@@ -216,7 +212,8 @@ def observe(
         given = one.probes.must_be_given(seed, e.network, e.x)
     else:
         call = replace(call, supply=one.probes.supply(given, len(e.x)))
-    return Observed(one, e, call, float(one.harness.value(call).sum()), given)
+    value = one.harness.value(call)
+    return Observed(one, e, call, float(value.sum()), value.shape == (len(e.x),), given)
 
 
 def _slope_of(o: Observed, *, training: bool) -> Slope:

@@ -112,6 +112,8 @@ VECTORS = (
     Vector("(diag p + ppᵀ) J", lambda c, _: 2 * _diag_p(c) - softmax_jacobian(c.z)),
     Vector("Jᵀ(p + y)", lambda c, _: softmax(c.z) + _e_y(c)),
     Vector("Jᵀp", lambda c, _: softmax(c.z)),
+    Vector("Jᵀz (the gradient of ½‖z‖²)", lambda c, _: c.z),
+    Vector("Jᵀ(1 − mp) (the gradient of Σ log p)", lambda c, _: 1 - c.z.shape[1] * softmax(c.z)),
     Vector("Jᵀ(σ(z) − y), σ the sigmoid of a logit", lambda c, _: _sigmoid(c.z) - _e_y(c)),
     Vector(
         "Jᵀ(p − y) with y counted from 1", lambda c, _: softmax(c.z) - np.roll(_e_y(c), 1, axis=1)

@@ -117,6 +117,71 @@ def test_the_projection_of_probabilities_is_named():
     assert said(wrong, "spectreg") == MEAN + "projected JacReg, ‖(∂p/∂x)ᵀr‖²."
 
 
+def gradient_of_the_sum(model, x, of=torch.sum):
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(of(model(x)), x, create_graph=True)[0]
+
+
+def norms(v, axes):
+    return (v.square().sum(axes) + 1e-300).sqrt()
+
+
+OF_PUBLIC_CODE = {
+    "1/m² × the batch mean of ‖Jᵀ1 (the gradient of the sum of the logits)‖². On networks with one "
+    "output it is the batch mean of frobreg: if it is for these, declare --outputs 1.": (
+        lambda f, x: squares(gradient_of_the_sum(lambda x: f(x).mean(1), x)).mean()
+    ),
+    "1/√m × 1/√d (d input coordinates) × the batch mean of ‖J‖, the norm and not its square.": (
+        lambda f, x: ((J_of(f, x).square().flatten(1).mean(1)) + 1e-300).sqrt().mean()
+    ),
+    "the batch mean of (‖J‖² − 1)².": lambda f, x: ((each(f, x) - 1) ** 2).mean(),
+    "the batch mean of ‖Jᵀz (the gradient of ½‖z‖²)‖².": (
+        lambda f, x: squares(gradient_of_the_sum(f, x, lambda z: z.square().sum() / 2)).mean()
+    ),
+    "the batch mean of ‖Jᵀ(1 − mp) (the gradient of Σ log p)‖².": (
+        lambda f, x: squares(gradient_of_the_sum(f, x, lambda z: z.log_softmax(1).sum())).mean()
+    ),
+}
+
+
+@pytest.mark.parametrize("formula", OF_PUBLIC_CODE)
+def test_a_formula_of_public_code_is_named(formula):
+    assert said(OF_PUBLIC_CODE[formula]) == f"It computes {formula}"
+
+
+OF_CRITICS = {
+    "the batch mean of the mean over pixels of (‖J at one pixel‖ − 1)², with the norm over "
+    "channels": lambda v: ((norms(v, 1) - 1) ** 2).mean(),
+    "the batch sum of the sum over pixels of ‖J at one pixel‖, the norm and not its square, with "
+    "the norm over channels": lambda v: norms(v, 1).sum(),
+    "the batch mean of (‖J‖/B − 1)², the gradient of a batch mean": (
+        lambda v: ((norms(v.flatten(1), 1) / len(v) - 1) ** 2).mean()
+    ),
+}
+
+
+@pytest.mark.parametrize("formula", OF_CRITICS)
+def test_a_penalty_of_a_critic_is_named(formula):
+    got = said(lambda f, x: OF_CRITICS[formula](gradient_of_the_sum(f, x)), "r1")
+    assert got == f"It computes {formula}."
+
+
+def test_the_trace_of_J_is_named():
+    def divergence(model, x):
+        return J_of(model, x).flatten(2).diagonal(dim1=1, dim2=2).sum(1)
+
+    got = said(divergence, square=True, reduction="none")
+    assert got == "It computes the value an example of tr J, the divergence."
+
+
+def test_a_formula_of_vectors_is_named_where_images_have_another():
+    got = said(lambda f, x: norms(gradient_of_the_sum(f, x), -1).mean(), "r1")
+    assert got == (
+        "On vectors it computes the batch mean of ‖J‖, the norm and not its square. On images it "
+        "computes another number, which the kit does not know."
+    )
+
+
 LABELLED = {
     "Jᵀ(p − e_c), c the predicted class": lambda z, y: torch.nn.functional.cross_entropy(
         z, z.argmax(1), reduction="sum"

@@ -5,8 +5,10 @@ import torch
 from diagnosis.common import J_of, each, said, target
 
 from gradreg_verify.claims.ledger import BY_ID
-from gradreg_verify.diagnosis.computes import AS_DECLARED, UNKNOWN
+from gradreg_verify.diagnosis.computes import AS_DECLARED, UNKNOWN, computed
 from gradreg_verify.diagnosis.diagnose import diagnose
+from gradreg_verify.diagnosis.observe import observations
+from gradreg_verify.examples import bundled
 from gradreg_verify.mistakes.torch.entries import rows, squares
 from gradreg_verify.subject.suited import fits
 
@@ -107,3 +109,10 @@ def test_a_penalty_of_some_networks_is_told_how_to_declare_them(function, scale,
     assert said(function, scale=scale, **declared).startswith(AS_DECLARED)
     wrong = diagnose(target(function, **declared, scale=7.0), BY_ID["frobreg-formula"])
     assert fits(target(function, **declared).declared.declaration, wrong.counterexample.e)
+
+
+def test_a_value_that_is_right_only_where_the_failure_is_shown_is_right_by_accident():
+    one = target(lambda f, x: (each(f, x).mean() + 1e-300).sqrt().expm1()).declared
+    where_both_are_zero = list(bundled())[2].scaled(0.0)
+    seen = observations(one, (where_both_are_zero,))
+    assert computed(seen, one.declaration).endswith(f". {UNKNOWN}")
