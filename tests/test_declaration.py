@@ -43,7 +43,7 @@ def test_r1_is_frobreg_of_one_output():
         ({"kind": "frobreg", "reduction": "max"}, "expected reduction to be one of"),
         ({"kind": "spectreg", "num_probes": 0}, "whole number >= 1"),
         ({"kind": "frobreg", "arguments": ("net",)}, "expected arguments to be one of model"),
-        ({"kind": "spectreg", "outputs": 1}, "expected no outputs, square or input for spectreg"),
+        ({"kind": "spectreg", "outputs": 1}, "no outputs, square or input for spectreg.*; average"),
         ({"kind": "weight_decay", "square": True}, "expected no outputs, square or input for wei"),
         ({"kind": "frobreg", "outputs": 0}, "whole number >= 1"),
         ({"kind": "r1", "outputs": 2}, "expected outputs=1 for r1, got 2"),

@@ -17,7 +17,7 @@ from gradreg_verify.diagnosis.named import named, named_apart, nearly, of_degree
 from gradreg_verify.diagnosis.observe import Seen
 from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
-from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.declaration import AVERAGE, Declaration
 
 UNKNOWN = "No formula that the kit knows fits its values."
 _ONE_OUTPUT = " On networks with one output it is the {d}: if it is for these, declare --outputs 1."
@@ -26,7 +26,7 @@ AS_DECLARED = "Value and gradient are those declared"
 
 def computed(seen: Seen, d: Declaration) -> str:
     """Say what was computed; "" where nothing fits."""
-    said = [_about_chance(seen, d), _about_refused(seen)]
+    said = [_about_chance(seen, d), _about_refused(seen, d)]
     if seen.chance != "unseeded" and seen.observed:
         said.append(_about_values(seen, d))
     return " ".join(filter(None, said))
@@ -46,7 +46,7 @@ def _about_chance(seen: Seen, d: Declaration) -> str:
     return ""
 
 
-def _about_refused(seen: Seen) -> str:
+def _about_refused(seen: Seen, d: Declaration) -> str:
     """Say where the function gives no value, and what it may be declared to be for."""
     n = len(seen.refused)
     if not n:
@@ -57,13 +57,15 @@ def _about_refused(seen: Seen) -> str:
     for words, option, feature in _FOR:
         none = not any(feature(e) for e, _ in seen.refused)
         if seen.observed and none and all(feature(o.e) for o in seen.observed):
-            return f"{said} It gives one {words}: if it is for these, declare {option}."
+            declare = f"declare {option}" if d.probe is None else AVERAGE
+            return f"{said} It gives one {words}: if it is for these, {declare}."
     if not seen.observed:
         options = " or ".join(option for _, option, _ in _FOR)
         other = "x,logits" if "model" in seen.arguments else "model,x"
         said += (
             f" It was called with {', '.join(seen.arguments)}: if its parameters are others, name "
-            f"them, as in --arguments {other}. If it is for some networks only, declare {options}."
+            f"them, as in --arguments {other}. If it is for some networks only, "
+            + (f"declare {options}." if d.probe is None else f"{AVERAGE}.")
         )
     return said
 

@@ -12,6 +12,10 @@ from gradreg_ref.typing import Law, Loss, Reduction, Side
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = tuple(row.name for row in PENALTIES.values() if not row.given_R)
 NAMES = (*KINDS, "r1")
+AVERAGE = (
+    "average it over the probes √m e_k and declare the average as frobreg with that option, as "
+    "docs/verify.md shows"
+)
 _ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
 
 
@@ -113,7 +117,7 @@ class Declaration:
         if self.probe is not None:
             raise ValueError(
                 f"expected no outputs, square or input for {self.kind} with {self.probe} probes: "
-                "the kit reads out probes with networks of other shapes"
+                f"the kit reads out probes with networks of other shapes; {AVERAGE}"
             )
         if PENALTIES[self.kind].of == "weights":
             raise ValueError(f"expected no outputs, square or input for {self.kind}")

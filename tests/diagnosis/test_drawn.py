@@ -5,9 +5,12 @@ import torch
 from diagnosis.common import MEAN, each, projected, said, target
 
 from gradreg_verify.claims.ledger import BY_ID
-from gradreg_verify.diagnosis.computes import AS_DECLARED
+from gradreg_verify.diagnosis.computes import AS_DECLARED, computed
 from gradreg_verify.diagnosis.diagnose import diagnose
+from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.mistakes.torch.entries import squares, vjp
+from gradreg_verify.subject.declaration import Declaration
+from gradreg_verify.subject.suited import suited
 
 
 def test_one_probe_for_the_batch_is_named():
@@ -139,3 +142,14 @@ def test_a_state_is_not_taken_for_random_numbers():
         return each(model, x).mean() * (2 if len(calls) % 7 == 0 else 1)
 
     assert said(wrong).startswith("Two calls with the same seed return different values")
+
+
+def test_a_penalty_of_fields_with_probes_is_not_told_to_declare_what_would_be_refused():
+    def of_fields(x, logits):
+        e = torch.randn_like(x)
+        return torch.autograd.grad(logits, x, e, create_graph=True)[0].square().sum(1).mean()
+
+    one = target(of_fields, "spectreg").declared
+    field = next(suited(Declaration("frobreg", square=True)))
+    got = computed(observations(one, (field,)), one.declaration)
+    assert "as many outputs as inputs: if it is for these, average it over the probes" in got
