@@ -41,7 +41,7 @@ def _about_chance(seen: Seen, d: Declaration) -> str:
         )
     if seen.chance and d.probe is None:
         return f"It draws random numbers; {d.kind} has none."
-    if not seen.chance and d.probe is not None and seen.observed:
+    if not seen.chance and d.probe is not None and len(seen.telling) > 1:  # seeds are changed there
         return f"Its value does not change with the seed; {d.kind} has {d.probe} probes."
     return ""
 

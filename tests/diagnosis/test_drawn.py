@@ -153,3 +153,4 @@ def test_a_penalty_of_fields_with_probes_is_not_told_to_declare_what_would_be_re
     field = next(suited(Declaration("frobreg", square=True)))
     got = computed(observations(one, (field,)), one.declaration)
     assert "as many outputs as inputs: if it is for these, average it over the probes" in got
+    assert "does not change with the seed" not in got  # no seed was changed at that network
