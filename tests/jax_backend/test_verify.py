@@ -1,5 +1,7 @@
 """`gradreg verify` for functions in JAX: what is handed over, and what is found wrong."""
 
+from functools import partial
+
 import gradreg_jax as gj
 import jax
 import jax.numpy as jnp
@@ -50,6 +52,34 @@ def compiled(f, params, x, *, key):
     return probed(f, params, x, lambda z: noise(key, z))
 
 
+def own_keys(draw):
+    """A penalty of one example with a key of its own, under `vmap`."""
+
+    def penalty(f, params, x, *, key):
+        def one(example, key):
+            z, pull = jax.vjp(lambda t: f(params, t[None])[0], example)
+            return (pull(draw(key, z.shape, z.dtype))[0] ** 2).sum()
+
+        return jax.vmap(one)(x, jax.random.split(key, len(x))).mean()
+
+    return penalty
+
+
+def nested(f, params, x, *, key):
+    """The mean over two probes, each with a key of its own, too."""
+
+    def one(example, keys):
+        z, pull = jax.vjp(lambda t: f(params, t[None])[0], example)
+        of = jax.vmap(lambda key: (pull(jax.random.normal(key, z.shape, z.dtype))[0] ** 2).sum())
+        return of(keys).mean()
+
+    return jax.vmap(one)(x, jax.random.split(key, (len(x), 2))).mean()
+
+
+def one_key(f, params, x, *, key):
+    return own_keys(lambda _, *rest: jax.random.normal(key, *rest))(f, params, x, key=key)
+
+
 def fixed(f, params, x):
     return right(f, params, x, key=jax.random.key(0))
 
@@ -80,6 +110,8 @@ def target(function, kind, **declared):
         (signs, "rademacher", "intercepted"),
         (given, "gaussian", "argument"),
         (hidden, "gaussian", "seeded"),
+        (own_keys(lambda *a: jax.random.normal(*a)), "gaussian", "intercepted"),
+        (own_keys(lambda *a: jax.random.rademacher(*a)), "rademacher", "intercepted"),
     ],
 )
 def test_a_right_one_holds_as_far_as_it_can_be_asked(function, probe, tier):
@@ -93,7 +125,11 @@ def test_a_right_one_holds_as_far_as_it_can_be_asked(function, probe, tier):
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(fixed, "same probes: a seed is set"), (shared_by_accident, "have the same probe")],
+    [
+        (fixed, "same probes: a seed is set"),
+        (shared_by_accident, "have the same probe"),
+        (one_key, "have the same probe"),
+    ],
 )
 def test_probes_that_are_always_the_same(function, message):
     with pytest.raises(Broken, match=message):
@@ -111,6 +147,23 @@ def test_what_is_drawn_is_seen_also_in_a_jit_of_the_function_s_own(function, kin
         assert draw.values.shape == e.probes.shape[:2]
         assert kind == "normal" or set(draw.values.ravel()) <= {0, 1}
         one.harness.value(Call(e.network, e.x, e.y, Supply(1)))
+
+
+@pytest.mark.parametrize(
+    ("function", "num_probes"), [(own_keys(lambda *a: jax.random.normal(*a)), 1), (nested, 2)]
+)
+def test_a_key_for_each_example_is_seen_inside_vmap(function, num_probes):
+    one, e = target(function, "spectreg", num_probes=num_probes), list(bundled())[2]
+    (draw,), _ = one.declared.harness.draws(Call(e.network, e.x, e.y, Supply(1)))
+    assert np.size(draw.values) == num_probes * e.probes[:, :, 0].size
+    BY_ID["spectreg-unbiased"].check(one, e)
+    BY_ID["probe-law"].checks[0](one, e)
+
+
+def test_a_wrong_law_inside_vmap():
+    one = target(own_keys(partial(jax.random.uniform, minval=-2.0)), "spectreg")
+    with pytest.raises(Broken, match="gaussian"):
+        run(BY_ID["probe-law"], one, list(bundled())[2:3])
 
 
 def test_what_is_wrong_is_said():
@@ -218,8 +271,8 @@ def interpolated(f, params, x, key):
 
 
 def test_a_key_that_must_be_given_is_given_also_where_no_probes_are_declared():
-    report = verify(interpolated, "r1", framework="jax")
-    assert "(‖J‖ − 1)²" in report.diagnosis.computes
+    e, one = next(bundled()), target(interpolated, "frobreg").declared
+    assert one.harness.value(Call(e.network, e.x, e.y, Supply(1))) > 0
 
 
 def of_fields(f, params, x, probes):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,7 +23,8 @@ class Randomness:
     """While it is entered, calls of ``jax.random.normal`` and the like are recorded, or fed.
 
     A function imported by name (``from jax.random import normal``) is not seen. `draws` has the
-    kind and the numbers of every call; inside `jit` or `vmap` they have no values yet.
+    kind and the numbers of every call; inside `jit` they have no values yet. A call inside `vmap`,
+    with a key for each example, is one call with the numbers of all examples.
 
     Parameters
     ----------
@@ -48,25 +50,51 @@ class Randomness:
     def instead(self, name: str, kind: str) -> Callable[..., Any]:
         """The function that stands in for that one."""
 
-        def drawn(*args: Any, **keywords: Any) -> Any:
-            got = self.real[name](*args, **keywords)
-            numbers = jnp.asarray(got, float)
-            # Signs as bits, which is how the kit hands integers over.
-            self.draws.append((kind, (numbers + 1) / 2 if name == "rademacher" else numbers))
-            if self.left is None:
-                return got
-            fed = jnp.asarray(next_fed(self.left, kind, got.shape))
-            if name == "uniform":
-                low, high = _bounds(*args, **keywords)
-                fed = low + (high - low) * fed
-            return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
+        def drawn(key: Any, *args: Any, **keywords: Any) -> Any:
+            bounds = _bounds(*args, **keywords) if name == "uniform" else (0.0, 1.0)
+            draw = partial(self.real[name], **keywords)
+            return self.sample(lambda key: draw(key, *args), name, kind, bounds, key)
 
         return drawn
 
+    def sample(
+        self,
+        draw: Callable[[Any], Any],
+        name: str,
+        kind: str,
+        bounds: tuple[Any, Any],
+        key: Any,
+    ) -> Any:
+        """What `draw` draws from a key; inside `vmap`, from all keys of the batch at once."""
+        of_batch: list[bool] = []
+
+        def every(size: int, batched: list[bool], keys: Any) -> tuple[Any, bool]:
+            del size, batched
+            of_batch.append(True)
+            return self.sample(jax.vmap(draw), name, kind, bounds, keys), True
+
+        one = jax.custom_batching.custom_vmap(draw)
+        one.def_vmap(every)
+        got = one(key)
+        return got if of_batch else self.recorded(got, name, kind, bounds)
+
+    def recorded(self, got: Any, name: str, kind: str, bounds: tuple[Any, Any]) -> Any:
+        """Note the numbers of one call, and return those fed in their place."""
+        numbers = jnp.asarray(got, float)
+        # Signs as bits, which is how the kit hands integers over.
+        self.draws.append((kind, (numbers + 1) / 2 if name == "rademacher" else numbers))
+        if self.left is None:
+            return got
+        fed = jnp.asarray(next_fed(self.left, kind, got.shape))
+        if name == "uniform":
+            low, high = bounds
+            fed = low + (high - low) * fed
+        return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
+
 
 def _bounds(
-    key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0, **_: Any
+    shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0, **_: Any
 ) -> tuple[Any, Any]:
     """The bounds that a call of ``jax.random.uniform`` asks for."""
-    del key, shape, dtype
+    del shape, dtype
     return minval, maxval
