@@ -2,8 +2,8 @@
 
 A hook or a function that clips gradients leaves small ones as they are, and may have no effect on
 the columns of a trial. One that keeps the positive gradients only is linear for c > 0. One that
-keeps the largest gradients of a layer is linear in every multiple of r, but not in a sum, unless
-it keeps the same ones of both terms: r − 2 s is less like r and s than r + s is.
+keeps the largest gradients of a layer is linear in every multiple of r, but not in a sum of
+columns with different largest gradients. r − 2 s shows this more often than r + s does.
 
 Powers of two are exact, but for overflow. A sum is rounded, and where terms of Jᵀr cancel, the
 product can be rounding alone: see `euler`.
