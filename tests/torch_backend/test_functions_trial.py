@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradreg_torch._engine import one_function
+from gradreg_torch._engine.jumps import jumps
 from torch import nn
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -257,6 +258,44 @@ def test_rounded_differences_that_agree_by_chance_say_nothing(name):
     for seed in range(20):
         t = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16() * scale
         assert verdict(kind, t.requires_grad_()) == ""
+
+
+ROUNDED = {
+    "2 % of it": (lambda t: 0.98 * t + 0.02 * (4 * t).round() / 4, range(20)),
+    "3 % of it": (lambda t: 0.97 * t + 0.03 * (4 * t).round() / 4, range(20)),
+    "a scale for each row": (
+        lambda t: (t * (s := 7 / t.abs().amax(1, keepdim=True))).round() / s,
+        (0, 6, 12, 13, 19),  # in others, parts of a twentieth or more are smooth
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_what_rounds_and_is_smooth_is_not_judged_to_a_hundredth(name):
+    """Short differences show the smooth part alone, and straight-through estimators show both."""
+    value, seeds = ROUNDED[name]
+    kind = function(lambda t: (value(t),), lambda g, t: g)
+    for seed in seeds:
+        t = torch.randn(6, 8, generator=torch.Generator().manual_seed(seed)).double()
+        assert verdict(kind, t.requires_grad_()) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.sin,
+        torch.relu,
+        lambda t: t.clamp(-1, 1),
+        lambda t: t + (1e5 * t).sigmoid(),
+        lambda t: t.bfloat16().sin().to(t.dtype),
+        lambda t: 1 / t,
+        lambda t: t.abs().sqrt(),
+    ],
+)
+def test_kinks_steep_slopes_poles_and_low_precision_are_no_jumps(value):
+    for seed in range(5):
+        t = torch.randn(6, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert not jumps(lambda h, t=t: value(t + h * t).flatten(), 2.0)
 
 
 def test_logits_are_not_tried_and_a_warning_says_so():

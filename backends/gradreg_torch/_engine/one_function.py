@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.as_run import is_lost, nudged, second
+from gradreg_torch._engine.jumps import jumps
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 
 _STEP = 1e-3
 _LEAST = 0.01  # a solver in a backward pass stops at a tolerance
+_FAR = 2.0  # where some entries have another sign
 _ROUNDING = 8 * torch.finfo(torch.float32).eps / steps(_STEP)[-1]
 _Arguments = tuple[Any, ...]
 _Function = Callable[[list[Tensor]], Tensor]
@@ -116,7 +118,7 @@ class _One(NamedTuple):
             return ""
         every = (self.slope(g, seed) for seed in range(1, 9))
         found = [*islice((slope for slope in every if not slope.cancels()), 3)]
-        if found and (_are_far_off(found) or _are_surely_off(found)):
+        if found and (_are_far_off(found) or (_are_surely_off(found) and not self.rounds())):
             return "first"
         return "second" if self.second_is_wrong(g) else ""
 
@@ -127,6 +129,16 @@ class _One(NamedTuple):
         moved, apart = one_sided(lambda h: self.run(self.beside(d, h)).detach().sum(), _STEP)
         floor = _ROUNDING * self.run(self.at).detach().norm()
         return _Slope(*map(float, (terms.sum(), terms.norm(), moved, apart, floor)))
+
+    def rounds(self) -> bool:
+        """Whether values jump, so that differences of short steps are not those of long ones."""
+        d = [t.detach() * numbers(t, 1) for t in self.at]
+        try:
+            return jumps(lambda h: self.run(self.beside(d, h)).detach(), _FAR)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # the function may not be defined so far away
+            return False
 
     def second_is_wrong(self, g: list[Tensor]) -> bool:
         """Whether the derivative of g is not the difference of g, in a twentieth of the entries."""
