@@ -81,16 +81,18 @@ def _is_linear(z: Any, pullback: Any) -> bool:
         leaves = jax.tree.leaves(pullback(column))
         return np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves])
 
-    def differ(some: Any, others: Any) -> bool:
+    def differ(some: Any, others: Any, floor: float) -> bool:
         size = max(np.linalg.norm(others), floor)
         return bool(np.linalg.norm(some - others) > _LIMIT * size)
 
     at_r, at_s = back(r), back(s)
     expected, got = LARGE * (at_r - 2 * at_s), back(LARGE * (r - 2 * s))
-    if not differ(expected, got):
+    # Where both terms cancel, what they are off by is a larger part of their sum.
+    terms = -LARGE * np.hypot(np.linalg.norm(at_r), 2 * np.linalg.norm(at_s))
+    if not differ(expected, got, max(floor, terms)):
         return True
-    if differ(LARGE * at_r, back(LARGE * r)):
+    if differ(LARGE * at_r, back(LARGE * r), floor):
         return False
-    terms = [(r, at_r), (s, at_s)]
-    rounding = [np.linalg.norm(back(c * t) / c - at_t) for c in _FACTORS for t, at_t in terms]
+    columns = [(r, at_r), (s, at_s)]
+    rounding = [np.linalg.norm(back(c * t) / c - at_t) for c in _FACTORS for t, at_t in columns]
     return bool(np.linalg.norm(expected - got) <= -LARGE * _MOST * max(rounding))

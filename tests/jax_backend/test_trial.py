@@ -78,3 +78,20 @@ def test_float16_loses_small_gradients_and_is_not_tried():
 def test_a_product_that_underflows_says_nothing():
     """1024 times as large, it has digits again."""
     assert gj.frobreg(network(lambda t: t * 1e-20 * 1e-20), PARAMS, X) == 0
+
+
+def test_terms_that_cancel_do_not_enlarge_what_a_solver_is_off_by():
+    """J^T r and 2 J^T s nearly cancel, and 0.1 % of them was more than 1 % of what is left."""
+
+    def solve(g):  # off by 0.1 %, the same for each multiple of g
+        off = jnp.sin(100 * g / jnp.linalg.norm(g))
+        return g + 0.001 * jnp.linalg.norm(g) * off / jnp.linalg.norm(off)
+
+    k = np.arange(1.0, 4.0)
+    r, s = np.cos(k), np.cos(k * k)
+    some = r - 2 * s
+    column = r - some * (r @ some / (some @ some) - 0.005)
+    weights = np.outer(np.ones(4), column)
+    f = identity(solve)
+    got = OWN_R(lambda params, x: f(x @ params), jnp.asarray(weights, jnp.float32), X[:1])
+    assert got > 0

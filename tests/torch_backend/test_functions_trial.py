@@ -280,6 +280,24 @@ def test_what_rounds_and_is_smooth_is_not_judged_to_a_hundredth(name):
         assert verdict(kind, t.requires_grad_()) == ""
 
 
+def test_estimators_that_are_smooth_in_a_part_pass_without_a_function():
+    """As docs/check.md says."""
+    codes = nn.Parameter(torch.randn(9, 5, generator=torch.Generator().manual_seed(0)).double())
+
+    def scaled(t):
+        return t.sign() * t.abs().mean(1, keepdim=True)
+
+    def nearest(t):
+        return codes[torch.cdist(t, codes).argmin(1)]
+
+    kind = function(lambda t: (scaled(t),), lambda g, t: g)
+    with pytest.raises(ValueError, match="expected a backward pass that is the derivative"):
+        gt.frobreg(net(kind.apply), X)
+    for value in (scaled, nearest):
+        model = net(lambda h, value=value: h + (value(h) - h).detach())
+        assert gt.frobreg(model, X, mode="reverse") > 0
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -3,6 +3,7 @@
 import gradreg_torch as gt
 import pytest
 import torch
+from gradreg_torch._engine.linear_trial import require_linear
 from torch import nn
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
@@ -185,6 +186,24 @@ def test_a_hook_that_solves_to_a_tolerance():
     torch.testing.assert_close(
         gt.frobreg(model, X), gt.frobreg(Net(torch.sin), X), rtol=1e-4, atol=1e-6
     )
+
+
+def test_terms_that_cancel_do_not_enlarge_what_a_solver_is_off_by():
+    """A thirtieth of the terms is left, and 0.3 % of them was taken for a tenth of it."""
+    s = torch.cos(torch.arange(12.0).double()).reshape(3, 4)
+    r = 2 * s + 0.1 * torch.cos(torch.arange(12.0).double() ** 2).reshape(3, 4)
+
+    def forth(g):  # off by 0.3 %, the same for each multiple of g
+        off = torch.sin(1000 * g / g.norm())
+        return (g + 0.003 * g.norm() * off / off.norm(),)
+
+    def larger(g):
+        return (larger_half(g),)
+
+    require_linear(forth, (r, forth(r)), (s, forth(s)), {torch.float64})
+    s = s.flip(0)
+    with pytest.raises(ValueError, match=MESSAGE):
+        require_linear(larger, (r, larger(r)), (s, larger(s)), {torch.float64})
 
 
 def test_float16_loses_small_gradients_and_is_not_tried():

@@ -41,6 +41,11 @@ def not_zero(v: Tensor) -> bool:
     return bool(v.any()) and bool(torch.isfinite(v).all())
 
 
+def norm(products: Sequence[Tensor]) -> Tensor:
+    """‖a‖ of products, those in all inputs together."""
+    return torch.stack([a.detach().double().norm() for a in products]).norm()
+
+
 def distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
     """‖a − b‖ of products, those in all inputs together."""
     pairs = zip(some, others, strict=True)
@@ -51,5 +56,4 @@ def differ(
     some: Sequence[Tensor], others: Sequence[Tensor], limit: float, floor: float = 0.0
 ) -> bool:
     """Whether products differ from others by more than a part `limit` of these, or of `floor`."""
-    size = torch.stack([b.detach().double().norm() for b in others]).norm()
-    return bool(distance(some, others) > limit * size.clamp(min=floor))
+    return bool(distance(some, others) > limit * norm(others).clamp(min=floor))

@@ -6,7 +6,8 @@ keeps the largest gradients of a layer is linear in every multiple of r, but not
 columns with different largest gradients. r − 2 s shows this more often than r + s does.
 
 Powers of two are exact, but for overflow. A sum is rounded, and where terms of Jᵀr cancel, the
-product can be rounding alone: see `euler`.
+product can be rounding alone: see `euler`. Jᵀr and 2 Jᵀs may cancel, too, so that what they are
+off by is a larger part of their sum: it is compared with both.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine import graph
-from gradreg_torch._engine.columns import differ, distance
+from gradreg_torch._engine.columns import differ, distance, norm
 from gradreg_torch._engine.euler import MOST, Products
 
 _C = -1024.0
@@ -51,8 +52,8 @@ def require_linear(
     limit = max(_LEAST, graph.tolerance(dtypes))
     # Where the square of a product underflows, the product may have lost digits.
     floor = max(torch.finfo(dtype).tiny for dtype in dtypes) ** 0.5
-    got = forth(_C * (r - 2 * s))
-    if not differ(expected, got, limit, floor):
+    got, terms = forth(_C * (r - 2 * s)), -_C * float(torch.hypot(norm(at_r), 2 * norm(at_s)))
+    if not differ(expected, got, limit, max(floor, terms)):
         return
     of_r = differ([_C * v.detach().double() for v in at_r], forth(_C * r), limit, floor)
     if of_r or distance(expected, got) > -_C * MOST * _rounding(forth, first, second):
