@@ -75,20 +75,20 @@ def _is_linear(z: Any, pullback: Any) -> bool:
     if jnp.float16 in [z.dtype, *(leaf.dtype for leaf in jax.tree.leaves(pullback(r)))]:
         return True
     # Where the square of a product underflows, the product may have lost digits.
-    floor = np.finfo(np.float64 if z.dtype == jnp.float64 else np.float32).tiny ** 0.5
+    floor = float(np.finfo(np.float64 if z.dtype == jnp.float64 else np.float32).tiny) ** 0.5
 
     def back(column: Any) -> Any:
         leaves = jax.tree.leaves(pullback(column))
         return np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves])
 
     def differ(some: Any, others: Any, floor: float) -> bool:
-        size = max(np.linalg.norm(others), floor)
+        size = max(float(np.linalg.norm(others)), floor)
         return bool(np.linalg.norm(some - others) > _LIMIT * size)
 
     at_r, at_s = back(r), back(s)
     expected, got = LARGE * (at_r - 2 * at_s), back(LARGE * (r - 2 * s))
     # Where both terms cancel, what they are off by is a larger part of their sum.
-    terms = -LARGE * np.hypot(np.linalg.norm(at_r), 2 * np.linalg.norm(at_s))
+    terms = -LARGE * float(np.hypot(np.linalg.norm(at_r), 2 * np.linalg.norm(at_s)))
     if not differ(expected, got, max(floor, terms)):
         return True
     if differ(LARGE * at_r, back(LARGE * r), floor):
