@@ -21,9 +21,9 @@ _FACTORS = 0.7, 1.3, 3.0  # no powers of two: they show rounding
 _MOST = 8  # of the rounding that showed
 _NOT_LINEAR = (
     "expected derivatives that are linear in the gradient that they are given, got an f that "
-    "clips, normalises, rectifies or selects gradients (by a rule of jax.custom_vjp, say): the "
-    "penalty would be computed for another function; leave this out of the f that is penalised, "
-    "and change the gradients of parameters"
+    "clips, normalises, rectifies, rounds or selects gradients (by a rule of jax.custom_vjp, "
+    "say): the penalty would be computed for another function; leave this out of the f that is "
+    "penalised, and change the gradients of parameters"
 )
 _OF_ROWS = (
     "R is the same for all of them (frobreg, exact jacreg, shared_probe=True), so that their "

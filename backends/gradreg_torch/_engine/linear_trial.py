@@ -59,7 +59,7 @@ def require_linear(
     if of_r or distance(expected, got) > -_C * MOST * _rounding(forth, first, second):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "
-            "that clips, normalises, rectifies or selects gradients "
+            "that clips, normalises, rectifies, rounds or selects gradients "
             f"({', '.join(functions) or 'in a hook, say'}): the penalty would be computed for "
             "another function; leave this out of the model that is penalised, and change the "
             "gradients of parameters after backward()"
