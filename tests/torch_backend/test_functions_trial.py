@@ -368,3 +368,22 @@ def test_functions_that_are_defined_anew_are_not_kept():
         gt.frobreg(model, X)
     gc.collect()
     assert sum(kind() is not None for kind in classes) <= 70
+
+
+@pytest.mark.parametrize("levels", [127, 32767])
+def test_gradients_that_are_rounded_in_parts_of_the_largest(levels):
+    """The value is right to the rounding. Its gradient, through the largest alone, was not."""
+
+    def rounded(g, t):
+        s = g.abs().amax(1, keepdim=True) / levels
+        return (g / s).round() * s
+
+    model = net(function(lambda t: (t.clone(),), rounded).apply, width=64).float()
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="differentiated twice, got Own"):
+        gt.frobreg(model, x, mode="reverse")
+    with pytest.warns(UserWarning, match="takes finite differences"):
+        got = gradient(gt.frobreg(model, x), model)
+    plain = net(torch.clone, width=64).float()
+    expected = gradient(gt.frobreg(plain, x), plain)
+    assert (got - expected).norm() < 0.05 * expected.norm()
