@@ -11,7 +11,8 @@ from jax.random import normal
 
 from gradreg_verify import BY_ID, Broken, NotTestable, bundled, verify
 from gradreg_verify.claims.target import target_of
-from gradreg_verify.frameworks.harness import Call, Supply
+from gradreg_verify.frameworks.harness import Call, Draw, Supply
+from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.run import run
 
 pytestmark = pytest.mark.xdist_group("jax")
@@ -158,6 +159,18 @@ def test_a_key_for_each_example_is_seen_inside_vmap(function, num_probes):
     assert np.size(draw.values) == num_probes * e.probes[:, :, 0].size
     BY_ID["spectreg-unbiased"].check(one, e)
     BY_ID["probe-law"].checks[0](one, e)
+
+
+def test_bounds_may_depend_on_what_is_differentiated():
+    """They are no part of the draw, which is made of the key alone."""
+
+    def value(w):
+        u = jax.random.uniform(jax.random.key(0), (3,), minval=-w, maxval=w)
+        return (u**2).sum()
+
+    fed = jnp.array([0.0, 0.25, 1.0])  # at w = 2: -2, -1, 2
+    with Randomness([Draw("uniform", fed)]):
+        assert jax.grad(value)(2.0) == 9.0
 
 
 def test_a_wrong_law_inside_vmap():

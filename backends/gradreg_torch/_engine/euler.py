@@ -1,4 +1,4 @@
-"""Is Jᵀr, as autograd records it, the linear function of r that it is?
+"""Does autograd record Jᵀr as the linear function of r that it is?
 
 For a constant w, ∂⟨Jᵀr, w⟩/∂r must be J w, so that ⟨s, ∂⟨Jᵀr, w⟩/∂r⟩ = ⟨Jᵀs, w⟩ for each s. Tried
 are r (Euler's identity), and r with other sizes of its entries, twice.
@@ -23,7 +23,6 @@ from gradreg_torch._engine.columns import without_pattern
 
 FACTORS = 1.02, 0.97  # near 1: a clipped gradient, which is not linear either, moves little
 MOST = 8  # of the rounding that showed; right networks needed 3, in half precision 7
-_LEAST = 1e-30  # smaller products have lost digits in float32
 _SEEDS = 1, 5
 Products = tuple[Tensor, ...]
 
@@ -50,13 +49,15 @@ def holds(
     largest = torch.stack([t.abs().max() for t in v]).max()
     w = tuple(t / largest for t in v)
     left, expected = _back(back, w, r), _inner(v, w)
-    if not _LEAST < expected < float("inf"):
+    if not 0 < expected < float("inf"):
         return True
+    wide = all(t.dtype == torch.float64 for t in v)
+    least = torch.finfo(torch.float64 if wide else torch.float32).tiny  # smaller ones lose digits
     others = [r * (1 + without_pattern(r, seed)) / 2 for seed in _SEEDS]
     for column, product in ((r, v), *((s, forth(s)) for s in others)):
         off = abs(float((_flat([column]) * left).sum()) - _inner(product, w))
         if isfinite(off) and off > limit * expected:
-            rounding = []
+            rounding = [least]
             for c in FACTORS:
                 of_v = (_flat(forth(c * column)) / c - _flat(product)).norm() * _flat(w).norm()
                 of_w = _back(back, tuple(c * t for t in w), r) / c - left

@@ -1,7 +1,7 @@
-"""Does a value jump on a line, as what rounds does?
+"""Does a function jump along a line, as a function that rounds does?
 
-Between two points a jump keeps its size however close they are; of anything else, a kink included,
-what lies between them becomes smaller with them.
+Between two points on both sides of a jump, the difference of values keeps its size, however close
+the points are. At a kink, or anywhere else, the difference becomes small with their distance.
 """
 
 from collections.abc import Callable

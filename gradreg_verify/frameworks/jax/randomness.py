@@ -66,17 +66,16 @@ class Randomness:
         key: Any,
     ) -> Any:
         """What `draw` draws from a key; inside `vmap`, from all keys of the batch at once."""
-        of_batch: list[bool] = []
+        if not _is_batched(key):
+            return self.recorded(draw(key), name, kind, bounds)
 
         def every(size: int, batched: list[bool], keys: Any) -> tuple[Any, bool]:
             del size, batched
-            of_batch.append(True)
             return self.sample(jax.vmap(draw), name, kind, bounds, keys), True
 
         one = jax.custom_batching.custom_vmap(draw)
         one.def_vmap(every)
-        got = one(key)
-        return got if of_batch else self.recorded(got, name, kind, bounds)
+        return one(key)
 
     def recorded(self, got: Any, name: str, kind: str, bounds: tuple[Any, Any]) -> Any:
         """Note the numbers of one call, and return those fed in their place."""
@@ -90,6 +89,21 @@ class Randomness:
             low, high = bounds
             fed = low + (high - low) * fed
         return (2 * fed - 1 if name == "rademacher" else fed).astype(got.dtype)
+
+
+def _is_batched(key: Any) -> bool:
+    """Whether a key stands for those of a whole batch, inside `vmap`."""
+    found: list[bool] = []
+
+    def every(size: int, batched: list[bool], keys: Any) -> tuple[Any, bool]:
+        del size, batched
+        found.append(True)
+        return keys, True
+
+    same = jax.custom_batching.custom_vmap(lambda key: key)
+    same.def_vmap(every)
+    same(key)
+    return bool(found)
 
 
 def _bounds(
