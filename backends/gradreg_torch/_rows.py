@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine import checks
+from gradreg_torch._engine.float64 import in_float64
 from gradreg_torch._engine.inputs import Inputs, Named, by_name
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.random import random_state, replayed
@@ -78,4 +79,4 @@ def _evaluating(parts: tuple[nn.Module, ...]) -> Iterator[None]:
 def _close(a: Tensor, b: Tensor) -> bool:
     """Equal but for rounding, by their norms."""
     limit = min(0.25, 16 * checks.single_eps(b.dtype) ** 0.5)
-    return a.shape == b.shape and bool((a - b).double().norm() <= limit * b.double().norm())
+    return a.shape == b.shape and bool(in_float64(a - b).norm() <= limit * in_float64(b).norm())

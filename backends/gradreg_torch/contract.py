@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from torch import Tensor
 
@@ -16,7 +16,6 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
-from gradreg_torch._engine.contraction import same_for_all
 from gradreg_torch.penalty import Penalty
 
 _Columns = Tensor | Callable[[Tensor, Any], Tensor]
@@ -25,6 +24,8 @@ _Columns = Tensor | Callable[[Tensor, Any], Tensor]
 @dataclass(frozen=True)
 class _Given(Contraction):
     """R as the user gives it, or computes it from (logits, y); never detached."""
+
+    given: ClassVar[bool] = True  # type: ignore[misc]
 
     R: _Columns
     y: Any = None
@@ -38,17 +39,11 @@ class _Given(Contraction):
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
-        """Whether a constant R is one and the same for all examples."""
-        R = self.R
-        if not isinstance(R, Tensor) or R.ndim != 3 or R.shape[0] == 1:
+        """Whether R is one column for all examples by its strides; others are compared later."""
+        if not isinstance(self.R, Tensor):
             return False
-        checks.dense("R", R)
-        return R.stride(0) == 0 or (R.device.type == "cpu" and same_for_all(R))
-
-    @property
-    def by_function(self) -> bool:  # type: ignore[override]
-        """Whether R is a function."""
-        return callable(self.R)
+        checks.dense("R", self.R)
+        return self.R.ndim == 3 and len(self.R) > 1 and self.R.stride(0) == 0
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q]."""

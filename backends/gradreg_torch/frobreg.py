@@ -40,7 +40,8 @@ def frobreg(model: ModelOrLogits, x: Inputs, **options: Unpack[Options]) -> Tens
         backward pass computes the graphs of the products again: memory stays bounded, and a step
         takes half as much time again.
     check_values : bool, optional
-        Whether to look for NaN, infinity and labels out of range; None looks on the CPU only.
+        Whether to look for NaN, infinity and labels out of range. None looks at every step on the
+        CPU; on an accelerator it looks at steps 1, 2, 4, 8, … of a model.
     batch : LongTensor (N,), optional
         The example (graph) that each row of x belongs to, as in PyTorch Geometric: x has N rows,
         and the logits have n, one per graph. Not in forward mode.

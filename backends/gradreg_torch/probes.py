@@ -11,18 +11,21 @@ from torch import Tensor
 
 from gradreg_torch._arguments import same_device
 from gradreg_torch._engine import Contraction, Side, checks, distributed
+from gradreg_torch._engine.float64 import in_float64, widest
 
 _Draw = Callable[[torch.Generator, int, int, int], Tensor]
 
 
 def _gaussian(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """N(0, I): independent standard normal entries."""
-    return torch.randn(n, m, q, generator=g, device=g.device, dtype=torch.float64)
+    dtype = widest(g.device)
+    return torch.randn(n, m, q, generator=g, device=g.device, dtype=dtype)
 
 
 def _rademacher(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """±1 with probability ½ each, independent."""
-    return 2 * torch.randint(0, 2, (n, m, q), generator=g, device=g.device).double() - 1
+    coins = torch.randint(0, 2, (n, m, q), generator=g, device=g.device)
+    return 2 * coins.to(widest(g.device)) - 1
 
 
 def _sphere(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
@@ -35,8 +38,9 @@ def _orthogonal(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · Q, Q[m, q] Haar: the QR factor of a gaussian with diag(R) > 0 (Mezzadri 2007)."""
     if q > m:
         raise ValueError(f"expected num_probes <= {m} orthogonal probes, got {q}")
-    Q, R = torch.linalg.qr(_gaussian(g, n, m, q))
-    return sqrt(m) * Q * R.diagonal(dim1=1, dim2=2).sign()[:, None, :]
+    G = _gaussian(g, n, m, q)
+    Q, R = torch.linalg.qr(in_float64(G))
+    return (sqrt(m) * Q * R.diagonal(dim1=1, dim2=2).sign()[:, None, :]).to(G)
 
 
 def _frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
@@ -49,7 +53,7 @@ def _frames(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
 def _onehot(g: torch.Generator, n: int, m: int, q: int) -> Tensor:
     """√m · e_c, c uniform on all m classes."""
     c = torch.randint(0, m, (n, q), generator=g, device=g.device)
-    return sqrt(m) * torch.nn.functional.one_hot(c, m).transpose(1, 2).double()
+    return sqrt(m) * torch.nn.functional.one_hot(c, m).transpose(1, 2).to(widest(g.device))
 
 
 LAWS: dict[str, _Draw] = {

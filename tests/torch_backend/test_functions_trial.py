@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradreg_torch._engine import one_function
+from gradreg_torch._engine.columns import without_pattern
 from gradreg_torch._engine.jumps import jumps
 from torch import nn
 
@@ -233,7 +234,7 @@ def verdict(kind, t):
 def test_terms_that_cancel_say_nothing():
     """⟨g, d⟩ is zero along the first direction, for a gradient of three times the right size."""
     like = torch.zeros(1, 2, dtype=torch.float64)
-    (one, other), (d, e) = (one_function.numbers(like, seed)[0] for seed in (5, 1))
+    (one, other), (d, e) = (without_pattern(like, seed)[0] for seed in (5, 1))
     t = torch.tensor([[1.0, -float(one * d / (other * e))]], dtype=torch.float64)
     kind = function(lambda t: (t.clone(),), lambda g, t: 3 * g)
     assert verdict(kind, t.requires_grad_()) == "first"

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine.float64 import in_float64
+
 _LOST = 1 / 4  # a second derivative that is off by more lacks a part; in bfloat16 1/100 is rounding
 _ROUNDED = 1 / 10  # a gradient that is off by more is itself rounding
 _SENSITIVE = 1 / 20  # a second derivative that one rounding changes by more is rounding
@@ -47,7 +49,9 @@ def is_lost(
         Of each gradient: in float64; in float64 at `nudged` arguments; and in the precision of the
         pass.
     """
-    every = [[t.detach().double() for t in one] for one in zip(*gradients, *seconds, strict=True)]
+    every = [
+        [in_float64(t.detach()) for t in one] for one in zip(*gradients, *seconds, strict=True)
+    ]
     largest = max(float(a.norm()) for _, _, a, _, _ in every)
     return any(
         float((own - g).norm()) < _ROUNDED * float(g.norm())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import checks, euler
 from gradreg_torch._engine.call import Call
+from gradreg_torch._engine.float64 import in_float64
 from gradreg_torch._engine.inputs import Named, first_of, unflat
 from gradreg_torch._engine.model import AttentionByFormula, Model, copied, visible
 from gradreg_torch._engine.random import Random, random_state, replayed
@@ -102,8 +103,8 @@ def both(
     # whether the repeated pass has the dropout masks of the first.
     trained = parameters if call.create_graph and decided else []
     gradients = _gradient(terms.sum(), trained), _gradient(other, trained)
-    values = terms.sum().detach().double(), other.detach().double()
-    return Both(*values, *gradients, terms.detach().double().norm(), decided)
+    values = in_float64(terms.sum().detach()), in_float64(other.detach())
+    return Both(*values, *gradients, in_float64(terms.detach()).norm(), decided)
 
 
 def by_reverse_mode(
@@ -134,14 +135,14 @@ def by_reverse_mode(
 def _gradient(s: Tensor, parameters: list[Tensor]) -> Tensor:
     """The gradient in all parameters as one vector; NaN where reverse mode has none of its own."""
     if not parameters or not s.requires_grad:
-        return s.new_zeros(sum(real(p).numel() for p in parameters), dtype=torch.float64)
+        return in_float64(s.new_zeros(sum(real(p).numel() for p in parameters)))
     try:
         found = torch.autograd.grad(
             s, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
     except (RuntimeError, NotImplementedError):
-        return s.new_full((1,), torch.nan, dtype=torch.float64)
-    return torch.cat([real(g).flatten().double() for g in found])
+        return in_float64(s.new_full((1,), torch.nan))
+    return torch.cat([in_float64(real(g).flatten()) for g in found])
 
 
 def generic(like: Tensor) -> Tensor:
@@ -157,5 +158,5 @@ def _same(a: Tensor | None, b: Tensor | None) -> bool:
 
 def _close(a: Tensor, b: Tensor, limit: float) -> bool:
     """Equal but for rounding, by their norms."""
-    off, size = (a.double() - b.double()).norm(), b.double().norm()
-    return bool(off <= limit * size)
+    a, b = in_float64(a), in_float64(b)
+    return bool((a - b).norm() <= limit * b.norm())

@@ -48,6 +48,8 @@ class Call(NamedTuple):
         Whether the penalty will be differentiated: grad mode at the call.
     reads : bool
         Whether checks that read values run (by default not on an accelerator: they would wait).
+    reads_if_tried : bool
+        Whether they run in a pass that is tried, where values are read anyway.
     update_statistics : bool
         Whether running statistics move: once a step, in the pass that the loss is taken from.
     functional : bool
@@ -64,6 +66,7 @@ class Call(NamedTuple):
     policy: str
     create_graph: bool
     reads: bool
+    reads_if_tried: bool
     update_statistics: bool
     functional: bool
     batch: Tensor | None = None
@@ -128,7 +131,7 @@ def checked(
         inputs = {name: own(tensor, functional) for name, tensor in inputs.items()}
     return Call(
         *(run, inputs, mode, reduction, chunk_size and int(chunk_size), policy),
-        *(create_graph, reads, update_statistics, functional, batch),
+        *(create_graph, reads, check_values is not False, update_statistics, functional, batch),
     )
 
 

@@ -7,6 +7,8 @@ from math import comb
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine.float64 import float64_device, in_float64
+
 
 def separating(n: int, device: torch.device) -> Tensor:
     """Sets of examples (s, n): for any two examples, one set has the first and not the second.
@@ -32,8 +34,9 @@ def column(output: Tensor, some: Tensor) -> Tensor:
 
 def without_pattern(like: Tensor, seed: int = 1) -> Tensor:
     """Numbers without a pattern."""
-    k = torch.arange(1, like.numel() + 1, device=like.device, dtype=torch.float64)
-    return torch.cos(seed * k * k).reshape(like.shape).to(like.dtype)
+    device = float64_device(like.device)
+    k = torch.arange(1, like.numel() + 1, device=device, dtype=torch.float64)
+    return torch.cos(seed * k * k).reshape(like.shape).to(like)
 
 
 def not_zero(v: Tensor) -> bool:
@@ -43,13 +46,15 @@ def not_zero(v: Tensor) -> bool:
 
 def norm(products: Sequence[Tensor]) -> Tensor:
     """‖a‖ of products, those in all inputs together."""
-    return torch.stack([a.detach().double().norm() for a in products]).norm()
+    return torch.stack([in_float64(a.detach()).norm() for a in products]).norm()
 
 
 def distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
     """‖a − b‖ of products, those in all inputs together."""
-    pairs = zip(some, others, strict=True)
-    return torch.stack([(a.detach().double() - b.detach()).norm() for a, b in pairs]).norm()
+    apart = (
+        in_float64(a.detach()) - in_float64(b.detach()) for a, b in zip(some, others, strict=True)
+    )
+    return torch.stack([a.norm() for a in apart]).norm()
 
 
 def differ(

@@ -127,7 +127,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         own = None if call.update_statistics else copied(before.buffers)
         at_x = Reverse(call, call.accept(model(copied(call.inputs), own)))
     mode, trial, found = _examined(call, at_x, mode)
-    at_x = at_x._replace(coupled=trial.coupled, by_norm=trial.by_norm, apart=trial.apart)
+    at_x = _shown(at_x, trial)
     if mode == "reverse" or not call.create_graph:
         return at_x._replace(last=trial.last)
     if trial.coupled and call.reduction == "none":
@@ -163,8 +163,15 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
     if call.functional:
         return at_x
     _, trial, _ = _examined(call, at_x, "reverse")
-    at_x = at_x._replace(coupled=trial.coupled, by_norm=trial.by_norm, apart=trial.apart)
-    return at_x._replace(last=trial.last)
+    return _shown(at_x, trial)._replace(last=trial.last)
+
+
+def _shown(at_x: Reverse, trial: Trial) -> Reverse:
+    """The pass with what its trial showed; a trial reads values, so checks of values run then."""
+    call = at_x.call
+    reads = call.reads or (trial.fresh and call.reads_if_tried)
+    seen = {"coupled": trial.coupled, "by_norm": trial.by_norm, "apart": trial.apart}
+    return at_x._replace(call=call._replace(reads=reads), **seen)
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:

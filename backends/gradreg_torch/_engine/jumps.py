@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gradreg_torch._engine.float64 import in_float64
+
 _POINTS = 33
 _HALVINGS = 30
 _PART = 0.1  # of a step that was a jump; others leave 2⁻³⁰, and a pole more than the step
@@ -21,7 +23,7 @@ def jumps(at: Callable[[float], Tensor], far: float) -> bool:
     The entry and the step that stand out most among equal steps are followed, by halving the step.
     """
     points = torch.linspace(-far, far, _POINTS, dtype=torch.float64).tolist()
-    steps = torch.stack([at(h) for h in points]).double().diff(dim=0)
+    steps = in_float64(torch.stack([at(h) for h in points])).diff(dim=0)
     apart = (steps - steps.median(dim=0).values).abs()
     step, entry = divmod(int(apart.argmax()), apart.shape[1])
     low, high = points[step : step + 2]

@@ -18,6 +18,7 @@ from torch import Tensor
 from gradreg_torch._engine import graph
 from gradreg_torch._engine.columns import differ, distance, norm
 from gradreg_torch._engine.euler import MOST, Products
+from gradreg_torch._engine.float64 import in_float64
 
 _C = -1024.0
 _FACTORS = 0.7, 1.3, 3.0
@@ -48,14 +49,17 @@ def require_linear(
     if torch.float16 in dtypes:
         return
     (r, at_r), (s, at_s) = first, second
-    expected = [_C * (v.detach().double() - 2 * w) for v, w in zip(at_r, at_s, strict=True)]
+    expected = [
+        _C * (in_float64(v.detach()) - 2 * in_float64(w.detach()))
+        for v, w in zip(at_r, at_s, strict=True)
+    ]
     limit = max(_LEAST, graph.tolerance(dtypes))
     # Where the square of a product underflows, the product may have lost digits.
     floor = max(torch.finfo(dtype).tiny for dtype in dtypes) ** 0.5
     got, terms = forth(_C * (r - 2 * s)), -_C * float(torch.hypot(norm(at_r), 2 * norm(at_s)))
     if not differ(expected, got, limit, max(floor, terms)):
         return
-    of_r = differ([_C * v.detach().double() for v in at_r], forth(_C * r), limit, floor)
+    of_r = differ([_C * in_float64(v.detach()) for v in at_r], forth(_C * r), limit, floor)
     if of_r or distance(expected, got) > -_C * MOST * _rounding(forth, first, second):
         raise ValueError(
             "expected a backward pass that is linear in the gradient that it is given, got one "

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.as_run import is_lost, nudged, second
+from gradreg_torch._engine.columns import without_pattern
+from gradreg_torch._engine.float64 import in_float64
 from gradreg_torch._engine.jumps import jumps
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
@@ -93,7 +95,7 @@ class _One(NamedTuple):
                 out = kind.apply(*now)
             parts = [t for t in (out if isinstance(out, tuple) else (out,)) if _has_graph(t)]
             # With a c that requires grad, only a backward pass that records none has no graph.
-            c = [numbers(t, j + 5).requires_grad_() for j, t in enumerate(parts)]
+            c = [without_pattern(t, j + 5).requires_grad_() for j, t in enumerate(parts)]
             return _flat([t * r for t, r in zip(parts, c, strict=True)])
 
         return cls(run, [given[i] for i in moving])
@@ -124,7 +126,7 @@ class _One(NamedTuple):
 
     def slope(self, g: list[Tensor], seed: int) -> "_Slope":
         """⟨g, d⟩ for one d, and the difference of values."""
-        d = [t.detach() * numbers(t, seed) for t in self.at]
+        d = [t.detach() * without_pattern(t, seed) for t in self.at]
         terms = _flat(g).detach() * _flat(d)
         moved, apart = one_sided(lambda h: self.run(self.beside(d, h)).detach().sum(), _STEP)
         floor = _ROUNDING * self.run(self.at).detach().norm()
@@ -132,7 +134,7 @@ class _One(NamedTuple):
 
     def rounds(self) -> bool:
         """Whether values jump, so that differences of short steps are not those of long ones."""
-        d = [t.detach() * numbers(t, 1) for t in self.at]
+        d = [t.detach() * without_pattern(t, 1) for t in self.at]
         try:
             return jumps(lambda h: self.run(self.beside(d, h)).detach(), _FAR)
         except torch.OutOfMemoryError:
@@ -144,7 +146,7 @@ class _One(NamedTuple):
         """Whether the derivative of g is not the difference of g, in a twentieth of the entries."""
         if not any(t.requires_grad for t in g):
             return False  # the trial of the whole graph finds this
-        w = [t.detach() * numbers(t, 4) for t in self.at]
+        w = [t.detach() * without_pattern(t, 4) for t in self.at]
         got = _flat(second(g, w, self.at))
         moved, apart = one_sided(lambda h: _flat(self.gradient(self.beside(w, h))).detach(), _STEP)
         size, off = torch.maximum(got.abs(), moved.abs()), (got - moved).abs()
@@ -155,7 +157,7 @@ class _One(NamedTuple):
 
     def is_lost(self, own: "_One") -> bool:
         """Whether ∂⟨g, w⟩/∂t is right here, in float64, and another one as the pass runs."""
-        w = [t.detach() * numbers(t, 4) for t in self.at]
+        w = [t.detach() * without_pattern(t, 4) for t in self.at]
         near, narrow = [*map(nudged, self.at)], [a.to(t) for a, t in zip(w, own.at, strict=True)]
         g, g_own = self.gradient(self.at), own.gradient(own.at)
         beside = second(self.gradient(near), w, near)
@@ -221,10 +223,4 @@ def _has_graph(t: Any) -> bool:
 
 def _flat(tensors: Any) -> Tensor:
     """All entries."""
-    return torch.cat([t.flatten().double() for t in tensors])
-
-
-def numbers(t: Tensor, seed: int) -> Tensor:
-    """Numbers without a pattern, like t."""
-    k = torch.arange(1, t.numel() + 1, device=t.device, dtype=torch.float64)
-    return torch.cos(seed * k * k).reshape(t.shape).to(t.dtype)
+    return torch.cat([in_float64(t.flatten()) for t in tensors])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,21 +12,38 @@ Random = tuple[Tensor, Tensor | None]  # of the CPU, and of the device of x
 
 def random_state(x: Tensor) -> Random:
     """The state of the global generators that dropout draws from."""
-    cuda = torch.cuda.get_rng_state(x.device) if x.device.type == "cuda" else None
-    return torch.get_rng_state(), cuda
+    module = _device_module(x)
+    return torch.get_rng_state(), None if module is None else module.get_rng_state(
+        *_which(module, x)
+    )
 
 
 @contextmanager
 def replayed(state: Random, x: Tensor) -> Iterator[None]:
     """A context that draws the same dropout masks again and then restores the generators."""
-    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+    before = random_state(x)
+    try:
         set_random_state(state, x)
         yield
+    finally:
+        set_random_state(before, x)
 
 
 def set_random_state(state: Random, x: Tensor) -> None:
     """Restore what `random_state` returned."""
-    cpu, cuda = state
+    cpu, of_device = state
     torch.set_rng_state(cpu)
-    if cuda is not None:
-        torch.cuda.set_rng_state(cuda, x.device)
+    if of_device is not None:
+        module = _device_module(x)
+        module.set_rng_state(of_device, *_which(module, x))
+
+
+def _device_module(x: Tensor) -> Any:
+    """`torch.cuda`, `torch.mps`, …; None if the device of x has no generator of its own."""
+    module = None if x.is_cpu else getattr(torch, x.device.type, None)
+    return module if hasattr(module, "get_rng_state") else None
+
+
+def _which(module: Any, x: Tensor) -> tuple[torch.device, ...]:
+    """What says which of several devices is meant; `torch.mps` has one, and takes no argument."""
+    return (x.device,) if module.device_count() > 1 else ()

@@ -54,9 +54,9 @@ class Reverse(NamedTuple):
         return Side(z, z.numel() // z.shape[0], self.call.reads)
 
     def columns(self, R: Contraction) -> Tensor:
-        """R[n, k, q]; a function's R that is one for all of several coupled examples is refused."""
+        """R[n, k, q]; a user's R that is one for all of several coupled examples is refused."""
         columns = R.columns(self.side)
-        if self.coupled and R.by_function and self.call.reads and same_for_all(columns):
+        if self.coupled and R.given and self.call.reads and same_for_all(columns):
             raise ValueError(batch_norm.refusal(batch_norm.OWN_R, self.by_norm))
         return columns
 

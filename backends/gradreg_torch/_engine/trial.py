@@ -39,6 +39,8 @@ class Trial(NamedTuple):
         Whether the products were numbers other than 0: at a last layer of zeros nothing shows.
     apart : bool
         Whether products of several columns at once are wrong, or were not tried.
+    fresh : bool
+        Whether this pass was tried, and not an earlier one with the same graph.
     """
 
     coupled: bool = False
@@ -47,6 +49,7 @@ class Trial(NamedTuple):
     last: bool = False
     decided: bool = True
     apart: bool = False
+    fresh: bool = False
 
 
 # By a parameter that a graph leads to, and the graph's operations: a trial, and how many passes.
@@ -87,7 +90,7 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
     trial = try_graph(at_x, found, twice)._replace(last=last)
     if trial.decided and graph.HIDDEN not in names:
         keep(known, signature, (trial, passes + 1))
-    return trial
+    return trial._replace(fresh=True)
 
 
 def keep(known: dict[Any, Any], signature: Any, what: Any) -> None:
