@@ -38,7 +38,7 @@ collect_ignore = (
 )
 collect_ignore += [] if find_spec("jax") else ["jax_backend"]
 # Scripts: doctest collection would import them.
-collect_ignore += ["jax_backend/devices.py", "user.py", "browser.py"]
+collect_ignore += ["jax_backend/devices.py", "emulated/device.py", "user.py", "browser.py"]
 collect_ignore += [] if find_spec("torch") and find_spec("optax") else ["test_agreement.py"]
 
 # "ci" is the same in every run, and has few examples: 10 of them, "mutation", turn 99 % of the
@@ -126,6 +126,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("target", list(targets()), scope="session")
     if "device" in metafunc.fixturenames:
         torch = pytest.importorskip("torch")
-        here = torch.cuda.is_available()
-        missing = pytest.mark.skipif(not here, reason="no CUDA device on this machine")
-        metafunc.parametrize("device", ["cpu", pytest.param("cuda:0", marks=missing)])
+        kind = torch.accelerator.current_accelerator()
+        here = kind is not None and torch.accelerator.is_available()
+        missing = pytest.mark.skipif(not here, reason="no accelerator on this machine")
+        accelerator = f"{kind.type}:0" if here else "accelerator"
+        metafunc.parametrize("device", ["cpu", pytest.param(accelerator, marks=missing)])

@@ -364,7 +364,7 @@ def test_bad_input_gets_a_sentence(tmp_path, monkeypatch, console, bad, sentence
 def test_a_device_that_is_not_there_gets_a_sentence(tmp_path, monkeypatch, capsys, command):
     monkeypatch.setattr(verification, "verify", never)
     assert main([*command, "--device", "abacus", "--out", str(tmp_path)]) == 2
-    assert "expected a device of backend 'torch' among cpu" in capsys.readouterr().err
+    assert "expected a device of backend 'torch' with float64 among cpu" in capsys.readouterr().err
 
 
 def test_the_penalties_of_the_sweeps_are_known():

@@ -25,7 +25,7 @@ _Columns = Tensor | Callable[[Tensor, Any], Tensor]
 class _Given(Contraction):
     """R as the user gives it, or computes it from (logits, y); never detached."""
 
-    given: ClassVar[bool] = True  # type: ignore[misc]
+    by_user: ClassVar[bool] = True  # type: ignore[misc]
 
     R: _Columns
     y: Any = None

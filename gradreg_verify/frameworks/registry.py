@@ -170,6 +170,6 @@ def require_device(backend: Backend, device: str) -> None:
     devices = backend.capabilities().devices
     if device not in devices:
         raise BackendUnavailable(
-            f"expected a device of backend {backend.name!r} among {', '.join(devices)}; "
-            f"got {device!r}"
+            f"expected a device of backend {backend.name!r} with float64 among "
+            f"{', '.join(devices)}; got {device!r}"
         )

@@ -75,13 +75,17 @@ class Call(NamedTuple):
         """The model's output, checked; buffers that moved in a pure pass are kept."""
         rows = None if self.batch is not None else first_of(self.inputs).shape[0]
         z = require_output(output, rows, grad=not in_transform())
-        if self.batch is not None and self.reads:
-            examples.require_range(self.batch, z.shape[0])
         if self.reads:
-            require_finite_pass(self.inputs, z, getattr(self.model, "function", None))
+            self.require_values(z)
         if moved and self.update_statistics and isinstance(self.model, Model):
             self.model.keep(moved)
         return z
+
+    def require_values(self, z: Tensor) -> None:
+        """Raise ValueError for what only the values of inputs and output show."""
+        if self.batch is not None:
+            examples.require_range(self.batch, z.shape[0])
+        require_finite_pass(self.inputs, z, getattr(self.model, "function", None))
 
 
 def checked(

@@ -37,7 +37,7 @@ class Contraction:
 
     same_for_all: bool = False  # one R for all examples
     averaged: bool = False  # R = [r₁ … r_q] / √q: columns are the r, and their squares are averaged
-    given: bool = False  # columns are the user's own, whose values only a pass shows
+    by_user: bool = False  # columns are the user's own, whose values only a pass shows
     draws: bool = False  # columns are drawn from a generator
     forward_mode: ClassVar[bool] = False  # columns may also be V, of the inputs
 

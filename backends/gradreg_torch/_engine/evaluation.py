@@ -168,10 +168,11 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
 
 def _shown(at_x: Reverse, trial: Trial) -> Reverse:
     """The pass with what its trial showed; a trial reads values, so checks of values run then."""
-    call = at_x.call
-    reads = call.reads or (trial.fresh and call.reads_if_tried)
-    seen = {"coupled": trial.coupled, "by_norm": trial.by_norm, "apart": trial.apart}
-    return at_x._replace(call=call._replace(reads=reads), **seen)
+    call, (coupled, by_norm, apart) = at_x.call, (trial.coupled, trial.by_norm, trial.apart)
+    if trial.fresh and call.reads_if_tried and not call.reads:
+        call.require_values(at_x.output.detach())
+        call = call._replace(reads=True)
+    return at_x._replace(call=call, coupled=coupled, by_norm=by_norm, apart=apart)
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:

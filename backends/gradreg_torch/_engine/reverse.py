@@ -56,7 +56,7 @@ class Reverse(NamedTuple):
     def columns(self, R: Contraction) -> Tensor:
         """R[n, k, q]; a user's R that is one for all of several coupled examples is refused."""
         columns = R.columns(self.side)
-        if self.coupled and R.given and self.call.reads and same_for_all(columns):
+        if self.coupled and R.by_user and self.call.reads and same_for_all(columns):
             raise ValueError(batch_norm.refusal(batch_norm.OWN_R, self.by_norm))
         return columns
 

@@ -26,8 +26,8 @@ def _once(step: _Step, device: torch.device) -> float:
     clock = process_time if device.type == "cpu" else perf_counter
     start = clock()
     step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
     return clock() - start
 
 

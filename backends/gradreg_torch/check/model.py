@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine import attributes
+from gradreg_torch._engine.float64 import widest
 from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
 from gradreg_torch.check import derivative, effects, findings
 from gradreg_torch.check.held import Held
@@ -126,7 +127,9 @@ def _findings(one: Subject, places: list[attributes.Place]) -> list[Finding]:
                 found += [findings.jacobian(double), *findings.derivatives(double)]
     except (RuntimeError, TypeError, ValueError) as error:
         text = f"not compared: in float64 the model raises {str(error).splitlines()[0]}"
-        found.append(Finding("gradient", None, text, "let the model run in float64 here"))
+        has = widest(one.first.device) == torch.float64
+        remedy = "let the model run in float64 here" if has else "check model and x on the CPU"
+        found.append(Finding("gradient", None, text, remedy))
     with derivative.away_from_zero(one.parameters, value):
         found.append(findings.examples(one))
     return [*found, findings.costs(one)]

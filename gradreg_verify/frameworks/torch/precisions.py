@@ -17,11 +17,28 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in registr
 def capabilities() -> Capabilities:
     """The installed torch, and the devices it sees."""
     devices = {"cpu": processor()}
-    for i in range(torch.cuda.device_count()):
-        found = torch.cuda.get_device_properties(i)
-        devices[f"cuda:{i}"] = f"{found.name}, {gibibytes(found.total_memory)}"
+    for device in accelerators():
+        found = torch.get_device_module(device).get_device_properties(device)
+        devices[str(device)] = f"{found.name}, {gibibytes(found.total_memory)}"
     framework = f"torch {torch.__version__}"
     return Capabilities(framework, devices, tuple(DTYPES), MODES, ("output", "input"))
+
+
+def accelerators() -> list[torch.device]:
+    """The accelerators that have float64, in which claims are checked."""
+    kind = torch.accelerator.current_accelerator()
+    count = torch.accelerator.device_count()  # 0 without a kind
+    every = [torch.device(kind.type, i) for i in range(count)] if kind is not None else []
+    return [device for device in every if _has_float64(device)]
+
+
+def _has_float64(device: torch.device) -> bool:
+    """Whether a tensor in float64 can be made: not on Apple's GPUs."""
+    try:
+        torch.empty(1, dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError):
+        return False
+    return True
 
 
 def tensor(a: Any, dtype: str, device: str) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gradreg_verify.frameworks.harness import Draw, next_fed, random_states
-from gradreg_verify.frameworks.torch.precisions import to_numpy
+from gradreg_verify.frameworks.torch.precisions import accelerators, to_numpy
 from gradreg_verify.outcomes import NotTestable
 
 _BITS = (torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_)
@@ -180,10 +180,10 @@ def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
     """Global generators and those kept at a seed, within; afterwards as they were."""
     every = (torch.default_generator, np.random.mtrand._rand, random._inst, *kept)
     states = [_state_of(generator) for generator in every]
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    of_devices = _states_of_devices()
     # `torch.manual_seed` without the stack traces that it keeps for devices not in use.
-    if devices:
-        torch.cuda.manual_seed_all(seed)
+    for device in of_devices:
+        torch.get_device_module(device).manual_seed_all(seed)
     for generator in every:
         _set_seed(generator, seed)
     try:
@@ -191,8 +191,13 @@ def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
     finally:
         for generator, state in zip(every, states, strict=True):
             _set_state(generator, state)
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
+        for device, state in of_devices.items():
+            torch.get_device_module(device).set_rng_state(state, device)
+
+
+def _states_of_devices() -> dict[torch.device, Tensor]:
+    """The states of the accelerators' own generators."""
+    return {d: torch.get_device_module(d).get_rng_state(d) for d in accelerators()}
 
 
 def global_states() -> dict[str, Any]:
@@ -202,6 +207,6 @@ def global_states() -> dict[str, Any]:
 
 def states_of(kept: Sequence[_Generator]) -> list[bytes]:
     """The global random states, and those of some generators, as values that can be compared."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    states = (*global_states().values(), *cuda, *map(_state_of, kept))
+    of_devices = _states_of_devices().values()
+    states = (*global_states().values(), *of_devices, *map(_state_of, kept))
     return [pickle.dumps(s.numpy() if isinstance(s, Tensor) else s) for s in states]
