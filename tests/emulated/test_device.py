@@ -21,28 +21,41 @@ NETWORKS = {
     "MLP": ((8,), lambda: [nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, M)]),
     "convolutions": (
         (1, 8, 8),
-        lambda: [nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(36, M)],
+        lambda: [nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.Tanh(), nn.Flatten(), nn.Linear(36, M)],
     ),
-    "batch norm": ((8,), lambda: [nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, M)]),
+    "batch norm": (
+        (8,),
+        lambda: [nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, M)],
+    ),
     "group norm": (
         (4, 6),
         lambda: [nn.GroupNorm(2, 4), nn.Conv1d(4, 6, 3), nn.GELU(), nn.Flatten(), nn.Linear(24, M)],
     ),
     "attention": (
         (4, 8),
-        lambda: [nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), nn.Flatten(), nn.Linear(32, M)],
+        lambda: [
+            nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True),
+            *(nn.Flatten(), nn.Linear(32, M)),
+        ],
     ),
-}  # fmt: skip
+}
+
+
+def confident(z, y):
+    """R of logits: p."""
+    return z.softmax(dim=1)[:, :, None]
+
+
 PENALTIES = {
     "spectreg": lambda net, x, y, r, **o: gt.spectreg(net, x, probes=r, **o),
     "frobreg": lambda net, x, y, r, **o: gt.frobreg(net, x, batchnorm="eval", **o),
     "jacreg": lambda net, x, y, r, **o: gt.jacreg(net, x, probes=r, **o),
     "doubleback": lambda net, x, y, r, **o: gt.doubleback(net, x, y, **o),
-    "contract": lambda net, x, y, r, **o: gt.contract(net, x, lambda z, _: z.softmax(1)[:, :, None], **o),
+    "contract": lambda net, x, y, r, **o: gt.contract(net, x, confident, **o),
     "objective": lambda net, x, y, r, **o: sum(
         gt.objective(net, x, y, gt.SpectReg(**o), probes=r)[:2]
     ),
-}  # fmt: skip
+}
 # Of the gradient: two roundings of a float32 difference apart, at a step ∛ε or √ε.
 LIMITS = {"reverse": 1e-5, "finite_difference": 1e-3, "one_sided_difference": 1e-2}
 
@@ -150,10 +163,10 @@ def test_values_are_read_in_passes_that_are_tried():
 
 ONES = torch.ones(N, M, 1)
 WRONG = {
-    "labels": (lambda x, y, **o: gt.doubleback(net()[0], x, y + M, **o), "labels in"),
-    "NaN": (lambda x, y, **o: gt.frobreg(net()[0], x / 0, **o), "input 0 finite"),
-    "one R": (lambda x, y, **o: gt.contract(net("batch norm")[0], x, ONES.to(HERE), **o), "batch norm"),
-}  # fmt: skip
+    "labels": (lambda x, y: gt.doubleback(net()[0], x, y + M), "labels in"),
+    "NaN": (lambda x, y: gt.frobreg(net()[0], x / 0), "input 0 finite"),
+    "one R": (lambda x, y: gt.contract(net("batch norm")[0], x, ONES.to(HERE)), "batch norm"),
+}
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -194,7 +207,7 @@ def clipped(t):
 @pytest.mark.parametrize("f", [Doubled.apply, clipped])
 def test_wrong_backward_passes_are_refused(f, has_float64):
     model, x, *_ = net()
-    with pytest.raises(ValueError, match="twice|leave gradients as they are"):
+    with pytest.raises(ValueError, match=r"twice|leave gradients as they are"):
         gt.frobreg(lambda x: model[2](f(model[0](x))), x, mode="reverse")
 
 

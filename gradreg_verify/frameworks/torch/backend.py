@@ -27,7 +27,7 @@ def _kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
 
 
 class TorchBackend(OneByOne):
-    """torch, on the CPU and on CUDA devices; probes of the inputs by forward mode."""
+    """torch, on devices with float64; probes of the inputs by forward mode."""
 
     name = "torch"
     Harness = TorchHarness
@@ -66,6 +66,7 @@ class TorchBackend(OneByOne):
             options["generator"] = torch.Generator(device).manual_seed(seed)
         function = FUNCTIONS[checks.choice("penalty", penalty, FUNCTIONS)]
         labels = None if y is None else tensor(y, dtype, device)
+        options["check_values"] = True  # at every call on an accelerator too
         return module, function(module, tensor(x, dtype, device), labels, **options)
 
     def draw(
