@@ -111,6 +111,17 @@ def recipes(session):
 
 
 @nox.session
+def device(session):
+    """The torch backend on an emulated accelerator; needs a C++ compiler."""
+    session.install(TORCH, *TESTS, "ninja", "setuptools")
+    session.install("-e", ".")
+    laws = [f"tests/test_{name}.py" for name in ("claims", "spectreg", "doubleback", "frobreg")]
+    files = ("tests/emulated", *laws, "tests/torch_backend/test_forms.py")
+    args = ("-p", "tests.emulated.device", "-k", "emulated")
+    session.run("python", "-m", "pytest", *args, *files, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
 def docs(session):
     """The documentation as HTML; a warning is an error."""
     session.install(TORCH, JAX[0], "-r", "docs/requirements.txt")

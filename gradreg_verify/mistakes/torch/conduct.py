@@ -191,9 +191,13 @@ frobreg("‖J‖²_F of the first parameters", "weights copied once for each mod
 
 @wrong("spectreg", "conduct", "other probes each time", "a generator of its own")
 def a_generator_of_its_own(model: nn.Module, x: Tensor) -> Tensor:
-    g = torch.Generator()
+    g = torch.Generator(x.device)
     g.seed()
-    return projected(model, x, lambda z: torch.randn(z.shape, generator=g, dtype=z.dtype)).mean()
+    return projected(
+        model,
+        x,
+        lambda z: torch.randn(z.shape, generator=g, dtype=z.dtype, device=z.device),
+    ).mean()
 
 
 @wrong("spectreg", "conduct", "rᵀAr, and a seed set after it", "manual_seed for the next epoch")
