@@ -14,13 +14,15 @@
 #include <torch/extension.h>
 #include <torch/library.h>
 
+#include <set>
+
 using at::Tensor;
 using c10::DeviceType;
 using Sizes = c10::SymIntArrayRef;
 
 static const c10::Device HERE(DeviceType::PrivateUse1, 0);
 static const c10::Device CPU(DeviceType::CPU);
-static bool has_float64 = true;
+static bool has_float64 = true, rounds_products = false;
 
 static at::ScalarType allowed(std::optional<at::ScalarType> dtype) {
   auto t = at::dtype_or_default(dtype);
@@ -109,15 +111,26 @@ static Tensor to_here(const Tensor& t) {
   return at::from_blob(dense.data_ptr(), dense.sizes(), dense.strides(), release, options, HERE);
 }
 
+// Factors of a product as TF32 has them, with 10 bits of a mantissa: the default of convolutions.
+static Tensor factor(const Tensor& t) {
+  if (!rounds_products || !t.defined() || t.scalar_type() != at::kFloat) return t;
+  return (t.contiguous().view(at::kInt) + 0x1000).bitwise_and(~0x1fff).view(at::kFloat);
+}
+static bool is_product(const c10::OperatorHandle& op) {
+  static const std::set<std::string> names{"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"};
+  return names.count(op.operator_name().name);
+}
+
 // Every operator that is not below.
 
 struct Arguments {
+  bool factors = false;
   std::vector<std::pair<Tensor, Tensor>> moved;  // here, on the CPU
   std::vector<Generator*> generators;
 
   Tensor move(const Tensor& t) {
     moved.emplace_back(t, to_cpu(t));
-    return moved.back().second;
+    return factors ? factor(moved.back().second) : moved.back().second;
   }
   void move(c10::IValue& v) {
     if (v.isTensor()) {
@@ -185,7 +198,11 @@ struct Drawing {
 static void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   Arguments arguments;
   auto last = [&](size_t n) { return stack->begin() + (stack->size() - n); };
-  for (auto v = last(op.schema().arguments().size()); v != stack->end(); ++v) arguments.move(*v);
+  auto v = last(op.schema().arguments().size());
+  for (const auto& a : op.schema().arguments()) {
+    arguments.factors = is_product(op) && !(a.alias_info() && a.alias_info()->isWrite());
+    arguments.move(*v++);
+  }
   {
     Drawing drawing(arguments.generators, op.hasTag(at::Tag::nondeterministic_seeded));
     op.callBoxed(stack);
@@ -245,7 +262,7 @@ static Tensor convolution(const Tensor& x, const Tensor& w, const std::optional<
                           Sizes stride, Sizes padding, Sizes dilation, bool transposed,
                           Sizes output_padding, c10::SymInt groups) {
   auto bias = b ? std::optional(to_cpu(*b)) : b;
-  return to_here(at::convolution_symint(to_cpu(x), to_cpu(w), bias, stride, padding, dilation,
+  return to_here(at::convolution_symint(factor(to_cpu(x)), factor(to_cpu(w)), bias, stride, padding, dilation,
                                         transposed, output_padding, groups));
 }
 static std::tuple<Tensor, Tensor, Tensor> convolution_backward(
@@ -253,7 +270,7 @@ static std::tuple<Tensor, Tensor, Tensor> convolution_backward(
     bool transposed, Sizes output_padding, c10::SymInt groups, std::array<bool, 3> mask) {
   std::vector<c10::SymInt> bias{w.sym_size(transposed ? 1 : 0)};
   auto [a, b, c] = at::convolution_backward_symint(
-      to_cpu(g), to_cpu(x), to_cpu(w), Sizes(bias), stride, padding, dilation, transposed,
+      factor(to_cpu(g)), factor(to_cpu(x)), factor(to_cpu(w)), Sizes(bias), stride, padding, dilation, transposed,
       output_padding, groups, mask);
   return {to_here(a), to_here(b), to_here(c)};
 }
@@ -284,5 +301,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     at::Generator g = default_generator();
     g.set_current_seed(seed);
   });
+  m.def("rounded_products",
+        [](bool rounds) { return std::exchange(rounds_products, rounds); });
   m.def("float64", [](bool has) { return std::exchange(has_float64, has); });
 }
