@@ -60,3 +60,13 @@ def float64(has: bool):
     finally:
         _DEVICE.float64(before)
         float64_device.cache_clear()
+
+
+@contextmanager
+def tf32():
+    """Products of matrices and convolutions round their factors to 10 bits, inside the context."""
+    before = _DEVICE.rounded_products(True)
+    try:
+        yield
+    finally:
+        _DEVICE.rounded_products(before)

@@ -5,6 +5,7 @@ import sys
 import gradreg_torch as gt
 import pytest
 import torch
+from gradreg_torch._engine import coarse
 from gradreg_torch._engine import random as replay
 from gradreg_torch.probes import LAWS
 from torch import nn
@@ -98,6 +99,37 @@ def test_value_and_gradient_are_those_of_the_cpu(name, penalty, mode, has_float6
     (value, expected), (here, got) = found["cpu"], found[HERE]
     assert here == pytest.approx(value, rel=1e-5)
     assert (got - expected).norm() < LIMITS[mode] * expected.norm()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", ["convolutions", "batch norm", "group norm", "attention"])
+def test_reverse_mode_with_the_products_of_tf32(name, penalty, has_float64):
+    """Within a few roundings of 2⁻¹¹; without ReLUs, which rounding switches."""
+    model, *given = net(name)
+    expected = gradient(PENALTIES[penalty](model, *given), model)
+    with device.tf32():
+        got = gradient(PENALTIES[penalty](model, *given), model)
+    assert 0 < (got - expected).norm() < 0.01 * expected.norm()
+
+
+@pytest.mark.filterwarnings("ignore:mode='auto' takes finite differences")
+@pytest.mark.parametrize("mode", ["auto", "finite_difference", "one_sided_difference"])
+def test_differences_are_refused_while_products_are_of_tf32(mode, has_float64):
+    model, x, _, r = net("convolutions")
+    model[2] = nn.Hardsigmoid()  # has no second derivative
+    for _ in range(3):  # in the first pass, and in later ones
+        with device.tf32(), pytest.raises(ValueError, match=r"allow_tf32 = .* = False"):
+            gt.spectreg(model, x, probes=r, mode=mode)
+    gt.spectreg(model, x, probes=r, mode=mode).backward()  # the remedy
+
+
+def test_a_sum_that_cancels_is_not_taken_for_coarse_products():
+    """Jᵀr = (10⁶ + 1) r − 10⁶ r has lost its digits, whatever the device rounds."""
+    given = lambda r: ((1e6 + 1) * r - 1e6 * r,), torch.empty(N, M, device=HERE), {torch.float32}
+    assert coarse._of_pass(*given[:2]) > coarse._MUCH
+    assert not coarse.is_coarse(*given)
+    with device.tf32():
+        assert coarse.is_coarse(*given)
 
 
 def test_forward_mode(has_float64):

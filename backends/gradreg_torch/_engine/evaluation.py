@@ -14,6 +14,7 @@ from gradreg_torch._engine import (
     batch_norm,
     batch_norm_twice,
     checks,
+    coarse,
     distributed,
     examples,
     functional_trial,
@@ -140,6 +141,9 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     graph.require_seen(found)
     kinked = watch is None or watch.seen or bool(kinks(found))
     checks.at_least_single(t.dtype for t in call.inputs.values())  # of mode="auto" too
+    if trial.coarse:
+        back = partial(at_x.vjp, create_graph=False)
+        coarse.require_fine(back, at_x.output.detach(), graph.dtypes(found))
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     autocast = torch.is_autocast_enabled(at_x.output.device.type)
     hides = bool(graph.custom_functions(found))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from gradreg_torch._engine import batched_trial, distributed, euler, graph, hooks_trial
+from gradreg_torch._engine import batched_trial, coarse, distributed, euler, graph, hooks_trial
 from gradreg_torch._engine.columns import column, not_zero, separating, without_pattern
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named
@@ -39,6 +39,8 @@ class Trial(NamedTuple):
         Whether the products were numbers other than 0: at a last layer of zeros nothing shows.
     apart : bool
         Whether products of several columns at once are wrong, or were not tried.
+    coarse : bool
+        Whether factors of products are rounded to fewer bits than they have.
     fresh : bool
         Whether this pass was tried, and not an earlier one with the same graph.
     """
@@ -49,6 +51,7 @@ class Trial(NamedTuple):
     last: bool = False
     decided: bool = True
     apart: bool = False
+    coarse: bool = False
     fresh: bool = False
 
 
@@ -167,7 +170,8 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
         others = per_row(~some, at_x.call.batch)
         coupled = coupled or any(not_zero(v[others]) for v in products)
         decided = decided and any(map(not_zero, products))
-    return Trial(coupled, by_norm, once, decided=decided, apart=apart)
+    rounded = at_x.call.mode != "reverse" and coarse.is_coarse(back, z, dtypes)
+    return Trial(coupled, by_norm, once, decided=decided, apart=apart, coarse=rounded)
 
 
 def _again(at_x: Reverse, r: Tensor) -> tuple[Tensor, ...]:
