@@ -81,7 +81,7 @@ def verify(
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
     target = replace(target, draws=draws, dtypes=_dtypes_of(target, dtypes))
-    with getattr(target.backend, "one_thread", nullcontext)():
+    with getattr(target.backend, "steady", nullcontext)():
         examples = [e for s in (0, *range(seed, seed + more)) for e in target.examples(s)]
         return _report_on(target, examples, waivers or {}, progress)
 

@@ -31,9 +31,9 @@ class OneByOne:
         """The installed framework, and the devices it sees."""
         return self.Harness.capabilities()
 
-    def one_thread(self) -> AbstractContextManager[None]:
-        """Return a context in which the framework uses one CPU thread."""
-        return self.Harness.one_thread()
+    def steady(self) -> AbstractContextManager[None]:
+        """Return a context in which results depend on no settings for speed."""
+        return self.Harness.steady()
 
     def under_test(
         self, function: Callable[..., Any], declaration: Declaration, device: str, seconds: float

@@ -143,8 +143,8 @@ class Harness(ABC):
         """Return the capabilities of the framework on this machine."""
 
     @staticmethod
-    def one_thread() -> AbstractContextManager[None]:
-        """Return a context in which the framework uses one CPU thread, if it has threads to set."""
+    def steady() -> AbstractContextManager[None]:
+        """Return a context in which results depend on no settings for speed."""
         return nullcontext()
 
     @abstractmethod

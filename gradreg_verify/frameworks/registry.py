@@ -48,8 +48,8 @@ class Backend(Protocol):
 
     Where a derivative along one direction costs less than a gradient, a backend may also have
     ``slope(penalty, network, x, y, direction, **options)``, which is ``gradient @ direction``.
-    ``one_thread()`` may give a context in which its framework uses one CPU thread: the networks are
-    tiny.
+    ``steady()`` may give a context in which results depend on no settings for speed: on the number
+    of threads, or on products in a lower precision.
     """
 
     name: str

@@ -43,9 +43,9 @@ class DeclaredPenalty:
         """Return the capabilities of the framework."""
         return self.harness.capabilities()
 
-    def one_thread(self) -> AbstractContextManager[None]:
-        """Return a context in which the framework uses one CPU thread."""
-        return self.harness.one_thread()
+    def steady(self) -> AbstractContextManager[None]:
+        """Return a context in which results depend on no settings for speed."""
+        return self.harness.steady()
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

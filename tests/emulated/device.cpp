@@ -14,6 +14,7 @@
 #include <torch/extension.h>
 #include <torch/library.h>
 
+#include <random>
 #include <set>
 
 using at::Tensor;
@@ -22,7 +23,7 @@ using Sizes = c10::SymIntArrayRef;
 
 static const c10::Device HERE(DeviceType::PrivateUse1, 0);
 static const c10::Device CPU(DeviceType::CPU);
-static bool has_float64 = true, rounds_products = false;
+static bool has_float64 = true, rounds_products = false, unordered = false;
 
 static at::ScalarType allowed(std::optional<at::ScalarType> dtype) {
   auto t = at::dtype_or_default(dtype);
@@ -111,14 +112,29 @@ static Tensor to_here(const Tensor& t) {
   return at::from_blob(dense.data_ptr(), dense.sizes(), dense.strides(), release, options, HERE);
 }
 
-// Factors of a product as TF32 has them, with 10 bits of a mantissa: the default of convolutions.
-static Tensor factor(const Tensor& t) {
-  if (!rounds_products || !t.defined() || t.scalar_type() != at::kFloat) return t;
-  return (t.contiguous().view(at::kInt) + 0x1000).bitwise_and(~0x1fff).view(at::kFloat);
-}
 static bool is_product(const c10::OperatorHandle& op) {
   static const std::set<std::string> names{"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"};
   return names.count(op.operator_name().name);
+}
+
+// Factors as TF32 has them, with 10 bits of a mantissa, where torch's settings for CUDA allow that.
+static Tensor factor(const Tensor& t, bool of_convolution) {
+  if (!rounds_products || !t.defined() || t.scalar_type() != at::kFloat) return t;
+  const auto& settings = at::globalContext();
+  if (!(of_convolution ? settings.allowTF32CuDNN(at::Float32Op::CONV) : settings.allowTF32CuBLAS()))
+    return t;
+  return (t.contiguous().view(at::kInt) + 0x1000).bitwise_and(~0x1fff).view(at::kFloat);
+}
+
+// A sum whose terms are added in another order each time, as by atomic additions.
+static void reorder(const Tensor& sum) {
+  static std::minstd_rand random(1);
+  if (!unordered || !sum.defined() || !sum.is_floating_point()) return;
+  auto rounding = at::empty(sum.sizes(), at::kDouble);
+  const double eps = sum.scalar_type() == at::kDouble ? 0x1p-52 : 0x1p-23;
+  for (int64_t i = 0; i < sum.numel(); ++i)
+    rounding.data_ptr<double>()[i] = 1 + eps * (double(random()) / random.max() - 0.5);
+  sum.mul_(rounding.to(sum.scalar_type()));
 }
 
 // Every operator that is not below.
@@ -130,7 +146,7 @@ struct Arguments {
 
   Tensor move(const Tensor& t) {
     moved.emplace_back(t, to_cpu(t));
-    return factors ? factor(moved.back().second) : moved.back().second;
+    return factors ? factor(moved.back().second, false) : moved.back().second;
   }
   void move(c10::IValue& v) {
     if (v.isTensor()) {
@@ -207,7 +223,10 @@ static void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) 
     Drawing drawing(arguments.generators, op.hasTag(at::Tag::nondeterministic_seeded));
     op.callBoxed(stack);
   }
-  for (auto v = last(op.schema().returns().size()); v != stack->end(); ++v) arguments.back(*v);
+  for (auto v = last(op.schema().returns().size()); v != stack->end(); ++v) {
+    if (is_product(op)) reorder(v->toTensor());
+    arguments.back(*v);
+  }
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
@@ -262,7 +281,7 @@ static Tensor convolution(const Tensor& x, const Tensor& w, const std::optional<
                           Sizes stride, Sizes padding, Sizes dilation, bool transposed,
                           Sizes output_padding, c10::SymInt groups) {
   auto bias = b ? std::optional(to_cpu(*b)) : b;
-  return to_here(at::convolution_symint(factor(to_cpu(x)), factor(to_cpu(w)), bias, stride, padding, dilation,
+  return to_here(at::convolution_symint(factor(to_cpu(x), true), factor(to_cpu(w), true), bias, stride, padding, dilation,
                                         transposed, output_padding, groups));
 }
 static std::tuple<Tensor, Tensor, Tensor> convolution_backward(
@@ -270,8 +289,9 @@ static std::tuple<Tensor, Tensor, Tensor> convolution_backward(
     bool transposed, Sizes output_padding, c10::SymInt groups, std::array<bool, 3> mask) {
   std::vector<c10::SymInt> bias{w.sym_size(transposed ? 1 : 0)};
   auto [a, b, c] = at::convolution_backward_symint(
-      factor(to_cpu(g)), factor(to_cpu(x)), factor(to_cpu(w)), Sizes(bias), stride, padding, dilation, transposed,
+      factor(to_cpu(g), true), factor(to_cpu(x), true), factor(to_cpu(w), true), Sizes(bias), stride, padding, dilation, transposed,
       output_padding, groups, mask);
+  for (const auto& sum : {a, b, c}) reorder(sum);
   return {to_here(a), to_here(b), to_here(c)};
 }
 
@@ -301,6 +321,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
     at::Generator g = default_generator();
     g.set_current_seed(seed);
   });
+  m.def("unordered", [](bool is) { return std::exchange(unordered, is); });
   m.def("rounded_products",
         [](bool rounds) { return std::exchange(rounds_products, rounds); });
   m.def("float64", [](bool has) { return std::exchange(has_float64, has); });

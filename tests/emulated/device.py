@@ -64,9 +64,23 @@ def float64(has: bool):
 
 @contextmanager
 def tf32():
-    """Products of matrices and convolutions round their factors to 10 bits, inside the context."""
-    before = _DEVICE.rounded_products(True)
+    """Products round their factors to 10 bits, those of matrices as by default convolutions."""
+    settings = torch.backends.cudnn, torch.backends.cuda.matmul
+    before, rounded = [s.allow_tf32 for s in settings], _DEVICE.rounded_products(True)
+    torch.backends.cuda.matmul.allow_tf32 = True
     try:
         yield
     finally:
-        _DEVICE.rounded_products(before)
+        _DEVICE.rounded_products(rounded)
+        for setting, value in zip(settings, before, strict=True):
+            setting.allow_tf32 = value
+
+
+@contextmanager
+def unordered():
+    """Sums are added in another order each time, inside the context."""
+    before = _DEVICE.unordered(True)
+    try:
+        yield
+    finally:
+        _DEVICE.unordered(before)

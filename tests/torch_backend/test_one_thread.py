@@ -1,4 +1,4 @@
-"""Tiny networks are computed on one thread.
+"""Tiny networks are computed on one thread, and by the kit in full float32.
 
 Threads that wait for each other take ten times as long where another process keeps a core busy.
 """
@@ -49,6 +49,21 @@ def test_a_backend_is_verified_on_one_thread():
 
     assert not verify(Counts()).ok
     assert seen == {1}
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="of torch 2.9")
+def test_a_function_is_verified_in_full_float32(monkeypatch):
+    """torch's older names of this setting raise an error once the newer one is set."""
+    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")
+    seen = set()
+
+    def squared_weights(model):
+        seen.add(torch.backends.cuda.matmul.fp32_precision)
+        return sum(p.square().sum() for p in model.parameters() if p.ndim > 1)
+
+    assert verify(squared_weights, "weight_decay").ok
+    assert seen == {"ieee"}
+    assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
 def test_a_worker_of_the_self_test_has_one_thread(monkeypatch):

@@ -111,7 +111,7 @@ def _findings(one: Subject, places: list[attributes.Place]) -> list[Finding]:
         attributes.put_back(places)
 
     one = replace(one, back=all_back)
-    repeats = value == again or one.value() == one.value()
+    repeats = findings.same(value, again) or findings.same(one.value(), one.value())
     found = [findings.size(one, value), findings.repeatable(value, again, moved if repeats else [])]
     if not repeats:  # noise that no comparison survives
         return found

@@ -30,7 +30,7 @@ from gradreg_verify.frameworks.torch.randomness import (
 from gradreg_verify.frameworks.torch.state import (
     Graph,
     changed,
-    one_thread,
+    steady,
     seeds_set,
     settings_kept,
     state,
@@ -46,7 +46,7 @@ class TorchHarness(Harness):
     """A penalty of torch models, as anyone writes it."""
 
     capabilities = staticmethod(capabilities)
-    one_thread = staticmethod(one_thread)
+    steady = staticmethod(steady)
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)

@@ -57,6 +57,32 @@ def _flag(holder: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], An
     return lambda: getattr(holder, name), lambda value: setattr(holder, name, value)
 
 
+# Where torch keeps the precision of convolutions and matrix products, and its value for all bits.
+# Its older names raise an error once the newer ones, of torch 2.9, have been set.
+_NEWER = [
+    (getattr(backend, name, None), "fp32_precision", "ieee")
+    for backend, names in (
+        (torch.backends.cudnn, ("conv", "rnn")),
+        (torch.backends.cuda, ("matmul",)),
+        (torch.backends.mkldnn, ("conv", "rnn", "matmul")),
+    )
+    for name in names
+]
+_OLDER = [(h, "allow_tf32", False) for h in (torch.backends.cudnn, torch.backends.cuda.matmul)]
+_PRECISION = [p for p in _NEWER if hasattr(p[0], p[1])] or _OLDER
+
+
+def _precision() -> list[Any]:
+    """The precision of products, place by place."""
+    return [getattr(holder, name) for holder, name, _ in _PRECISION]
+
+
+def _set_precision(values: list[Any]) -> None:
+    """Set what `_precision` returns."""
+    for (holder, name, _), value in zip(_PRECISION, values, strict=True):
+        setattr(holder, name, value)
+
+
 # What torch keeps for the whole process: how to get it, and how to set it.
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
@@ -66,10 +92,7 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         torch.use_deterministic_algorithms,
     ),
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "the precision of matrix products": (
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-    ),
+    "the precision of products in float32": (_precision, _set_precision),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
     "autocast": (
         lambda: torch.is_autocast_enabled("cpu"),
@@ -98,6 +121,18 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Use one CPU thread, and products in full float32, of which TF32 keeps 10 bits."""
+    before = _precision()
+    with one_thread():
+        _set_precision([full for *_, full in _PRECISION])
+        try:
+            yield
+        finally:
+            _set_precision(before)
 
 
 @contextmanager
