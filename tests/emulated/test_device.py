@@ -128,7 +128,7 @@ def test_differences_are_refused_while_products_are_of_tf32(mode, has_float64):
 def test_a_sum_that_cancels_is_not_taken_for_coarse_products():
     """Jᵀr = (10⁶ + 1) r − 10⁶ r has lost its digits, whatever the device rounds."""
     given = lambda r: ((1e6 + 1) * r - 1e6 * r,), torch.empty(N, M, device=HERE), {torch.float32}
-    assert coarse._of_pass(*given[:2]) > coarse._MUCH
+    assert coarse.of_pass(*given[:2]) > coarse.MUCH
     assert not coarse.is_coarse(*given)
     with device.tf32():
         assert coarse.is_coarse(*given)
@@ -159,7 +159,7 @@ def test_repeated_passes_have_the_dropout_masks_of_the_first(has_float64):
 
 
 def test_other_masks_would_be_seen(monkeypatch):
-    monkeypatch.setattr(replay, "_device_module", lambda x: None)
+    monkeypatch.setattr(replay, "device_module", lambda x: None)
     assert off_by_dropout() > 0.1
 
 

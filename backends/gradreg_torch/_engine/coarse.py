@@ -14,7 +14,7 @@ from gradreg_torch._engine.columns import distance, norm, without_pattern
 from gradreg_torch._engine.float64 import in_float64
 
 _C = 1.3  # no power of two: its products are rounded in another way
-_MUCH = 64 * torch.finfo(torch.float32).eps
+MUCH = 64 * torch.finfo(torch.float32).eps
 _SIZES = (4, 16, 32, 32), (16, 16, 3, 3)  # of a convolution; smaller ones may take other programs
 _SIDE = 256  # of a matrix
 _Back = Callable[[Tensor], tuple[Tensor, ...]]
@@ -27,8 +27,8 @@ def is_coarse(back: _Back, z: Tensor, dtypes: set[torch.dtype]) -> bool:
     differences end autocast beside x, so the pass at x does not show how float32 is rounded.
     """
     autocast = bool(dtypes.intersection(checks.HALF))
-    shown = autocast or (torch.float32 in dtypes and _of_pass(back, z) > _MUCH)
-    return shown and _of_float32(z.device) > _MUCH
+    shown = autocast or (torch.float32 in dtypes and of_pass(back, z) > MUCH)
+    return shown and _of_float32(z.device) > MUCH
 
 
 def require_fine(back: _Back, z: Tensor, dtypes: set[torch.dtype]) -> None:
@@ -42,7 +42,7 @@ def require_fine(back: _Back, z: Tensor, dtypes: set[torch.dtype]) -> None:
         )
 
 
-def _of_pass(back: _Back, z: Tensor) -> float:
+def of_pass(back: _Back, z: Tensor) -> float:
     """‖Jᵀ(c r) / c − Jᵀr‖ as a part of ‖Jᵀr‖."""
     products = back(r := without_pattern(z))
     off, size = distance([v / _C for v in back(_C * r)], products), norm(products)

@@ -12,7 +12,7 @@ Random = tuple[Tensor, Tensor | None]  # of the CPU, and of the device of x
 
 def random_state(x: Tensor) -> Random:
     """The state of the global generators that dropout draws from."""
-    module = _device_module(x)
+    module = device_module(x)
     return torch.get_rng_state(), None if module is None else module.get_rng_state(
         *_which(module, x)
     )
@@ -34,11 +34,11 @@ def set_random_state(state: Random, x: Tensor) -> None:
     cpu, of_device = state
     torch.set_rng_state(cpu)
     if of_device is not None:
-        module = _device_module(x)
+        module = device_module(x)
         module.set_rng_state(of_device, *_which(module, x))
 
 
-def _device_module(x: Tensor) -> Any:
+def device_module(x: Tensor) -> Any:
     """`torch.cuda`, `torch.mps`, …; None if the device of x has no generator of its own."""
     module = None if x.is_cpu else getattr(torch, x.device.type, None)
     return module if hasattr(module, "get_rng_state") else None

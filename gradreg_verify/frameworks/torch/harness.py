@@ -30,10 +30,10 @@ from gradreg_verify.frameworks.torch.randomness import (
 from gradreg_verify.frameworks.torch.state import (
     Graph,
     changed,
-    steady,
     seeds_set,
     settings_kept,
     state,
+    steady,
 )
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
