@@ -295,3 +295,15 @@ def of_fields(f, params, x, probes):
 def test_what_probes_in_the_right_shape_raise_is_said():
     with pytest.raises(NotTestable, match="last of them it raised TypeError: mul got incompat"):
         target(of_fields, "spectreg").declared.probes.supply(np.ones((2, 3, 1)), 2)
+
+
+def test_a_function_is_verified_in_full_float32():
+    """By default accelerators round the factors of products to 8 or 10 bits."""
+    seen = set()
+
+    def squared_weights(params):
+        seen.add(jax.config.jax_default_matmul_precision)
+        return sum((W**2).sum() for W in jax.tree.leaves(params) if W.ndim > 1)
+
+    assert verify(squared_weights, "weight_decay", framework="jax").ok
+    assert seen == {"highest"}

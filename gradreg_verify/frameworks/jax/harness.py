@@ -1,7 +1,7 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +36,11 @@ class JaxHarness(Harness):
     """
 
     capabilities = staticmethod(capabilities)
+
+    @staticmethod
+    def steady() -> AbstractContextManager[None]:
+        """Products in full float32: accelerators round their factors to 8 or 10 bits by default."""
+        return jax.default_matmul_precision("highest")
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)
