@@ -16,6 +16,7 @@ from gradreg_torch._engine import (
     checks,
     evaluate,
 )
+from gradreg_torch._engine.contraction import same_for_all
 from gradreg_torch.penalty import Penalty
 
 _Columns = Tensor | Callable[[Tensor, Any], Tensor]
@@ -39,11 +40,12 @@ class _Given(Contraction):
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
-        """Whether R is one column for all examples by its strides; others are compared later."""
-        if not isinstance(self.R, Tensor):
+        """Whether a constant R is one and the same for all examples, where no read waits."""
+        R = self.R
+        if not isinstance(R, Tensor) or R.ndim != 3 or R.shape[0] == 1:
             return False
-        checks.dense("R", self.R)
-        return self.R.ndim == 3 and len(self.R) > 1 and self.R.stride(0) == 0
+        checks.dense("R", R)
+        return R.stride(0) == 0 or (R.is_cpu and same_for_all(R))
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q]."""

@@ -13,9 +13,8 @@ Random = tuple[Tensor, Tensor | None]  # of the CPU, and of the device of x
 def random_state(x: Tensor) -> Random:
     """The state of the global generators that dropout draws from."""
     module = device_module(x)
-    return torch.get_rng_state(), None if module is None else module.get_rng_state(
-        *_which(module, x)
-    )
+    of_device = None if module is None else module.get_rng_state(*_which(module, x))
+    return torch.get_rng_state(), of_device
 
 
 @contextmanager

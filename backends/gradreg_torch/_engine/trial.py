@@ -75,7 +75,8 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
         distributed.allowed_logits(found, graph.names(found), of_model)
     parameter = parameter_of(found, call.inputs)
     known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
-    signature = (twice, at_x.together(2), of_model, call.batch is None, several, *operations(found))
+    asked = twice, call.mode == "reverse", call.batch is None
+    signature = (*asked, at_x.together(2), of_model, several, *operations(found))
     trial, passes = known.get(signature, (None, 0))
     if trial is not None:
         known[signature] = trial, passes + 1
