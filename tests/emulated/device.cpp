@@ -120,9 +120,9 @@ static bool is_product(const c10::OperatorHandle& op) {
 // Factors as TF32 has them, with 10 bits of a mantissa, where torch's settings for CUDA allow that.
 static Tensor factor(const Tensor& t, bool of_convolution) {
   if (!rounds_products || !t.defined() || t.scalar_type() != at::kFloat) return t;
-  const auto& settings = at::globalContext();
-  if (!(of_convolution ? settings.allowTF32CuDNN(at::Float32Op::CONV) : settings.allowTF32CuBLAS()))
-    return t;
+  const auto op = of_convolution ? at::Float32Op::CONV : at::Float32Op::MATMUL;
+  const auto set = at::globalContext().float32Precision(at::Float32Backend::CUDA, op);
+  if (set != at::Float32Precision::TF32) return t;
   return (t.contiguous().view(at::kInt) + 0x1000).bitwise_and(~0x1fff).view(at::kFloat);
 }
 
@@ -212,6 +212,8 @@ struct Drawing {
 };
 
 static void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  TORCH_CHECK_NOT_IMPLEMENTED(has_float64 || op.operator_name().name != "aten::linalg_qr",
+                              "The operator 'aten::linalg_qr' is not implemented for ", HERE);
   Arguments arguments;
   auto last = [&](size_t n) { return stack->begin() + (stack->size() - n); };
   auto v = last(op.schema().arguments().size());

@@ -11,6 +11,7 @@ from gradreg_torch.probes import LAWS
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gradreg_verify import verify
 from gradreg_verify.frameworks.registry import BackendUnavailable, load, require_device
 
 device = sys.modules.get("tests.emulated.device")
@@ -122,7 +123,7 @@ def test_differences_are_refused_while_products_are_of_tf32(mode, has_float64):
             with pytest.raises(ValueError, match="differentiated twice"):
                 gt.spectreg(model, x, probes=r, mode="reverse")
         for _ in range(3):  # in the first pass, and in later ones
-            with pytest.raises(ValueError, match=r"allow_tf32 = .*.allow_tf32 = False"):
+            with pytest.raises(ValueError, match=r"allow_tf32 = .*allow_tf32 = False"):
                 gt.spectreg(model, x, probes=r, mode=mode)
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         gt.spectreg(model, x, probes=r, mode=mode).backward()
@@ -271,6 +272,12 @@ def test_check_model(has_float64):
     assert report.ok
     assert report["gradient"].right is (True if has_float64 else None)
     assert has_float64 or report["gradient"].remedy == "check model and x on the CPU"
+
+
+def test_every_claim_holds():
+    with device.tf32(), device.unordered():
+        report = verify(load("torch"), device="emulated:0")
+    assert report.ok, report
 
 
 def test_the_kit_needs_float64(has_float64):

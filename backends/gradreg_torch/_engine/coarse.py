@@ -37,8 +37,9 @@ def require_fine(back: _Back, z: Tensor, dtypes: set[torch.dtype]) -> None:
         raise ValueError(
             "expected products in float32 for finite differences, got factors that the device "
             "rounds to fewer bits (TF32), in which they drown; set "
-            "torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False, or "
-            "use mode='reverse'"
+            "torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False "
+            "(and torch.backends.fp32_precision = 'ieee' if you use this newer name), or use "
+            "mode='reverse'"
         )
 
 

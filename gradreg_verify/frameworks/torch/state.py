@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -57,30 +57,36 @@ def _flag(holder: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], An
     return lambda: getattr(holder, name), lambda value: setattr(holder, name, value)
 
 
-# Where torch keeps the precision of convolutions and matrix products, and its value for all bits.
-# Its older names raise an error once the newer ones, of torch 2.9, have been set.
-_NEWER = [
-    (getattr(backend, name, None), "fp32_precision", "ieee")
+# Where torch keeps the precision of convolutions and matrix products since 2.9, under new names.
+_PRECISION: list[Any] = [
+    part
     for backend, names in (
         (torch.backends.cudnn, ("conv", "rnn")),
         (torch.backends.cuda, ("matmul",)),
         (torch.backends.mkldnn, ("conv", "rnn", "matmul")),
     )
     for name in names
+    if hasattr(part := getattr(backend, name, None), "fp32_precision")
 ]
-_OLDER = [(h, "allow_tf32", False) for h in (torch.backends.cudnn, torch.backends.cuda.matmul)]
-_PRECISION = [p for p in _NEWER if hasattr(p[0], p[1])] or _OLDER
 
 
 def _precision() -> list[Any]:
-    """The precision of products, place by place."""
-    return [getattr(holder, name) for holder, name, _ in _PRECISION]
+    """The precision of products, by the older names and by the newer ones."""
+    old: list[Any] = ["highest", True]  # torch's defaults; once newer names were set, a read raises
+    with suppress(RuntimeError):
+        old[0] = torch.get_float32_matmul_precision()
+    with suppress(RuntimeError):
+        old[1] = torch.backends.cudnn.allow_tf32
+    return [*old, *(part.fp32_precision for part in _PRECISION)]
 
 
 def _set_precision(values: list[Any]) -> None:
-    """Set what `_precision` returns."""
-    for (holder, name, _), value in zip(_PRECISION, values, strict=True):
-        setattr(holder, name, value)
+    """Set what `_precision` returns; the older names set some of the newer ones, too."""
+    matmul, of_cudnn, *newer = values
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = of_cudnn
+    for part, value in zip(_PRECISION, newer, strict=True):
+        part.fp32_precision = value
 
 
 # What torch keeps for the whole process: how to get it, and how to set it.
@@ -128,7 +134,7 @@ def steady() -> Iterator[None]:
     """Use one CPU thread, and products in full float32, of which TF32 keeps 10 bits."""
     before = _precision()
     with one_thread():
-        _set_precision([full for *_, full in _PRECISION])
+        _set_precision(["highest", False, *("ieee" for _ in _PRECISION)])
         try:
             yield
         finally:
