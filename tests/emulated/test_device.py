@@ -7,6 +7,7 @@ import pytest
 import torch
 from gradreg_torch._engine import coarse
 from gradreg_torch._engine import random as replay
+from gradreg_torch._engine.trial import due
 from gradreg_torch.probes import LAWS
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -187,16 +188,21 @@ class Reader(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-def test_values_are_read_in_passes_that_are_tried():
-    """In passes 1, 2, 4, 8 of a model, and in no other: a read waits for the device."""
-    model, x, y, r = net()
-    read = []
-    for _ in range(8):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"every": 2}, {"fraction": 0.5}, {"mode": "forward"}, {"mode": "finite_difference"}],
+    ids=str,
+)
+def test_values_are_read_in_passes_that_are_tried(options):
+    """In penalties 1, 2, 4, 8 of a model, and in no other: a read waits for the device."""
+    model, x, y, _ = net()
+    penalty, every = gt.SpectReg(generator=generator(), **options), options.get("every", 1)
+    for step in range(9):
         with Reader() as reader:
-            loss, penalty, _ = gt.objective(model, x, y, gt.SpectReg(), probes=r)
-            (loss + penalty).backward()
-        read.append(reader.read > 0)
-    assert read == [True, True, False, True, False, False, False, True]
+            loss, value, _ = gt.objective(model, x, y, penalty)
+            (loss + value).backward()
+        is_tried = step % every == 0 and due(step // every + 1)
+        assert (reader.read > 0) == is_tried, step
 
 
 ONES = torch.ones(N, M, 1)
