@@ -37,7 +37,7 @@ def stepper(name: str, seeds: int, device: str) -> Callable[[], float]:
         start = perf_counter()
         trainer.step(next(steps))
         if device != "cpu":
-            torch.cuda.synchronize(device)
+            torch.accelerator.synchronize(device)
         return perf_counter() - start
 
     for _ in range(WARM_UP):

@@ -56,8 +56,8 @@ def seconds(trainer: Trainer, loss: Loss, steps: int) -> float:
 
 def wait(x: Tensor) -> None:
     """Wait for the device."""
-    if x.is_cuda:
-        torch.cuda.synchronize()
+    if not x.is_cpu:
+        torch.accelerator.synchronize(x.device)
 
 
 def peak_bytes(trainer: Trainer, loss: Loss) -> int:
@@ -146,10 +146,12 @@ def main() -> None:
     """The command line."""
     command_line = parser(__doc__, SUBJECTS, [10, 200])
     command_line.add_argument("--compile", action="store_true", help="rows of compiled steps too")
-    arguments = checked(command_line, load("torch"))
+    backend = load("torch")
+    arguments = checked(command_line, backend)
     torch.set_num_threads(1)
-    cuda = arguments.device.startswith("cuda")
-    device = torch.cuda.get_device_name() if cuda else "one CPU thread"
+    kind = arguments.device.partition(":")[0]
+    devices = backend.capabilities().devices
+    device = "one CPU thread" if kind == "cpu" else devices.get(arguments.device, kind)
     result = provenance("torch", torch.__version__, device)
     result["rows"] = []
     if NOISY in arguments.networks:

@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
             "expected --input with the batch and the shape of an example, such as 8x3x32x32, got "
             f"{arguments.input[0]} alone"
         )
-    from gradreg_verify.frameworks.registry import load
+    from gradreg_verify.frameworks.registry import load, require_device
 
-    backend = load("torch").capabilities()  # says what to install
-    checks.choice("--device", arguments.device, backend.devices)
-    checks.choice("--mode", arguments.mode, backend.modes)
+    backend = load("torch")  # says what to install
+    require_device(backend, arguments.device)
+    checks.choice("--mode", arguments.mode, backend.capabilities().modes)
     import gradreg_torch
     import torch
 

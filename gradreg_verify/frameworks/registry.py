@@ -166,9 +166,9 @@ def gibibytes(memory: int) -> str:
 
 
 def require_device(backend: Backend, device: str) -> None:
-    """Raise BackendUnavailable, naming what is there, if the device is not."""
+    """Raise BackendUnavailable, naming what is there, if the device ("cuda:0", "cuda") is not."""
     devices = backend.capabilities().devices
-    if device not in devices:
+    if device not in devices and f"{device}:0" not in devices:
         raise BackendUnavailable(
             f"expected a device of backend {backend.name!r} with float64 among "
             f"{', '.join(devices)}; got {device!r}"

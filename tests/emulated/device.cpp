@@ -277,6 +277,10 @@ static Tensor& set_storage(Tensor& t, at::Storage s, c10::SymInt start, Sizes si
   return at::native::set_storage_cpu_(t, s, start.expect_int(), C10_AS_INTARRAYREF_SLOW(size),
                                       C10_AS_INTARRAYREF_SLOW(stride));
 }
+static Tensor& set_whole_storage(Tensor& t, at::Storage s) {
+  const auto n = static_cast<int64_t>(s.nbytes() / t.element_size());
+  return at::native::set_storage_cpu_(t, s, 0, {n}, {1});
+}
 static at::Scalar item(const Tensor& t) { return to_cpu(t).item(); }
 
 static Tensor convolution(const Tensor& x, const Tensor& w, const std::optional<Tensor>& b,
@@ -306,6 +310,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_reshape_alias", &reshape_alias);
   m.impl("unfold", &unfold);
   m.impl("set_.source_Storage_storage_offset", &set_storage);
+  m.impl("set_.source_Storage", &set_whole_storage);
   m.impl("_local_scalar_dense", &item);
   m.impl("convolution_overrideable", &convolution);
   m.impl("convolution_backward_overrideable", &convolution_backward);

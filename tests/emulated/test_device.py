@@ -289,6 +289,9 @@ def test_every_claim_holds():
 def test_the_kit_needs_float64(has_float64):
     backend = load("torch")
     assert ("emulated:0" in backend.capabilities().devices) is has_float64
-    if not has_float64:
-        with pytest.raises(BackendUnavailable, match=r"with float64 among cpu; got 'emulated:0'"):
-            require_device(backend, "emulated:0")
+    for name in ("emulated:0", "emulated"):
+        if has_float64:
+            require_device(backend, name)
+        else:
+            with pytest.raises(BackendUnavailable, match=f"with float64 among cpu; got '{name}'"):
+                require_device(backend, name)

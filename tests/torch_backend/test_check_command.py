@@ -114,7 +114,10 @@ def test_one_logit_is_checked_with_frobreg(check):
         (["nothing"], "expected 'nothing' in"),
         (["right", "--input", "6x5"], r"a model of x (6, 5), but it raised RuntimeError"),
         (["right", "--mode", "backward"], "expected --mode to be one of auto, reverse"),
-        (["right", "--device", "nope"], "expected --device to be one of cpu"),
+        (
+            ["right", "--device", "nope"],
+            "expected a device of backend 'torch' with float64 among cpu; got 'nope'",
+        ),
         (["one_logit", "--penalty", "doubleback"], "expected labels y for DoubleBack"),
     ],
 )

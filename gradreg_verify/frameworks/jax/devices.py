@@ -47,7 +47,9 @@ def placed(device: str, *, x64: bool = True) -> Iterator[None]:
     Without, ``jnp.eye(m)`` and ``jax.random.normal(key, shape)`` are in float32, as they are for
     a user who computes in float32: many functions pass no dtype.
     """
-    with jax.enable_x64(x64), jax.default_device(_devices()[device]):
+    devices = _devices()
+    here = devices[device] if device in devices else devices[f"{device}:0"]
+    with jax.enable_x64(x64), jax.default_device(here):
         yield
 
 
