@@ -116,7 +116,7 @@ def test_one_logit_is_checked_with_frobreg(check):
         (["right", "--mode", "backward"], "expected --mode to be one of auto, reverse"),
         (
             ["right", "--device", "nope"],
-            "expected a device of backend 'torch' with float64 among cpu; got 'nope'",
+            "with float64 among cpu; got 'nope'",
         ),
         (["one_logit", "--penalty", "doubleback"], "expected labels y for DoubleBack"),
     ],
