@@ -136,9 +136,15 @@ class Differences:
         """
         z = flat(self.at_x.output.detach())
         size = (r.detach() * z).abs().sum(dim=1).to(square.device)
-        rounding = size * square.sqrt() / self.step()
+        rounding = self.eps * (size * square.sqrt() / self.step()).sum()
+        if rounding > 0.1 * square.sum() > 0:
+            raise ValueError(
+                "expected a difference of logits that is larger than their rounding, got one of "
+                f"which rounding may be {float(rounding / square.sum()):.0%}: logits or inputs "
+                "are large, or their Jacobian is small; compute in float64, or pass mode='reverse'"
+            )
         off = float((r_J_v.sum() - square.sum()).abs())
-        limit = 0.1 * square.sum() + 8 * self.eps * rounding.sum()
+        limit = 0.1 * square.sum() + 8 * rounding
         if off > float(limit):
             raise ValueError(
                 "expected the same function in every pass, got a difference of logits that is off "
