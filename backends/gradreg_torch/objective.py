@@ -9,7 +9,7 @@ from gradreg_torch import _arguments
 from gradreg_torch._engine import distributed
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, trained
+from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, stays
 from gradreg_torch._engine.model import Model, copied, forget_casts, run
 from gradreg_torch._engine.outputs import require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
@@ -124,7 +124,7 @@ def _plain_pass(
     named = by_name(x)
     differentiated = select(named, wrt)
     # The model may work in place, and x.grad stays untouched.
-    copies = {k: t if trained(t) else t.detach() for k, t in differentiated.items()}
+    copies = {k: t if stays(t) else t.detach() for k, t in differentiated.items()}
     args, kwargs = in_form(x, named | copied(copies))
     rows = None if ragged else first_of(differentiated).shape[0]
     return require_output(run(model, args, kwargs), rows, grad=False)
