@@ -9,7 +9,8 @@ from torch import Tensor
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks, graph
 from gradreg_torch._engine.as_run import is_lost, nudged, second
-from gradreg_torch._engine.columns import separating
+from gradreg_torch._engine.columns import repeats, separating
+from gradreg_torch._engine.float64 import in_float64, with_float64
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.sums import flat
@@ -72,7 +73,7 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
 
     why = "a function whose backward pass records no graph"
     try:
-        if not torch.equal(derivative(z), R):  # a loss with a state of its own
+        if not repeats([derivative(z)], [R]):  # a loss with a state of its own
             return
         if R.requires_grad:
             narrow, near = derivative(own, own_y), nudged(z)
@@ -98,12 +99,14 @@ def _require_twice(output: Tensor, y: Any, loss: LossFunction) -> None:
 
 def _in_float64(z: Tensor, y: Any, loss: LossFunction) -> tuple[Tensor, Any]:
     """Outputs and targets in float64, if the loss accepts them; in bfloat16 nothing would show."""
-    wide = y.double() if isinstance(y, Tensor) and y.is_floating_point() else y
+    wide_z, wide_y = in_float64(z), with_float64(y) if isinstance(y, Tensor) else y
+    if isinstance(y, Tensor) and y.is_floating_point():
+        wide_y = in_float64(y)
     try:
-        total(z.double().requires_grad_(), wide, loss)
+        total(wide_z.clone().requires_grad_(), wide_y, loss)
     except (RuntimeError, TypeError, NotImplementedError, ValueError):
         return z, y
-    return z.double(), wide
+    return wide_z, wide_y
 
 
 def _moves(beside: _Beside, h: float) -> bool:

@@ -39,7 +39,7 @@ class Subset:
         """
         n = first.shape[0]
         order = torch.randperm(n, generator=generator, device=generator.device)
-        order = order.to(first.device, non_blocking=True)
+        order = order.to(first.device, non_blocking=order.is_cpu)  # the CPU would not wait
         k = max(1, round(fraction * n))
         rows, rest = order[:k], order[k:]
         return cls(rows, rest, taken(x, rows, n), taken(x, rest, n))
@@ -57,7 +57,7 @@ class Subset:
                 f"expected {name} with a row for each of the {n} examples of the batch, because "
                 f"fraction draws some of these rows, got shape {tuple(t.shape)}"
             )
-        return t[self.rows]
+        return t[self.rows.to(t.device)]
 
     @property
     def scale(self) -> float:
@@ -74,6 +74,8 @@ def taken(x: Inputs, rows: Tensor, n: int) -> Any:
     """Return these examples of n, in the form of x."""
 
     def cut(t: Any) -> Any:
-        return t[rows] if isinstance(t, Tensor) and t.ndim > 0 and t.shape[0] == n else t
+        return (
+            t[rows.to(t.device)] if isinstance(t, Tensor) and t.ndim > 0 and t.shape[0] == n else t
+        )
 
     return changed(x, cut)

@@ -51,7 +51,7 @@ def _cross_entropy(output: Tensor, y: Any, reads: bool) -> Tensor:
     z = _arguments.classes(output)
     if isinstance(y, Tensor) and y.ndim == 2:
         return torch.nn.functional.cross_entropy(z, _rows(y, z, reads))
-    y = _arguments.labels(y, z, reads=False)  # torch looks at their range, too
+    y = _arguments.labels(y, z, reads and not z.is_cpu)  # on the CPU torch looks at their range
     try:
         return torch.nn.functional.cross_entropy(z, y, ignore_index=_NO_LABEL)
     except IndexError:

@@ -9,9 +9,9 @@ from gradreg_torch import _arguments
 from gradreg_torch._engine import distributed
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
-from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, trained
-from gradreg_torch._engine.model import Model, copied, forget_casts
-from gradreg_torch._engine.outputs import logits_of, require_finite_pass, require_output
+from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, stays
+from gradreg_torch._engine.model import Model, copied, forget_casts, run
+from gradreg_torch._engine.outputs import require_finite_pass, require_output
 from gradreg_torch._engine.sums import scaled
 from gradreg_torch.losses import Loss, training_loss
 from gradreg_torch.penalty import Kept, Penalty
@@ -89,21 +89,27 @@ def objective(
     ragged = kept.get("batch") is not None
     if unlabelled is not None:
         _arguments.for_unlabelled(penalty, ragged)
+    own_wrt: Any = kept.get("wrt")
+    looked = False  # for NaN in the pass
     at_eval = kept.get("batchnorm") == "eval" and uses_batch_statistics(model)
     if unlabelled is not None or at_eval or not penalty.in_training():  # a pass for the loss alone
-        own_wrt: Any = kept.get("wrt") if unlabelled is None else [*by_name(x)]
-        output = _plain_pass(model, x, own_wrt, check_values, ragged)
-        given = (x, y) if unlabelled is None else (unlabelled,)
-        penalised = penalty(model, *given, **options)
+        own_wrt = own_wrt if unlabelled is None else [*by_name(x)]
+        output = _plain_pass(model, x, own_wrt, ragged)
+        if unlabelled is None:
+            penalised, reads = penalty.called(model, x, y, kept)
+        else:
+            penalised, reads = penalty.called(model, unlabelled, None, kept)
     elif not penalty.due(kept):
-        output = _plain_pass(model, x, kept.get("wrt"), check_values, ragged)
-        penalised = penalty.zero(x, kept)
+        output = _plain_pass(model, x, own_wrt, ragged)
+        penalised, reads = penalty.zero(x, kept), False
     elif penalty.fraction < 1:
-        output, penalised = _in_part(model, x, y, penalty, kept)
+        output, penalised, reads = _in_part(model, x, y, penalty, kept)
     else:
-        value, output = penalty.evaluated(model, x, y, kept, update=True)
-        penalised = scaled(value, penalty.every)
-    reads = reads_values([output], check_values)
+        value, output, reads = penalty.evaluated(model, x, y, kept, update=True)
+        penalised, looked = scaled(value, penalty.every), True
+    reads = reads or reads_values([output], check_values)
+    if reads and not looked:
+        require_finite_pass(select(by_name(x), own_wrt), output, model)
     return Objective(training_loss(output, y, loss, reads), penalised, output)
 
 
@@ -111,7 +117,6 @@ def _plain_pass(
     model: Callable[..., Tensor],
     x: Inputs,
     wrt: Wrt,
-    check_values: bool | None,
     ragged: bool,
 ) -> Tensor:
     """Return the output of a pass without input gradients, at the cost of a plain step's pass."""
@@ -119,23 +124,22 @@ def _plain_pass(
     named = by_name(x)
     differentiated = select(named, wrt)
     # The model may work in place, and x.grad stays untouched.
-    copies = {k: t if trained(t) else t.detach() for k, t in differentiated.items()}
+    copies = {k: t if stays(t) else t.detach() for k, t in differentiated.items()}
     args, kwargs = in_form(x, named | copied(copies))
     rows = None if ragged else first_of(differentiated).shape[0]
-    output = require_output(logits_of(model(*args, **kwargs)), rows, grad=False)
-    if reads_values(differentiated.values(), check_values):
-        require_finite_pass(differentiated, output, model)
-    return output
+    return require_output(run(model, args, kwargs), rows, grad=False)
 
 
 def _in_part(
     model: Callable[..., Tensor], x: Inputs, y: Tensor, penalty: Penalty, kept: Kept
-) -> tuple[Tensor, Tensor]:
-    """The output of the whole batch, from two passes, and the penalty of the part that is drawn."""
+) -> tuple[Tensor, Tensor, bool]:
+    """The output of the whole batch, from two passes, the penalty of the part that is drawn, and
+    whether checks that read values ran.
+    """
     distributed.require_no_join(Model(model, x).parts)
     part = penalty.subset(model, x, kept)
     # In each pass batch norm would have statistics of its own.
     kept = kept | {"batchnorm": "error"}
-    value, output = penalty.of_part(model, part, y, kept, update=True)
+    value, output, reads = penalty.of_part(model, part, y, kept, update=True)
     rest = Model(model, x)(by_name(part.others)) if len(part.rest) else None
-    return part.whole(output, rest), value
+    return part.whole(output, rest), value, reads

@@ -112,19 +112,27 @@ class Penalty(nn.Module):
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None = None, **options: Any
     ) -> Tensor:
         """Compute the penalty at these inputs; `options` (probes, say) replace the options kept."""
-        kept = self.options | options
+        return self.called(model, x, y, self.options | options)[0]
+
+    def called(
+        self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept
+    ) -> tuple[Tensor, bool]:
+        """Return the penalty, and whether checks that read values ran."""
         if not self.in_training():
-            return self.evaluated(model, x, y, kept).penalty
+            value, _, reads = self.evaluated(model, x, y, kept)
+            return value, reads
         if not self.due(kept):
-            return self.zero(x, kept)
+            return self.zero(x, kept), False
         if self.fraction == 1:
-            return scaled(self.evaluated(model, x, y, kept).penalty, self.every)
+            value, _, reads = self.evaluated(model, x, y, kept)
+            return scaled(value, self.every), reads
         if isinstance(model, Tensor):  # its graph is of the whole batch, and nothing is saved
             raise ValueError(
                 "expected a model, because fraction runs the model on a part of the batch, got "
                 "logits; pass the model, or use objective"
             )
-        return self.of_part(model, self.subset(model, x, kept), y, kept).penalty
+        value, _, reads = self.of_part(model, self.subset(model, x, kept), y, kept)
+        return value, reads
 
     def evaluated(
         self, model: ModelOrLogits, x: Inputs, y: Tensor | None, kept: Kept, update: bool = False
@@ -195,9 +203,9 @@ class Penalty(nn.Module):
         own = {name: kept[name] for name in cut if kept.get(name) is not None}
         kept = kept | {name: part.of(name, t) for name, t in own.items() if not callable(t)}
         labels = None if y is None else part.of("y", y)
-        value, output = self.evaluated(model, part.x, labels, kept, update)
+        value, output, reads = self.evaluated(model, part.x, labels, kept, update)
         scale = part.scale if kept.get("reduction") == "sum" else 1
-        return Evaluated(scaled(value, self.every * scale), output)
+        return Evaluated(scaled(value, self.every * scale), output, reads)
 
     def for_loss(self, loss: Any) -> dict[str, Any]:
         """Options that follow from the loss that is trained; most penalties have none."""

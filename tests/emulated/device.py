@@ -6,7 +6,7 @@ with `float64(False)`, tensors in float64, as on Apple's GPUs.
 """
 
 import sysconfig
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -33,6 +33,7 @@ def _module(device: ModuleType) -> ModuleType:
     module.is_available = module.is_initialized = lambda: True
     module.device_count = lambda: 1
     module.current_device = lambda: 0
+    module.device = lambda _: nullcontext()
     module._is_in_bad_fork = lambda: False
     module._initialized = True
     module.get_amp_supported_dtype = lambda: [torch.float16, torch.bfloat16]

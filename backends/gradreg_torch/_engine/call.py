@@ -81,6 +81,13 @@ class Call(NamedTuple):
             self.model.keep(moved)
         return z
 
+    def after(self, z: Tensor, tried: bool) -> "Call":
+        """The call after its pass: where this was tried, values are read from now on."""
+        if not tried or self.reads or not self.reads_if_tried:
+            return self
+        self.require_values(z.detach())
+        return self._replace(reads=True)
+
     def require_values(self, z: Tensor) -> None:
         """Raise ValueError for what only the values of inputs and output show."""
         if self.batch is not None:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gradreg_torch._engine.float64 import float64_device, in_float64
 
+_ORDER = 64 * torch.finfo(torch.float32).eps  # code that gets float64 may compute in float32
+
 
 def separating(n: int, device: torch.device) -> Tensor:
     """Sets of examples (s, n): for any two examples, one set has the first and not the second.
@@ -55,6 +57,11 @@ def distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
         in_float64(a.detach()) - in_float64(b.detach()) for a, b in zip(some, others, strict=True)
     )
     return torch.stack([a.norm() for a in apart]).norm()
+
+
+def repeats(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether products are others but for the order of sums, which changes where it is atomic."""
+    return bool(distance(some, others) <= _ORDER * norm(others))
 
 
 def differ(

@@ -66,8 +66,11 @@ class Differences:
     hides: bool
     autocast: bool
 
-    def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
-        """‖JᵀR‖²_F of every example, (n,), one column at a time, and the output."""
+    def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
+        """‖JᵀR‖²_F of every example, (n,), the output, and whether values are read.
+
+        One column at a time.
+        """
         output = self.at_x.output
         S, columns = R.factor(output), self.at_x.columns(R).permute(2, 0, 1)
         columns = S(columns).to(output.dtype)
@@ -78,7 +81,8 @@ class Differences:
             z = self.again(self.at_x.call.inputs, pieces)
         below = z if one_sided else None
         squares = torch.stack([self.column(r, below, pieces) for r in columns]).sum(dim=0)
-        return squares / columns.shape[0] if R.averaged else squares, output
+        squares = squares / columns.shape[0] if R.averaged else squares
+        return squares, output, self.at_x.call.reads
 
     def column(self, r: Tensor, below: Tensor | None, pieces: Pieces | None) -> Tensor:
         """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]; one-sided, `below` is z(x)."""
@@ -113,7 +117,8 @@ class Differences:
             difference = (above - self.beside(v, -scale, pieces)) / 2
         else:
             difference = above - below
-        return length * (at_least_single(r) * difference).sum(dim=1) / h
+        along = (at_least_single(r) * difference).sum(dim=1)
+        return length * along.to(length.device) / h  # a model may move x to another device
 
     def step(self) -> Tensor:
         """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x)."""
@@ -130,9 +135,16 @@ class Differences:
         the step does not fit: the logits bend within it, or their rounding is as large.
         """
         z = flat(self.at_x.output.detach())
-        rounding = (r.detach() * z).abs().sum(dim=1) * square.sqrt() / self.step()
+        size = (r.detach() * z).abs().sum(dim=1).to(square.device)
+        rounding = self.eps * (size * square.sqrt() / self.step()).sum()
+        if rounding > 0.1 * square.sum() > 0:
+            raise ValueError(
+                "expected a difference of logits that is larger than their rounding, got one of "
+                f"which rounding may be {float(rounding / square.sum()):.0%}: logits or inputs "
+                "are large, or their Jacobian is small; compute in float64, or pass mode='reverse'"
+            )
         off = float((r_J_v.sum() - square.sum()).abs())
-        limit = 0.1 * square.sum() + 8 * self.eps * rounding.sum()
+        limit = 0.1 * square.sum() + 8 * rounding
         if off > float(limit):
             raise ValueError(
                 "expected the same function in every pass, got a difference of logits that is off "

@@ -45,10 +45,11 @@ from gradreg_torch._engine.written import Written, may_move
 
 
 class Evaluated(NamedTuple):
-    """A penalty, and the output of the pass that it was computed in."""
+    """A penalty, the output of its pass, and whether checks that read values ran there."""
 
     penalty: Tensor
     output: Tensor
+    reads: bool
 
 
 @eager_where_old
@@ -84,15 +85,15 @@ def evaluated_here(
         twice = create_graph and call.mode in ("reverse", "auto") and not call.functional
         with AttentionByFormula() if twice else nullcontext():
             at = _linearise(call)
-            values, output = at.contract(R)
+            values, output, reads = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
             values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
-    if call.reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
+    if reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
         checks.finite_value(penalty)
     if call.create_graph and at.last and penalty.requires_grad:
         penalty.register_hook(graph.require_last)  # type: ignore[no-untyped-call]
-    return Evaluated(penalty if call.create_graph else penalty.detach(), output)
+    return Evaluated(penalty if call.create_graph else penalty.detach(), output, reads)
 
 
 def _linearise(call: Call) -> Reverse | Forward | Differences:
@@ -147,6 +148,8 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     autocast = torch.is_autocast_enabled(at_x.output.device.type)
     hides = bool(graph.custom_functions(found))
+    if hides and not at_x.call.reads:  # where values would show whether one does
+        eps, hides = max(eps, torch.finfo(torch.float32).eps), False
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
     return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast)
@@ -173,9 +176,7 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
 def _shown(at_x: Reverse, trial: Trial) -> Reverse:
     """The pass with what its trial showed; a trial reads values, so checks of values run then."""
     call, (coupled, by_norm, apart) = at_x.call, (trial.coupled, trial.by_norm, trial.apart)
-    if trial.fresh and call.reads_if_tried and not call.reads:
-        call.require_values(at_x.output.detach())
-        call = call._replace(reads=True)
+    call = call.after(at_x.output, trial.fresh)
     return at_x._replace(call=call, coupled=coupled, by_norm=by_norm, apart=apart)
 
 

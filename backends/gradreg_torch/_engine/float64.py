@@ -21,6 +21,11 @@ def widest(device: torch.device) -> torch.dtype:
     return torch.float64 if float64_device(device) == device else torch.float32
 
 
+def with_float64(t: Tensor) -> Tensor:
+    """t on its device, or on the CPU if its device has no float64."""
+    return t.to(float64_device(t.device))
+
+
 def in_float64(t: Tensor) -> Tensor:
     """t in float64, on the CPU if its device has none."""
-    return t.to(float64_device(t.device)).double()
+    return with_float64(t).double()

@@ -40,16 +40,18 @@ class Forward:
     model: Model
     call: Call
 
-    def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
-        """‖JV‖²_F (or ‖SJV‖²_F) of every example, (n,), and the output."""
+    def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
+        """‖JV‖²_F (or ‖SJV‖²_F) of every example, (n,), the output, and whether values are read."""
         inputs = self.call.inputs
         side = Side(first_of(inputs), width(inputs), self.call.reads)
-        output, J_V = self.jvp(R.columns(side))
+        output, J_V, reads = self.jvp(R.columns(side))
         squares = sum_of_squares(R.factor(output)(J_V), examples=1)
-        return squares / J_V.shape[0] if R.averaged else squares, output
+        return squares / J_V.shape[0] if R.averaged else squares, output, reads
 
-    def jvp(self, V: Tensor) -> tuple[Tensor, Tensor]:
-        """The output, and J v (q, n, k) for columns V[n, i, q], `chunk_size` columns a pass.
+    def jvp(self, V: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """The output, J v (q, n, k) for columns V[n, i, q], and whether values are read.
+
+        `chunk_size` columns are multiplied in one pass.
 
         Passes after the first repeat its dropout masks and move no buffers.
         """
@@ -62,14 +64,15 @@ class Forward:
         for chunk in others:  # before buffers move
             with nullcontext() if random is None else replayed(random, x):
                 products.append(self.one_pass(chunk)[1])
-        output = self.call.accept(output, moved)
+        output, call = self.call.accept(output, moved), self.call
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
             gathers = distributed.parallel() and distributed.sharded(self.model.parts)
             if random is not None and can_be_read(output) and not gathers:
-                forward_trial.require_right(self.one_pass, self.model, self.call, found, random)
-        return output, torch.cat(products)
+                tried = forward_trial.require_right(self.one_pass, self.model, call, found, random)
+                call = call.after(output, tried)
+        return output, torch.cat(products), call.reads
 
     def one_pass(
         self, columns: Tensor, inputs: Named | None = None

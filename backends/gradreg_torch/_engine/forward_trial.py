@@ -21,7 +21,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from gradreg_torch._engine import batch_norm, graph
 from gradreg_torch._engine.both_modes import Both, both, generic, nudged, require_equal
 from gradreg_torch._engine.call import Call
-from gradreg_torch._engine.columns import separating
+from gradreg_torch._engine.columns import not_zero, separating
 from gradreg_torch._engine.inputs import first_of, width
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.random import Random, replayed
@@ -35,10 +35,11 @@ _RIGHT: Any = WeakTensorKeyDictionary()
 
 def require_right(
     one_pass: _OnePass, model: Model, call: Call, found: list[Any], random: Random
-) -> None:
-    """Raise ValueError where forward mode is wrong; `found` are the nodes of output and products.
+) -> bool:
+    """Raise ValueError where forward mode is wrong; return whether the pass was tried.
 
-    The trial runs when it is `due`, and as long as all products were zero.
+    `found` are the nodes of output and products. The trial runs when it is `due`, and as long as
+    all products were zero.
     """
     own = set(map(id, call.inputs.values()))
     leaves = [node.variable for node in found if type(node).__name__ == graph.LEAF]
@@ -51,7 +52,7 @@ def require_right(
     if passes > 1:
         right[signature] = passes
         if not due(passes):
-            return
+            return False
     untouched = model.untouched()
 
     def aside(*given: Any) -> tuple[Any, ...]:
@@ -76,6 +77,7 @@ def require_right(
         require_equal(at_x, products, limit)
     if at_x is None or at_x.decided:
         keep(right, signature, passes)
+    return True
 
 
 def _require_alone(one_pass: _OnePass, v: Tensor, policy: str, x: Tensor, random: Random) -> None:
@@ -83,5 +85,5 @@ def _require_alone(one_pass: _OnePass, v: Tensor, policy: str, x: Tensor, random
     for some in separating(len(x), x.device):
         with replayed(random, x):
             _, J_v, _ = one_pass(torch.where(some[:, None], v, 0))
-        if J_v[0][~some].any():
+        if not_zero(J_v[0][~some]):
             raise ValueError(batch_norm.refusal(policy, of_torch=False))

@@ -17,7 +17,7 @@ from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.linear_trial import require_linear
 from gradreg_torch._engine.model import Model
 from gradreg_torch._engine.reverse import Reverse
-from gradreg_torch._engine.trial import due
+from gradreg_torch._engine.trial import can_be_read, due
 
 # By a module that a model holds, or by its code: how often each kind of call was made.
 _PASSES: WeakKeyDictionary[Any, dict[tuple[Any, ...], int]] = WeakKeyDictionary()
@@ -27,7 +27,7 @@ def require_right(at_x: Reverse) -> None:
     """Raise ValueError where a penalty would be wrong, in the passes 1, 2, 4, 8, … of a model."""
     call, model = at_x.call, at_x.call.model
     assert isinstance(model, Model)
-    if torch.compiler.is_compiling() or _is_batched() or at_x.output.is_meta:
+    if torch.compiler.is_compiling() or _is_batched() or not can_be_read(at_x.output):
         return
     if due(_passes(model, call, len(at_x.output))):
         if call.policy in batch_norm.ALONE or call.batch is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine import checks
-from gradreg_torch._engine.graph import is_functional
+from gradreg_torch._engine.graph import in_transform, is_functional
 
 Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 Wrt: TypeAlias = str | int | Sequence[str] | Sequence[int] | None
@@ -62,6 +62,11 @@ def trained(x: Tensor) -> bool:
     return x.requires_grad and (not x.is_leaf or isinstance(x, nn.Parameter))
 
 
+def stays(x: Tensor) -> bool:
+    """Whether x stays in its graph: it is trained, or `torch.func` may differentiate in it."""
+    return in_transform() or trained(x)
+
+
 def leaves(x: Inputs, wrt: Wrt) -> Named:
     """The inputs to differentiate, by name or position, each fit for that."""
     named = by_name(x)
@@ -112,7 +117,7 @@ def own(x: Tensor, functional: bool) -> Tensor:
     """
     if not x.is_contiguous() and shares_memory(x):
         x = x.contiguous()  # its tangent would share memory too: forward mode is wrong or refuses
-    if trained(x):
+    if stays(x):
         return x.view_as(x)
     # `torch.func` makes variables of its own.
     return x.detach() if functional else x.detach().requires_grad_()

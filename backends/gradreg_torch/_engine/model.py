@@ -76,7 +76,7 @@ class Model:
         args, kwargs = in_form(self.x, inputs if one else by_name(self.x) | inputs)
         with RunningStatistics() if self.batchnorm == "eval" else nullcontext():
             if not buffers:
-                return logits_of(self.function(*args, **kwargs))
+                return run(self.function, args, kwargs)
             if torch.compiler.is_compiling():
                 module = self.modules[0]
                 own = dict(zip(dict(module.named_buffers()), buffers.values(), strict=True))
@@ -85,7 +85,7 @@ class Model:
                 return logits
             held = nullcontext() if self.written is None else self.written.held(self.parts)
             with swapped(self.parts, buffers), held:
-                return logits_of(self.function(*args, **kwargs))
+                return run(self.function, args, kwargs)
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
@@ -118,6 +118,25 @@ class Model:
         with torch.no_grad():
             for key, value in buffers.items():
                 own[key].copy_(value.detach())
+
+
+def run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The logits; where torch raises an error, an input on another device is named."""
+    if torch.compiler.is_compiling():
+        return logits_of(function(*args, **kwargs))
+    try:
+        return logits_of(function(*args, **kwargs))
+    except RuntimeError as error:
+        modules = held_modules(function)
+        own = {p.device for m in modules for p in m.parameters()}
+        for name, t in (dict(enumerate(args)) | kwargs).items():
+            if len(own) == 1 and isinstance(t, Tensor) and t.device not in own:
+                where = own.pop()
+                raise ValueError(
+                    f"expected input {name!r} on {where} like the parameters of the model, got "
+                    f"{t.device}; move it with .to({str(where)!r})"
+                ) from error
+        raise
 
 
 def forget_casts() -> None:

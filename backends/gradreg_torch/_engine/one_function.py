@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.as_run import is_lost, nudged, second
-from gradreg_torch._engine.columns import without_pattern
-from gradreg_torch._engine.float64 import in_float64
+from gradreg_torch._engine.columns import repeats, without_pattern
+from gradreg_torch._engine.float64 import in_float64, with_float64
 from gradreg_torch._engine.jumps import jumps
 from gradreg_torch._engine.one_sided import one_sided, steps
 from gradreg_torch._engine.random import random_state, replayed
@@ -78,12 +78,7 @@ class _One(NamedTuple):
     @classmethod
     def of(cls, kind: Any, args: _Arguments, wide: bool) -> "_One":
         """One call of a function, in float64 or as it was."""
-        given = [
-            a.detach().double().requires_grad_(a.requires_grad)
-            if wide and isinstance(a, Tensor) and a.is_floating_point()
-            else a
-            for a in args
-        ]
+        given = [_wide(a) if wide and isinstance(a, Tensor) else a for a in args]
         moving = [i for i, a in enumerate(given) if isinstance(a, Tensor) and a.requires_grad]
         random = random_state(given[moving[0]])
 
@@ -116,7 +111,7 @@ class _One(NamedTuple):
     def verdict(self) -> str:
         """Which derivative is wrong; "" where none is, or differences do not say."""
         g = self.gradient(self.at)
-        if not torch.equal(_flat(g), _flat(self.gradient(self.at))):
+        if not repeats(g, self.gradient(self.at)):
             return ""
         every = (self.slope(g, seed) for seed in range(1, 9))
         found = [*islice((slope for slope in every if not slope.cancels()), 3)]
@@ -214,6 +209,13 @@ def _are_surely_off(slopes: list[_Slope]) -> bool:
         for parts in zip(*((s.off, s.size, s.moved, s.apart) for s in slopes), strict=True)
     )
     return off > max(_LEAST * size, 10 * apart) and moved > max(s.floor for s in slopes)
+
+
+def _wide(a: Tensor) -> Tensor:
+    """A tensor in float64, a leaf that requires grad where it does; whole numbers beside it."""
+    if not a.is_floating_point():
+        return with_float64(a)
+    return in_float64(a.detach()).requires_grad_(a.requires_grad)
 
 
 def _has_graph(t: Any) -> bool:

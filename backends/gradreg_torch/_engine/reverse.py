@@ -60,11 +60,14 @@ class Reverse(NamedTuple):
             raise ValueError(batch_norm.refusal(batch_norm.OWN_R, self.by_norm))
         return columns
 
-    def contract(self, R: Contraction) -> tuple[Tensor, Tensor]:
-        """‖JᵀR‖²_F of every example, (n,), and the output; `chunk_size` products at a time."""
+    def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
+        """‖JᵀR‖²_F of every example, (n,), the output, and whether values are read.
+
+        `chunk_size` products at a time.
+        """
         columns, S = self.columns(R).permute(2, 0, 1), R.factor(self.output)
         if columns.shape[0] == 1:
-            return self.squares(columns, S), self.output
+            return self.squares(columns, S), self.output, self.call.reads
         q = columns.shape[0]
         chunks = torch.split(columns, self.together(q))
         # The graphs of many products do not fit into memory: backward computes them again.
@@ -74,7 +77,7 @@ class Reverse(NamedTuple):
             for rs in chunks
         ]
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
-        return total / q if R.averaged else total, self.output
+        return total / q if R.averaged else total, self.output, self.call.reads
 
     def together(self, q: int) -> int:
         """How many of q columns are multiplied at once."""

@@ -169,7 +169,7 @@ def try_graph(at_x: Reverse, found: list[Any], twice: bool) -> Trial:
             if twice and not once and at_x.together(2) > 1:
                 apart = batched_trial.wrong(at_x, r, graph.tolerance(dtypes))
         others = per_row(~some, at_x.call.batch)
-        coupled = coupled or any(not_zero(v[others]) for v in products)
+        coupled = coupled or any(not_zero(v[others.to(v.device)]) for v in products)
         decided = decided and any(map(not_zero, products))
     rounded = at_x.call.mode != "reverse" and coarse.is_coarse(back, z, dtypes)
     return Trial(coupled, by_norm, once, decided=decided, apart=apart, coarse=rounded)

@@ -84,7 +84,7 @@ class Subject:
 
     def step(self, mode: str) -> object:
         """Loss, penalty and backward pass, in one pass forward."""
-        value, output = self.evaluated(mode=mode, update=True)
+        value, output, _ = self.evaluated(mode=mode, update=True)
         return self.gradient(self._loss(output, reads=False) + value)
 
     def _loss(self, output: Tensor, reads: bool) -> Tensor:
