@@ -1,8 +1,9 @@
 """An emulated accelerator of torch, "emulated:0": pytest's plugin ``-p tests.emulated.device``.
 
 Its memory and its arithmetic are the CPU's (`device.cpp`). What is tested on it is what an
-accelerator forbids: tensors of two devices in one operation, a generator of another device, and,
-with `float64(False)`, tensors in float64, as on Apple's GPUs.
+accelerator forbids or does in another way: tensors of two devices in one operation, a generator of
+another device, tensors in float64 (`float64(False)`, as on Apple's GPUs), factors of products with
+fewer bits (`tf32()`, as on NVIDIA's), and sums in another order each time (`unordered()`).
 """
 
 import sysconfig
@@ -65,7 +66,7 @@ def float64(has: bool):
 
 @contextmanager
 def tf32():
-    """Products round their factors to 10 bits, those of matrices as by default convolutions."""
+    """Convolutions and products of matrices round their factors to 10 bits, inside the context."""
     settings = torch.backends.cudnn, torch.backends.cuda.matmul
     before, rounded = [s.allow_tf32 for s in settings], _DEVICE.rounded_products(True)
     torch.backends.cuda.matmul.allow_tf32 = True

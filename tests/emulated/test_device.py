@@ -59,7 +59,7 @@ PENALTIES = {
         gt.objective(net, x, y, gt.SpectReg(**o), probes=r)[:2]
     ),
 }
-# Of the gradient: two roundings of a float32 difference apart, at a step ∛ε or √ε.
+# Of a gradient's difference from that on the CPU: rounding, which a step of ∛ε or √ε divides.
 LIMITS = {"reverse": 1e-5, "finite_difference": 1e-3, "one_sided_difference": 1e-2}
 
 

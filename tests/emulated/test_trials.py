@@ -18,7 +18,7 @@ N, M = 6, 5
 
 @contextmanager
 def small():
-    """An accelerator for notebooks."""
+    """TF32, and no float64."""
     with device.float64(False), device.tf32():
         yield
 

@@ -1,7 +1,7 @@
 """Does a device round the factors of products in float32 to fewer bits?
 
 TF32 has 10 bits, and is the default of convolutions on NVIDIA's GPUs. Finite differences drown in
-such rounding as in that of float16: gradients were 6 % off, one-sided ones more than 100 %.
+such rounding as in that of float16: gradients were 5 to 9 % off, one-sided ones 60 to 180 %.
 """
 
 from collections.abc import Callable

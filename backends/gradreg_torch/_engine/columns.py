@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gradreg_torch._engine.float64 import float64_device, in_float64
 
-_ORDER = 64 * torch.finfo(torch.float32).eps  # code that gets float64 may compute in float32
+# What another order of a sum may change, as a part: code that gets float64 may use float32.
+ORDER = 64 * torch.finfo(torch.float32).eps
 
 
 def separating(n: int, device: torch.device) -> Tensor:
@@ -61,7 +62,7 @@ def distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
 
 def repeats(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     """Whether products are others but for the order of sums, which changes where it is atomic."""
-    return bool(distance(some, others) <= _ORDER * norm(others))
+    return bool(distance(some, others) <= ORDER * norm(others))
 
 
 def differ(

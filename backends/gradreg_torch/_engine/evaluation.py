@@ -148,7 +148,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     eps = graph.largest_eps(graph.dtypes(found).difference(checks.HALF))  # autocast ends beside x
     autocast = torch.is_autocast_enabled(at_x.output.device.type)
     hides = bool(graph.custom_functions(found))
-    if hides and not at_x.call.reads:  # where values would show whether one does
+    if hides and not at_x.call.reads:  # only values show whether a function computes in float32
         eps, hides = max(eps, torch.finfo(torch.float32).eps), False
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.call import checked
+from gradreg_torch._engine.columns import ORDER
 from gradreg_torch._engine.contraction import Contraction, same_for_all
 from gradreg_torch._engine.evaluation import coupling
 from gradreg_torch._engine.inputs import by_name, select
@@ -46,7 +47,7 @@ def size(one: Subject, value: float) -> Finding:
 
 def same(value: float, again: float) -> bool:
     """Equal but for the rounding of sums, whose order changes where additions are atomic."""
-    return abs(value - again) <= 64 * torch.finfo(torch.float32).eps * abs(value)
+    return abs(value - again) <= ORDER * abs(value)
 
 
 def repeatable(value: float, again: float, moved: list[str]) -> Finding:
