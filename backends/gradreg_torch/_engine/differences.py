@@ -22,7 +22,7 @@ from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, visible
-from gradreg_torch._engine.random import replayed
+from gradreg_torch._engine.random import Random, random_state, replayed, same_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import at_least_single, flat
 
@@ -52,6 +52,8 @@ class Differences:
         Whether a `torch.autograd.Function` may compute in a lower precision than its node shows.
     autocast : bool
         Whether the pass at x is under autocast, which ends beside x.
+    drawn : Random
+        Random state after the pass.
     """
 
     last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
@@ -65,6 +67,7 @@ class Differences:
     eps: float
     hides: bool
     autocast: bool
+    drawn: Random
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
         """‖JᵀR‖²_F of every example, (n,), the output, and whether values are read.
@@ -191,8 +194,20 @@ class Differences:
             pieces or nullcontext(),
         ):
             output = self.model(copied(inputs), copied(self.before.buffers))
+            self.require_as_drawn(random_state(x))
         checks.at_least_single([output.dtype])
         return flat(output)
+
+    def require_as_drawn(self, state: Random) -> None:
+        """Raise ValueError where a pass beside x leaves another random state than the pass at x."""
+        # Under autocast a device may draw by other numbers for the same masks.
+        if not (self.autocast or same_state(state, self.drawn)):
+            raise ValueError(
+                "expected as many random numbers in every pass of finite differences, got a pass "
+                "that leaves torch's global generator in another state: another thread draws from "
+                "it, or the model draws as many numbers as its inputs say; draw from a generator "
+                "of its own in the other thread, or pass mode='reverse'"
+            )
 
 
 def _require_no_autocast(gradient: Tensor) -> None:

@@ -30,13 +30,13 @@ from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
 from gradreg_torch._engine.model import (
-    AttentionByFormula,
     Model,
     Snapshot,
     copied,
     forget_casts,
     visible,
 )
+from gradreg_torch._engine.process import attention_by_formula
 from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
@@ -83,7 +83,7 @@ def evaluated_here(
         call = checked(model, x, R, create_graph, update_statistics, **options)
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
         twice = create_graph and call.mode in ("reverse", "auto") and not call.functional
-        with AttentionByFormula() if twice else nullcontext():
+        with attention_by_formula if twice else nullcontext():
             at = _linearise(call)
             values, output, reads = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
@@ -152,7 +152,10 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         eps, hides = max(eps, torch.finfo(torch.float32).eps), False
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
-    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast)
+    drawn = random_state(first_of(call.inputs))
+    return Differences(
+        at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast, drawn
+    )
 
 
 def coupling(call: Call) -> tuple[bool, Side]:

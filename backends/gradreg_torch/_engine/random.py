@@ -37,6 +37,14 @@ def set_random_state(state: Random, x: Tensor) -> None:
         module.set_rng_state(of_device, *_which(module, x))
 
 
+def same_state(a: Random, b: Random) -> bool:
+    """Whether two states are equal."""
+    return all(
+        s is t or (s is not None and t is not None and torch.equal(s, t))
+        for s, t in zip(a, b, strict=True)
+    )
+
+
 def device_module(x: Tensor) -> Any:
     """`torch.cuda`, `torch.mps`, …; None if the device of x has no generator of its own."""
     module = None if x.is_cpu else getattr(torch, x.device.type, None)

@@ -20,7 +20,7 @@ from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tens
 FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def _kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
     """The network as a module, made once for calls at the same network."""
     return to_torch(network, dtype=dtype, device=device)
