@@ -1,7 +1,7 @@
 """A network of the reference as a torch module with the same parameters."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -118,9 +118,8 @@ def _layer_to_torch(layer: Any) -> nn.Module:
             return _with_weights(linear, W, b)
         case ref.Conv2d(W, b, stride, padding):
             o, c, *size = W.shape
-            options = {"bias": b is not None, "device": _UNDRAWN}
-            conv = nn.Conv2d(c, o, (size[0], size[1]), stride, padding, **options)
-            return _with_weights(conv, W, b)
+            made = partial(nn.Conv2d, bias=b is not None, device=_UNDRAWN)
+            return _with_weights(made(c, o, (size[0], size[1]), stride, padding), W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
             norm = _with_weights(_AnyBatchNorm(len(W), eps=eps), W, b)
             norm.running_mean, norm.running_var = _tensor(mean), _tensor(var)
