@@ -78,10 +78,10 @@ _forward_mode = RLock()
 
 
 def one_forward_mode() -> AbstractContextManager[object]:
-    """A context for `torch.func.jvp`: one thread at a time.
+    """A context for `torch.func.jvp`, which one thread at a time may enter.
 
-    A pass in forward mode that begins during another thread's shares its level. When that one ends,
-    all tangents are 0, without a word.
+    torch has one level of forward mode for all threads. Where two passes overlap, the end of the
+    first closes the level, and the tangents of the second are 0 without a word.
     """
     return nullcontext() if torch.compiler.is_compiling() else _forward_mode
 

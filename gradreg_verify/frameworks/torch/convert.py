@@ -1,7 +1,7 @@
 """A network of the reference as a torch module with the same parameters."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -117,9 +117,9 @@ def _layer_to_torch(layer: Any) -> nn.Module:
             linear = nn.Linear(W.shape[1], W.shape[0], b is not None, device=_UNDRAWN)
             return _with_weights(linear, W, b)
         case ref.Conv2d(W, b, stride, padding):
-            o, c, *size = W.shape
-            made = partial(nn.Conv2d, bias=b is not None, device=_UNDRAWN)
-            return _with_weights(made(c, o, (size[0], size[1]), stride, padding), W, b)
+            o, c, h, w = W.shape
+            conv = nn.Conv2d(c, o, (h, w), stride, padding, bias=b is not None, device=_UNDRAWN)
+            return _with_weights(conv, W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
             norm = _with_weights(_AnyBatchNorm(len(W), eps=eps), W, b)
             norm.running_mean, norm.running_var = _tensor(mean), _tensor(var)
