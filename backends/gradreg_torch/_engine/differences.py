@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import checks, graph
+from gradreg_torch._engine import checks, graph, two_steps
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named, first_of
@@ -54,6 +54,8 @@ class Differences:
         Whether the pass at x is under autocast, which ends beside x.
     drawn : Random
         Random state after the pass.
+    fresh : bool
+        Whether the pass is one that is tried.
     """
 
     last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
@@ -68,6 +70,7 @@ class Differences:
     hides: bool
     autocast: bool
     drawn: Random
+    fresh: bool
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
         """‖JᵀR‖²_F of every example, (n,), the output, and whether values are read.
@@ -83,9 +86,11 @@ class Differences:
         if pieces is not None or self.model.written is not None or (one_sided and self.autocast):
             z = self.again(self.at_x.call.inputs, pieces)
         below = z if one_sided else None
-        squares = torch.stack([self.column(r, below, pieces) for r in columns]).sum(dim=0)
-        squares = squares / columns.shape[0] if R.averaged else squares
-        return squares, output, self.at_x.call.reads
+        others = replace(self, fresh=False)  # one column shows how the model bends
+        squares = [(others if i else self).column(r, below, pieces) for i, r in enumerate(columns)]
+        total = torch.stack(squares).sum(dim=0)
+        total = total / len(squares) if R.averaged else total
+        return total, output, self.at_x.call.reads
 
     def column(self, r: Tensor, below: Tensor | None, pieces: Pieces | None) -> Tensor:
         """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]; one-sided, `below` is z(x)."""
@@ -97,6 +102,8 @@ class Differences:
             return replace(self, eps=max(self.eps, single), hides=False).column(r, below, pieces)
         if self.at_x.call.reads:
             self.require_same_function(r, r_J_v.detach(), square)
+            if self.fresh:
+                self.require_same_gradient(r, v, square.sqrt(), below, pieces, r_J_v)
         surrogate = 2 * r_J_v
         if surrogate.requires_grad:
             surrogate.register_hook(_require_no_autocast)  # type: ignore[no-untyped-call]
@@ -109,12 +116,13 @@ class Differences:
         length: Tensor,
         below: Tensor | None,
         pieces: Pieces | None,
+        times: float = 1.0,
     ) -> Tensor:
-        """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths."""
-        h = self.step()
-        if self.coupled:  # one step for the batch, as J v is then a product with all of v
-            length, h = length.max().expand_as(length), h.mean().expand_as(h)
-        scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
+        """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths.
+
+        `times` lengthens the step.
+        """
+        length, h, scale = self.steps(length, times)
         above = self.beside(v, scale, pieces)
         if below is None:
             difference = (above - self.beside(v, -scale, pieces)) / 2
@@ -122,6 +130,14 @@ class Differences:
             difference = above - below
         along = (at_least_single(r) * difference).sum(dim=1)
         return length * along.to(length.device) / h  # a model may move x to another device
+
+    def steps(self, length: Tensor, times: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        """Lengths of v, h, and h over the length, (n,) each."""
+        h = times * self.step()
+        if self.coupled:  # one step for the batch, as J v is then a product with all of v
+            length, h = length.max().expand_as(length), h.mean().expand_as(h)
+        tiny = torch.finfo(length.dtype).tiny
+        return length, h, torch.where(length > 0, h / length.clamp_min(tiny), 0)
 
     def step(self) -> Tensor:
         """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x)."""
@@ -157,6 +173,22 @@ class Differences:
                 "too much for the step (steep layers; inputs far from zero); pass "
                 "mode='reverse', or draw noise with torch's global generator"
             )
+
+    def require_same_gradient(
+        self,
+        r: Tensor,
+        v: tuple[Tensor, ...],
+        length: Tensor,
+        below: Tensor | None,
+        pieces: Pieces | None,
+        r_J_v: Tensor,
+    ) -> None:
+        """Raise ValueError unless a step of twice the length has the same gradient."""
+        longer = self.r_J_v(r, v, length, below, pieces, times=2.0)
+        length, h, scale = self.steps(length)
+        along = (at_least_single(r) * self.beside(v, scale, pieces)).sum(dim=1)
+        rounding = self.eps * length * along.to(length.device) / h
+        two_steps.require_same(r_J_v, longer, rounding, self.at_x.call.inputs)
 
     def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
         """z(x + scale · v), on the pieces where x is."""

@@ -153,8 +153,9 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
     drawn = random_state(first_of(call.inputs))
+    fresh = trial.fresh and not distributed.communicates(model.parts)
     return Differences(
-        at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast, drawn
+        *(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast, drawn, fresh)
     )
 
 
