@@ -82,6 +82,11 @@ def _has_kink(node: Any) -> bool:
     return bool(_KINKED.match(name))
 
 
+def _normalised(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x over its norm; over eps where this is larger."""
+    return x / x.norm(p, dim, keepdim=True).clamp_min(eps)
+
+
 NOT_THE_SAME = (
     "expected the same operations in every pass, got other operations near x; finite differences "
     "cannot follow a model that branches on its values: pass mode='reverse'"
@@ -105,6 +110,9 @@ class Pieces(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The function, or its piece."""
         kwargs = kwargs or {}
+        if func is F.normalize:
+            with self:  # torch hides what is inside
+                return _normalised(*args, **kwargs)
         if func not in _HELD:
             return self.decision(func, func(*args, **kwargs), args, kwargs)
         if not args:

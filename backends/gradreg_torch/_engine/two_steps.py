@@ -38,8 +38,9 @@ def require_same(r_J_v: Tensor, longer: Tensor, rounding: Tensor, inputs: Named)
 
 
 def _gradient(t: Tensor, leaves: list[Tensor]) -> Tensor:
-    """The gradient of the sum, in float64."""
-    found = torch.autograd.grad(
-        t.sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
+    """The gradient of the sum, in float64; in 16 bits, as under autocast, a difference drowns."""
+    with torch.autocast(t.device.type, enabled=False):
+        found = torch.autograd.grad(
+            t.sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
     return torch.cat([in_float64(real(g).flatten()) for g in found])
