@@ -160,7 +160,7 @@ class Differences:
             raise ValueError(
                 "expected a difference of logits that is larger than their rounding, got one of "
                 f"which rounding may be {float(rounding / square.sum()):.0%}: logits or inputs "
-                "are large, or their Jacobian is small; compute in float64, or pass mode='reverse'"
+                f"are large, or their Jacobian is small; compute in float64, or {self.instead()}"
             )
         off = float((r_J_v.sum() - square.sum()).abs())
         limit = 0.1 * square.sum() + 8 * rounding
@@ -170,8 +170,8 @@ class Differences:
                 f"by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
                 "draws random numbers that torch's global generators do not make, changes a state "
                 "of its own, has a backward pass that is not its derivative, or bends or rounds "
-                "too much for the step (steep layers; inputs far from zero); pass "
-                "mode='reverse', or draw noise with torch's global generator"
+                "too much for the step (steep layers; inputs far from zero); "
+                f"{self.instead()}, or draw noise with torch's global generator"
             )
 
     def require_same_gradient(
@@ -188,7 +188,11 @@ class Differences:
         length, h, scale = self.steps(length)
         along = (at_least_single(r) * self.beside(v, scale, pieces)).sum(dim=1)
         rounding = self.eps * length * along.to(length.device) / h
-        two_steps.require_same(r_J_v, longer, rounding, self.at_x.call.inputs)
+        two_steps.require_same(r_J_v, longer, rounding, self.at_x.call.inputs, self.instead())
+
+    def instead(self) -> str:
+        """What to do where finite differences are refused."""
+        return graph.instead_of_differences(graph.names(graph.nodes(self.at_x.output)))
 
     def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
         """z(x + scale · v), on the pieces where x is."""
@@ -204,11 +208,9 @@ class Differences:
         graph.require_seen(found)
         checks.at_least_single(graph.dtypes(found))
         if left := kinks(found):
-            once = graph.without_double_backward(left)
-            remedy = graph.remedy(once[0]) if once else "mode='reverse'"
             raise ValueError(
                 f"expected operations that finite differences can follow, got "
-                f"{', '.join(sorted(left))}: the derivative jumps at a kink; use {remedy}"
+                f"{', '.join(sorted(left))}: the derivative jumps at a kink; {self.instead()}"
             )
         return logits
 
@@ -238,7 +240,7 @@ class Differences:
                 "expected as many random numbers in every pass of finite differences, got a pass "
                 "that leaves torch's global generator in another state: another thread draws from "
                 "it, or the model draws as many numbers as its inputs say; draw from a generator "
-                "of its own in the other thread, or pass mode='reverse'"
+                f"of its own in the other thread, or {self.instead()}"
             )
 
 

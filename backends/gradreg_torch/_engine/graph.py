@@ -200,6 +200,13 @@ def no_double_backward(operation: str) -> str:
     )
 
 
+def instead_of_differences(names: set[str]) -> str:
+    """Say what to do where finite differences cannot follow a model with these operations."""
+    if once := without_double_backward(names):
+        return f"use {remedy(once[0])} for {once[0]}, and then mode='reverse'"
+    return "pass mode='reverse'"
+
+
 def remedy(operation: str) -> str:
     """Say what to use in place of an operation that cannot be differentiated twice."""
     if operation in _REMEDIES:

@@ -109,14 +109,13 @@ class Pieces(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The function, or its piece."""
-        kwargs = kwargs or {}
-        if func is F.normalize:
+        kwargs = dict(kwargs or {})
+        if func is F.normalize and kwargs.pop("out", None) is None:
             with self:  # torch hides what is inside
                 return _normalised(*args, **kwargs)
         if func not in _HELD:
             return self.decision(func, func(*args, **kwargs), args, kwargs)
         if not args:
-            kwargs = dict(kwargs)
             args = (kwargs.pop("input"),)
         self.require_held()
         if func not in _POOLS and not args[0].is_floating_point():

@@ -15,7 +15,9 @@ from gradreg_torch._engine.sums import real
 _LIMIT = 0.1  # on 175 networks in float32 the gradient was then off by 4 to 64 %
 
 
-def require_same(r_J_v: Tensor, longer: Tensor, rounding: Tensor, inputs: Named) -> None:
+def require_same(
+    r_J_v: Tensor, longer: Tensor, rounding: Tensor, inputs: Named, instead: str
+) -> None:
     """Raise ValueError unless two differences (n,) have the same gradient in the parameters.
 
     `rounding` (n,) is ε times a term of the difference, whose gradient is the size of rounding: a
@@ -33,7 +35,7 @@ def require_same(r_J_v: Tensor, longer: Tensor, rounding: Tensor, inputs: Named)
             "expected the same gradient for a step of twice the length, got one that is off by "
             f"{off / size if size else 1:.0%}: a derivative jumps near x, as at the largest of "
             "several numbers, or the model bends too much for the step (steep layers; inputs far "
-            "from zero); pass mode='reverse', or inputs of mean 0 and variance 1"
+            f"from zero); {instead}, or pass inputs of mean 0 and variance 1"
         )
 
 
