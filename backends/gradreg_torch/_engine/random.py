@@ -5,8 +5,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+_DROPOUTS = {
+    getattr(where, name)
+    for where in (torch, F)
+    for name in dir(where)
+    if name.rstrip("_123d").endswith("dropout") and not name.startswith(("_", "native"))
+}
 Random = tuple[Tensor, Tensor | None]  # of the CPU, and of the device of x
 
 
@@ -54,3 +62,19 @@ def device_module(x: Tensor) -> Any:
 def _which(module: Any, x: Tensor) -> tuple[torch.device, ...]:
     """What says which of several devices is meant; `torch.mps` has one, and takes no argument."""
     return (x.device,) if module.device_count() > 1 else ()
+
+
+class Undropped(TorchFunctionMode):
+    """A context in which dropout drops nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The function, without its dropout."""
+        kwargs = dict(kwargs or {})
+        if func in _DROPOUTS:
+            return args[0] if args else kwargs["input"]
+        if func is F.multi_head_attention_forward:
+            kwargs["training"] = False
+        if func is F.scaled_dot_product_attention:
+            args, rest = args[:4], args[5:]
+            kwargs |= {"dropout_p": 0.0, **dict(zip(("is_causal",), rest, strict=False))}
+        return func(*args, **kwargs)
