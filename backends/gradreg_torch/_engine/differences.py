@@ -11,7 +11,7 @@ product without a graph, and its gradient from a surrogate that autograd differe
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,7 +27,8 @@ from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import at_least_single, flat
 
 _ROUNDED = 1e-6  # of ‖Jᵀr‖²: in float64 a difference is off by far less
-_POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
+_ORDER = {"finite_difference": 2, "one_sided_difference": 1}
+_POWER = {mode: 1 / (order + 1) for mode, order in _ORDER.items()}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Differences:
         Random state after the pass.
     fresh : bool
         Whether the pass is one that is tried.
+    taken : dict
+        The part of the usual step that was taken when the model was tried: `two_steps.taken`.
     """
 
     last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
@@ -71,6 +74,7 @@ class Differences:
     autocast: bool
     drawn: Random
     fresh: bool
+    taken: dict[Any, float]
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
         """‖JᵀR‖²_F of every example, (n,), the output, and whether values are read.
@@ -86,8 +90,10 @@ class Differences:
         if pieces is not None or self.model.written is not None or (one_sided and self.autocast):
             z = self.again(self.at_x.call.inputs, pieces)
         below = z if one_sided else None
-        others = replace(self, fresh=False)  # one column shows how the model bends
-        squares = [(others if i else self).column(r, below, pieces) for i, r in enumerate(columns)]
+        at = self
+        if self.fresh and self.at_x.call.reads:
+            at = self.fitted(columns[0], below, pieces)
+        squares = [at.column(r, below, pieces) for r in columns]
         total = torch.stack(squares).sum(dim=0)
         total = total / len(squares) if R.averaged else total
         return total, output, self.at_x.call.reads
@@ -102,8 +108,6 @@ class Differences:
             return replace(self, eps=max(self.eps, single), hides=False).column(r, below, pieces)
         if self.at_x.call.reads:
             self.require_same_function(r, r_J_v.detach(), square)
-            if self.fresh:
-                self.require_same_gradient(r, v, square.sqrt(), below, pieces, r_J_v)
         surrogate = 2 * r_J_v
         if surrogate.requires_grad:
             surrogate.register_hook(_require_no_autocast)  # type: ignore[no-untyped-call]
@@ -140,12 +144,12 @@ class Differences:
         return length, h, torch.where(length > 0, h / length.clamp_min(tiny), 0)
 
     def step(self) -> Tensor:
-        """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x)."""
+        """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x), or the part of it that was taken."""
         singles = [at_least_single(t.detach()) for t in self.at_x.call.inputs.values()]
         size = self.at_x.squared(tuple(torch.ones_like(t) for t in singles))
         norm = self.at_x.squared(tuple(singles)).sqrt()
         scale = torch.where(norm > 0, norm / size**0.25, 1)
-        return self.eps ** _POWER[self.mode] * scale
+        return self.taken.get((self.mode, self.eps), 1.0) * self.eps ** _POWER[self.mode] * scale
 
     def require_same_function(self, r: Tensor, r_J_v: Tensor, square: Tensor) -> None:
         """Raise unless ⟨r, J v⟩ by differences is ‖v‖² to a tenth: it is, if v = Jᵀr is.
@@ -174,21 +178,31 @@ class Differences:
                 f"{self.instead()}, or draw noise with torch's global generator"
             )
 
-    def require_same_gradient(
-        self,
-        r: Tensor,
-        v: tuple[Tensor, ...],
-        length: Tensor,
-        below: Tensor | None,
-        pieces: Pieces | None,
-        r_J_v: Tensor,
-    ) -> None:
-        """Raise ValueError unless a step of twice the length has the same gradient."""
-        longer = self.r_J_v(r, v, length, below, pieces, times=2.0)
-        length, h, scale = self.steps(length)
+    def fitted(self, r: Tensor, below: Tensor | None, pieces: Pieces | None) -> "Differences":
+        """Take a step whose gradient is that of a step of twice the length, or raise ValueError."""
+        v = self.at_x.vjp(r.detach().reshape(self.at_x.output.shape), create_graph=False)
+        square = self.at_x.squared(v)
+        at = (r, v, square.sqrt(), below, pieces)
+        key = self.mode, self.eps
+        self.taken[key] = 1.0
+        r_J_v = self.r_J_v(*at)
+        if self.hides and _rounded(r_J_v.detach(), square):
+            single = checks.single_eps(square.dtype)
+            return replace(self, eps=max(self.eps, single), hides=False).fitted(r, below, pieces)
+        if not (leaves := two_steps.trained(r_J_v, self.at_x.call.inputs)):
+            return self
+
+        def gradient(times: float) -> Tensor:
+            return two_steps.gradient(self.r_J_v(*at, times=times), leaves)
+
+        length, h, scale = self.steps(square.sqrt())
         along = (at_least_single(r) * self.beside(v, scale, pieces)).sum(dim=1)
-        rounding = self.eps * length * along.to(length.device) / h
-        two_steps.require_same(r_J_v, longer, rounding, self.at_x.call.inputs, self.instead())
+        rounding = two_steps.gradient(self.eps * length * along.to(length.device) / h, leaves)
+        self.taken[key], off = two_steps.part(gradient, rounding, _ORDER[self.mode])
+        if not self.taken[key]:
+            del self.taken[key]
+            raise ValueError(two_steps.refusal(off, self.instead()))
+        return self
 
     def instead(self) -> str:
         """What to do where finite differences are refused."""

@@ -20,6 +20,7 @@ from gradreg_torch._engine import (
     functional_trial,
     functions_trial,
     graph,
+    two_steps,
 )
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.compiling import eager_where_old
@@ -40,7 +41,7 @@ from gradreg_torch._engine.process import attention_by_formula
 from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
-from gradreg_torch._engine.trial import Trial, tried
+from gradreg_torch._engine.trial import Trial, parameter_of, tried
 from gradreg_torch._engine.written import Written, may_move
 
 
@@ -154,8 +155,10 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         model = replace(model, written=Written())
     drawn = random_state(first_of(call.inputs))
     fresh = trial.fresh and not distributed.communicates(model.parts)
+    taken = two_steps.taken(parameter_of(found, call.inputs))
     return Differences(
-        *(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast, drawn, fresh)
+        *(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast),
+        *(drawn, fresh, taken),
     )
 
 
