@@ -201,6 +201,7 @@ class Differences:
         self.taken[key], off = two_steps.part(gradient, rounding, _ORDER[self.mode])
         if not self.taken[key]:
             del self.taken[key]
+            self.require_same_function(r, r_J_v.detach(), square)
             raise ValueError(two_steps.refusal(off, self.instead()))
         return self
 
