@@ -92,9 +92,7 @@ def test_a_model_that_bends_gets_a_shorter_step():
 def test_without_a_step_that_is_right_the_remedies_work():
     x = torch.randn(32, 20, generator=torch.Generator().manual_seed(3)) * 1e-2 + 1e4
     net = units(x)
-    with pytest.raises(
-        ValueError, match=r"expected .* or pass inputs of mean 0|in float64"
-    ) as said:
+    with pytest.raises(ValueError, match="expected the same function in every pass") as said:
         off(net, "finite_difference", x, R[:32])
     assert "pass mode='reverse'" in str(said.value)
     x = (x - x.mean()) / x.std()
