@@ -6,6 +6,7 @@ import shutil
 import gradreg_torch as gt
 import pytest
 import torch
+import torch._inductor.config
 from gradreg_torch._engine.compiling import eager_where_old
 from torch import nn
 
@@ -120,7 +121,9 @@ def test_compiled_gradients_are_eager_s(network, name):
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("name", ["spectreg", "spectreg, forward"])
-def test_inductor(name):
+def test_inductor(name, monkeypatch):
+    # Without the machine's vector instructions: to find them takes as long as the test.
+    monkeypatch.setattr(torch._inductor.config.cpp, "vec_isa_ok", False)
     losses, eager, compiled = run("mlp", name, "inductor")
     torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
     for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):

@@ -184,3 +184,27 @@ def test_a_last_layer_of_zeros_is_no_wrong_forward_mode():
     value = gt.spectreg(model, x, probes=V, mode="forward")
     assert value > 0
     value.backward()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_dropout_whose_mask_lies_in_another_order_hides_nothing(p):
+    """Behind a convolution and `permute`, torch.func.jvp has other strides: the trial gave up."""
+
+    class Solver(nn.Module):
+        def __init__(self, solve):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.drop = nn.Conv2d(3, 4, 2, 2).double(), nn.Dropout(p)
+            self.last, self.solve = nn.Linear(16, 16).double(), solve
+
+        def forward(self, x):
+            h = self.drop(torch.tanh(self.first(x).permute(0, 2, 3, 1))).reshape(len(x), -1)
+            A = self.last(h).reshape(-1, 4, 4) + 3 * torch.eye(4, dtype=x.dtype)
+            return self.solve(A, torch.tanh(h.reshape(-1, 4, 4).sum(-1)))
+
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 3, 4, 4, generator=g, dtype=torch.float64)
+    with pytest.raises(ValueError, match="expected operations whose forward mode is right"):
+        gt.spectreg(Solver(torch.linalg.solve), x, mode="forward", generator=g)
+    right = Solver(lambda A, b: torch.einsum("nij,nj->ni", A, b))
+    assert gt.spectreg(right, x, mode="forward", generator=g) > 0

@@ -310,7 +310,7 @@ def test_a_wrong_forward_mode_turns_s21_red(monkeypatch):
 def test_a_wrong_difference_turns_s22_red(factor, monkeypatch):
     """Planted: a quotient of another step than was taken. The value stays exact."""
     right = Differences.r_J_v
-    monkeypatch.setattr(Differences, "r_J_v", lambda *a: factor * right(*a))
+    monkeypatch.setattr(Differences, "r_J_v", lambda *a, **k: factor * right(*a, **k))
     with pytest.raises(Broken, match="parameter gradient, finite_difference: expected"):
         BY_ID["finite-differences"].check(Target(TorchBackend()), next(iter(bundled())))
 

@@ -61,7 +61,7 @@ CASES = {
     ),
     "elu, differences": (
         lambda: gt.frobreg(lambda x: F.elu(MODEL(x), 2.0), X, mode="finite_difference"),
-        r"use mode='reverse'",
+        r"pass mode='reverse'",
         lambda: gt.frobreg(lambda x: F.elu(MODEL(x), 2.0), X, mode="reverse"),
     ),
     "a loss for each pixel": (

@@ -14,8 +14,9 @@ from gradreg_torch._engine import checks, euler
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.float64 import in_float64
 from gradreg_torch._engine.inputs import Named, first_of, unflat
-from gradreg_torch._engine.model import AttentionByFormula, Model, copied, visible
-from gradreg_torch._engine.random import Random, random_state, replayed
+from gradreg_torch._engine.model import Model, copied, visible
+from gradreg_torch._engine.process import attention_by_formula
+from gradreg_torch._engine.random import Random, random_state, replayed, same_state
 from gradreg_torch._engine.sums import real
 
 _WRONG = (
@@ -112,11 +113,11 @@ def by_reverse_mode(
 ) -> Tensor | None:
     """⟨Jᵀu, v⟩ with its graph, in a pass of its own; None where there is none to compare with."""
     replay = replayed(random, first_of(inputs))
-    with AttentionByFormula(), model.untouched(), replay, visible(model):
+    with attention_by_formula, model.untouched(), replay, visible(model):
         try:
             again = model(copied(inputs), model.buffers())
             # Other masks may change the logits by little: then only 64 ε are rounding.
-            drawn = not all(map(_same, random, random_state(first_of(inputs))))
+            drawn = not same_state(random, random_state(first_of(inputs)))
             if not _close(again.detach(), z.detach(), limit**2 / 4 if drawn else limit):
                 return None
             columns = u.reshape(again.shape)
@@ -149,11 +150,6 @@ def generic(like: Tensor) -> Tensor:
     """Numbers of which no sum is zero by chance."""
     k = torch.arange(like.numel(), device=like.device)
     return torch.cos(k + 1.0).reshape(like.shape).to(like.dtype)
-
-
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    """Whether states of a generator are equal."""
-    return a is b or (a is not None and b is not None and torch.equal(a, b))
 
 
 def _close(a: Tensor, b: Tensor, limit: float) -> bool:

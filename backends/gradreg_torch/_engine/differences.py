@@ -11,23 +11,24 @@ product without a graph, and its gradient from a surrogate that autograd differe
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import checks, graph
+from gradreg_torch._engine import checks, graph, two_steps
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.examples import per_row
 from gradreg_torch._engine.inputs import Named, first_of
 from gradreg_torch._engine.kinks import NOT_THE_SAME, Pieces, kinks
 from gradreg_torch._engine.model import Model, Snapshot, copied, visible
-from gradreg_torch._engine.random import replayed
+from gradreg_torch._engine.random import Random, random_state, replayed, same_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import at_least_single, flat
 
 _ROUNDED = 1e-6  # of ‖Jᵀr‖²: in float64 a difference is off by far less
-_POWER = {"finite_difference": 1 / 3, "one_sided_difference": 1 / 2}
+_ORDER = {"finite_difference": 2, "one_sided_difference": 1}
+_POWER = {mode: 1 / (order + 1) for mode, order in _ORDER.items()}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Differences:
         Whether a `torch.autograd.Function` may compute in a lower precision than its node shows.
     autocast : bool
         Whether the pass at x is under autocast, which ends beside x.
+    drawn : Random
+        Random state after the pass.
+    fresh : bool
+        Whether the pass is one that is tried.
+    taken : dict
+        The part of the usual step that was taken when the model was tried: `two_steps.taken`.
     """
 
     last: ClassVar[bool] = True  # the surrogate has the penalty's first derivative alone
@@ -65,6 +72,9 @@ class Differences:
     eps: float
     hides: bool
     autocast: bool
+    drawn: Random
+    fresh: bool
+    taken: dict[Any, float]
 
     def contract(self, R: Contraction) -> tuple[Tensor, Tensor, bool]:
         """‖JᵀR‖²_F of every example, (n,), the output, and whether values are read.
@@ -80,9 +90,13 @@ class Differences:
         if pieces is not None or self.model.written is not None or (one_sided and self.autocast):
             z = self.again(self.at_x.call.inputs, pieces)
         below = z if one_sided else None
-        squares = torch.stack([self.column(r, below, pieces) for r in columns]).sum(dim=0)
-        squares = squares / columns.shape[0] if R.averaged else squares
-        return squares, output, self.at_x.call.reads
+        at = self
+        if self.fresh and self.at_x.call.reads:
+            at = self.fitted(columns[0], below, pieces)
+        squares = [at.column(r, below, pieces) for r in columns]
+        total = torch.stack(squares).sum(dim=0)
+        total = total / len(squares) if R.averaged else total
+        return total, output, self.at_x.call.reads
 
     def column(self, r: Tensor, below: Tensor | None, pieces: Pieces | None) -> Tensor:
         """‖Jᵀr‖², (n,), for one probe r(θ)[n, k]; one-sided, `below` is z(x)."""
@@ -106,12 +120,13 @@ class Differences:
         length: Tensor,
         below: Tensor | None,
         pieces: Pieces | None,
+        times: float = 1.0,
     ) -> Tensor:
-        """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths."""
-        h = self.step()
-        if self.coupled:  # one step for the batch, as J v is then a product with all of v
-            length, h = length.max().expand_as(length), h.mean().expand_as(h)
-        scale = torch.where(length > 0, h / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
+        """⟨r, J v⟩ (n,) by a difference of logits with its graph, v constant, of these lengths.
+
+        `times` lengthens the step.
+        """
+        length, h, scale = self.steps(length, times)
         above = self.beside(v, scale, pieces)
         if below is None:
             difference = (above - self.beside(v, -scale, pieces)) / 2
@@ -120,13 +135,21 @@ class Differences:
         along = (at_least_single(r) * difference).sum(dim=1)
         return length * along.to(length.device) / h  # a model may move x to another device
 
+    def steps(self, length: Tensor, times: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        """Lengths of v, h, and h over the length, (n,) each."""
+        h = times * self.step()
+        if self.coupled:  # one step for the batch, as J v is then a product with all of v
+            length, h = length.max().expand_as(length), h.mean().expand_as(h)
+        tiny = torch.finfo(length.dtype).tiny
+        return length, h, torch.where(length > 0, h / length.clamp_min(tiny), 0)
+
     def step(self) -> Tensor:
-        """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x)."""
+        """h (n,): ∛ε, or √ε one-sided, times √(‖x‖ · rms x), or the part of it that was taken."""
         singles = [at_least_single(t.detach()) for t in self.at_x.call.inputs.values()]
         size = self.at_x.squared(tuple(torch.ones_like(t) for t in singles))
         norm = self.at_x.squared(tuple(singles)).sqrt()
         scale = torch.where(norm > 0, norm / size**0.25, 1)
-        return self.eps ** _POWER[self.mode] * scale
+        return self.taken.get((self.mode, self.eps), 1.0) * self.eps ** _POWER[self.mode] * scale
 
     def require_same_function(self, r: Tensor, r_J_v: Tensor, square: Tensor) -> None:
         """Raise unless ⟨r, J v⟩ by differences is ‖v‖² to a tenth: it is, if v = Jᵀr is.
@@ -141,7 +164,7 @@ class Differences:
             raise ValueError(
                 "expected a difference of logits that is larger than their rounding, got one of "
                 f"which rounding may be {float(rounding / square.sum()):.0%}: logits or inputs "
-                "are large, or their Jacobian is small; compute in float64, or pass mode='reverse'"
+                f"are large, or their Jacobian is small; compute in float64, or {self.instead()}"
             )
         off = float((r_J_v.sum() - square.sum()).abs())
         limit = 0.1 * square.sum() + 8 * rounding
@@ -151,9 +174,40 @@ class Differences:
                 f"by {off / float(square.sum()):.1g} of ‖Jᵀr‖²: the model "
                 "draws random numbers that torch's global generators do not make, changes a state "
                 "of its own, has a backward pass that is not its derivative, or bends or rounds "
-                "too much for the step (steep layers; inputs far from zero); pass "
-                "mode='reverse', or draw noise with torch's global generator"
+                "too much for the step (steep layers; inputs far from zero); "
+                f"{self.instead()}, or draw noise with torch's global generator"
             )
+
+    def fitted(self, r: Tensor, below: Tensor | None, pieces: Pieces | None) -> "Differences":
+        """Take a step whose gradient is that of a step of twice the length, or raise ValueError."""
+        v = self.at_x.vjp(r.detach().reshape(self.at_x.output.shape), create_graph=False)
+        square = self.at_x.squared(v)
+        at = (r, v, square.sqrt(), below, pieces)
+        key = self.mode, self.eps
+        self.taken[key] = 1.0
+        r_J_v = self.r_J_v(*at)
+        if self.hides and _rounded(r_J_v.detach(), square):
+            single = checks.single_eps(square.dtype)
+            return replace(self, eps=max(self.eps, single), hides=False).fitted(r, below, pieces)
+        if not (leaves := two_steps.trained(r_J_v, self.at_x.call.inputs)):
+            return self
+
+        def gradient(times: float) -> Tensor:
+            return two_steps.gradient(self.r_J_v(*at, times=times), leaves)
+
+        length, h, scale = self.steps(square.sqrt())
+        along = (at_least_single(r) * self.beside(v, scale, pieces)).sum(dim=1)
+        rounding = two_steps.gradient(self.eps * length * along.to(length.device) / h, leaves)
+        self.taken[key], off = two_steps.part(gradient, rounding, _ORDER[self.mode])
+        if not self.taken[key]:
+            del self.taken[key]
+            self.require_same_function(r, r_J_v.detach(), square)
+            raise ValueError(two_steps.refusal(off, self.instead()))
+        return self
+
+    def instead(self) -> str:
+        """What to do where finite differences are refused."""
+        return graph.instead_of_differences(graph.names(graph.nodes(self.at_x.output)))
 
     def beside(self, v: tuple[Tensor, ...], scale: Tensor, pieces: Pieces | None) -> Tensor:
         """z(x + scale · v), on the pieces where x is."""
@@ -169,11 +223,9 @@ class Differences:
         graph.require_seen(found)
         checks.at_least_single(graph.dtypes(found))
         if left := kinks(found):
-            once = graph.without_double_backward(left)
-            remedy = graph.remedy(once[0]) if once else "mode='reverse'"
             raise ValueError(
                 f"expected operations that finite differences can follow, got "
-                f"{', '.join(sorted(left))}: the derivative jumps at a kink; use {remedy}"
+                f"{', '.join(sorted(left))}: the derivative jumps at a kink; {self.instead()}"
             )
         return logits
 
@@ -191,8 +243,20 @@ class Differences:
             pieces or nullcontext(),
         ):
             output = self.model(copied(inputs), copied(self.before.buffers))
+            self.require_as_drawn(random_state(x))
         checks.at_least_single([output.dtype])
         return flat(output)
+
+    def require_as_drawn(self, state: Random) -> None:
+        """Raise ValueError where a pass beside x leaves another random state than the pass at x."""
+        # Under autocast a device may draw by other numbers for the same masks.
+        if not (self.autocast or same_state(state, self.drawn)):
+            raise ValueError(
+                "expected as many random numbers in every pass of finite differences, got a pass "
+                "that leaves torch's global generator in another state: another thread draws from "
+                "it, or the model draws as many numbers as its inputs say; draw from a generator "
+                f"of its own in the other thread, or {self.instead()}"
+            )
 
 
 def _require_no_autocast(gradient: Tensor) -> None:

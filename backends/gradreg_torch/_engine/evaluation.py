@@ -20,6 +20,7 @@ from gradreg_torch._engine import (
     functional_trial,
     functions_trial,
     graph,
+    two_steps,
 )
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
 from gradreg_torch._engine.compiling import eager_where_old
@@ -30,17 +31,17 @@ from gradreg_torch._engine.forward import Forward
 from gradreg_torch._engine.inputs import Inputs, first_of
 from gradreg_torch._engine.kinks import kinks
 from gradreg_torch._engine.model import (
-    AttentionByFormula,
     Model,
     Snapshot,
     copied,
     forget_casts,
     visible,
 )
+from gradreg_torch._engine.process import attention_by_formula
 from gradreg_torch._engine.random import random_state
 from gradreg_torch._engine.reverse import Reverse
 from gradreg_torch._engine.sums import reduce
-from gradreg_torch._engine.trial import Trial, tried
+from gradreg_torch._engine.trial import Trial, parameter_of, tried
 from gradreg_torch._engine.written import Written, may_move
 
 
@@ -83,7 +84,7 @@ def evaluated_here(
         call = checked(model, x, R, create_graph, update_statistics, **options)
         # Attention that can be differentiated twice, in the pass and where a checkpoint repeats it.
         twice = create_graph and call.mode in ("reverse", "auto") and not call.functional
-        with AttentionByFormula() if twice else nullcontext():
+        with attention_by_formula if twice else nullcontext():
             at = _linearise(call)
             values, output, reads = at.contract(R)
         if isinstance(call.model, Model) and distributed.parallel():
@@ -152,7 +153,13 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
         eps, hides = max(eps, torch.finfo(torch.float32).eps), False
     if before.buffers and may_move(model.parts):
         model = replace(model, written=Written())
-    return Differences(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast)
+    drawn = random_state(first_of(call.inputs))
+    fresh = trial.fresh and not distributed.communicates(model.parts)
+    taken = two_steps.taken(parameter_of(found, call.inputs))
+    return Differences(
+        *(at_x, model, before, mode, trial.coupled, kinked, eps, hides, autocast),
+        *(drawn, fresh, taken),
+    )
 
 
 def coupling(call: Call) -> tuple[bool, Side]:

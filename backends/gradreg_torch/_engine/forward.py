@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import distributed, forward_trial, graph
+from gradreg_torch._engine import distributed, forward_trial, graph, process
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side
 from gradreg_torch._engine.inputs import Named, first_of, unflat, width
@@ -83,7 +83,9 @@ class Forward:
         run = partial(self.model.pure, list(inputs))
 
         def product(*v: Tensor) -> Any:
-            return torch.func.jvp(run, tuple(inputs.values()), v, has_aux=True)
+            with process.one_forward_mode():
+                process.require_no_forward_mode()
+                return torch.func.jvp(run, tuple(inputs.values()), v, has_aux=True)
 
         try:
             if columns.shape[0] == 1:

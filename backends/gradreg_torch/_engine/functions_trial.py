@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,7 @@ from gradreg_torch._engine.random import random_state, replayed
 from gradreg_torch._engine.trial import can_be_read, due, parameter_of
 
 _MOST = 4  # calls of one function
+_WATCHING = RLock()
 # By a parameter, by autocast and the dtypes of a pass, what was found about each function.
 _KNOWN: Any = WeakTensorKeyDictionary()
 
@@ -112,8 +114,7 @@ def _recorded(call: Call, model: Model, kinds: set[Any]) -> dict[Any, list[Calle
 
 @contextmanager
 def _watched(calls: dict[Any, list[Called]], device: str) -> Iterator[None]:
-    """A context in which functions note what they are called with."""
-    own = {kind: vars(kind).get("forward") for kind in calls}
+    """A context in which functions note what they are called with, of one thread at a time."""
     plain = torch.autograd.Function.setup_context
 
     def forward(kind: Any, run: Callable[..., Any], *given: Any) -> Any:
@@ -124,16 +125,18 @@ def _watched(calls: dict[Any, list[Called]], device: str) -> Iterator[None]:
             calls[kind].append(Called(tuple(_kept(a) for a in args), autocast))
         return run(*given)
 
-    try:
-        for kind in calls:
-            kind.forward = staticmethod(partial(forward, kind, kind.forward))
-        yield
-    finally:
-        for kind, method in own.items():
-            if method is None:
-                del kind.forward
-            else:
-                kind.forward = method
+    with _WATCHING:
+        own = {kind: vars(kind).get("forward") for kind in calls}
+        try:
+            for kind in calls:
+                kind.forward = staticmethod(partial(forward, kind, kind.forward))
+            yield
+        finally:
+            for kind, method in own.items():
+                if method is None:
+                    del kind.forward
+                else:
+                    kind.forward = method
 
 
 def _kept(a: Any) -> Any:

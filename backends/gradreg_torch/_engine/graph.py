@@ -196,11 +196,18 @@ def no_double_backward(operation: str) -> str:
     """Say what to do about an operation that cannot be differentiated twice."""
     return (
         f"expected a model that can be differentiated twice, got {operation}, which cannot; "
-        f"pass the model with mode='finite_difference', or use {remedy(operation)}"
+        f"pass the model with mode='finite_difference', or use {_remedy(operation)}"
     )
 
 
-def remedy(operation: str) -> str:
+def instead_of_differences(names: set[str]) -> str:
+    """Say what to do where finite differences cannot follow a model with these operations."""
+    if once := without_double_backward(names):
+        return f"use {_remedy(once[0])} for {once[0]}, and then mode='reverse'"
+    return "pass mode='reverse'"
+
+
+def _remedy(operation: str) -> str:
     """Say what to use in place of an operation that cannot be differentiated twice."""
     if operation in _REMEDIES:
         return _REMEDIES[operation]

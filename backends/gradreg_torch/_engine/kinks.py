@@ -24,7 +24,18 @@ from gradreg_torch._engine.graph import in_transform, name_of, saved_tensor_hook
 _PIECEWISE_LINEAR: set[Callable[..., Any]] = {
     *(F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_),
     *(F.relu6, F.hardtanh, F.leaky_relu, F.threshold, F.hardsigmoid, F.softshrink),
-    *(torch.clamp, Tensor.clamp, torch.abs, Tensor.abs, torch.frac, Tensor.frac),
+    *(torch.abs, Tensor.abs, torch.frac, Tensor.frac),
+}
+# For each function: the bounds that it takes, in order.
+_CLAMPS: dict[Callable[..., Any], tuple[str, ...]] = {
+    getattr(where, name): bounds
+    for where in (torch, Tensor)
+    for name, bounds in {
+        "clamp": ("min", "max"),
+        "clip": ("min", "max"),
+        "clamp_min": ("min",),
+        "clamp_max": ("max",),
+    }.items()
 }
 _IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
 # For each function: the pool that returns indices, and its number of axes.
@@ -38,7 +49,7 @@ _POOLS: dict[Callable[..., Any], tuple[Callable[..., Any], int]] = {
     F.adaptive_max_pool1d: (F.adaptive_max_pool1d, 1),
     F.adaptive_max_pool2d: (F.adaptive_max_pool2d, 2),
 }
-_HELD = {*_PIECEWISE_LINEAR, *_POOLS, F.prelu, F.hardswish}
+_HELD = {*_PIECEWISE_LINEAR, *_CLAMPS, *_POOLS, F.prelu, F.hardswish}
 # Nodes whose derivative jumps; `_has_kink` decides for functions that jump only sometimes.
 _KINKED = re.compile(
     "(Relu|LeakyRelu|Threshold|Hardtanh|Hardsigmoid|Hardswish|PreluKernel|RreluWithNoise|Softshrink"
@@ -71,6 +82,11 @@ def _has_kink(node: Any) -> bool:
     return bool(_KINKED.match(name))
 
 
+def _normalised(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x over its norm; over eps where this is larger."""
+    return x / x.norm(p, dim, keepdim=True).clamp_min(eps)
+
+
 NOT_THE_SAME = (
     "expected the same operations in every pass, got other operations near x; finite differences "
     "cannot follow a model that branches on its values: pass mode='reverse'"
@@ -93,17 +109,21 @@ class Pieces(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The function, or its piece."""
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
+        if func is F.normalize and kwargs.pop("out", None) is None:
+            with self:  # torch hides what is inside
+                return _normalised(*args, **kwargs)
         if func not in _HELD:
             return self.decision(func, func(*args, **kwargs), args, kwargs)
         if not args:
-            kwargs = dict(kwargs)
             args = (kwargs.pop("input"),)
         self.require_held()
-        if func in _PIECEWISE_LINEAR and not args[0].is_floating_point():
+        if func not in _POOLS and not args[0].is_floating_point():
             return func(*args, **kwargs)  # |z| of a complex z is smooth; integers are constant
         if func in _PIECEWISE_LINEAR:
             return self.linear(func, *args, **kwargs)
+        if func in _CLAMPS:
+            return self.clamped(func, *args, **kwargs)
         if func in _POOLS and kwargs.get("return_indices"):
             return func(*args, **kwargs)
         if func in _POOLS:
@@ -121,16 +141,20 @@ class Pieces(TorchFunctionMode):
                 "linear pieces of its ReLUs there; pass mode='reverse'"
             )
 
-    def decision(self, func: Any, out: Any, args: Any, kwargs: Any) -> Any:
-        """The result of a function; comparisons and the like as at x."""
-        if not decisions.decided(func, out, (*args, *kwargs.values())):
-            return out
-        self.require_held()
+    def require_no_transform(self) -> None:
+        """Raise for a comparison under a transform, whose outcome has no values yet."""
         if in_transform():
             raise ValueError(
                 "expected no comparison inside a transform of torch.func, got one, which finite "
                 "differences cannot hold as it is at x; pass mode='reverse'"
             )
+
+    def decision(self, func: Any, out: Any, args: Any, kwargs: Any) -> Any:
+        """The result of a function; comparisons and the like as at x."""
+        if not decisions.decided(func, out, (*args, *kwargs.values())):
+            return out
+        self.require_held()
+        self.require_no_transform()
         if self.left is None:
             self.recorded.append((decisions.to_keep(func, out),))
             return out
@@ -149,6 +173,19 @@ class Pieces(TorchFunctionMode):
         c, d = self.taken(x)
         y = c * x + d
         return x.copy_(y) if func in _IN_PLACE or kwargs.get("inplace") else y
+
+    def clamped(self, func: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """x, or a bound, which may be trained."""
+        y, bounds = func(x, *args, **kwargs), dict(zip(_CLAMPS[func], args, strict=False)) | kwargs
+        low, high = bounds.get("min", -inf), bounds.get("max", inf)
+        low, high = -inf if low is None else low, inf if high is None else high
+        if self.left is None:
+            self.require_no_transform()
+            below = x < low
+            self.recorded.append((below.expand_as(y), torch.where(below, low, x) > high))
+            return y
+        below, above = self.taken(y)
+        return torch.where(above, high, torch.where(below, low, x))
 
     def pooled(
         self, pool: Callable[..., Any], axes: int, x: Tensor, *args: Any, **kwargs: Any

@@ -18,19 +18,12 @@ from gradreg_torch._engine.inputs import Inputs, Named, by_name, in_form, traine
 from gradreg_torch._engine.normalisation import Decomposed
 from gradreg_torch._engine.outputs import logits_of
 from gradreg_torch._engine.parts import Buffers, buffers_of, in_training, parts_of, swapped
+from gradreg_torch._engine.process import attention_by_formula, uncompiled
 from gradreg_torch._engine.random import Random
 from gradreg_torch._engine.unregistered import unregistered
 from gradreg_torch._engine.written import Written
 
 K = TypeVar("K")
-# Of attention: whether each is enabled, how it is, and whether it can be differentiated twice.
-_SDP: Any = torch.backends.cuda
-_KERNELS: Any = (
-    (_SDP.math_sdp_enabled, _SDP.enable_math_sdp, True),
-    (_SDP.flash_sdp_enabled, _SDP.enable_flash_sdp, False),
-    (_SDP.mem_efficient_sdp_enabled, _SDP.enable_mem_efficient_sdp, False),
-    (_SDP.cudnn_sdp_enabled, _SDP.enable_cudnn_sdp, False),
-)
 
 
 @dataclass
@@ -105,7 +98,10 @@ class Model:
         gradients without a word, and they move statistics in place, which `torch.func` refuses.
         """
         buffers = self.buffers()
-        with Decomposed(self.batchnorm), sdpa_kernel(SDPBackend.MATH):
+        # The compiler knows torch's own context alone.
+        compiling = torch.compiler.is_compiling()
+        attention = sdpa_kernel(SDPBackend.MATH) if compiling else attention_by_formula
+        with Decomposed(self.batchnorm), attention:
             return self(dict(zip(names, inputs, strict=True)), buffers), buffers
 
     def untouched(self) -> Untouched:
@@ -172,23 +168,6 @@ class Snapshot(NamedTuple):
     random: Random | None
 
 
-class AttentionByFormula:
-    """A cheaper `sdpa_kernel(SDPBackend.MATH)`, which costs a tenth of a step of a small model."""
-
-    def __enter__(self) -> None:
-        """Switch those that are not as they should be."""
-        self.switched = []
-        for enabled, enable, on in _KERNELS:
-            if enabled() != on:
-                enable(on)
-                self.switched.append((enable, on))
-
-    def __exit__(self, *_: object) -> None:
-        """Switch them back."""
-        for enable, on in self.switched:
-            enable(not on)
-
-
 def visible(model: Model) -> AbstractContextManager[Any]:
     """A context in which compiled parts run uncompiled.
 
@@ -201,7 +180,7 @@ def visible(model: Model) -> AbstractContextManager[Any]:
     compiled = any(p._compiled_call_impl or isinstance(p, kind) for p in model.parts) or (
         not isinstance(function, nn.Module) and hasattr(function, "_torchdynamo_orig_callable")
     )
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+    return uncompiled if compiled else nullcontext()
 
 
 def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:

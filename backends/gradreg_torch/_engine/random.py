@@ -5,8 +5,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+_DROPOUTS = {
+    getattr(where, name)
+    for where in (torch, F)
+    for name in dir(where)
+    if name.rstrip("_123d").endswith("dropout") and not name.startswith(("_", "native"))
+}
 Random = tuple[Tensor, Tensor | None]  # of the CPU, and of the device of x
 
 
@@ -37,6 +45,14 @@ def set_random_state(state: Random, x: Tensor) -> None:
         module.set_rng_state(of_device, *_which(module, x))
 
 
+def same_state(a: Random, b: Random) -> bool:
+    """Whether two states are equal."""
+    return all(
+        s is t or (s is not None and t is not None and torch.equal(s, t))
+        for s, t in zip(a, b, strict=True)
+    )
+
+
 def device_module(x: Tensor) -> Any:
     """`torch.cuda`, `torch.mps`, …; None if the device of x has no generator of its own."""
     module = None if x.is_cpu else getattr(torch, x.device.type, None)
@@ -46,3 +62,19 @@ def device_module(x: Tensor) -> Any:
 def _which(module: Any, x: Tensor) -> tuple[torch.device, ...]:
     """What says which of several devices is meant; `torch.mps` has one, and takes no argument."""
     return (x.device,) if module.device_count() > 1 else ()
+
+
+class Undropped(TorchFunctionMode):
+    """A context in which dropout drops nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The function, without its dropout."""
+        kwargs = dict(kwargs or {})
+        if func in _DROPOUTS:
+            return args[0] if args else kwargs["input"]
+        if func is F.multi_head_attention_forward:
+            kwargs["training"] = False
+        if func is F.scaled_dot_product_attention:
+            args, rest = args[:4], args[5:]
+            kwargs |= {"dropout_p": 0.0, **dict(zip(("is_causal",), rest, strict=False))}
+        return func(*args, **kwargs)

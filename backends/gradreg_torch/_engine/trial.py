@@ -137,7 +137,13 @@ def operations(found: list[Any]) -> list[Any]:
         if kind.__name__ == graph.LEAF:
             continue
         outputs, names = node._input_metadata, _SAID.get(kind)
-        said += [len(output.shape) for output in outputs]
+        try:
+            said += [len(output.shape) for output in outputs]
+        except RuntimeError as error:  # a nested tensor that is strided has no shape
+            raise ValueError(
+                "expected a model without strided nested tensors, which torch cannot differentiate "
+                "twice, got some; pad sequences with torch.nn.utils.rnn.pad_sequence in their place"
+            ) from error
         for name in _attributes(kind) if names is None else names:
             value = getattr(node, name)
             said.append([*value[:1]] == outputs[0].shape[:1] if name == _SIZES else value)

@@ -1,6 +1,5 @@
 """The torch backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
-from functools import lru_cache
 from typing import Any
 
 import gradreg_torch
@@ -13,17 +12,11 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
 from gradreg_verify.frameworks.registry import require_device
-from gradreg_verify.frameworks.torch.convert import to_torch
+from gradreg_verify.frameworks.torch.convert import kept
 from gradreg_verify.frameworks.torch.harness import TorchHarness
 from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
 
 FUNCTIONS = functions_of(gradreg_torch, lambda model, x: model(x), lambda model: model)
-
-
-@lru_cache(maxsize=16)
-def _kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
-    """The network as a module, made once for calls at the same network."""
-    return to_torch(network, dtype=dtype, device=device)
 
 
 class TorchBackend(OneByOne):
@@ -57,7 +50,7 @@ class TorchBackend(OneByOne):
         """The network as a module, and the penalty's value with its graph."""
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
-        module = _kept(network, precision, device)
+        module = kept(network, precision, device)
         if "probes" in options:
             options["probes"] = tensor(options["probes"], dtype, device)
         if options.pop("side", "output") == "input":

@@ -1,7 +1,7 @@
 """A network of the reference as a torch module with the same parameters."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class _FixedDropout(nn.Module):
         return x * (self.mask / self.keep)
 
 
+_UNDRAWN = "meta"  # a device on which no weights are drawn
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -83,6 +84,27 @@ def to_torch(
     return module if as_made else module.to(dtype=dtype, device=device)
 
 
+@lru_cache(maxsize=256)
+def kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
+    """The network as a module, made once for calls at the same network; nobody may change it."""
+    return to_torch(network, dtype=dtype, device=device)
+
+
+def copy_of(module: nn.Module) -> nn.Module:
+    """An equal module that shares nothing with this one; `deepcopy` takes longer than a call."""
+    new: nn.Module = type(module).__new__(type(module))
+    held = vars(module)
+    vars(new).update({k: v.copy() if hasattr(v, "copy") else v for k, v in held.items()})
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            new._parameters[name] = nn.Parameter(parameter.detach().clone())
+    for name, buffer in module._buffers.items():
+        new._buffers[name] = None if buffer is None else buffer.clone()
+    for name, part in module._modules.items():
+        new._modules[name] = None if part is None else copy_of(part)
+    return new
+
+
 def _module_of(layers: tuple[Layer, ...]) -> nn.Sequential:
     """Layers in a row, each as a module."""
     return nn.Sequential(*(_layer_to_torch(layer) for layer in layers))
@@ -92,10 +114,11 @@ def _layer_to_torch(layer: Any) -> nn.Module:
     """Convert one layer of the reference to a torch module in float64."""
     match layer:
         case ref.Linear(W, b):
-            return _with_weights(_undrawn(nn.Linear, W.shape[1], W.shape[0], b is not None), W, b)
+            linear = nn.Linear(W.shape[1], W.shape[0], b is not None, device=_UNDRAWN)
+            return _with_weights(linear, W, b)
         case ref.Conv2d(W, b, stride, padding):
-            o, c, *size = W.shape
-            conv = _undrawn(nn.Conv2d, c, o, tuple(size), stride, padding, bias=b is not None)
+            o, c, h, w = W.shape
+            conv = nn.Conv2d(c, o, (h, w), stride, padding, bias=b is not None, device=_UNDRAWN)
             return _with_weights(conv, W, b)
         case ref.BatchNorm(W, b, mean, var, eps):
             norm = _with_weights(_AnyBatchNorm(len(W), eps=eps), W, b)
@@ -126,26 +149,6 @@ class _AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
 def _tensor(a: Any) -> Tensor:
     """A copy in float64."""
     return torch.tensor(np.asarray(a), dtype=torch.float64)
-
-
-def _undrawn(layer: Any, *args: Any, **options: Any) -> nn.Module:
-    """A layer made without drawing weights, which takes longer than most calls of a penalty.
-
-    It shares nothing with others but the parameters, which `_with_weights` replaces.
-    """
-    module: nn.Module = layer.__new__(layer)
-    made = _made(layer, *args, **options)
-    vars(module).update(
-        {name: held.copy() if hasattr(held, "copy") else held for name, held in vars(made).items()}
-    )
-    return module
-
-
-@cache
-def _made(layer: Any, *args: Any, **options: Any) -> nn.Module:
-    """A layer of these sizes, whose parameters have no memory."""
-    module: nn.Module = layer(*args, **options, device="meta")
-    return module
 
 
 def _with_weights(module: Any, weight: Any, bias: Any) -> Any:
