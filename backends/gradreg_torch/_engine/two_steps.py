@@ -5,6 +5,7 @@ may be right, and the gradient of the difference another one. It then changes wi
 """
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import torch
@@ -41,8 +42,8 @@ def trained(t: Tensor, inputs: Named) -> list[Tensor]:
 def part(gradient: _Gradient, rounding: Tensor, order: int) -> tuple[float, float]:
     """The part of the usual step to take, 0 where none is right, and how far gradients are apart.
 
-    `rounding` is the gradient of ε times a term of the difference: a gradient that is 0 consists of
-    rounding alone. A shorter step is taken where the differences of gradients shrink like h^`order`
+    `gradient` returns NaN for a step at which the value is off. `rounding` is the gradient of ε
+    times a term of the difference: a gradient that is 0 consists of rounding alone. A shorter step is taken where the differences of gradients shrink like h^`order`
     three times and keep their direction, which those of jumps do not.
     """
     longer, here = gradient(2.0), gradient(1.0)
@@ -57,7 +58,7 @@ def part(gradient: _Gradient, rounding: Tensor, order: int) -> tuple[float, floa
         shrinking = k > 1 and _shrink(differences[-3:], 2.0**order)
         if shrinking and off[-2] <= _LIMIT:
             return 0.5**k, off[-1]
-    return 0.0, min(off)
+    return 0.0, next((o for o in off if isfinite(o)), 1.0)
 
 
 def _shrink(three: list[Tensor], by: float) -> bool:
