@@ -43,8 +43,9 @@ def part(gradient: _Gradient, rounding: Tensor, order: int) -> tuple[float, floa
     """The part of the usual step to take, 0 where none is right, and how far gradients are apart.
 
     `gradient` returns NaN for a step at which the value is off. `rounding` is the gradient of ε
-    times a term of the difference: a gradient that is 0 consists of rounding alone. A shorter step is taken where the differences of gradients shrink like h^`order`
-    three times and keep their direction, which those of jumps do not.
+    times a term of the difference: a gradient that is 0 consists of rounding alone. A shorter step
+    is taken where the differences of gradients shrink like h^`order` three times and keep their
+    direction, which those of jumps do not.
     """
     longer, here = gradient(2.0), gradient(1.0)
     differences, size = [longer - here], float(here.norm())
