@@ -222,6 +222,21 @@ def test_what_only_values_show_is_refused_in_the_first_pass(what, has_float64):
         attempt(x, y)
 
 
+@pytest.mark.parametrize("mode", [*LIMITS, "forward"])
+def test_a_model_on_two_devices(mode, has_float64):
+    """Its gradients were joined without a look at where they are: torch's words."""
+    model, x, _, r = net(where="cpu")
+    first, last = model[:2], model[2].to(HERE)
+
+    def moves(x):
+        return last(first(x).to(HERE))
+
+    side = x.new_ones(N, 8, 1) if mode == "forward" else r.to(HERE)
+    value = gt.spectreg(moves, x, probes=side, mode=mode)
+    right = gt.spectreg(net(where="cpu")[0], x, probes=side.to("cpu"), mode=mode)
+    torch.testing.assert_close(value.cpu(), right)
+
+
 def test_noise_of_a_models_own(has_float64):
     model, x, _, r = net()
     numbers = count(1.0)

@@ -16,6 +16,8 @@ V = torch.ones(5, 24, 1, dtype=torch.float64)
 class Net(nn.Module):
     """Attention; one of its passes meets another thread."""
 
+    patience = 0.2  # of two threads that may not overlap, one waits in vain
+
     def __init__(self, begun=None, go_on=None, meets_in=1):
         super().__init__()
         torch.manual_seed(0)
@@ -28,7 +30,7 @@ class Net(nn.Module):
         self.passes += 1
         if self.begun is not None and self.passes == self.meets_in:
             self.begun.set()
-            self.go_on.wait(0.2)  # of two threads that may not overlap, one waits in vain
+            self.go_on.wait(self.patience)
         return self.head(self.layer(x).mean(1))
 
 
@@ -76,6 +78,7 @@ def test_settings_are_afterwards_as_they_were():
     enabled = torch.backends.cuda.flash_sdp_enabled()
     first_in, second_in = Event(), Event()
     net = Net(first_in, second_in)
+    net.patience = 60.0
     thread = started(net, "reverse", [], first_in)
     assert not torch.backends.cuda.flash_sdp_enabled()
     found(Net(), "reverse", [])  # begins later, and ends earlier
@@ -85,11 +88,12 @@ def test_settings_are_afterwards_as_they_were():
     assert torch.backends.cuda.flash_sdp_enabled() is enabled
 
 
-def test_forward_mode_of_others_is_named():
+@pytest.mark.parametrize("num_probes", [1, 2])
+def test_forward_mode_of_others_is_named(num_probes):
     """Its end would take the tangents of ours."""
     refused = pytest.raises(ValueError, match=r"expected no forward mode .* in progress")
     with forward_ad.dual_level(), refused:
-        gt.spectreg(Net(), X, probes=V, mode="forward")
+        gt.spectreg(Net(), X, probes=V.expand(5, 24, num_probes), mode="forward")
     # The remedy.
     with forward_ad.dual_level():
         gt.spectreg(Net(), X, probes=R, mode="reverse")

@@ -99,6 +99,16 @@ def test_without_a_step_that_is_right_the_remedies_work():
     assert off(units(x), "finite_difference", x, R[:32]) < 1e-3
 
 
+def test_where_reverse_mode_cannot_work_either_what_to_replace_is_named():
+    """`auto` and reverse mode sent the user from one to the other."""
+    net = Net(lambda h, t: torch.fmax(h * F.hardsigmoid(h), t))
+    said = r"twice the length.*; for hardsigmoid use elementary operations in its place, and then"
+    with pytest.raises(ValueError, match=said):
+        gt.spectreg(net, X, probes=R, mode="finite_difference")
+    net.function = lambda h, t: torch.fmax(h * torch.clamp(h / 6 + 0.5, 0, 1), t)  # the remedy
+    gt.spectreg(net, X, probes=R, mode="reverse").backward()
+
+
 @pytest.mark.parametrize("mode", ["finite_difference", "one_sided_difference"])
 @pytest.mark.parametrize(
     "function",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import checks, euler
 from gradreg_torch._engine.call import Call
-from gradreg_torch._engine.float64 import in_float64
+from gradreg_torch._engine.float64 import in_float64, joined
 from gradreg_torch._engine.inputs import Named, first_of, unflat
 from gradreg_torch._engine.model import Model, copied, visible
 from gradreg_torch._engine.process import attention_by_formula
@@ -143,7 +143,7 @@ def _gradient(s: Tensor, parameters: list[Tensor]) -> Tensor:
         )
     except (RuntimeError, NotImplementedError):
         return in_float64(s.new_full((1,), torch.nan))
-    return torch.cat([in_float64(real(g).flatten()) for g in found])
+    return joined(found)
 
 
 def generic(like: Tensor) -> Tensor:

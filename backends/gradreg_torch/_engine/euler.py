@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gradreg_torch._engine.columns import without_pattern
-from gradreg_torch._engine.float64 import in_float64
+from gradreg_torch._engine.float64 import joined
 
 FACTORS = 1.02, 0.97  # near 1: a clipped gradient, which is not linear either, moves little
 MOST = 8  # of the rounding that showed; right networks needed 3, in half precision 7
@@ -81,4 +81,4 @@ def _back(back: Callable[[Products], Tensor | None], w: Products, r: Tensor) -> 
 
 def _flat(tensors: Products | list[Tensor]) -> Tensor:
     """All entries, in float64, without a graph."""
-    return torch.cat([in_float64(t.detach().flatten()) for t in tensors])
+    return joined([t.detach() for t in tensors])

@@ -1,9 +1,12 @@
 """Tensors in float64, in which trials compare: on the CPU where the device has no float64."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
+
+from gradreg_torch._engine.sums import real
 
 
 @cache
@@ -29,3 +32,9 @@ def with_float64(t: Tensor) -> Tensor:
 def in_float64(t: Tensor) -> Tensor:
     """t in float64, on the CPU if its device has none."""
     return with_float64(t).double()
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """All entries in float64 as one vector, of tensors that may lie on several devices."""
+    parts = [in_float64(real(t).flatten()) for t in tensors]
+    return torch.cat([part.to(parts[0].device) for part in parts])

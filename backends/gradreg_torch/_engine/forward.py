@@ -83,20 +83,20 @@ class Forward:
         run = partial(self.model.pure, list(inputs))
 
         def product(*v: Tensor) -> Any:
-            with process.one_forward_mode():
-                process.require_no_forward_mode()
-                return torch.func.jvp(run, tuple(inputs.values()), v, has_aux=True)
+            return torch.func.jvp(run, tuple(inputs.values()), v, has_aux=True)
 
-        try:
-            if columns.shape[0] == 1:
-                output, J_v, moved = product(*(t[0] for t in tangents))
-            else:
-                own: Any = (None, 0, None)  # only J v differs from column to column
-                batched = torch.func.vmap(product, out_dims=own, randomness="same")
-                output, J_v, moved = batched(*tangents)
-        except (RuntimeError, NotImplementedError) as error:
-            raise ValueError(
-                "expected a model that torch.func.jvp can run, got "
-                f"{str(error).splitlines()[0]}; pass mode='auto'"
-            ) from error
+        with process.one_forward_mode():
+            process.require_no_forward_mode()  # before `vmap`, inside which nothing shows it
+            try:
+                if columns.shape[0] == 1:
+                    output, J_v, moved = product(*(t[0] for t in tangents))
+                else:
+                    own: Any = (None, 0, None)  # only J v differs from column to column
+                    batched = torch.func.vmap(product, out_dims=own, randomness="same")
+                    output, J_v, moved = batched(*tangents)
+            except (RuntimeError, NotImplementedError) as error:
+                raise ValueError(
+                    "expected a model that torch.func.jvp can run, got "
+                    f"{str(error).splitlines()[0]}; pass mode='auto'"
+                ) from error
         return output, J_v.reshape(columns.shape[0], columns.shape[1], -1), moved

@@ -203,7 +203,7 @@ def no_double_backward(operation: str) -> str:
 def instead_of_differences(names: set[str]) -> str:
     """Say what to do where finite differences cannot follow a model with these operations."""
     if once := without_double_backward(names):
-        return f"use {_remedy(once[0])} for {once[0]}, and then mode='reverse'"
+        return f"for {once[0]} use {_remedy(once[0])}, and then mode='reverse'"
     return "pass mode='reverse'"
 
 

@@ -12,7 +12,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
 from gradreg_verify.frameworks.registry import require_device
-from gradreg_verify.frameworks.torch.convert import kept
+from gradreg_verify.frameworks.torch.convert import shared_module
 from gradreg_verify.frameworks.torch.harness import TorchHarness
 from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
 
@@ -50,7 +50,7 @@ class TorchBackend(OneByOne):
         """The network as a module, and the penalty's value with its graph."""
         precision = DTYPES[checks.choice("dtype", dtype, DTYPES)]
         require_device(self, device)
-        module = kept(network, precision, device)
+        module = shared_module(network, precision, device)
         if "probes" in options:
             options["probes"] = tensor(options["probes"], dtype, device)
         if options.pop("side", "output") == "input":

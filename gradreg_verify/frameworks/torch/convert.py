@@ -85,7 +85,7 @@ def to_torch(
 
 
 @lru_cache(maxsize=256)
-def kept(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
+def shared_module(network: Network, dtype: torch.dtype, device: str) -> nn.Module:
     """The network as a module, made once for calls at the same network; nobody may change it."""
     return to_torch(network, dtype=dtype, device=device)
 

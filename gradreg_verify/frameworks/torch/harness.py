@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
-from gradreg_verify.frameworks.torch.convert import copy_of, kept
+from gradreg_verify.frameworks.torch.convert import copy_of, shared_module
 from gradreg_verify.frameworks.torch.precisions import (
     DTYPES,
     capabilities,
@@ -142,7 +142,7 @@ class TorchHarness(Harness):
     def prepare(self, call: Call) -> tuple[nn.Module, Tensor, Tensor]:
         """Model, inputs and labels."""
         dtype, device = call.dtype, call.device
-        module = copy_of(kept(call.network, DTYPES[dtype], device))
+        module = copy_of(shared_module(call.network, DTYPES[dtype], device))
         if call.training:
             module.train()
         if call.frozen:
