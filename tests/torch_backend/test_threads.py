@@ -74,8 +74,10 @@ def test_passes_that_overlap_take_nothing_from_each_other(mode):
             torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
-def test_settings_are_afterwards_as_they_were():
-    enabled = torch.backends.cuda.flash_sdp_enabled()
+@pytest.mark.parametrize("enabled", [True, False])
+def test_settings_are_afterwards_as_they_were(enabled):
+    before = torch.backends.cuda.flash_sdp_enabled()
+    torch.backends.cuda.enable_flash_sdp(enabled)
     first_in, second_in = Event(), Event()
     net = Net(first_in, second_in)
     net.patience = 60.0
@@ -85,7 +87,9 @@ def test_settings_are_afterwards_as_they_were():
     assert not torch.backends.cuda.flash_sdp_enabled()
     second_in.set()
     thread.join()
-    assert torch.backends.cuda.flash_sdp_enabled() is enabled
+    afterwards = torch.backends.cuda.flash_sdp_enabled()
+    torch.backends.cuda.enable_flash_sdp(before)
+    assert afterwards is enabled
 
 
 @pytest.mark.parametrize("num_probes", [1, 2])
