@@ -114,6 +114,8 @@ class Harness(ABC):
         Of computing, in one call.
     """
 
+    generators: Sequence[Any] = ()  # that the function keeps
+
     def __init__(
         self, function: Callable[..., Any], declaration: Declaration, seconds: float
     ) -> None:
@@ -143,8 +145,13 @@ class Harness(ABC):
         """Return the capabilities of the framework on this machine."""
 
     @staticmethod
-    def steady() -> AbstractContextManager[None]:
-        """Return a context in which results depend on no settings for speed."""
+    def steady(generators: Sequence[Any] = ()) -> AbstractContextManager[None]:
+        """Return a context in which results depend on no settings for speed.
+
+        Calls may leave global generators, and those that a function keeps, in other states: the
+        context restores them.
+        """
+        del generators
         return nullcontext()
 
     @abstractmethod

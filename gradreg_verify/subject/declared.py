@@ -45,7 +45,7 @@ class DeclaredPenalty:
 
     def steady(self) -> AbstractContextManager[None]:
         """Return a context in which results depend on no settings for speed."""
-        return self.harness.steady()
+        return self.harness.steady(self.harness.generators)
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

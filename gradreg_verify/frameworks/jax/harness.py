@@ -38,8 +38,9 @@ class JaxHarness(Harness):
     capabilities = staticmethod(capabilities)
 
     @staticmethod
-    def steady() -> AbstractContextManager[None]:
+    def steady(generators: Sequence[Any] = ()) -> AbstractContextManager[None]:
         """Products in full float32: accelerators round their factors to 8 or 10 bits by default."""
+        del generators  # JAX has none
         return jax.default_matmul_precision("highest")
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:

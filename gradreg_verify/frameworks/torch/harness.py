@@ -24,7 +24,7 @@ from gradreg_verify.frameworks.torch.randomness import (
     Randomness,
     default_dtype,
     generators_of,
-    seeded,
+    seed_all,
     states_of,
 )
 from gradreg_verify.frameworks.torch.state import (
@@ -50,7 +50,8 @@ class TorchHarness(Harness):
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)
-        self.patience, self.generators = Patience(seconds), generators_of(function)
+        self.patience = Patience(seconds)
+        self.generators: Sequence[Any] = generators_of(function)
         self.settings_changed: set[str] = set()
 
     def value(self, call: Call) -> Array:
@@ -59,9 +60,9 @@ class TorchHarness(Harness):
 
     def gradient(self, call: Call) -> Array:
         """∇_θ of the sum of what it returns."""
-        prepared = self.prepare(call)  # making layers draws numbers too
-        with seeded(call.supply.seed, self.generators):
-            return self.backward(call, *prepared)
+        prepared = self.prepare(call)
+        seed_all(call.supply.seed, self.generators)
+        return self.backward(call, *prepared)
 
     def after_a_step(self, call: Call, moved: Network) -> tuple[Array, Array]:
         """Two calls of a model asked at other inputs and labels too: the last at moved weights."""
@@ -77,24 +78,25 @@ class TorchHarness(Harness):
 
     def value_of(self, call: Call, module: nn.Module, x: Tensor, y: Tensor) -> Array:
         """The value of a model that is there already."""
-        with seeded(call.supply.seed, self.generators):
-            return to_numpy(self.forward(call, module, x, y))
+        seed_all(call.supply.seed, self.generators)
+        return to_numpy(self.forward(call, module, x, y))
 
     def two_gradients(self, call: Call) -> tuple[Array, Array]:
         """Return the gradients of two calls in a row; a generator passed in lives through both."""
         prepared = self.prepare(call)
         given = torch.Generator(call.device).manual_seed(call.supply.seed)
-        with seeded(call.supply.seed, self.generators):
-            first = self.backward(call, *prepared, generator=given)
-            return first, self.backward(call, *prepared, generator=given)
+        seed_all(call.supply.seed, self.generators)
+        first = self.backward(call, *prepared, generator=given)
+        return first, self.backward(call, *prepared, generator=given)
 
     def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
         """The calls of random functions in one call, and the state that generators are left in."""
         prepared = self.prepare(call)
         given = torch.Generator(call.device).manual_seed(call.supply.seed)
-        with seeded(call.supply.seed, self.generators), Randomness() as watched:
+        seed_all(call.supply.seed, self.generators)
+        with Randomness() as watched:
             self.forward(call, *prepared, generator=given)
-            return watched.draws, states_of([*self.generators, given])
+        return watched.draws, states_of([*self.generators, given])
 
     def side_effects(self, call: Call, *, random: bool) -> list[str]:
         """What a call in training mode leaves changed, in words."""
@@ -110,17 +112,18 @@ class TorchHarness(Harness):
                 leaf.grad = torch.ones_like(leaf)
             if not whole:
                 next(module.children()).eval()
-            with seeded(seed, self.generators):
-                before = state(module, x, y)
-                graph, names = self.watched(asked, module, x, y)
-                left.append(state(module, x, y))
-                names += changed(before, left[-1], random=random)
-                if not names:  # and whether another call lets go of what the first one made
-                    self.forward(asked, module, x, y)
-                    names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
+            seed_all(seed, self.generators)
+            before = state(module, x, y)
+            graph, names = self.watched(asked, module, x, y)
+            left.append(state(module, x, y))
+            names += changed(before, left[-1], random=random)
+            if not names:  # and whether another call lets go of what the first one made
+                self.forward(asked, module, x, y)
+                names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
             found += names
         # Without grad mode, and with a default dtype that x does not have; it may refuse.
-        with seeded(_SEEDS[0], self.generators), suppress(Broken, NotTestable):
+        seed_all(_SEEDS[0], self.generators)
+        with suppress(Broken, NotTestable):
             self.forward(replace(call, no_grad=True), module, x, y, default="float32")
         found += seeds_set(*left) + sorted(self.settings_changed)
         return list(dict.fromkeys(found))

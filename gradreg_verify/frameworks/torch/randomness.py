@@ -175,21 +175,34 @@ def _set_seed(kept: _Generator, seed: int) -> None:
         kept.seed(seed % 2**32 if isinstance(kept, np.random.RandomState) else seed)
 
 
-@contextmanager
-def seeded(seed: int, kept: Sequence[_Generator] = ()) -> Iterator[None]:
-    """Global generators and those kept at a seed, within; afterwards as they were."""
-    every = (torch.default_generator, np.random.mtrand._rand, random._inst, *kept)
-    states = [_state_of(generator) for generator in every]
-    of_devices = _states_of_devices()
+_GLOBAL: tuple[_Generator, ...] = (
+    torch.default_generator,
+    np.random.mtrand._rand,
+    random._inst,
+)
+
+
+def seed_all(seed: int, kept: Sequence[_Generator] = ()) -> None:
+    """Seed the global generators and those kept, inside `random_states_kept`."""
     # `torch.manual_seed` without the stack traces that it keeps for devices not in use.
-    for device in of_devices:
+    for device in accelerators():
         torch.get_device_module(device).manual_seed_all(seed)
-    for generator in every:
+    for generator in (*_GLOBAL, *kept):
         _set_seed(generator, seed)
+
+
+@contextmanager
+def random_states_kept(kept: Sequence[_Generator] = ()) -> Iterator[None]:
+    """Global generators and those kept are afterwards as they were.
+
+    To read and to write their states takes ten times as long as to seed them.
+    """
+    states = [(generator, _state_of(generator)) for generator in (*_GLOBAL, *kept)]
+    of_devices = _states_of_devices()
     try:
         yield
     finally:
-        for generator, state in zip(every, states, strict=True):
+        for generator, state in states:
             _set_state(generator, state)
         for device, state in of_devices.items():
             torch.get_device_module(device).set_rng_state(state, device)

@@ -1,7 +1,7 @@
 """The state that a call must not change: model, input, modes, settings and random states."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
@@ -9,7 +9,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from gradreg_verify.frameworks.torch.randomness import global_states
+from gradreg_verify.frameworks.torch.randomness import global_states, random_states_kept
 
 
 def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
@@ -130,10 +130,13 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def steady() -> Iterator[None]:
-    """Use one CPU thread, and products in full float32, of which TF32 keeps 10 bits."""
+def steady(generators: Sequence[Any] = ()) -> Iterator[None]:
+    """Use one CPU thread, and products in full float32, of which TF32 keeps 10 bits.
+
+    Random states are afterwards as they were, those of the generators given, too.
+    """
     before = _precision()
-    with one_thread():
+    with one_thread(), random_states_kept(generators):
         _set_precision(["highest", False, *("ieee" for _ in _PRECISION)])
         try:
             yield
