@@ -24,8 +24,7 @@ from gradreg_verify.claims import (
     formulas,
     laws,
     modes,
-    orders,
-    precision,
+    reference,
     refusals,
 )
 from gradreg_verify.diagnosis import diagnose
@@ -89,7 +88,7 @@ def test_the_ledger_in_the_docs_is_the_ledger_in_the_code():
         assert named == modules | {check.__qualname__.split(".")[0] for check in claim.checks}
 
 
-CHECKS = (conduct, draws, estimators, formulas, laws, modes, precision, refusals)
+CHECKS = (conduct, draws, estimators, formulas, laws, modes, refusals)
 
 
 def test_every_claim_has_a_check_and_every_check_a_claim():
@@ -216,6 +215,6 @@ def test_measured_numbers_in_the_docs_say_what_they_are(page):
 def test_each_example_is_held_to_the_bound_of_its_own_sums():
     """Not to the bound of the batch's sum, which is up to n times as large."""
     e = next(e for e in bundled() if len(e.x) == 5 and e.exact)
-    each = orders.of_value("frobreg", e, {"reduction": "none"})
-    whole = orders.of_value("frobreg", e, {"reduction": "sum"})
+    each = reference.order_of_value("frobreg", e, {"reduction": "none"})
+    whole = reference.order_of_value("frobreg", e, {"reduction": "sum"})
     assert each < whole <= len(e.x) * each * (1 + 1e-12)

@@ -23,7 +23,7 @@ from gradreg_verify.claims.comparison import (
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
-from gradreg_verify.unusual import sure, unusual
+from gradreg_verify.subject.suited import sure, unusual
 
 
 def formula_of(penalty: str) -> Any:

@@ -18,8 +18,7 @@ from gradreg_verify.diagnosis.shown import as_code, code, in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
 from gradreg_verify.examples import Example, classes, dense, example, quarters
 from gradreg_verify.outcomes import Broken, raised
-from gradreg_verify.subject.suited import fits, suited
-from gradreg_verify.unusual import sure, unusual
+from gradreg_verify.subject.suited import fits, suited, sure, unusual
 
 TRIES = 300  # examples that are tried to simplify one
 

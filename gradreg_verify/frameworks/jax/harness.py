@@ -1,7 +1,7 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -14,14 +14,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering, random_states
 from gradreg_verify.frameworks.jax.convert import to_jax
-from gradreg_verify.frameworks.jax.devices import (
-    DTYPES,
-    capabilities,
-    flat,
-    in_precision,
-    placed,
-    to_numpy,
-)
+from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
 from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
@@ -34,13 +27,6 @@ class JaxHarness(Harness):
 
     Where it does not take "params", its model is a function of x alone.
     """
-
-    capabilities = staticmethod(capabilities)
-
-    @staticmethod
-    def steady() -> AbstractContextManager[None]:
-        """Products in full float32: accelerators round their factors to 8 or 10 bits by default."""
-        return jax.default_matmul_precision("highest")
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)

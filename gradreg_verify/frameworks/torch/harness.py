@@ -15,7 +15,6 @@ from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
 from gradreg_verify.frameworks.torch.convert import copy_of, shared_module
 from gradreg_verify.frameworks.torch.precisions import (
     DTYPES,
-    capabilities,
     gradient_of,
     tensor,
     to_numpy,
@@ -33,7 +32,6 @@ from gradreg_verify.frameworks.torch.state import (
     seeds_set,
     settings_kept,
     state,
-    steady,
 )
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
@@ -44,9 +42,6 @@ _SEEDS = (20261123, 20270311)  # none that a function would set
 
 class TorchHarness(Harness):
     """A penalty of torch models, as anyone writes it."""
-
-    capabilities = staticmethod(capabilities)
-    steady = staticmethod(steady)
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)
