@@ -31,7 +31,7 @@ def bits(target: Target, m: int, number: int) -> Iterator[Test]:
         yield f"rademacher: the coin gives {ones / every.size:.1%} ones", float(p)
 
 
-def threshold(target: Target, e: Example) -> float:
+def threshold(target: Target, e: Example) -> Iterator[float]:
     """Signs are those of the numbers drawn, also of numbers that are 2⁻⁷ from the threshold."""
     one = target.function()
     d = one.declaration
@@ -51,7 +51,7 @@ def threshold(target: Target, e: Example) -> float:
         replace(draw, values=middle + (draw.values - middle) / _NEAR[middle]) for draw in fed
     )
     far, got = (one.harness.value(replace(call, supply=Supply(feed=a))) for a in (fed, near))
-    return same("rademacher, of numbers near the middle: a biased coin", got, far)
+    yield same("rademacher, of numbers near the middle: a biased coin", got, far)
 
 
 _BATCH = 100  # fewer calls than with smaller batches, each of which takes about as long

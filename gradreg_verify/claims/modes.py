@@ -1,6 +1,6 @@
 """Other ways to the same number: probes of the inputs, finite differences, lower precision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,16 +22,14 @@ from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value
 DIFFERENCES = {"finite_difference": 1e-6, "one_sided_difference": 1e-3}
 
 
-def input_side(target: Target, e: Example) -> float:
+def input_side(target: Target, e: Example) -> Iterator[float]:
     """SpectReg's claims with probes of the inputs: the same mean, and variances with A = JᵀJ."""
     if "input" not in target.backend.capabilities().sides:
         raise NotTestable("it has probes of the logits only")
     mirror = replace(target, probed="input")
-    errors = []
     for check in _OF_EITHER_SIDE:
         with suppress(NotHere):
-            errors.append(check(mirror, e))
-    return largest(errors)
+            yield largest(check(mirror, e))
 
 
 _OF_EITHER_SIDE = (
@@ -45,7 +43,7 @@ _OF_EITHER_SIDE = (
 )
 
 
-def differences(target: Target, e: Example) -> float:
+def differences(target: Target, e: Example) -> Iterator[float]:
     """Exact values, and gradients to the order of the step, by differences of gradients."""
     known = target.backend.capabilities().modes
     # Both modes run the same steps: the one-sided one is asked on some networks.
@@ -54,7 +52,7 @@ def differences(target: Target, e: Example) -> float:
     if not modes:
         raise NotTestable("it has no finite differences")
     variants = [v for v in target.variants(e) if PENALTIES[v.penalty].of == "jacobian"]
-    return largest([_difference(target, e, v, mode) for v in variants for mode in modes])
+    yield from (_difference(target, e, v, mode) for v in variants for mode in modes)
 
 
 def _difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
@@ -70,9 +68,8 @@ def _difference(target: Target, e: Example, variant: Variant, mode: str) -> floa
     return max(value / LIMIT, near(what, slope, expected, bound))
 
 
-def precision(target: Target, e: Example) -> float:
+def precision(target: Target, e: Example) -> Iterator[float]:
     """Check that value and gradient in lower precision are within the rounding bounds."""
-    errors = []
     if not target.dtypes:
         raise NotTestable("no lower precision")
     # Dyadic numbers hardly round, but only dyadic networks have ReLUs: a function may look at them.
@@ -85,21 +82,19 @@ def precision(target: Target, e: Example) -> float:
         for penalty, options, _ in target.variants(e):
             with suppress(Undecided):  # a kink that rounding may cross, or a number out of range
                 single = replace(target, dtype=dtype)
-                errors.append(within_rounding(single, penalty, e, mode, **options))
-    return largest(errors)
+                yield within_rounding(single, penalty, e, mode, **options)
 
 
 _OVERFLOW = {"float32": 2.0**128, "bfloat16": 2.0**128, "float16": 2.0**16}
 
 
 def within_rounding(
-    target: Target, penalty: str, e: Example, mode: Mapping[str, bool] | None = None, **options: Any
+    target: Target, penalty: str, e: Example, mode: Mapping[str, bool] = {}, **options: Any
 ) -> float:
     """Value within the running error bound, slope within that of Monte-Carlo arithmetic.
 
     The larger share of its bound that is used up. `mode`: of the model.
     """
-    mode = mode or {}
     options = options | {"reduction": "sum"}
     direction = direction_for(e)
     value, radius, slope, deviation = _bounds(penalty, e, UNIT_ROUNDOFF[target.dtype], options)

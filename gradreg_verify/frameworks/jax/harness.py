@@ -139,17 +139,12 @@ class JaxHarness(Harness):
 @contextmanager
 def _settings_kept(changed: set[str]) -> Iterator[None]:
     """Settings of JAX are afterwards as they were; what was changed within is added."""
-    settings, states = _settings(), random_states()
+    settings, states = dict(jax.config.values), random_states()
     try:
         yield
     finally:
-        for name, value in _settings().items():
+        for name, value in dict(jax.config.values).items():
             if value != settings[name]:
                 changed.add(f"the setting {name}")
                 jax.config.update(name, settings[name])  # type: ignore[no-untyped-call]
         changed.update(name for name, state in random_states().items() if state != states[name])
-
-
-def _settings() -> dict[str, Any]:
-    """JAX's settings by name."""
-    return dict(jax.config.values)
