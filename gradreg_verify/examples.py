@@ -11,19 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradreg_ref.networks import (
-    Activation,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Network,
-    Residual,
-)
+from gradreg_ref import networks as ref
+from gradreg_ref.networks import Layer, Network
 from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Rng
 
@@ -75,7 +64,7 @@ class Example:
     @property
     def batch_norm(self) -> bool:
         """Whether a layer has statistics, which a pass in training mode moves."""
-        return any(isinstance(layer, BatchNorm) for layer in self.network.layers)
+        return any(isinstance(layer, ref.BatchNorm) for layer in self.network.layers)
 
     def rows(self, index: slice | Array) -> "Example":
         """The same network at some of the examples."""
@@ -103,32 +92,32 @@ class Example:
 
 def dense(draw: Draw, activation: str, i: int, hidden: int, m: int) -> tuple[Layer, ...]:
     """Linear, activation, linear."""
-    first = Linear(draw((hidden, i)), draw((hidden,)))
-    return (first, Activation(activation), Linear(draw((m, hidden)), draw((m,))))
+    first = ref.Linear(draw((hidden, i)), draw((hidden,)))
+    return (first, ref.Activation(activation), ref.Linear(draw((m, hidden)), draw((m,))))
 
 
 def residual(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]:
     """x + activation(linear), then linear."""
-    body = (Linear(draw((i, i)), draw((i,))), Activation(activation))
-    return (Residual(body), Linear(draw((m, i)), draw((m,))))
+    body = (ref.Linear(draw((i, i)), draw((i,))), ref.Activation(activation))
+    return (ref.Residual(body), ref.Linear(draw((m, i)), draw((m,))))
 
 
 def convolutional(
-    draw: Draw, activation: str, pool: type[AvgPool2d] | type[MaxPool2d], x: Shape, m: int
+    draw: Draw, activation: str, pool: type[ref.AvgPool2d] | type[ref.MaxPool2d], x: Shape, m: int
 ) -> tuple[Layer, ...]:
     """Convolution 3×3 with padding, activation, 2×2 pool, linear; for inputs x (c, h, w)."""
     c, height, width = x
-    conv = Conv2d(draw((1, c, 3, 3)), draw((1,)), stride=1, padding=1)
-    head = Linear(draw((m, (height // 2) * (width // 2))), draw((m,)))
-    return (conv, Activation(activation), pool(2, 2), Flatten(), head)
+    conv = ref.Conv2d(draw((1, c, 3, 3)), draw((1,)), stride=1, padding=1)
+    head = ref.Linear(draw((m, (height // 2) * (width // 2))), draw((m,)))
+    return (conv, ref.Activation(activation), pool(2, 2), ref.Flatten(), head)
 
 
 def normalised(draw: Draw, activation: str, i: int, m: int) -> tuple[Layer, ...]:
     """Linear, batch norm with fixed statistics, activation, dropout with a mask, linear."""
-    norm = BatchNorm(draw((3,)), draw((3,)), draw((3,)), draw((3,)) ** 2 + 0.5)
+    norm = ref.BatchNorm(draw((3,)), draw((3,)), draw((3,)), draw((3,)) ** 2 + 0.5)
     mask = np.array([1.0, 0.0, 1.0])
-    first, last = Linear(draw((3, i)), draw((3,))), Linear(draw((m, 3)), draw((m,)))
-    return (first, norm, Activation(activation), Dropout(mask, 0.5), last)
+    first, last = ref.Linear(draw((3, i)), draw((3,))), ref.Linear(draw((m, 3)), draw((m,)))
+    return (first, norm, ref.Activation(activation), ref.Dropout(mask, 0.5), last)
 
 
 def example(
@@ -146,7 +135,7 @@ def _tamed(network: Network, x: Array) -> Network:
     For larger logits p is onehot to many digits, and p − y a difference of rounding errors.
     """
     size = float(np.abs(network.forward(x)).max())
-    if size <= 8 or not isinstance(network.layers[-1], Linear):
+    if size <= 8 or not isinstance(network.layers[-1], ref.Linear):
         return network
     return _scaled(network, 2.0 ** -np.ceil(np.log2(size / 8)))
 
@@ -154,9 +143,9 @@ def _tamed(network: Network, x: Array) -> Network:
 def _scaled(network: Network, factor: float) -> Network:
     """The network with its last layer, which is linear, times a factor."""
     *rest, last = network.layers
-    assert isinstance(last, Linear)
+    assert isinstance(last, ref.Linear)
     bias = None if last.bias is None else factor * last.bias
-    return Network((*rest, Linear(factor * last.weight, bias)))
+    return Network((*rest, ref.Linear(factor * last.weight, bias)))
 
 
 def bundled(seed: int = 0) -> Iterator[Example]:
@@ -173,14 +162,21 @@ def bundled(seed: int = 0) -> Iterator[Example]:
         for n, m, k in ((1, 2, 0), (2, 1, -1), (5, 3, -2), (2, 10, 1)):
             yield example(draw, labels, dense(draw, names[k], 4, 3, m), draw((n, 4)), exact)
         yield example(draw, labels, residual(draw, names[0], 3, 4), draw((2, 3)), exact)
-        for n, c, m, pool in ((2, 1, 3, MaxPool2d), (5, 2, 4, AvgPool2d)):
+        for n, c, m, pool in ((2, 1, 3, ref.MaxPool2d), (5, 2, 4, ref.AvgPool2d)):
             layers = convolutional(draw, names[0], pool, (c, 4, 4), m)
             yield example(draw, labels, layers, draw((n, c, 4, 4)), exact)
     # Logits in the thousands show a softmax that overflows, clips or clamps.
-    steep = (Linear(2000 * smooth((3, 2)), np.zeros(3)),)
+    steep = (ref.Linear(2000 * smooth((3, 2)), np.zeros(3)),)
     x = smooth((5, 2))
     yield Example(Network(steep), x, labels(5, 3), smooth((5, 3)), smooth((5, 3, 4)), False)
     yield example(smooth, labels, normalised(smooth, "silu", 5, 4), smooth((2, 5)), False)
+
+
+def with_entry(a: Array, k: int | np.integer[Any], entry: float) -> Array:
+    """A copy with another k-th entry, of all entries in a row."""
+    copy = a.copy()
+    copy.flat[k] = entry
+    return copy
 
 
 def quarters(rng: Rng) -> Draw:
@@ -229,7 +225,8 @@ def _exact_mse(e: Example) -> bool:
 
 def _squares(layers: tuple[Layer, ...]) -> bool:
     """Whether a layer squares its input, here or in the body of a residual sum."""
+    square = ref.Activation("square")
     return any(
-        _squares(layer.body) if isinstance(layer, Residual) else layer == Activation("square")
+        _squares(layer.body) if isinstance(layer, ref.Residual) else layer == square
         for layer in layers
     )

@@ -1,5 +1,7 @@
 """How a check can end, other than with a number."""
 
+from collections.abc import Iterable
+
 from gradreg_verify.text import printable
 
 
@@ -36,8 +38,9 @@ def raised(error: BaseException) -> str:
     return f"{type(error).__name__}: {printable(text)}"
 
 
-def largest(errors: list[float]) -> float:
-    """The largest of the errors; NotHere where nothing was compared."""
-    if not errors:
+def largest(errors: Iterable[float]) -> float:
+    """The largest of the errors that a check yields; NotHere where nothing was compared."""
+    found = list(errors)
+    if not found:
         raise NotHere("nothing of it can be compared")
-    return max(errors)
+    return max(found)

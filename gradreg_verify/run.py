@@ -16,7 +16,7 @@ from gradreg_verify.claims.target import Target, target_of
 from gradreg_verify.diagnosis.diagnose import diagnose
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.registry import Backend
-from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, raised
+from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, largest, raised
 from gradreg_verify.report.report import Report, Result, provenance
 from gradreg_verify.subject.handover import TIERS
 from gradreg_verify.text import printable
@@ -195,7 +195,7 @@ def preflight(target: Target) -> Broken | Hung | None:
     if target.declared is None:
         return None
     try:
-        every_shape(target, next(target.examples()))
+        largest(every_shape(target, next(target.examples())))
     except (Broken, Hung) as no_answer:
         return no_answer
     except NotTestable:
@@ -207,13 +207,13 @@ def preflight(target: Target) -> Broken | Hung | None:
 
 def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
     """One claim on all examples it applies to; `Broken` at the first that breaks it."""
-    largest, shown_on = 0.0, 0
+    most, shown_on = 0.0, 0
     left_out: list[str] = []
     for check in claim.checks:
         made, missed, reason = 0, 0, "no example shows it"
         for e in filter(claim.applies, examples):
             try:
-                largest = max(largest, check(target, e))
+                most = max(most, largest(check(target, e)))
                 made += 1
             except NotAsked:
                 reason = ""
@@ -233,8 +233,8 @@ def run(claim: Claim, target: Target, examples: list[Example]) -> Result:
     if not shown_on:
         return Result(claim, "NOT-TESTED", "; ".join(left_out))
     own_limit = claim.id in ("rounding-bounded", "finite-differences")
-    what = f"off by {largest:.1e} ({LIMIT:g} allowed)" if largest else "as expected"
-    what = f"{largest:.0%} of the bound" if own_limit else what
+    what = f"off by {most:.1e} ({LIMIT:g} allowed)" if most else "as expected"
+    what = f"{most:.0%} of the bound" if own_limit else what
     figure = f"{what} on {shown_on} example{'s' * (shown_on > 1)}"
     if claim.id == "probe-law" and (tested := evidence(target, filter(claim.applies, examples))):
         figure += f"; {tested}"

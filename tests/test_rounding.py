@@ -25,7 +25,7 @@ from gradreg_ref.networks import (
 from gradreg_ref.penalties import evaluate
 from gradreg_verify import Broken, Target, bundled
 from gradreg_verify.claims.comparison import direction_for
-from gradreg_verify.claims.precision import within_rounding
+from gradreg_verify.claims.modes import within_rounding
 from gradreg_verify.examples import all_variants
 from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
 from gradreg_verify.rounding.bounded import Bounded

@@ -1,16 +1,16 @@
 """What a claim is, and what claims are about."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gradreg_ref.typing import Law
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import NotTestable
+from gradreg_verify.outcomes import NotTestable, largest
 from gradreg_verify.subject.declaration import Declaration
 
-Check = Callable[[Target, Example], float]
+Check = Callable[[Target, Example], Iterator[float]]
 
 
 def on(*kinds: str, law: Law | None = None) -> Callable[[Declaration], bool]:
@@ -31,7 +31,7 @@ class Claim:
     sentence, formula : str
         What is claimed, in words and in signs.
     checks : tuple of callables
-        (target, example) ↦ largest relative error; they raise `Broken`, or `NotTestable`.
+        They yield the relative error of each comparison, and raise `Broken`, or `NotTestable`.
     page : str
         Of the documentation, where it is proved.
     about : callable
@@ -63,5 +63,5 @@ class Claim:
         errors = [0.0]
         for check in self.checks:
             with suppress(NotTestable):
-                errors.append(check(target, e))
+                errors.append(largest(check(target, e)))
         return max(errors)

@@ -22,8 +22,11 @@ def bits(target: Target, m: int, number: int) -> Iterator[Test]:
     one = target.function()
     found: list[Array] = []
     for seed in range(number // (_BATCH * m)):
-        drawn, _ = one.harness.draws(one.probes.at_readout(_BATCH, m, Supply(seed)))
-        found += [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
+        drawn = one.harness.draws(one.probes.at_readout(_BATCH, m, Supply(seed)))
+        whole = [draw.values.ravel() for draw in drawn if draw.kind == "integer"]
+        if not whole:
+            return
+        found += whole
     every = np.concatenate([*found, np.zeros(0)])
     if every.size and np.isin(every, (0, 1)).all():
         ones = int(every.sum())
@@ -31,7 +34,7 @@ def bits(target: Target, m: int, number: int) -> Iterator[Test]:
         yield f"rademacher: the coin gives {ones / every.size:.1%} ones", float(p)
 
 
-def threshold(target: Target, e: Example) -> float:
+def threshold(target: Target, e: Example) -> Iterator[float]:
     """Signs are those of the numbers drawn, also of numbers that are 2⁻⁷ from the threshold."""
     one = target.function()
     d = one.declaration
@@ -40,7 +43,7 @@ def threshold(target: Target, e: Example) -> float:
     if one.probes.tier != "intercepted" or e.m <= d.num_probes:
         raise NotHere("no numbers can be fed to it")
     call = one.at(e, 0)
-    drawn, _ = one.harness.draws(call)
+    drawn = one.harness.draws(call)
     kinds = {draw.kind for draw in drawn}
     if kinds == {"integer"}:
         raise NotAsked("it draws bits")
@@ -51,7 +54,7 @@ def threshold(target: Target, e: Example) -> float:
         replace(draw, values=middle + (draw.values - middle) / _NEAR[middle]) for draw in fed
     )
     far, got = (one.harness.value(replace(call, supply=Supply(feed=a))) for a in (fed, near))
-    return same("rademacher, of numbers near the middle: a biased coin", got, far)
+    yield same("rademacher, of numbers near the middle: a biased coin", got, far)
 
 
 _BATCH = 100  # fewer calls than with smaller batches, each of which takes about as long

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.typing import Array
-from gradreg_verify.claims import orders, reference
+from gradreg_verify.claims import reference
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.outcomes import Broken
@@ -37,8 +37,8 @@ def same(
     what : str
         Named in the message.
     exact : float or bool
-        The largest difference itself, by `orders`; True: up to `_FEW_ROUNDINGS`, False: up to
-        `LIMIT`, both relative.
+        The largest difference itself, by `order_of_value`; True: up to `_FEW_ROUNDINGS`, False: up
+        to `LIMIT`, both relative.
     scale : float
         Size of the terms, where they cancel in the number compared.
     """
@@ -58,7 +58,7 @@ def same(
 def in_any_order(e: Example, variant: Variant) -> float | bool:
     """Bound the difference that another order of the sums may make, where a variant is exact."""
     penalty, options, exact = variant
-    return exact and orders.of_value(penalty, e, options)
+    return exact and reference.order_of_value(penalty, e, options)
 
 
 def _brief(a: Array) -> str:
@@ -101,6 +101,6 @@ def same_gradient(
         f"{penalty}, parameter gradient",
         slope,
         reference.slope(penalty, e, direction, **options),
-        exact=variant.exact and orders.of_slope(penalty, e, options, direction),
+        exact=variant.exact and reference.order_of_slope(penalty, e, options, direction),
         scale=max(scale, FLOOR * np.abs(direction).sum()),
     )

@@ -13,7 +13,7 @@ from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
-from gradreg_verify.outcomes import Broken, NotTestable, largest
+from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -31,37 +31,32 @@ def _functions(target: Target, e: Example, *, alone: bool = False) -> Iterator[D
     yield from (one for one in known if one.declaration.can_have(e.m))
 
 
-def repeatable(target: Target, e: Example) -> float:
+def repeatable(target: Target, e: Example) -> Iterator[float]:
     """One seed gives one number, whatever was called in between."""
-    errors = []
     for one in _functions(target, e):
         first, _, again = (one.harness.value(one.at(e, seed)) for seed in (1, 2, 1))
         what = f"{one.declaration.kind}, twice with one seed"
-        errors.append(same(what, again, first, exact=True))
-    return largest(errors)
+        yield same(what, again, first, exact=True)
 
 
-def after_a_step(target: Target, e: Example) -> float:
+def after_a_step(target: Target, e: Example) -> Iterator[float]:
     """A call uses its own inputs, and the parameters as they are after a step of training."""
     moved = e.network.with_parameters(e.network.parameters() / 2)
-    errors = []
     for one in _functions(target, e):
         call = one.at(e, 1, training=True)
         before, after = one.harness.after_a_step(call, moved)
         fresh, new = one.harness.value(call), one.harness.value(replace(call, network=moved))
         what = f"{one.declaration.kind} of a model that was asked"
-        errors.append(same(f"{what} at other inputs before", before, fresh, exact=True))
+        yield same(f"{what} at other inputs before", before, fresh, exact=True)
         last = f"{what} before its parameters moved, and with other labels"
-        errors.append(same(last, after, new, exact=True))
-    return largest(errors)
+        yield same(last, after, new, exact=True)
 
 
-def nothing_left_behind(target: Target, e: Example) -> float:
+def nothing_left_behind(target: Target, e: Example) -> Iterator[float]:
     """Model, inputs, their .grad, modes and global random state are as they were.
 
     The statistics of batch norm may move, and a function may refuse batch norm in training mode.
     """
-    compared = []
     for one in _functions(target, e, alone=e.batch_norm):
         d, taken = one.declaration, one.harness.arguments
         random = d.probe is not None and not {"generator", "key"} & set(taken)
@@ -75,13 +70,12 @@ def nothing_left_behind(target: Target, e: Example) -> float:
             changed = [part for part in changed if part != "the buffers"]
         if changed:
             raise Broken(f"a call of {d.kind} changes {'; '.join(changed)}")
-        compared.append(0.0)
-    return largest(compared)
+        yield 0.0
 
 
-def fresh_probes(target: Target, e: Example) -> float:
+def fresh_probes(target: Target, e: Example) -> Iterator[float]:
     """Two calls in a row draw different probes, and so do two examples of a batch."""
-    m, compared = e.m, []
+    m = e.m
     for one in _functions(target, e):
         d = one.declaration
         if d.probe is None or not one.harness.draws_probes:
@@ -89,17 +83,13 @@ def fresh_probes(target: Target, e: Example) -> float:
         calls, n = (_PAIRS, 2) if d.shared_probe else (1, _PAIRS)
         pairs = [_calls_in_a_row(one, n, m, target.seed + t) for t in range(calls)]
         first, second = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
-        per_call, chance = (first[::n], second[::n]), _chance(d.probe, n, m, d.side)
-        _no_more(
-            "two calls in a row use the same probes: a seed is set in every call",
-            *(per_call if d.shared_probe else (first, second)),
-            chance,
-        )
+        chance, step = _chance(d.probe, n, m, d.side), n if d.shared_probe else 1
+        what = "two calls in a row use the same probes: a seed is set in every call"
+        _no_more(what, first[::step], second[::step], chance)
         if not d.shared_probe:
             what = "examples of a batch have the same probe"
             _no_more(what, first[1:], first[:-1], chance)
-        compared.append(0.0)
-    return largest(compared)
+        yield 0.0
 
 
 def _chance(probe: Law, n: int, m: int, side: Side) -> float:

@@ -20,26 +20,23 @@ from gradreg_verify.claims.comparison import FLOOR, direction_for, same
 from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
-from gradreg_verify.outcomes import Broken, NotHere, NotTestable, largest
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable
 
 # The chance that a right sampler fails, for each length of a probe. Seeds are fixed, so that a run
 # has the same outcome again.
 ALPHA = 1e-6
 
 
-def replay(target: Target, e: Example) -> float:
+def replay(target: Target, e: Example) -> Iterator[float]:
     """Value and gradient for a seed are those at the probes of this seed, for every penalty."""
     if target.declared is not None and target.side == "input":
         raise NotTestable("of a probe of the inputs only a part can be read out")
     target.require_representative(e)
     if e.m == 1:
         raise NotHere("one logit")
-    errors = [
-        _at_drawn_probes(target, penalty, e, probe, q, shared)
-        for probe in target.laws()
-        for penalty, q, shared in _forms(target, e.m, every=probe == target.laws()[0])
-    ]
-    return largest(errors)
+    for probe in target.laws():
+        for penalty, q, shared in _forms(target, e.m, every=probe == target.laws()[0]):
+            yield from _at_drawn_probes(target, penalty, e, probe, q, shared)
 
 
 def _forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, bool]]:
@@ -63,7 +60,7 @@ def _forms(target: Target, m: int, *, every: bool) -> Iterator[tuple[str, int, b
 
 def _at_drawn_probes(
     target: Target, penalty: str, e: Example, probe: Law, q: int, shared: bool
-) -> float:
+) -> Iterator[float]:
     """Compare the target at a seed with the reference at the probes that this seed draws."""
     n, m, _ = e.probes.shape
     if target.declared is not None:
@@ -73,10 +70,9 @@ def _at_drawn_probes(
     given = {"probes": r, "shared_probe": shared}
     drawn = {"probe": probe, "num_probes": q, "seed": 3, "shared_probe": shared}
     what = f"{penalty} of a seed, {probe}"
-    expected = reference.value(penalty, e, **given)
-    error = same(what, target.value(penalty, e, **drawn), expected)
+    yield same(what, target.value(penalty, e, **drawn), reference.value(penalty, e, **given))
     if probe != target.laws()[0]:  # one law shows whether drawn probes keep the graph
-        return error
+        return
     direction = direction_for(e)
     expected, scale = reference.slope(penalty, e, direction, **given), np.abs(direction).sum()
     # A function may draw other probes in training mode; a backend has no such setting.
@@ -84,12 +80,10 @@ def _at_drawn_probes(
         mode = {"training": True} if training else {}
         slope, _ = target.slope(penalty, e, direction, **drawn, **mode)
         where = " in training mode" if training else ""
-        off = same(f"gradient of {what}{where}", slope, expected, scale=FLOOR * scale)
-        error = max(error, off)
-    return error
+        yield same(f"gradient of {what}{where}", slope, expected, scale=FLOOR * scale)
 
 
-def law(target: Target, e: Example) -> float:
+def law(target: Target, e: Example) -> Iterator[float]:
     """Structure exactly, marginal law and independence by test; the smallest p-value × N."""
     tests = list(_p_values(target, e))
     if not tests:
@@ -97,7 +91,7 @@ def law(target: Target, e: Example) -> float:
     what, p = min(tests, key=lambda test: test[1])
     if p * len(tests) <= ALPHA:
         raise Broken(f"{what} (p = {p:.1e}, the least of {len(tests)} tests)")
-    return 0.0
+    yield 0.0
 
 
 @dataclass(frozen=True)

@@ -22,27 +22,27 @@ from gradreg_verify.claims.comparison import (
 )
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
-from gradreg_verify.outcomes import Broken, NotAsked, NotHere, largest
-from gradreg_verify.unusual import sure, unusual
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere
+from gradreg_verify.subject.suited import sure, unusual
 
 
 def formula_of(penalty: str) -> Any:
     """The check that every variant of a penalty agrees with the reference."""
 
-    def check(target: Target, e: Example) -> float:
-        return largest([agree(target, e, v) for v in target.variants(e) if v.penalty == penalty])
+    def check(target: Target, e: Example) -> Iterator[float]:
+        yield from (agree(target, e, v) for v in target.variants(e) if v.penalty == penalty)
 
     check.__name__, check.__doc__ = f"formula of {penalty}", f"Value and gradient of {penalty}."
     return check
 
 
-def unit_probes(target: Target, e: Example) -> float:
+def unit_probes(target: Target, e: Example) -> Iterator[float]:
     """FrobReg is Σ_k of SpectReg at e_k."""
     rows = target.estimates(e, np.eye(e.m)).sum(axis=0)
-    return same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"))
+    yield same("Σ_k ‖Jᵀe_k‖²", rows, target.value("frobreg", e, reduction="none"))
 
 
-def quadratic_form(target: Target, e: Example) -> float:
+def quadratic_form(target: Target, e: Example) -> Iterator[float]:
     """rᵀAr with A = JJᵀ: read off entry by entry, no constant, no linear part."""
     one, m = target.with_values(e), target.length(e)
     target.require_few((m + 1) * (m + 2) // 2)
@@ -53,53 +53,45 @@ def quadratic_form(target: Target, e: Example) -> float:
     ones = {"probes": np.ones((len(one.x), m, 1)), "reduction": "none"}
     at_ones = Variant("spectreg", target.sided(ones), e.exact)
     limit = e.exact and 4 * in_any_order(one, at_ones)
-    return max(
-        same("constant part", form.constant, 0 * form.constant, exact=limit, scale=scale),
-        same("linear part", form.linear, 0 * form.linear, exact=limit, scale=scale),
-        same("A", form.A, A, exact=limit),
-    )
+    yield same("constant part", form.constant, 0 * form.constant, exact=limit, scale=scale)
+    yield same("linear part", form.linear, 0 * form.linear, exact=limit, scale=scale)
+    yield same("A", form.A, A, exact=limit)
 
 
-def training_gradient(target: Target, e: Example) -> float:
+def training_gradient(target: Target, e: Example) -> Iterator[float]:
     """∇_θ of every penalty along a direction, by complex step on the explicit formula."""
     every = target.representative(e)
     reductions = ("sum", "mean", "none") if every else (target.reduction,)
-    errors = [
-        same_gradient(target, e, v, reduction)
-        for v in target.variants(e)
-        for reduction in reductions
-    ]
-    return largest(errors)
+    for v in target.variants(e):
+        for reduction in reductions:
+            yield same_gradient(target, e, v, reduction)
 
 
-def in_training_mode(target: Target, e: Example) -> float:
+def in_training_mode(target: Target, e: Example) -> Iterator[float]:
     """The same value and gradient when the model is in training mode (and has no batch norm)."""
     target.function()
     if e.batch_norm:
         raise NotHere("batch norm in training mode is another function")
     with _said("in training mode"):
-        return largest([agree(target, e, v, training=True) for v in target.variants(e)])
+        yield from (agree(target, e, v, training=True) for v in target.variants(e))
 
 
-def at_inputs_with_a_gradient(target: Target, e: Example) -> float:
+def at_inputs_with_a_gradient(target: Target, e: Example) -> Iterator[float]:
     """The same value and gradient where x requires a gradient already."""
     target.function()
     with _said("where x requires a gradient"):
-        return largest([agree(target, e, v, requires_grad=True) for v in target.variants(e)])
+        yield from (agree(target, e, v, requires_grad=True) for v in target.variants(e))
 
 
-def where_a_layer_is_frozen(target: Target, e: Example) -> float:
+def where_a_layer_is_frozen(target: Target, e: Example) -> Iterator[float]:
     """The same gradient in the other parameters where the first weight requires none."""
     target.function()
     target.require_representative(e)
     direction = direction_for(e)
     direction[: trained(e.network.layers)[0].size] = 0
     with _said("where the first weight requires no gradient"):
-        others = [
-            same_gradient(target, e, v, target.reduction, direction, frozen=True)
-            for v in target.variants(e)
-        ]
-        return largest(others)
+        for v in target.variants(e):
+            yield same_gradient(target, e, v, target.reduction, direction, frozen=True)
 
 
 @contextmanager
@@ -111,7 +103,7 @@ def _said(where: str) -> Iterator[None]:
         raise Broken(f"{where}: {broken}") from broken
 
 
-def unusual_shapes(target: Target, e: Example) -> float:
+def unusual_shapes(target: Target, e: Example) -> Iterator[float]:
     """The formula in a batch of 67 with rows that repeat, of 35 logits of inputs of rank 3, …"""
     target.function()
     return _at_others(target, e, unusual())
@@ -120,7 +112,7 @@ def unusual_shapes(target: Target, e: Example) -> float:
 def where_sure(penalty: str) -> Any:
     """The check that a penalty is its formula where the network is sure of a class."""
 
-    def check(target: Target, e: Example) -> float:
+    def check(target: Target, e: Example) -> Iterator[float]:
         return _at_others(target, e, sure(penalty), penalty)
 
     check.__name__, check.__doc__ = "where sure", f"{penalty} where the network is sure of a class."
@@ -129,21 +121,19 @@ def where_sure(penalty: str) -> Any:
 
 def _at_others(
     target: Target, e: Example, others: Iterable[Example], penalty: str | None = None
-) -> float:
+) -> Iterator[float]:
     """The formula at other examples than the bundled ones, asked once."""
     if target.declaration is not None and target.declaration.restricted:
         raise NotHere("its networks are of a shape declared")
     if e.exact or (e.x.shape, e.m, len(e.network.layers)) != ((5, 4), 3, 3):
         raise NotHere("asked once")
-    errors = []
     for other in others:
         variants = [v for v in target.variants(other) if penalty in (None, v.penalty)]
         with _said(str(other)):
-            errors += [agree(target, other, v) for v in variants]
-    return largest(errors)
+            yield from (agree(target, other, v) for v in variants)
 
 
-def all_classes(target: Target, e: Example) -> float:
+def all_classes(target: Target, e: Example) -> Iterator[float]:
     """Σ_k p_k DB(k) = tr(A S); DB <= 2 λ_max(A)."""
     m = e.m
     if m == 1:
@@ -158,18 +148,18 @@ def all_classes(target: Target, e: Example) -> float:
         raise Broken(f"doubleback: expected at most 2 λ_max(A) = {bound}, got {by_class}")
     mean, trace = (p * by_class).sum(axis=1), np.einsum("nkl,nlk->n", A, S)
     cancelling = FLOOR * float(np.einsum("nkl,nlk->n", np.abs(A), np.abs(S)).max())
-    return same("Σ_k p_k DB(k)", mean, trace, scale=cancelling)
+    yield same("Σ_k p_k DB(k)", mean, trace, scale=cancelling)
 
 
-def class_probabilities(target: Target, e: Example) -> float:
+def class_probabilities(target: Target, e: Example) -> Iterator[float]:
     """Labels may be probabilities (n, k)."""
     if target.declared is not None:
         raise NotAsked("asked of backends")
     target.require_representative(e)
-    return agree(target, replace(e, y=softmax(e.targets)), Variant("doubleback", {}, False))
+    yield agree(target, replace(e, y=softmax(e.targets)), Variant("doubleback", {}, False))
 
 
-def quarter(target: Target, e: Example) -> float:
+def quarter(target: Target, e: Example) -> Iterator[float]:
     """tr(S A S) <= ‖J‖²_F / 4."""
     if target.declaration is not None and target.declaration.probe is not None:
         raise NotAsked("a bound of the exact form")
@@ -177,9 +167,9 @@ def quarter(target: Target, e: Example) -> float:
     bound = reference.value("frobreg", e, reduction="none") / 4
     if (values > bound * (1 + 1e-9) + 1e-9).any():
         raise Broken(f"jacreg: expected at most ‖J‖²_F / 4 = {bound}, got {values}")
-    return 0.0
+    yield 0.0
 
 
-def weight_decay(target: Target, e: Example) -> float:
+def weight_decay(target: Target, e: Example) -> Iterator[float]:
     """Σ ‖W‖²_F, value and gradient."""
-    return agree(target, e, Variant("weight_decay", {}, e.exact))
+    yield agree(target, e, Variant("weight_decay", {}, e.exact))

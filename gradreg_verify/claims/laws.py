@@ -1,5 +1,6 @@
 """Values per example, and laws that need no reference."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,12 @@ from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import in_any_order, same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
-from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable, largest
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable
 
 _Pairs = list[tuple[Variant, Variant]]  # old and new
 
 
-def every_shape(target: Target, e: Example) -> float:
+def every_shape(target: Target, e: Example) -> Iterator[float]:
     """A finite number of the declared shape, on inputs of every shape; drawn probes included."""
     d = target.function().declaration
     target.require_representative(e)
@@ -27,32 +28,28 @@ def every_shape(target: Target, e: Example) -> float:
     value = target.value(d.kind, e, seed=target.seed, reduction=d.reduction, **options)
     if not np.isfinite(value).all():
         raise Broken(f"expected a finite value, got {value}")
-    return 0.0
+    yield 0.0
 
 
-def each_alone(target: Target, e: Example) -> float:
+def each_alone(target: Target, e: Example) -> Iterator[float]:
     """A value of every example alone."""
     if target.declaration is not None and target.declaration.reduction != "none":
         raise NotTestable("it returns one number a batch")
     target.require_representative(e)
-    errors = []
     for v in target.variants(e):
         what, limit = f"{v.penalty} of each example alone", in_any_order(e, v)
         together = target.value_of(v, e, reduction="none")
-        errors.append(same(what, together, _alone(target, e, v), exact=limit))
-    return largest(errors)
+        yield same(what, together, _alone(target, e, v), exact=limit)
 
 
-def sum_and_mean(target: Target, e: Example) -> float:
+def sum_and_mean(target: Target, e: Example) -> Iterator[float]:
     """Sum and mean are those of the examples alone."""
     target.require_representative(e)
-    errors = []
     for v in target.variants(e):
         limit, total = in_any_order(e, v), _alone(target, e, v).sum()
         for reduction, expected in (("sum", total), ("mean", total / len(e.x))):
             got = target.value_of(v, e, reduction=reduction)
-            errors.append(same(f"{v.penalty}, {reduction}", got, expected, exact=limit))
-    return largest(errors)
+            yield same(f"{v.penalty}, {reduction}", got, expected, exact=limit)
 
 
 def _alone(target: Target, e: Example, variant: Variant) -> Array:
@@ -63,12 +60,12 @@ def _alone(target: Target, e: Example, variant: Variant) -> Array:
     )
 
 
-def scaled_outputs(target: Target, e: Example) -> float:
+def scaled_outputs(target: Target, e: Example) -> Iterator[float]:
     """Last layer × 2: SpectReg and FrobReg × 4."""
     return _times_four(target, e, e.scaled(2))
 
 
-def scaled_inputs(target: Target, e: Example) -> float:
+def scaled_inputs(target: Target, e: Example) -> Iterator[float]:
     """First weights × 2 at x / 2: the same logits, J × 2."""
     first, *rest = e.network.layers
     if not isinstance(first, Linear | Conv2d):
@@ -83,7 +80,7 @@ _HOMOGENEOUS = tuple(
 )
 
 
-def _times_four(target: Target, e: Example, doubled: Example) -> float:
+def _times_four(target: Target, e: Example, doubled: Example) -> Iterator[float]:
     """Penalties of a doubled Jacobian."""
     kept = [(v, v) for v in target.variants(e) if v.penalty in _HOMOGENEOUS]
     if not kept:
@@ -93,30 +90,26 @@ def _times_four(target: Target, e: Example, doubled: Example) -> float:
 
 def _related(
     target: Target, what: str, e: Example, other: Example, pairs: _Pairs, factor: int = 1
-) -> float:
+) -> Iterator[float]:
     """The new variant at another example is `factor` times the old one at e."""
-    errors = []
     for old, new in pairs:
         got = target.value_of(new, other, reduction=target.reduction)
         expected = factor * target.value_of(old, e, reduction=target.reduction)
         limit = in_any_order(other, new)
-        errors.append(same(f"{new.penalty} {what}", got, expected, exact=limit))
-    return largest(errors)
+        yield same(f"{new.penalty} {what}", got, expected, exact=limit)
 
 
-def permuted_batch(target: Target, e: Example) -> float:
+def permuted_batch(target: Target, e: Example) -> Iterator[float]:
     """Examples in reverse order: values in reverse order."""
     order = np.arange(len(e.x))[::-1]
-    errors = []
     for v in target.variants(e):
         there = target.value_of(v, e, reduction="none")
         back = target.value_of(v.rows(order), e.rows(order), reduction="none")
         limit = in_any_order(e, v)
-        errors.append(same(f"{v.penalty} of the reversed batch", back, there[::-1], exact=limit))
-    return largest(errors)
+        yield same(f"{v.penalty} of the reversed batch", back, there[::-1], exact=limit)
 
 
-def permuted_classes(target: Target, e: Example) -> float:
+def permuted_classes(target: Target, e: Example) -> Iterator[float]:
     """Classes moved up by one, with their labels, targets and probes: nothing changes."""
     *rest, last = e.network.layers
     m = e.m
@@ -137,7 +130,7 @@ def permuted_classes(target: Target, e: Example) -> float:
     return _related(target, "of permuted classes", e, moved, variants)
 
 
-def shifted(target: Target, e: Example) -> float:
+def shifted(target: Target, e: Example) -> Iterator[float]:
     """Adding a constant to all logits changes no penalty."""
     *rest, last = e.network.layers
     if not isinstance(last, Linear) or last.bias is None:
@@ -151,7 +144,7 @@ def shifted(target: Target, e: Example) -> float:
     return _related(target, "at z + 2", e, moved, kept)
 
 
-def linear_model(target: Target, e: Example) -> float:
+def linear_model(target: Target, e: Example) -> Iterator[float]:
     """FrobReg of x ↦ Wx + b is ‖W‖²_F, its weight decay."""
     if target.declaration is not None and target.declaration.restricted:
         raise NotHere("its networks are of a shape declared")
@@ -159,4 +152,4 @@ def linear_model(target: Target, e: Example) -> float:
     weight: Array = last.weight  # type: ignore[attr-defined]
     x = np.resize(e.x, (len(e.x), weight.shape[1]))
     got = target.value("frobreg", replace(e, network=Network((last,)), x=x), reduction="mean")
-    return same("FrobReg of a linear model", got, (weight * weight).sum())
+    yield same("FrobReg of a linear model", got, (weight * weight).sum())

@@ -16,7 +16,6 @@ from gradreg_verify.claims import (
     formulas,
     laws,
     modes,
-    precision,
     refusals,
 )
 from gradreg_verify.claims.claim import Check, Claim, on
@@ -168,7 +167,7 @@ CLAIMS = (
         "S14",
         "in lower precision the error stays below a bound",
         "|P̂ − P| ≤ bound",
-        (precision.precision,),
+        (modes.precision,),
     ),
     _states(
         "contract",

@@ -1,32 +1,35 @@
-"""Other ways to the same number: probes of the inputs, finite differences."""
+"""Other ways to the same number: probes of the inputs, finite differences, lower precision."""
 
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from gradreg_ref.penalties import PENALTIES
+from gradreg_ref.penalties import PENALTIES, evaluate
+from gradreg_ref.typing import Array
 from gradreg_verify.claims import estimators, formulas, reference
 from gradreg_verify.claims.comparison import FLOOR, LIMIT, direction_for, near, same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
+from gradreg_verify.kept import kept
 from gradreg_verify.outcomes import NotHere, NotTestable, largest
+from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
 
 # Of a gradient by differences of ordinary gradients, relative: h² with h = ∛ε is 4e-11, and so are
 # its rounding errors ε/h; one-sided h with h = √ε is 1e-8. Both times the network's own scales.
 DIFFERENCES = {"finite_difference": 1e-6, "one_sided_difference": 1e-3}
 
 
-def input_side(target: Target, e: Example) -> float:
+def input_side(target: Target, e: Example) -> Iterator[float]:
     """SpectReg's claims with probes of the inputs: the same mean, and variances with A = JᵀJ."""
     if "input" not in target.backend.capabilities().sides:
         raise NotTestable("it has probes of the logits only")
     mirror = replace(target, probed="input")
-    errors = []
     for check in _OF_EITHER_SIDE:
         with suppress(NotHere):
-            errors.append(check(mirror, e))
-    return largest(errors)
+            yield largest(check(mirror, e))
 
 
 _OF_EITHER_SIDE = (
@@ -40,7 +43,7 @@ _OF_EITHER_SIDE = (
 )
 
 
-def differences(target: Target, e: Example) -> float:
+def differences(target: Target, e: Example) -> Iterator[float]:
     """Exact values, and gradients to the order of the step, by differences of gradients."""
     known = target.backend.capabilities().modes
     # Both modes run the same steps: the one-sided one is asked on some networks.
@@ -49,7 +52,7 @@ def differences(target: Target, e: Example) -> float:
     if not modes:
         raise NotTestable("it has no finite differences")
     variants = [v for v in target.variants(e) if PENALTIES[v.penalty].of == "jacobian"]
-    return largest([_difference(target, e, v, mode) for v in variants for mode in modes])
+    yield from (_difference(target, e, v, mode) for v in variants for mode in modes)
 
 
 def _difference(target: Target, e: Example, variant: Variant, mode: str) -> float:
@@ -63,3 +66,59 @@ def _difference(target: Target, e: Example, variant: Variant, mode: str) -> floa
     bound = DIFFERENCES[mode] * max(scale, FLOOR * np.abs(direction).sum(), abs(expected))
     what = f"{penalty}, parameter gradient, {mode}"
     return max(value / LIMIT, near(what, slope, expected, bound))
+
+
+def precision(target: Target, e: Example) -> Iterator[float]:
+    """Check that value and gradient in lower precision are within the rounding bounds."""
+    if not target.dtypes:
+        raise NotTestable("no lower precision")
+    # Dyadic numbers hardly round, but only dyadic networks have ReLUs: a function may look at them.
+    five = len(e.x) == 5
+    if not (five and not e.exact if target.declared is None else five or not e.exact):
+        raise NotHere("other networks show how it rounds")
+    # A function may compute in half precision where the model is in training mode.
+    mode = {"training": True} if five and target.declared and not e.batch_norm else {}
+    for dtype in target.dtypes:
+        for penalty, options, _ in target.variants(e):
+            with suppress(Undecided):  # a kink that rounding may cross, or a number out of range
+                single = replace(target, dtype=dtype)
+                yield within_rounding(single, penalty, e, mode, **options)
+
+
+_OVERFLOW = {"float32": 2.0**128, "bfloat16": 2.0**128, "float16": 2.0**16}
+
+
+def within_rounding(
+    target: Target, penalty: str, e: Example, mode: Mapping[str, bool] = {}, **options: Any
+) -> float:
+    """Value within the running error bound, slope within that of Monte-Carlo arithmetic.
+
+    The larger share of its bound that is used up. `mode`: of the model.
+    """
+    options = options | {"reduction": "sum"}
+    direction = direction_for(e)
+    value, radius, slope, deviation = _bounds(penalty, e, UNIT_ROUNDOFF[target.dtype], options)
+    if max(float(value + radius), abs(slope) + deviation) >= _OVERFLOW[target.dtype]:
+        raise Undecided(f"{penalty} is out of the range of {target.dtype}")
+    what = f"{penalty} in {target.dtype}{' in training mode' if mode else ''}"
+    got = target.value(penalty, e, **options, **mode)
+    share = near(what, got, value, radius)
+    got, _ = target.slope(penalty, e, direction, **options, **mode)
+    return max(share, near(f"gradient of {what}", got, slope, deviation))
+
+
+@kept
+def _bounds(
+    penalty: str, e: Example, u: float, options: dict[str, Any]
+) -> tuple[Array, Array, float, float]:
+    """The value with the bound of its error, and the slope with the bound of its error."""
+    _, _, y = e.arguments(options)
+
+    def f(network: Any, x: Any) -> Any:
+        return evaluate(penalty, network, x, y, **options)
+
+    rng = np.random.default_rng(5)
+    return (
+        *value_bound(f, e.network, e.x, u),
+        *slope_bound(f, e.network, e.x, direction_for(e), u, rng),
+    )

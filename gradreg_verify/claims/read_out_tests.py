@@ -166,11 +166,8 @@ def each_pair(r: Array, probe: Law, batch: int) -> Test:
 
     Of continuous laws cos² is Beta(½, (m−1)/2), and Fisher's −2 Σ log p is χ² of two degrees each.
     """
-    calls, m = len(r) // batch, r.shape[1]
-    R = r.reshape(calls, batch, m)
-    R = R / np.sqrt((R * R).sum(axis=2, keepdims=True))
-    i, j = np.triu_indices(batch, 1)
-    cos2 = np.minimum(np.einsum("tbk,tck->tbc", R, R)[:, i, j] ** 2, 1)
+    cos2, m = np.minimum(_of_pairs(r, batch), 1), r.shape[1]
+    calls = len(cos2)
     if probe in ("rademacher", "onehot"):
         alike = (cos2 > 1 - 1e-9).sum(axis=0)
         p = scipy.stats.binom.sf(alike - 1, calls, chance_of_the_same(probe, m))
@@ -186,17 +183,22 @@ def rows_alike(r: Array, probe: Law, batch: int, chance: float | None = None) ->
 
     This test is weaker than `each_pair` and costs less: batches of 200 have many pairs.
     """
-    calls = len(r) // batch
-    R = r.reshape(calls, batch, -1)
-    R = R / np.sqrt((R * R).sum(axis=2, keepdims=True))
-    i, j = np.triu_indices(batch, 1)
-    alike = (np.einsum("tbk,tck->tbc", R, R)[:, i, j] ** 2 > 1 - 1e-6).sum(axis=0)
+    alike = _of_pairs(r, batch) > 1 - 1e-6
     by_chance = chance_of_the_same(probe, r.shape[1]) if chance is None else chance
-    p = scipy.stats.binom.sf(alike.max() - 1, calls, max(by_chance, _NEARLY))
-    return f"{probe}: two rows of a batch of {batch} have the same probes", min(1.0, p * i.size)
+    p = scipy.stats.binom.sf(alike.sum(axis=0).max() - 1, len(alike), max(by_chance, _NEARLY))
+    what = f"{probe}: two rows of a batch of {batch} have the same probes"
+    return what, min(1.0, p * alike.shape[1])
 
 
 _NEARLY = 1e-3  # bounds the chance that two probes of a continuous law agree to 1e-6
+
+
+def _of_pairs(r: Array, batch: int) -> Array:
+    """cos² of the angle between every two rows of a batch, (calls, pairs)."""
+    R = r.reshape(len(r) // batch, batch, -1)
+    R = R / np.sqrt((R * R).sum(axis=2, keepdims=True))
+    i, j = np.triu_indices(batch, 1)
+    return np.einsum("tbk,tck->tbc", R, R)[:, i, j] ** 2
 
 
 def in_a_batch(r: Array, probe: Law, batch: int) -> Test:

@@ -28,12 +28,8 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
     value_only = ""
     observed = seen.telling
     obtained = np.array([o.value for o in observed])
-    known = all(o.probes is not None for o in seen.observed)
-    probed = (
-        bool(seen.chance)
-        and known
-        and not any(o.one.declaration.side == "input" for o in seen.observed)
-    )
+    known = (o.probes is not None and o.one.declaration.side == "output" for o in seen.observed)
+    probed = all(known) and bool(seen.chance)
     for variant in VARIANTS:
         if variant.random and not probed:
             continue

@@ -236,7 +236,7 @@ def _drawn(o: Observed) -> Array | None:
     """The numbers drawn, as probes r[n, k, q], where every call of a random function draws one."""
     d, (n, m, _) = o.one.declaration, o.e.probes.shape
     m = o.e.x[0].size if d.side == "input" else m
-    draws, _ = o.one.harness.draws(o.call)
+    draws = o.one.harness.draws(o.call)
     kinds = {draw.kind for draw in draws}
     sizes = {draw.values.size for draw in draws}
     if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:

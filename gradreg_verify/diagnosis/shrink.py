@@ -16,10 +16,9 @@ from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.shown import as_code, code, in_words, own_numbers
 from gradreg_verify.diagnosis.words import in_a_line
-from gradreg_verify.examples import Example, classes, dense, example, quarters
+from gradreg_verify.examples import Example, classes, dense, example, quarters, with_entry
 from gradreg_verify.outcomes import Broken, raised
-from gradreg_verify.subject.suited import fits, suited
-from gradreg_verify.unusual import sure, unusual
+from gradreg_verify.subject.suited import fits, suited, sure, unusual
 
 TRIES = 300  # examples that are tried to simplify one
 
@@ -141,15 +140,8 @@ def _simpler_than(e: Example) -> Iterator[Example]:
         yield from (e.rows(np.delete(np.arange(n), b)) for b in range(n) if n > 2)
     theta = e.network.parameters()
     for k in np.flatnonzero(theta):
-        yield replace(e, network=e.network.with_parameters(_with_zero(theta, int(k))))
-    yield from (replace(e, x=_with_zero(e.x, int(k))) for k in np.flatnonzero(e.x))
-
-
-def _with_zero(a: Array, k: int) -> Array:
-    """A copy whose k-th entry is 0."""
-    copy = a.copy()
-    copy.flat[k] = 0.0
-    return copy
+        yield replace(e, network=e.network.with_parameters(with_entry(theta, k, 0.0)))
+    yield from (replace(e, x=with_entry(e.x, k, 0.0)) for k in np.flatnonzero(e.x))
 
 
 def _broken(target: Target, claim: Claim, e: Example) -> str:

@@ -1,7 +1,6 @@
 """Code shared by the frameworks: it finds a backend's functions by the table of penalties."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import cache, partial
 from types import ModuleType
 from typing import Any, ClassVar, get_args
@@ -9,7 +8,6 @@ from typing import Any, ClassVar, get_args
 from gradreg_ref.penalties import PENALTIES, Penalty
 from gradreg_ref.typing import Law
 from gradreg_verify.frameworks.harness import Harness
-from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -27,19 +25,11 @@ class OneByOne:
     def __init__(self) -> None:
         self.functions_declared = cache(self.find_functions)  # a harness takes long to make
 
-    def capabilities(self) -> Capabilities:
-        """The installed framework, and the devices it sees."""
-        return self.Harness.capabilities()
-
-    def steady(self) -> AbstractContextManager[None]:
-        """Return a context in which results depend on no settings for speed."""
-        return self.Harness.steady()
-
     def under_test(
         self, function: Callable[..., Any], declaration: Declaration, device: str, seconds: float
     ) -> DeclaredPenalty:
         """One function, called with that time limit."""
-        return DeclaredPenalty(self.Harness(function, declaration, seconds), device)
+        return DeclaredPenalty(self, self.Harness(function, declaration, seconds), device)
 
     def find_functions(self, device: str) -> list[DeclaredPenalty]:
         """The functions of this package, with what each of them is."""

@@ -8,7 +8,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,10 +17,9 @@ import numpy as np
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
 from gradreg_verify.subject.declaration import Declaration
-from gradreg_verify.subject.signature import arguments_of, callee, name_of, required, source_of
+from gradreg_verify.subject.signature import arguments_of, callee, name_of, required
 
 
 @dataclass(frozen=True)
@@ -130,29 +129,10 @@ class Harness(ABC):
         self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
         self.name = name_of(function)
 
-    def provenance(self) -> dict[str, str]:
-        """File and hash of the function's source."""
-        return source_of(self.function)
-
     def answer(self, given: Mapping[str, Any], **random: Any) -> Any:
         """Return what the function returns: arguments in its own order, randomness by keyword."""
         keywords = {k: v for k, v in random.items() if k in self.arguments and v is not None}
         return self.function(*(given[a] for a in self.arguments if a in given), **keywords)
-
-    @staticmethod
-    @abstractmethod
-    def capabilities() -> Capabilities:
-        """Return the capabilities of the framework on this machine."""
-
-    @staticmethod
-    def steady(generators: Sequence[Any] = ()) -> AbstractContextManager[None]:
-        """Return a context in which results depend on no settings for speed.
-
-        Calls may leave global generators, and those that a function keeps, in other states: the
-        context restores them.
-        """
-        del generators
-        return nullcontext()
 
     @abstractmethod
     def value(self, call: Call) -> Array:
@@ -171,8 +151,13 @@ class Harness(ABC):
         """Return the gradients of two calls in a row, seeded once."""
 
     @abstractmethod
-    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
-        """The calls of random functions in one call, and the state that generators are left in."""
+    def draws(self, call: Call) -> list[Draw]:
+        """The calls of random functions in one call."""
+
+    def states_after(self, call: Call) -> Sequence[bytes]:
+        """The states that one call leaves generators in; none where there are no generators."""
+        del call
+        return ()
 
     @abstractmethod
     def side_effects(self, call: Call, *, random: bool) -> list[str]:

@@ -48,8 +48,9 @@ class Backend(Protocol):
 
     Where a derivative along one direction costs less than a gradient, a backend may also have
     ``slope(penalty, network, x, y, direction, **options)``, which is ``gradient @ direction``.
-    ``steady()`` may give a context in which results depend on no settings for speed: on the number
-    of threads, or on products in a lower precision.
+    ``steady(generators)`` may give a context in which results depend on no settings for speed: on
+    the number of threads, or on products in a lower precision. It restores the random states of the
+    process and of these generators.
     """
 
     name: str

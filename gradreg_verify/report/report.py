@@ -13,6 +13,7 @@ from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.draws import Evidence
 from gradreg_verify.claims.target import Target
 from gradreg_verify.diagnosis.diagnose import Diagnosis
+from gradreg_verify.subject.signature import source_of
 
 Verdict = Literal["PASS", "FAIL", "WAIVED", "NOT-APPLICABLE", "NOT-TESTED"]
 
@@ -157,4 +158,4 @@ def provenance(target: Target) -> dict[str, str]:
         "framework": target.backend.capabilities().framework,
     }
     one = target.declared
-    return found | (one.harness.provenance() if one is not None else {})
+    return found | (source_of(one.harness.function) if one is not None else {})

@@ -5,7 +5,7 @@ function cannot be asked, because it has one reduction and draws its own probes,
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array
 from gradreg_verify.examples import Example, Variant, all_variants
 from gradreg_verify.frameworks.harness import Call, Harness
-from gradreg_verify.frameworks.registry import Capabilities
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject import interception
 from gradreg_verify.subject.handover import Handover
@@ -28,24 +27,20 @@ class DeclaredPenalty:
 
     Parameters
     ----------
+    framework : Backend
+        Whose capabilities it has.
     harness : Harness
         The function in its framework; its declaration is what values are translated by.
     device : str
         Where probes are read out: a seed draws other ones on another device.
     """
 
-    def __init__(self, harness: Harness, device: str) -> None:
+    def __init__(self, framework: Any, harness: Harness, device: str) -> None:
+        self.capabilities = framework.capabilities
+        self.steady = partial(framework.steady, harness.generators)
         self.harness, self.declaration, self.device = harness, harness.declaration, device
         self.name = harness.name
         self.probes = Handover(harness, device)
-
-    def capabilities(self) -> Capabilities:
-        """Return the capabilities of the framework."""
-        return self.harness.capabilities()
-
-    def steady(self) -> AbstractContextManager[None]:
-        """Return a context in which results depend on no settings for speed."""
-        return self.harness.steady(self.harness.generators)
 
     def value(
         self, penalty: str, network: Network, x: Array, y: Array | None = None, **options: Any

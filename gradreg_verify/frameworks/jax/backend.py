@@ -1,5 +1,7 @@
 """The JAX backend behind the protocol of `gradreg_verify.frameworks.registry`."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +15,7 @@ from gradreg_ref import checks
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by
+from gradreg_verify.frameworks.jax import devices
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
 from gradreg_verify.frameworks.jax.harness import JaxHarness
@@ -26,8 +29,15 @@ class JaxBackend(OneByOne):
     """JAX, on whatever devices it sees; gradients by `jax.grad` of vector-Jacobian products."""
 
     name = "jax"
+    capabilities = staticmethod(devices.capabilities)
     Harness = JaxHarness
     declared = tuple(declared_by(gradreg_jax, ("model", "params"), ("probes", "key"), "params"))
+
+    @staticmethod
+    def steady(generators: Sequence[Any] = ()) -> AbstractContextManager[None]:
+        """Products in full float32: accelerators round their factors to 8 or 10 bits by default."""
+        del generators  # JAX has keys
+        return jax.default_matmul_precision("highest")
 
     def value(self, *at: Any, **options: Any) -> Array:
         """Compute the value by vector-Jacobian products."""

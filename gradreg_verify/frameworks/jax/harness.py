@@ -1,7 +1,7 @@
 """One JAX function under test: called on reference networks, compiled, its randomness replaced."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -14,14 +14,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering, random_states
 from gradreg_verify.frameworks.jax.convert import to_jax
-from gradreg_verify.frameworks.jax.devices import (
-    DTYPES,
-    capabilities,
-    flat,
-    in_precision,
-    placed,
-    to_numpy,
-)
+from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
 from gradreg_verify.frameworks.jax.programs import Problem, compiled
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
@@ -34,14 +27,6 @@ class JaxHarness(Harness):
 
     Where it does not take "params", its model is a function of x alone.
     """
-
-    capabilities = staticmethod(capabilities)
-
-    @staticmethod
-    def steady(generators: Sequence[Any] = ()) -> AbstractContextManager[None]:
-        """Products in full float32: accelerators round their factors to 8 or 10 bits by default."""
-        del generators  # JAX has none
-        return jax.default_matmul_precision("highest")
 
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)
@@ -69,8 +54,8 @@ class JaxHarness(Harness):
         first, second = (self.gradient(call, key) for key in keys)
         return first, second
 
-    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
-        """The calls of random functions in one call; keys have no state.
+    def draws(self, call: Call) -> list[Draw]:
+        """The calls of random functions in one call.
 
         A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the
         function's own. Where it shows none, the call is made op by op, without `jit`.
@@ -80,10 +65,10 @@ class JaxHarness(Harness):
         except (Broken, NotTestable):
             found = []
         if found:
-            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()], ()
+            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()]
         with Randomness() as watched, jax.disable_jit():
             self.run(0, call)
-        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)], ()
+        return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)]
 
     def side_effects(self, call: Call, *, random: bool) -> list[str]:
         """What traces of the function changed; arrays do not change in JAX."""
@@ -154,17 +139,12 @@ class JaxHarness(Harness):
 @contextmanager
 def _settings_kept(changed: set[str]) -> Iterator[None]:
     """Settings of JAX are afterwards as they were; what was changed within is added."""
-    settings, states = _settings(), random_states()
+    settings, states = dict(jax.config.values), random_states()
     try:
         yield
     finally:
-        for name, value in _settings().items():
+        for name, value in dict(jax.config.values).items():
             if value != settings[name]:
                 changed.add(f"the setting {name}")
                 jax.config.update(name, settings[name])  # type: ignore[no-untyped-call]
         changed.update(name for name, state in random_states().items() if state != states[name])
-
-
-def _settings() -> dict[str, Any]:
-    """JAX's settings by name."""
-    return dict(jax.config.values)

@@ -38,48 +38,37 @@ class Randomness:
         self.real: dict[str, Callable[..., Any]] = {}
 
     def __enter__(self) -> "Randomness":
-        for name, kind in _KINDS.items():
+        for name in _KINDS:
             self.real[name] = getattr(jax.random, name)
-            setattr(jax.random, name, self.instead(name, kind))
+            setattr(jax.random, name, partial(self.drawn, name))
         return self
 
     def __exit__(self, *_: object) -> None:
         for name, function in self.real.items():
             setattr(jax.random, name, function)
 
-    def instead(self, name: str, kind: str) -> Callable[..., Any]:
-        """The function that stands in for that one."""
+    def drawn(self, name: str, key: Any, *args: Any, **keywords: Any) -> Any:
+        """What a call of the function of that name returns."""
+        bounds = _bounds(*args, **keywords) if name == "uniform" else (0.0, 1.0)
+        draw = partial(self.real[name], **keywords)
+        return self.sample(lambda key: draw(key, *args), partial(self.recorded, name, bounds), key)
 
-        def drawn(key: Any, *args: Any, **keywords: Any) -> Any:
-            bounds = _bounds(*args, **keywords) if name == "uniform" else (0.0, 1.0)
-            draw = partial(self.real[name], **keywords)
-            return self.sample(lambda key: draw(key, *args), name, kind, bounds, key)
-
-        return drawn
-
-    def sample(
-        self,
-        draw: Callable[[Any], Any],
-        name: str,
-        kind: str,
-        bounds: tuple[Any, Any],
-        key: Any,
-    ) -> Any:
-        """What `draw` draws from a key; inside `vmap`, from all keys of the batch at once."""
+    def sample(self, draw: Callable[[Any], Any], record: Callable[[Any], Any], key: Any) -> Any:
+        """Record what is drawn from a key; inside `vmap`, from all keys of the batch at once."""
         if not _is_batched(key):
-            return self.recorded(draw(key), name, kind, bounds)
+            return record(draw(key))
 
         def every(size: int, batched: list[bool], keys: Any) -> tuple[Any, bool]:
             del size, batched
-            return self.sample(jax.vmap(draw), name, kind, bounds, keys), True
+            return self.sample(jax.vmap(draw), record, keys), True
 
         one = jax.custom_batching.custom_vmap(draw)
         one.def_vmap(every)
         return one(key)
 
-    def recorded(self, got: Any, name: str, kind: str, bounds: tuple[Any, Any]) -> Any:
+    def recorded(self, name: str, bounds: tuple[Any, Any], got: Any) -> Any:
         """Note the numbers of one call, and return those fed in their place."""
-        numbers = jnp.asarray(got, float)
+        numbers, kind = jnp.asarray(got, float), _KINDS[name]
         # Signs as bits, which is how the kit hands integers over.
         self.draws.append((kind, (numbers + 1) / 2 if name == "rademacher" else numbers))
         if self.left is None:

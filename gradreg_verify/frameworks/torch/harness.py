@@ -12,29 +12,10 @@ from torch import Tensor, nn
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
+from gradreg_verify.frameworks.torch import randomness, state
 from gradreg_verify.frameworks.torch.convert import copy_of, shared_module
-from gradreg_verify.frameworks.torch.precisions import (
-    DTYPES,
-    capabilities,
-    gradient_of,
-    tensor,
-    to_numpy,
-)
-from gradreg_verify.frameworks.torch.randomness import (
-    Randomness,
-    default_dtype,
-    generators_of,
-    seed_all,
-    states_of,
-)
-from gradreg_verify.frameworks.torch.state import (
-    Graph,
-    changed,
-    seeds_set,
-    settings_kept,
-    state,
-    steady,
-)
+from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
+from gradreg_verify.frameworks.torch.randomness import Randomness, seed_all
 from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.watch import Patience
@@ -45,13 +26,10 @@ _SEEDS = (20261123, 20270311)  # none that a function would set
 class TorchHarness(Harness):
     """A penalty of torch models, as anyone writes it."""
 
-    capabilities = staticmethod(capabilities)
-    steady = staticmethod(steady)
-
     def __init__(self, function: Any, declaration: Declaration, seconds: float) -> None:
         super().__init__(function, declaration, seconds)
         self.patience = Patience(seconds)
-        self.generators: Sequence[Any] = generators_of(function)
+        self.generators: Sequence[Any] = randomness.generators_of(function)
         self.settings_changed: set[str] = set()
 
     def value(self, call: Call) -> Array:
@@ -89,14 +67,21 @@ class TorchHarness(Harness):
         first = self.backward(call, *prepared, generator=given)
         return first, self.backward(call, *prepared, generator=given)
 
-    def draws(self, call: Call) -> tuple[list[Draw], Sequence[bytes]]:
-        """The calls of random functions in one call, and the state that generators are left in."""
+    def draws(self, call: Call) -> list[Draw]:
+        """The calls of random functions in one call."""
+        prepared = self.prepare(call)
+        seed_all(call.supply.seed, self.generators)
+        with Randomness() as watched:
+            self.forward(call, *prepared)
+        return watched.draws
+
+    def states_after(self, call: Call) -> Sequence[bytes]:
+        """The states that one call leaves generators in, the one that it was given, too."""
         prepared = self.prepare(call)
         given = torch.Generator(call.device).manual_seed(call.supply.seed)
         seed_all(call.supply.seed, self.generators)
-        with Randomness() as watched:
-            self.forward(call, *prepared, generator=given)
-        return watched.draws, states_of([*self.generators, given])
+        self.forward(call, *prepared, generator=given)
+        return randomness.states_of([*self.generators, given])
 
     def side_effects(self, call: Call, *, random: bool) -> list[str]:
         """What a call in training mode leaves changed, in words."""
@@ -113,10 +98,10 @@ class TorchHarness(Harness):
             if not whole:
                 next(module.children()).eval()
             seed_all(seed, self.generators)
-            before = state(module, x, y)
+            before = state.of_call(module, x, y)
             graph, names = self.watched(asked, module, x, y)
-            left.append(state(module, x, y))
-            names += changed(before, left[-1], random=random)
+            left.append(state.of_call(module, x, y))
+            names += state.changed(before, left[-1], random=random)
             if not names:  # and whether another call lets go of what the first one made
                 self.forward(asked, module, x, y)
                 names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
@@ -125,17 +110,17 @@ class TorchHarness(Harness):
         seed_all(_SEEDS[0], self.generators)
         with suppress(Broken, NotTestable):
             self.forward(replace(call, no_grad=True), module, x, y, default="float32")
-        found += seeds_set(*left) + sorted(self.settings_changed)
+        found += state.seeds_set(*left) + sorted(self.settings_changed)
         return list(dict.fromkeys(found))
 
     def watched(
         self, call: Call, module: nn.Module, x: Tensor, y: Tensor
-    ) -> tuple[Graph, list[str]]:
+    ) -> tuple[state.Graph, list[str]]:
         """The graph of one call's value, and whether the logits it was given are as they were."""
         made: list[tuple[Tensor, Tensor]] = []
         kept = module.register_forward_hook(lambda _, __, z: made.append((z, z.detach().clone())))
         try:
-            graph = Graph(self.forward(call, module, x, y))
+            graph = state.Graph(self.forward(call, module, x, y))
         finally:
             kept.remove()
         # Logits made in the function are its own.
@@ -178,11 +163,11 @@ class TorchHarness(Harness):
         with (
             answering(),
             warnings.catch_warnings(),
-            default_dtype(DTYPES[default or dtype]),
+            randomness.default_dtype(DTYPES[default or dtype]),
             self.patience.limit(x.shape, dtype, module.training, call.no_grad, supply.feed is None),
             torch.no_grad() if call.no_grad else nullcontext(),
             nullcontext() if supply.feed is None else Randomness(supply.feed),
-            settings_kept(self.settings_changed),
+            state.settings_kept(self.settings_changed),
         ):
             warnings.simplefilter("ignore")
             given = {"model": module, "x": x, "y": y}

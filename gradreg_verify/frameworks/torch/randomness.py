@@ -3,14 +3,13 @@
 import pickle
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from gradreg_torch._engine.holding import behind
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -108,44 +107,15 @@ def generators_of(function: Any) -> list[_Generator]:
     waiting: deque[Any] = deque([function])
     while waiting:
         held = waiting.popleft()
-        if id(held) in seen or isinstance(held, type | ModuleType | Tensor):
+        if id(held) in seen:
             continue
         seen[id(held)] = held
-        if not isinstance(held, _Generator) and len(seen) < _MOST_OBJECTS:
-            waiting.extend(_held_by(held))
+        if not isinstance(held, _Generator | Tensor) and len(seen) < _MOST_OBJECTS:
+            waiting.extend(behind(held))
     return [held for held in seen.values() if isinstance(held, _Generator)]
 
 
 _MOST_OBJECTS = 1000
-
-
-def _held_by(held: Any) -> Iterator[Any]:
-    """The objects that one object holds."""
-    if isinstance(held, Mapping):
-        yield from held.values()
-    elif isinstance(held, list | tuple):
-        yield from held
-    elif isinstance(held, partial):
-        yield from (held.func, *held.args, *held.keywords.values())
-    elif isinstance(held, FunctionType):
-        for cell in held.__closure__ or ():
-            with suppress(ValueError):  # a cell that is still empty
-                yield cell.cell_contents
-        yield from held.__defaults__ or ()
-        yield from (held.__kwdefaults__ or {}).values()
-        yield from (held.__globals__.get(name) for name in _names(held.__code__))
-    elif isinstance(held, MethodType):
-        yield from (held.__self__, held.__func__)
-    else:
-        yield from getattr(held, "__dict__", {}).values()
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """The globals that a function names, and those of the functions that it defines."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 def _state_of(kept: _Generator) -> Any:

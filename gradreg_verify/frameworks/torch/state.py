@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gradreg_verify.frameworks.torch.randomness import global_states, random_states_kept
 
 
-def state(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+def of_call(module: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
     """The state of a model, its input, its labels and the process, part by part."""
     parameters = list(module.parameters())
     return {

@@ -7,27 +7,13 @@ confidence penalty, weight decay), `conduct` (the caller), `rare` (faults that f
 `gradreg_verify.mistakes.catalogue` alone. `models` has models for `gradreg_torch.check_model`.
 """
 
-from gradreg_verify.mistakes.torch import (
-    conduct,
-    frobreg,
-    labelled,
-    rare,
-    right,
-    right_draws,
-    softmax,
-    spectreg,
-)
+from importlib import import_module
+
 from gradreg_verify.mistakes.torch.entries import RIGHT, WRONG
 
-__all__ = [
-    "RIGHT",
-    "WRONG",
-    "conduct",
-    "frobreg",
-    "labelled",
-    "rare",
-    "right",
-    "right_draws",
-    "softmax",
-    "spectreg",
-]
+__all__ = ["RIGHT", "WRONG"]
+
+# The decorators in these files fill the two lists.
+_FILES = ("conduct", "frobreg", "labelled", "rare", "right", "right_draws", "softmax", "spectreg")
+for _file in _FILES:
+    import_module(f"{__name__}.{_file}")
