@@ -13,7 +13,7 @@ import numpy as np
 from gradreg_verify.diagnosis.clips import clipped
 from gradreg_verify.diagnosis.expected import declared_slope, declared_value, known, near
 from gradreg_verify.diagnosis.factors import SAME
-from gradreg_verify.diagnosis.named import named, named_apart, nearly, of_degree
+from gradreg_verify.diagnosis.named import named, named_apart, nearly, of_degree, with_a_loss
 from gradreg_verify.diagnosis.observe import Seen
 from gradreg_verify.diagnosis.words import about_the_gradient, how_far, in_a_line, where
 from gradreg_verify.examples import Example
@@ -85,14 +85,14 @@ def _about_values(seen: Seen, d: Declaration) -> str:
     if (seen.chance and d.probe is None) or not all(known(o, d) for o in observed):
         if d.probe is not None:
             return _about_draws(seen, d)
-        return named(seen) or named_apart(seen) or UNKNOWN
+        return named(seen) or named_apart(seen) or with_a_loss(seen) or UNKNOWN
     expected = [declared_value(o, d) for o in observed]
     wrong = [not near(o.value, value) for o, value in zip(observed, expected, strict=True)]
     off = list(compress(observed, wrong))
     if not off:
         return _as_declared(seen, d)
     said = named(seen) if any(o.telling for o in off) else ""
-    said = said or clipped(observed, d) or nearly(seen.telling, d)
+    said = said or clipped(observed, d) or nearly(seen.telling, d) or with_a_loss(seen)
     right = [o for o, fails in zip(observed, wrong, strict=True) if not fails]
     if not said and any(o.own for o in right):  # else by accident, at the network that shows it
         on = f"{len(right)} of {len(observed)} networks"

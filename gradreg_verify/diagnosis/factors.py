@@ -27,18 +27,17 @@ def fit(got: Array, values: Array, sizes: list[Sizes]) -> Factor | None:
             return None
         if (~zero).sum() < FEWEST:
             return None
-        for powers in _POWERS:
-            scales = np.array([scale((1.0, *powers), size) for size in sizes])
-            a = (got / (values * scales))[~zero]
-            if a[0] != 0 and np.abs(a / a[0] - 1).max() < SAME:
-                return (float(a[0]), *powers)
-    return None
+        powers = np.array(_POWERS)[:, None, :]
+        scales = np.prod(np.array(sizes, float) ** powers, axis=2)
+        a = (got / (values * scales))[:, ~zero]
+        fitting = np.flatnonzero(np.abs(a / a[:, :1] - 1).max(axis=1) < SAME)
+    return (float(a[fitting[0], 0]), *_POWERS[fitting[0]]) if fitting.size else None
 
 
 def scale(factor: Factor, sizes: Sizes) -> float:
     """a · B^i m^j d^k p^l at an example."""
-    (a, i, j, k, l), (n, m, d, p) = factor, sizes
-    return float(a * float(n) ** i * m**j * float(d) ** k * float(p) ** l)
+    a, *powers = factor
+    return float(a * np.prod(np.array(sizes, float) ** powers))
 
 
 def in_words(factor: Factor, whole: bool = False, each: bool = False) -> str:

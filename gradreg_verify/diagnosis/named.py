@@ -1,9 +1,14 @@
 """The variant that fits the numbers obtained; else that they are near, or their degree."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradreg_ref.losses import log_softmax, mean_squared_error, target_probabilities
+from gradreg_ref.networks import Network
 from gradreg_ref.penalties import PENALTIES, Case
 from gradreg_ref.typing import Array
 from gradreg_verify.claims.comparison import LIMIT
@@ -17,17 +22,41 @@ from gradreg_verify.subject.declaration import Declaration
 _ROUNDING = 1e-5  # float32 rounds to 6e-8, some of it many times
 
 
-def named(seen: Seen, *, gradient: bool = False) -> str:
+class _Loss(NamedTuple):
+    """A loss of the whole batch, which may be added to a variant; `words` end with "plus"."""
+
+    words: str
+    of: Callable[[Case], Any]
+
+
+_NONE = _Loss("", lambda _: 0.0)
+_OF_LABELS = (
+    _Loss("the mean cross-entropy plus ", lambda c: _cross_entropy(c).mean()),
+    _Loss("the summed cross-entropy plus ", lambda c: _cross_entropy(c).sum()),
+)
+_OF_TARGETS = (
+    _Loss("the mean squared error plus ", lambda c: mean_squared_error(c.z, c.y).mean()),
+)
+
+
+def _cross_entropy(c: Case) -> Array:
+    """−Σ_k y_k log p_k of every example, of one logit, too."""
+    return -(target_probabilities(c.y, *c.z.shape) * log_softmax(c.z)).sum(axis=1)
+
+
+def named(seen: Seen, *, gradient: bool = False, loss: _Loss = _NONE) -> str:
     """A sentence on the variant that fits in value and slope; "" where there is none.
 
     Parameters
     ----------
     gradient : bool
         False: one that fits in value alone will do.
+    loss : _Loss
+        What is added to the variant.
     """
     value_only = ""
     observed = seen.telling
-    obtained = np.array([o.value for o in observed])
+    obtained = np.array([o.value - loss.of(o.case) for o in observed])
     known = (o.probes is not None and o.one.declaration.side == "output" for o in seen.observed)
     probed = all(known) and bool(seen.chance)
     for variant in VARIANTS:
@@ -41,11 +70,11 @@ def named(seen: Seen, *, gradient: bool = False) -> str:
         if factor is None:
             continue
         each = all(o.each for o in seen.observed)
-        sentence = f"It computes {in_words(factor, variant.whole, each)}{variant.name}"
+        sentence = f"It computes {loss.words}{in_words(factor, variant.whole, each)}{variant.name}"
         if probed and any(o.shared for o in observed):
             sentence += ", one probe for the whole batch"
-        sentence += _elsewhere(variant, factor, seen)
-        slopes = np.array([scale(factor, o.sizes) * _slope(variant, o) for o in observed])
+        sentence += _elsewhere(variant, factor, seen, loss)
+        slopes = np.array([o.along(partial(_along, variant, factor, loss, o)) for o in observed])
         wrong = about_the_gradient(observed, slopes)
         if not wrong:
             return f"{sentence}."
@@ -70,10 +99,20 @@ def named_apart(seen: Seen) -> str:
     )
 
 
-def _elsewhere(variant: Variant, factor: Factor, seen: Seen) -> str:
+def with_a_loss(seen: Seen) -> str:
+    """A sentence on a loss with a penalty added to it; "" where there is none."""
+    if "y" not in seen.arguments:
+        return ""
+    labels = all(o.case.y.ndim == 1 for o in seen.observed)
+    every = (named(seen, loss=loss) for loss in (_OF_LABELS if labels else _OF_TARGETS))
+    said = next(filter(None, every), "")
+    return said and f"{said} Return the penalty without the loss, to have it tested."
+
+
+def _elsewhere(variant: Variant, factor: Factor, seen: Seen, loss: _Loss) -> str:
     """Say on how many networks the name holds, if not on all at which it can be computed."""
     computable = [o for o in seen.observed if o.case.z.shape[1] > 1 or o.telling]
-    values = [scale(factor, o.sizes) * float(_value(variant, o, o.case).real) for o in computable]
+    values = [float(_whole(variant, factor, loss, o, o.case).real) for o in computable]
     right = sum(near(o.value, v) for o, v in zip(computable, values, strict=True))
     return "" if right == len(computable) else f" on {right} of {len(computable)} networks"
 
@@ -83,9 +122,14 @@ def _value(variant: Variant, o: Observed, c: Case) -> Array:
     return np.asarray(variant.of(c, o.probes if variant.random else o.e.x.shape[1:]).sum())
 
 
-def _slope(variant: Variant, o: Observed) -> float:
-    """The variant's derivative along the direction."""
-    return o.along(lambda network: _value(variant, o, Case.at(network, o.e.x, o.case.y)))
+def _whole(variant: Variant, factor: Factor, loss: _Loss, o: Observed, c: Case) -> Array:
+    """The loss plus the factor times the variant."""
+    return np.asarray(loss.of(c) + scale(factor, o.sizes) * _value(variant, o, c))
+
+
+def _along(variant: Variant, factor: Factor, loss: _Loss, o: Observed, network: Network) -> Array:
+    """`_whole` at another network."""
+    return _whole(variant, factor, loss, o, Case.at(network, o.e.x, o.case.y))
 
 
 def nearly(observed: list[Observed], d: Declaration) -> str:

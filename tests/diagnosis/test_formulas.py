@@ -227,3 +227,42 @@ def q_first(model, x, probes):
 def test_probes_that_must_be_given_are_known_in_any_layout():
     got = said(q_first, "spectreg", num_probes=2)
     assert got == "It computes 2 × the batch mean of SpectReg, ‖Jᵀr‖²."
+
+
+def with_its_loss(loss, M, factor):
+    """The loss, plus the factor times ‖JᵀM‖² of a batch mean, as in a training step."""
+
+    def total(model, x, y):
+        x = x.detach().requires_grad_()
+        z = model(x)
+        return loss(z, y) + factor * squares(vjp(z, x, M(z, y))).mean()
+
+    return total
+
+
+def summed(z, y):
+    return torch.nn.functional.cross_entropy(z, y, reduction="sum")
+
+
+LOSSES = {
+    "the mean cross-entropy plus 5 × the batch mean of SpectReg, ‖Jᵀr‖²": (
+        with_its_loss(torch.nn.functional.cross_entropy, lambda z, _: torch.randn_like(z), 5),
+        {"kind": "spectreg"},
+    ),
+    "the summed cross-entropy plus ½ × the batch mean of ‖Jᵀp‖²": (
+        with_its_loss(summed, lambda z, _: z.softmax(1), 0.5),
+        {"kind": "doubleback"},
+    ),
+    "the mean squared error plus the batch mean of DoubleBack of the mean squared error, "
+    "‖2Jᵀ(z − y)/m‖²": (
+        with_its_loss(torch.nn.functional.mse_loss, lambda z, y: 2 * (z - y) / z.shape[1], 1),
+        {"kind": "doubleback", "loss": "mean_squared_error"},
+    ),
+}
+
+
+@pytest.mark.parametrize("sum_of_both", LOSSES)
+def test_a_loss_with_a_penalty_added_is_named(sum_of_both):
+    function, declared = LOSSES[sum_of_both]
+    remedy = "Return the penalty without the loss, to have it tested."
+    assert said(function, **declared) == f"It computes {sum_of_both}. {remedy}"
