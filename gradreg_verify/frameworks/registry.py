@@ -8,6 +8,7 @@ under the entry-point group ``gradreg_verify.backends``, so that a third party c
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -153,6 +154,7 @@ def _automatic(device: str) -> tuple[Backend, str]:
     raise BackendUnavailable("; ".join(missing))
 
 
+@cache
 def processor() -> str:
     """The CPU: cores and memory."""
     cores = f"{os.cpu_count()} cores"
