@@ -1,18 +1,14 @@
 """The losses whose training step `step_cost.py` measures: ours, and as one writes them by hand."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradreg_torch as gt
 import torch
 import torch.nn.functional as F
+from timing import LAM
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-
-sys.path.insert(0, str(Path(__file__).parent))
-from timing import LAM
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 

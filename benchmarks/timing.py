@@ -39,17 +39,25 @@ def summary(times: list[float], base: list[float]) -> dict[str, Any]:
     }
 
 
-def parser(description: str | None, networks: Iterable[str], classes: list[int]) -> Any:
-    """The command line that the benchmarks share."""
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line that all benchmarks share."""
     shared = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shared.add_argument("--device", default="cpu")
     shared.add_argument("--turns", type=int, default=21)
+    shared.add_argument("--out", type=Path)
+    return shared
+
+
+def parser_of_networks(
+    description: str | None, networks: Iterable[str], classes: list[int]
+) -> argparse.ArgumentParser:
+    """The command line of the benchmarks of a training step."""
+    shared = parser(description)
     shared.add_argument("--networks", nargs="*", default=list(networks), choices=list(networks))
     shared.add_argument("--only", default="", help="variants whose name has this in it")
     shared.add_argument("--classes", nargs="*", type=int, default=classes)
-    shared.add_argument("--out", type=Path)
     return shared
 
 
@@ -100,10 +108,17 @@ def write(result: dict[str, Any], out: Path | None) -> None:
             merged = old | result
             merged["rows"] = kept + result["rows"]
             merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
-    save(merged, out)
+    _save(merged, out)
 
 
-def save(result: dict[str, Any], out: Path) -> None:
-    """Write as JSON, in place of what is there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+def finish(provenance: dict[str, Any], rows: list[dict[str, Any]], out: Path | None) -> None:
+    """Print the rows, and write them as JSON in place of what is there."""
+    for row in rows:
+        print(row)
+    if out:
+        _save(provenance | {"rows": rows}, out)
+
+
+def _save(result: dict[str, Any], out: Path) -> None:
+    """Write as JSON, into a folder that `checked` has made."""
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
