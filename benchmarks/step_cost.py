@@ -102,14 +102,11 @@ def noise(trainer: Trainer, **options: Any) -> float:
     return statistics.stdev(values) / statistics.mean(values)
 
 
-# Batch norm couples the examples: what is refused then, and by hand is another number.
-WITHOUT_BATCH_NORM = (
-    "spectreg, fraction=1/4",
-    "frobreg",
-    "frobreg, chunk_size=25",
-    "frobreg by hand",
-)
-WITH_BATCH_NORM = ("frobreg, batchnorm=eval",)
+def fits(name: str, variant: str) -> bool:
+    """Whether a network has the batch norm that a variant needs, or none that couples examples."""
+    if "batchnorm" in variant:
+        return name == "residual net"
+    return not (name == "residual net" and ("frobreg" in variant or "fraction" in variant))
 
 
 def rows(name: str, m: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -117,10 +114,11 @@ def rows(name: str, m: int, arguments: argparse.Namespace) -> list[dict[str, Any
     device = arguments.device
     trainer = Trainer(SUBJECTS[name], m, device)
     losses = variants(m, device) | (compiled_variants(m, device) if arguments.compile else {})
-    for variant in WITH_BATCH_NORM if name != "residual net" else WITHOUT_BATCH_NORM:
-        losses.pop(variant, None)
-    for variant in [v for v in losses if not v.startswith("plain") and arguments.only not in v]:
-        losses.pop(variant)
+    losses = {
+        variant: of
+        for variant, of in losses.items()
+        if fits(name, variant) and (variant.startswith("plain") or arguments.only in variant)
+    }
     turns = arguments.turns if m == 10 else min(arguments.turns, 3)  # 200 products take their time
     found = []
     for row in measured(trainer, losses, turns):

@@ -31,7 +31,7 @@ _LEAST = 50  # characters that the columns before the bar take
 
 @dataclass(frozen=True)
 class Point:
-    """The results of one λ over seeds, in per cent; sd has n − 1."""
+    """The results of one λ over seeds, in per cent."""
 
     lam: float
     outcomes: tuple[Outcome, ...]
@@ -43,10 +43,6 @@ class Point:
     def mean(self, part: str) -> float:
         """Return the mean over seeds."""
         return float(self.values(part).mean())
-
-    def sd(self, part: str) -> float:
-        """Return the standard deviation over seeds; nan for one seed."""
-        return float(self.values(part).std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
 
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -151,7 +147,8 @@ def table(run: Run, points: Sequence[Point], width: int) -> Table:
     low, high = min(values), max(values)
     for p, value in zip(points, values, strict=True):
         bar = Bar(_BAR, 0, 1 + (_BAR - 1) * (value - low) / ((high - low) or 1))
-        shown = f"{value:.2f}" + (f" ({p.sd('validation'):.2f})" if len(p.outcomes) > 1 else "")
+        seeds = p.values("validation")
+        shown = f"{value:.2f}" + (f" ({seeds.std(ddof=1):.2f})" if len(seeds) > 1 else "")
         chosen = _CHOSEN if p is best(points) else ""
         cells = f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", chosen
         out.add_row(*cells, *([bar] if bars else []))
@@ -192,7 +189,7 @@ def _figure(run: Run, points: Sequence[Point]) -> Figure:
         axes.plot(lams, [p.mean("test") for p in points], "--", color=FAINT, lw=0.9, label="test")
         mean = np.array([p.mean("validation") for p in points])
         if seeds > 1:
-            sd = np.array([p.sd("validation") for p in points])
+            sd = np.array([p.values("validation").std(ddof=1) for p in points])
             axes.fill_between(lams, mean - sd, mean + sd, color=BEST, alpha=0.12, lw=0)
         axes.plot(lams, mean, color=BEST, label="validation")
         for p in points:
