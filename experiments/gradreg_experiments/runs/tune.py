@@ -103,11 +103,10 @@ def _weighted(run: Run, lam: float, seed: int) -> Run:
     return replace(run, seed=seed, lam=lam, **bare)
 
 
-def _tuned(run: Run) -> tuple[str, str]:
-    """The key of a run that the grid is of, and the name of the penalty."""
-    if run.penalty == "none":
-        return "confidence", "confidence penalty"
-    return "lam", run.penalty
+def _title(run: Run) -> str:
+    """The penalty and the images."""
+    penalty = "confidence penalty" if run.penalty == "none" else run.penalty
+    return f"{penalty}, {run.data}, {run.train} images"
 
 
 def _compared(points: Sequence[Point]) -> list[Point]:
@@ -136,8 +135,7 @@ def table(run: Run, points: Sequence[Point], width: int) -> Table:
     """The curve, a line for each λ; without bars on a terminal that has no room for them."""
     bars = width >= _LEAST + _BAR // 3
     between = (0, 1 if width >= _LEAST else 0)
-    title = f"{_tuned(run)[1]}, {run.data}, {run.train} images"
-    out = Table(title=title, box=SIMPLE_HEAD, padding=between)
+    out = Table(title=_title(run), box=SIMPLE_HEAD, padding=between)
     for name in ("λ", "validation (sd)", "test"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("", no_wrap=True, min_width=len(_CHOSEN))
@@ -167,10 +165,11 @@ def _write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
         for o in p.outcomes:
             figures = [f"{value:.6g}" for value in (o.validation, o.test, o.train, o.seconds)]
             runs.append([str(p.lam), str(o.run.seed), *figures])
+    tuned = "confidence" if run.penalty == "none" else "lam"
     record: dict[str, Any] = {
         "command": command,
         "versions": made_here()["versions"],
-        "run": {k: v for k, v in run.chosen.items() if k not in (_tuned(run)[0], "seed")},
+        "run": {k: v for k, v in run.chosen.items() if k not in (tuned, "seed")},
         "seeds": [o.run.seed for o in points[0].outcomes],
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
@@ -206,5 +205,5 @@ def _figure(run: Run, points: Sequence[Point]) -> Figure:
         said = f"λ = {chosen.lam:g} is best on validation images"
         said += f", {gain:.2f} points above λ = 0" if chosen.lam and not points[0].lam else ""
         number = f"{seeds} seed{'s' * (seeds > 1)}"
-        entitle(fig, said, f"{_tuned(run)[1]}, {run.data}, {run.train} images, {number}")
+        entitle(fig, said, f"{_title(run)}, {number}")
     return fig
