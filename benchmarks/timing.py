@@ -98,17 +98,15 @@ def write(result: dict[str, Any], out: Path | None) -> None:
     """Write as JSON; rows of other networks, of the same framework and device, stay."""
     if out is None:
         return
-    merged = dict(result)
     if out.exists():
         old = json.loads(out.read_text(encoding="utf-8"))
         same = [key for key in ("torch", "jax", "device", "machine") if key in result]
         if all(old.get(key) == result[key] for key in same):
             new = {(row["network"], row["m"]) for row in result["rows"]}
             kept = [row for row in old["rows"] if (row["network"], row["m"]) not in new]
-            merged = old | result
-            merged["rows"] = kept + result["rows"]
-            merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
-    _save(merged, out)
+            commands = dict.fromkeys(old["commands"] + result["commands"])
+            result = old | result | {"rows": kept + result["rows"], "commands": [*commands]}
+    _save(result, out)
 
 
 def finish(provenance: dict[str, Any], rows: list[dict[str, Any]], out: Path | None) -> None:

@@ -105,6 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
     except OSError as error:  # of the help, or of the sentence above
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
-        if not isinstance(error, BrokenPipeError):  # its reader has closed a pipe: nobody reads
+        if not isinstance(error, BrokenPipeError):  # the reader of the pipe has closed it
             say(f"gradreg: {sentence(error)}", error=True)
     return 2

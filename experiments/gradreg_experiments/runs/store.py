@@ -115,8 +115,8 @@ class Store:
             "images": fingerprint(outcome.run.data, self.data),
             "weights": _digest(weights),
             "processes": parallel.size(),
-            "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
             **made_here(),
+            "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
         }
         text = json.dumps(record | {"sum": sum_of(record)}, indent=1) + "\n"
         write_atomically(self.result(outcome.run), text.encode())
