@@ -4,23 +4,18 @@ python benchmarks/check_reports.py
 """
 
 import re
-import sys
 from pathlib import Path
 from time import process_time
 
 import gradreg_torch as gt
 import torch
 from gradreg_torch.check import ModelReport
-
-sys.path.insert(0, str(Path(__file__).parent))
 from losses import plain
 from networks import SUBJECTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "check.md"
 BETWEEN = re.compile(r"(?<=<!-- reports -->\n).*?(?=<!-- end -->)", re.DOTALL)
 EXAMPLES, CLASSES, STEPS = 8, 10, 20
-
-
 NETWORKS = ("LeNet", "residual net")
 
 
@@ -50,11 +45,9 @@ def section(name: str) -> str:
 def main() -> None:
     """Write all sections."""
     torch.set_num_threads(1)
-    made = [
-        f"torch {torch.__version__}, one CPU thread: `python benchmarks/check_reports.py`\n",
-        *map(section, NETWORKS),
-    ]
-    text = BETWEEN.sub(lambda _: "\n" + "\n".join(made) + "\n", PAGE.read_text(encoding="utf-8"))
+    head = f"torch {torch.__version__}, one CPU thread: `python benchmarks/check_reports.py`\n"
+    made = "\n".join(["", head, *map(section, NETWORKS), ""])
+    text = BETWEEN.sub(lambda _: made, PAGE.read_text(encoding="utf-8"))
     PAGE.write_text(text, encoding="utf-8")
 
 

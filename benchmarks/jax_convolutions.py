@@ -23,32 +23,23 @@ def conv(x: Any, w: Any) -> Any:
     return jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=layout)
 
 
+def pulled_back(f: Callable[[Any], Any], at: Any, g: Any) -> Any:
+    """Backward through f."""
+    return jax.vjp(f, at)[1](g)[0]
+
+
 def in_x(x: Any, w: Any, g: Any) -> Any:
     """Backward, in the image."""
-    return jax.vjp(lambda x: conv(x, w), x)[1](g)[0]
+    return pulled_back(lambda x: conv(x, w), x, g)
 
 
-def in_w(x: Any, w: Any, g: Any) -> Any:
-    """Backward, in the kernel."""
-    return jax.vjp(lambda w: conv(x, w), w)[1](g)[0]
-
-
-def in_x_then_g(x: Any, w: Any, g: Any) -> Any:
-    """Backward through `in_x`, in what came from above."""
-    return jax.vjp(lambda g: in_x(x, w, g), g)[1](x)[0]
-
-
-def in_x_then_w(x: Any, w: Any, g: Any) -> Any:
-    """Backward through `in_x`, in the kernel: the same sums as `in_w`."""
-    return jax.vjp(lambda w: in_x(x, w, g), w)[1](x)[0]
-
-
+# The last one makes the same sums as the backward in W.
 PARTS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "forward": lambda x, w, _: conv(x, w),
     "backward in x": in_x,
-    "backward in W": in_w,
-    "of the backward in x, in g": in_x_then_g,
-    "of the backward in x, in W": in_x_then_w,
+    "backward in W": lambda x, w, g: pulled_back(lambda w: conv(x, w), w, g),
+    "of the backward in x, in g": lambda x, w, g: pulled_back(lambda g: in_x(x, w, g), g, x),
+    "of the backward in x, in W": lambda x, w, g: pulled_back(lambda w: in_x(x, w, g), w, x),
 }
 
 

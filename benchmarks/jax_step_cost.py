@@ -17,7 +17,7 @@ import numpy as np
 from jax_convolutions import convolutions
 from jax_losses import LOSSES, Loss
 from jax_networks import SUBJECTS, Subject
-from timing import RATE, checked, parser, provenance, summary, take_turns, write
+from timing import RATE, checked, parser_of_networks, provenance, summary, take_turns, write
 
 from gradreg_verify.frameworks.jax.backend import JaxBackend
 
@@ -100,7 +100,7 @@ def one_thread() -> None:
 
 def main() -> None:
     """The command line."""
-    command_line = parser(__doc__, SUBJECTS, [10])
+    command_line = parser_of_networks(__doc__, SUBJECTS, [10])
     one_thread()
     arguments = checked(command_line, JaxBackend())
     platform, _, number = arguments.device.partition(":")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,12 +62,8 @@ def lenet(m: int) -> nn.Module:
 
 def residual_net(m: int) -> nn.Module:
     """Three groups of three blocks, 16 to 64 channels, batch norm."""
-    blocks = [
-        Residual(i, o)
-        for i, o in zip(
-            (16,) * 4 + (32,) * 3 + (64,) * 2, (16,) * 3 + (32,) * 3 + (64,) * 3, strict=True
-        )
-    ]
+    channels = (16,) * 4 + (32,) * 3 + (64,) * 3
+    blocks = [Residual(i, o) for i, o in pairwise(channels)]
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *blocks,
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, m),

@@ -3,19 +3,14 @@
 python benchmarks/policy.py --out benchmarks/results/policy_cpu.json
 """
 
-import argparse
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradreg_torch as gt
-import torch
-from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).parent))
 import timing
-from step_cost import Trainer, peak_bytes, seconds
+import torch
+from step_cost import Trainer, measured
+from torch import Tensor, nn
 
 from gradreg_verify.frameworks.registry import load
 
@@ -74,40 +69,22 @@ def rows(robot: str, turns: int, device: str) -> list[dict[str, Any]]:
     """Time and memory of a step of each variant, relative to the plain step."""
     trainer, g = PPO(robot, device), torch.Generator(device).manual_seed(0)
     losses = {
-        "plain": plain,
-        "one probe": partial(smooth, partial(gt.spectreg, generator=g)),
-        "exact": partial(smooth, gt.frobreg),
+        "plain": (plain, 1),
+        "one probe": (partial(smooth, partial(gt.spectreg, generator=g)), 1),
+        "exact": (partial(smooth, gt.frobreg), 1),
     }
-    for loss in losses.values():
-        seconds(trainer, loss, 3)  # warm up
-    clocks = {name: partial(seconds, trainer, loss, 1) for name, loss in losses.items()}
-    taken = timing.take_turns(clocks, turns)
-    memory = {name: peak_bytes(trainer, loss) for name, loss in losses.items()}
     states, actions = ROBOTS[robot]
-    return [
-        {"network": robot, "states": states, "m": actions, "variant": name}
-        | timing.summary(times, taken["plain"])
-        | {"memory_ratio": round(memory[name] / memory["plain"], 3)}
-        for name, times in taken.items()
-    ]
+    policy = {"network": robot, "states": states, "m": actions}
+    return [policy | row for row in measured(trainer, losses, turns)]
 
 
 def main() -> None:
     """Measure all robots, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--turns", type=int, default=21)
-    parser.add_argument("--out", type=Path)
-    given = timing.checked(parser, load("torch"))
+    given = timing.checked(timing.parser(__doc__), load("torch"))
     torch.set_num_threads(1)
     found = [row for robot in ROBOTS for row in rows(robot, given.turns, given.device)]
-    for row in found:
-        print(row)
-    if given.out:
-        device = "one CPU thread" if given.device == "cpu" else given.device
-        timing.save(
-            timing.provenance("torch", torch.__version__, device) | {"rows": found}, given.out
-        )
+    device = "one CPU thread" if given.device == "cpu" else given.device
+    timing.finish(timing.provenance("torch", torch.__version__, device), found, given.out)
 
 
 if __name__ == "__main__":

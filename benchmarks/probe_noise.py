@@ -22,14 +22,6 @@ LAWS = ("gaussian", "rademacher", "sphere", "frames")
 CASES = {10: (5, 10, 50), 100: (50, 100), 200: (50, 200)}
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the options."""
-    top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    top.add_argument("--out", type=Path, help="JSON file to write (default: print only)")
-    top.add_argument("--draws", type=int, default=400, help="draws of each law (default: 400)")
-    return top
-
-
 def problem(m: int) -> tuple[nn.Module, Tensor]:
     """A small conv net trained for 300 steps on digits in m classes, and the images.
 
@@ -61,7 +53,7 @@ def gradient(value: Tensor, model: nn.Module) -> Tensor:
     return torch.cat([g.flatten() for g in gradients])
 
 
-def noise(model: nn.Module, x: Tensor, m: int, law: str, q: int, draws: int) -> tuple[float, float]:
+def noise(model: nn.Module, x: Tensor, m: int, law: str, q: int, draws: int) -> dict[str, float]:
     """Noise over signal of the batch mean and of its gradient."""
     exact = frobreg(model, x)
     mean, signal = exact.detach(), gradient(exact, model)
@@ -72,15 +64,18 @@ def noise(model: nn.Module, x: Tensor, m: int, law: str, q: int, draws: int) -> 
         value = spectreg(model, x, probes=probes)
         value_error += float((value.detach() - mean) ** 2)
         gradient_error += float((gradient(value, model) - signal).square().sum())
-    return (
-        (value_error / draws) ** 0.5 / float(mean),
-        (gradient_error / draws) ** 0.5 / float(signal.norm()),
-    )
+    return {
+        "value": (value_error / draws) ** 0.5 / float(mean),
+        "gradient": (gradient_error / draws) ** 0.5 / float(signal.norm()),
+    }
 
 
 def main() -> None:
     """Measure, print, write."""
-    arguments = parser().parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="JSON file to write (default: print only)")
+    parser.add_argument("--draws", type=int, default=400, help="draws of each law (default: 400)")
+    arguments = parser.parse_args()
     if arguments.draws < 2:
         raise SystemExit(f"expected --draws >= 2, got {arguments.draws}")
     torch.set_num_threads(1)
@@ -90,11 +85,9 @@ def main() -> None:
         for B in sizes:
             for law in LAWS:
                 for q in (1, 2) if (m, B) == (10, 50) else (1,):
-                    value, grad = noise(model, x[:B], m, law, q, arguments.draws)
-                    rows.append(
-                        {"m": m, "B": B, "law": law, "num_probes": q, "value": value}
-                        | {"gradient": grad}
-                    )
+                    found = noise(model, x[:B], m, law, q, arguments.draws)
+                    rows.append({"m": m, "B": B, "law": law, "num_probes": q} | found)
+                    value, grad = found.values()
                     print(f"m {m:3} B {B:3} {law:10} q {q}  value {value:.4f}  gradient {grad:.4f}")
     if arguments.out:
         facts = {

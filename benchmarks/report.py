@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,102 +45,86 @@ def heading(framework: str, result: dict[str, Any]) -> list[str]:
     ]
 
 
-def cells(row: dict[str, Any]) -> str:
-    """Return the cells that rows of every framework have."""
-    low, _, high = row["quartiles"]
-    return (
-        f"| {row['network']} | {row['m']} | {row['variant']} | `{row['ratio']:.2f}` "
-        f"| `{low:.2f}`, `{high:.2f}` | `{row['memory_ratio']:.2f}` |"
-    )
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown, line by line."""
+    first, *others = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
+    return [first, "|---" * len(head) + "|", *others]
+
+
+COLUMNS = ("network", "m", "variant", "plain steps", "quartiles", "memory")
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """The cells that rows of every framework have, under `COLUMNS`."""
+    low, _, high = (f"`{quartile:.2f}`" for quartile in row["quartiles"])
+    ratio, memory = f"`{row['ratio']:.2f}`", f"`{row['memory_ratio']:.2f}`"
+    return [row["network"], str(row["m"]), row["variant"], ratio, f"{low}, {high}", memory]
+
+
+def with_memory(row: dict[str, Any]) -> str:
+    """Time of a step and memory."""
+    return f"`{row['ratio']:.1f}` (`{row['memory_ratio']:.1f}`)"
 
 
 def table(result: dict[str, Any]) -> str:
     """Write a row per variant, and the noise of the laws of probes."""
-    lines = [
-        *heading(f"torch {result['torch']}", result),
-        "| network | m | variant | plain steps | quartiles | memory |",
-        "|---|---|---|---|---|---|",
-        *map(cells, result["rows"]),
-        "",
-        "| probes on the residual net | relative standard deviation of the batch mean |",
-        "|---|---|",
-        *(
-            f"| {law.get('num_probes', 1)} {law['probe']} | `{law['relative_sd']:.4f}` |"
-            for law in result["noise"]
-        ),
-    ]
-    return "\n".join(lines)
+    noise = ("probes on the residual net", "relative standard deviation of the batch mean")
+    laws = (
+        (f"{law.get('num_probes', 1)} {law['probe']}", f"`{law['relative_sd']:.4f}`")
+        for law in result["noise"]
+    )
+    steps = grid(COLUMNS, map(cells, result["rows"]))
+    return "\n".join([*heading(f"torch {result['torch']}", result), *steps, "", *grid(noise, laws)])
 
 
 def choices(result: dict[str, Any]) -> str:
     """Time of a step and memory with 10 classes: a line a choice, a column a network."""
     found = {(r["network"], r["variant"]): r for r in result["rows"] if r["m"] == 10}
     networks = sorted({network for network, _ in found}, key=ORDER.index)
-    lines = [f"| plain steps (memory) | {' | '.join(networks)} |", "|---" * 5 + "|"]
+    rows = []
     for variant, said in CHOICES.items():
         of = [found.get((network, variant)) for network in networks]
-        cells = [f"`{r['ratio']:.1f}` (`{r['memory_ratio']:.1f}`)" if r else "–" for r in of]
-        lines.append(f"| {said} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([said, *(with_memory(row) if row else "–" for row in of)])
+    return "\n".join(grid(["plain steps (memory)", *networks], rows))
 
 
 def jax_table(result: dict[str, Any]) -> str:
     """Write a row per variant, and the times of the convolutions."""
+    rows = [
+        [*cells(row), f"`{row['operations_ratio']:.2f}`", f"`{row['compile_seconds']:.1f}`"]
+        for row in result["rows"]
+    ]
+    steps = grid([*COLUMNS, "operations", "compiling, s"], rows)
     parts = list(result["convolutions"][0]["milliseconds"])
-    return "\n".join(
-        [
-            *heading(f"`jax {result['jax']}`", result),
-            "| network | m | variant | plain steps | quartiles | memory "
-            "| operations | compiling, s |",
-            "|---|---|---|---|---|---|---|---|",
-            *(
-                f"{cells(row)} `{row['operations_ratio']:.2f}` | `{row['compile_seconds']:.1f}` |"
-                for row in result["rows"]
-            ),
-            "",
-            "| ms for a convolution of LeNet, its | " + " | ".join(parts) + " |",
-            "|---|" + "---|" * len(parts),
-            *(
-                f"| {of['layer']} | "
-                + " | ".join(f"`{of['milliseconds'][part]:.2f}`" for part in parts)
-                + " |"
-                for of in result["convolutions"]
-            ),
-        ]
-    )
+    layers = [
+        [of["layer"], *(f"`{of['milliseconds'][part]:.2f}`" for part in parts)]
+        for of in result["convolutions"]
+    ]
+    convolutions = grid(["ms for a convolution of LeNet, its", *parts], layers)
+    return "\n".join([*heading(f"`jax {result['jax']}`", result), *steps, "", *convolutions])
 
 
 def stacked(result: dict[str, Any]) -> str:
     """A line an arm, a column a number of seeds."""
-    seeds = list(dict.fromkeys(row["seeds"] for row in result["rows"]))
-    lines = [
-        *heading(f"torch {result['torch']}", result),
-        f"| times faster (quartiles) | {' | '.join(f'{n} seeds' for n in seeds)} |",
-        "|---" * (1 + len(seeds)) + "|",
-    ]
-    for name in dict.fromkeys(row["arm"] for row in result["rows"]):
-        cells = []
-        for row in result["rows"]:
-            if row["arm"] == name:
-                low, _, high = row["quartiles"]
-                cells.append(f"`{row['speed_up']:.2f}` (`{low:.2f}`, `{high:.2f}`)")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows: dict[str, list[str]] = {}
+    for row in result["rows"]:
+        low, _, high = row["quartiles"]
+        faster = f"`{row['speed_up']:.2f}` (`{low:.2f}`, `{high:.2f}`)"
+        rows.setdefault(row["arm"], [row["arm"]]).append(faster)
+    seeds = dict.fromkeys(f"{row['seeds']} seeds" for row in result["rows"])
+    lines = grid(["times faster (quartiles)", *seeds], rows.values())
+    return "\n".join([*heading(f"torch {result['torch']}", result), *lines])
 
 
 def policy(result: dict[str, Any]) -> str:
     """A line for each robot, with one probe and exact."""
-    found = {(row["network"], row["variant"]): row for row in result["rows"]}
-    lines = [
-        *heading(f"torch {result['torch']}", result),
-        "| plain steps (memory) | states | actions | one probe | exact |",
-        "|---|---|---|---|---|",
-    ]
-    for name in dict.fromkeys(row["network"] for row in result["rows"]):
-        one, exact = found[name, "one probe"], found[name, "exact"]
-        cells = [f"`{r['ratio']:.1f}` (`{r['memory_ratio']:.1f}`)" for r in (one, exact)]
-        lines.append(f"| {name} | {one['states']} | {one['m']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows: dict[str, list[str]] = {}
+    for row in result["rows"]:
+        cells = rows.setdefault(row["network"], [row["network"], str(row["states"]), str(row["m"])])
+        if row["variant"] != "plain":
+            cells.append(with_memory(row))
+    lines = grid(["plain steps (memory)", "states", "actions", "one probe", "exact"], rows.values())
+    return "\n".join([*heading(f"torch {result['torch']}", result), *lines])
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
@@ -148,13 +133,9 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
     height = 0.8 / len(BARS)
     for offset, (variant, label) in enumerate(BARS.items()):
-        found = {
-            row["network"]: row["ratio"]
-            for row in result["rows"]
-            if (row["m"], row["variant"]) == (10, variant)
-        }
-        places = [networks.index(name) + offset * height for name in found]
-        axes.barh(places, list(found.values()), height, label=label)
+        rows = [row for row in result["rows"] if (row["m"], row["variant"]) == (10, variant)]
+        places = [networks.index(row["network"]) + offset * height for row in rows]
+        axes.barh(places, [row["ratio"] for row in rows], height, label=label)
     axes.set_yticks([k + 0.4 - height / 2 for k in range(len(networks))], networks)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("time of a training step, in plain steps")

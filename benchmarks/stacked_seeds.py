@@ -3,12 +3,10 @@
 python benchmarks/stacked_seeds.py --out benchmarks/results/stacked_cpu.json
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -66,18 +64,10 @@ def rows(name: str, turns: int, device: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Time all arms."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--turns", type=int, default=21)
-    parser.add_argument("--out", type=Path)
-    given = timing.checked(parser, load("torch"))
+    given = timing.checked(timing.parser(__doc__), load("torch"))
     with one_thread():
         found = [row for name in ARMS for row in rows(name, given.turns, given.device)]
-    for row in found:
-        print(row)
-    if given.out:
-        provenance = timing.provenance("torch", torch.__version__, given.device)
-        timing.save(provenance | {"rows": found}, given.out)
+    timing.finish(timing.provenance("torch", torch.__version__, given.device), found, given.out)
 
 
 if __name__ == "__main__":

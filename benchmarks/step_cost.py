@@ -9,22 +9,19 @@ everybody's; a row is the median over turns of its time divided by the plain ste
 import argparse
 import json
 import statistics
-import sys
 import time
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradreg_torch as gt
 import torch
+from losses import COMPILED, Loss, compiled_variants, variants
+from networks import SUBJECTS, Subject
+from timing import RATE, checked, parser_of_networks, provenance, summary, take_turns, write
 from torch import Tensor
 
 from gradreg_verify.frameworks.registry import load
-
-sys.path.insert(0, str(Path(__file__).parent))
-from losses import COMPILED, Loss, compiled_variants, variants
-from networks import SUBJECTS, Subject
-from timing import RATE, checked, parser, provenance, summary, take_turns, write
 
 
 class Trainer:
@@ -78,6 +75,20 @@ def peak_bytes(trainer: Trainer, loss: Loss) -> int:
     return most
 
 
+def measured(
+    trainer: Trainer, losses: dict[str, tuple[Loss, int]], turns: int
+) -> Iterator[dict[str, Any]]:
+    """Time and memory of a step of each variant, with the ratios to the plain step."""
+    clocks = {variant: partial(seconds, trainer, *of) for variant, of in losses.items()}
+    take_turns(clocks, 1)  # warm up
+    taken = take_turns(clocks, turns)
+    memory = {variant: peak_bytes(trainer, loss) for variant, (loss, _) in losses.items()}
+    for variant, times in taken.items():
+        base = COMPILED if variant.endswith(", compiled") else "plain"
+        ratio = round(memory[variant] / memory[base], 3)
+        yield {"variant": variant} | summary(times, taken[base]) | {"memory_ratio": ratio}
+
+
 NOISY = "residual net"
 
 
@@ -91,39 +102,27 @@ def noise(trainer: Trainer, **options: Any) -> float:
     return statistics.stdev(values) / statistics.mean(values)
 
 
-# Batch norm couples the examples: what is refused then, and by hand is another number.
-WITHOUT_BATCH_NORM = (
-    "spectreg, fraction=1/4",
-    "frobreg",
-    "frobreg, chunk_size=25",
-    "frobreg by hand",
-)
-WITH_BATCH_NORM = ("frobreg, batchnorm=eval",)
+def fits(name: str, variant: str) -> bool:
+    """Whether a network has the batch norm that a variant needs, or none that couples examples."""
+    if "batchnorm" in variant:
+        return name == "residual net"
+    return not (name == "residual net" and ("frobreg" in variant or "fraction" in variant))
 
 
-def rows(name: str, m: int, device: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def rows(name: str, m: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure one network with m classes."""
-    turns, only = arguments.turns, arguments.only
+    device = arguments.device
     trainer = Trainer(SUBJECTS[name], m, device)
     losses = variants(m, device) | (compiled_variants(m, device) if arguments.compile else {})
-    for variant in WITH_BATCH_NORM if name != "residual net" else WITHOUT_BATCH_NORM:
-        losses.pop(variant, None)
-    usable: dict[str, tuple[Loss, int]] = {}
-    for variant, (loss, steps) in losses.items():
-        if not variant.startswith("plain") and only not in variant:
-            continue
-        seconds(trainer, loss, steps)  # warm up
-        usable[variant] = (loss, steps)
-    turns = turns if m == 10 else min(turns, 3)  # 200 products a step take their time
-    clocks = {variant: partial(seconds, trainer, *of) for variant, of in usable.items()}
-    taken = take_turns(clocks, turns)
-    memory = {variant: peak_bytes(trainer, loss) for variant, (loss, _) in usable.items()}
+    losses = {
+        variant: of
+        for variant, of in losses.items()
+        if fits(name, variant) and (variant.startswith("plain") or arguments.only in variant)
+    }
+    turns = arguments.turns if m == 10 else min(arguments.turns, 3)  # 200 products take their time
     found = []
-    for variant, times in taken.items():
-        base = COMPILED if variant.endswith(", compiled") else "plain"
-        row = {"network": name, "m": m, "variant": variant, **summary(times, taken[base])}
-        row["memory_ratio"] = round(memory[variant] / memory[base], 3)
-        found.append(row | {"turns": turns})
+    for row in measured(trainer, losses, turns):
+        found.append({"network": name, "m": m} | row | {"turns": turns})
         print(json.dumps(found[-1]), flush=True)
     return found
 
@@ -144,7 +143,7 @@ def noises(device: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The command line."""
-    command_line = parser(__doc__, SUBJECTS, [10, 200])
+    command_line = parser_of_networks(__doc__, SUBJECTS, [10, 200])
     command_line.add_argument("--compile", action="store_true", help="rows of compiled steps too")
     backend = load("torch")
     arguments = checked(command_line, backend)
@@ -160,7 +159,7 @@ def main() -> None:
         for m in arguments.classes:
             if (name, m) in TOO_LARGE and arguments.device == "cpu":
                 continue
-            result["rows"] += rows(name, m, arguments.device, arguments)
+            result["rows"] += rows(name, m, arguments)
             write(result, arguments.out)
 
 

@@ -39,17 +39,25 @@ def summary(times: list[float], base: list[float]) -> dict[str, Any]:
     }
 
 
-def parser(description: str | None, networks: Iterable[str], classes: list[int]) -> Any:
-    """The command line that the benchmarks share."""
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line that all benchmarks share."""
     shared = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shared.add_argument("--device", default="cpu")
     shared.add_argument("--turns", type=int, default=21)
+    shared.add_argument("--out", type=Path)
+    return shared
+
+
+def parser_of_networks(
+    description: str | None, networks: Iterable[str], classes: list[int]
+) -> argparse.ArgumentParser:
+    """The command line of the benchmarks of a training step."""
+    shared = parser(description)
     shared.add_argument("--networks", nargs="*", default=list(networks), choices=list(networks))
     shared.add_argument("--only", default="", help="variants whose name has this in it")
     shared.add_argument("--classes", nargs="*", type=int, default=classes)
-    shared.add_argument("--out", type=Path)
     return shared
 
 
@@ -90,20 +98,25 @@ def write(result: dict[str, Any], out: Path | None) -> None:
     """Write as JSON; rows of other networks, of the same framework and device, stay."""
     if out is None:
         return
-    merged = dict(result)
     if out.exists():
         old = json.loads(out.read_text(encoding="utf-8"))
         same = [key for key in ("torch", "jax", "device", "machine") if key in result]
         if all(old.get(key) == result[key] for key in same):
             new = {(row["network"], row["m"]) for row in result["rows"]}
             kept = [row for row in old["rows"] if (row["network"], row["m"]) not in new]
-            merged = old | result
-            merged["rows"] = kept + result["rows"]
-            merged["commands"] = list(dict.fromkeys(old["commands"] + result["commands"]))
-    save(merged, out)
+            commands = dict.fromkeys(old["commands"] + result["commands"])
+            result = old | result | {"rows": kept + result["rows"], "commands": [*commands]}
+    _save(result, out)
 
 
-def save(result: dict[str, Any], out: Path) -> None:
-    """Write as JSON, in place of what is there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+def finish(provenance: dict[str, Any], rows: list[dict[str, Any]], out: Path | None) -> None:
+    """Print the rows, and write them as JSON in place of what is there."""
+    for row in rows:
+        print(row)
+    if out:
+        _save(provenance | {"rows": rows}, out)
+
+
+def _save(result: dict[str, Any], out: Path) -> None:
+    """Write as JSON, into a folder that `checked` has made."""
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

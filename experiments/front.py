@@ -38,14 +38,12 @@ def draw_sizes(axes: Axes, found: dict[tuple[str, int], list[float]]) -> None:
     """A line through the means of each arm, a dot for each seed."""
     sizes = sorted({size for _, size in found})
     for arm in ARMS:
-        label = "without" if arm == "baseline" else arm
+        label, colour = "without" if arm == "baseline" else arm, colour_of(arm)
         means = [np.mean(found[arm, size]) for size in sizes]
-        axes.plot(sizes, means, "-", color=colour_of(arm), label=label, lw=1.6)
+        axes.plot(sizes, means, "-", color=colour, label=label, lw=1.6)
         for size in sizes:
             errors = found[arm, size]
-            axes.plot(
-                [size] * len(errors), errors, "o", ms=3, mew=0, color=colour_of(arm), alpha=0.5
-            )
+            axes.plot([size] * len(errors), errors, "o", ms=3, mew=0, color=colour, alpha=0.5)
     show_sizes(axes, sizes)
     seeds = sorted({len(errors) for errors in found.values()})
     axes.set_title(f"MNIST, {seeds[0]} to {seeds[-1]} seeds: gains at every size")

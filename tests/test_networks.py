@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from gradreg_experiments.networks import GivenDropout, Shortcut, build
+from gradreg_experiments.networks import GivenDropout, build, shortcut
 from gradreg_experiments.runs import Run
 
 LENET = Run(data="mnist", train=50, network="lenet", seed=0)
@@ -95,7 +95,7 @@ def test_a_law_that_is_not_known_is_refused():
 
 def test_the_shortcut_pools_and_adds_channels_of_zeros():
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
-    y = Shortcut(extra=2, stride=2)(x)
+    y = shortcut(x, extra=2, stride=2)
     assert y.tolist() == [[[[2.5, 4.5], [10.5, 12.5]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]]
 
 

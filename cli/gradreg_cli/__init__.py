@@ -103,9 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"gradreg {arguments.command}: {said}", error=True)
         except KeyboardInterrupt as stopped:  # training says how to go on
             say(f"gradreg {arguments.command}: {str(stopped) or 'interrupted'}", error=True)
-    except BrokenPipeError:  # the reader of the pipe has closed it
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
     except OSError as error:  # of the help, or of the sentence above
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        say(f"gradreg: {sentence(error)}", error=True)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
+        if not isinstance(error, BrokenPipeError):  # the reader of the pipe has closed it
+            say(f"gradreg: {sentence(error)}", error=True)
     return 2

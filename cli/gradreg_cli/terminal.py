@@ -7,7 +7,7 @@ import sys
 from textwrap import wrap
 
 
-def say(text: object = "", *, word: str = "", colour: str = "", error: bool = False) -> None:
+def say(text: object, *, word: str = "", colour: str = "", error: bool = False) -> None:
     """Print a text, without the controls that may be in it; one word of it in a colour.
 
     Parameters

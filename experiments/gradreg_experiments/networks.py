@@ -40,17 +40,10 @@ class GivenDropout(nn.Module):
         return x * self.mask[: len(x)] / KEEP if self.training else x
 
 
-class Shortcut(nn.Module):
-    """x, average-pooled where the block has a stride, with zeros for the new channels."""
-
-    def __init__(self, extra: int, stride: int) -> None:
-        super().__init__()
-        self.extra, self.stride = extra, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) ↦ (n, c + extra, h / stride, w / stride)."""
-        pooled = x if self.stride == 1 else F.avg_pool2d(x, self.stride)
-        return F.pad(pooled, (0, 0, 0, 0, 0, self.extra))
+def shortcut(x: Tensor, extra: int, stride: int) -> Tensor:
+    """(n, c, h, w) ↦ (n, c + extra, h / stride, w / stride): average-pooled, with zeros added."""
+    pooled = x if stride == 1 else F.avg_pool2d(x, stride)
+    return F.pad(pooled, (0, 0, 0, 0, 0, extra))
 
 
 class _Block(nn.Module):
@@ -65,11 +58,11 @@ class _Block(nn.Module):
             nn.Conv2d(out, out, 3, 1, 1, bias=False),
             nn.BatchNorm2d(out),
         )
-        self.shortcut = Shortcut(out - channels, stride)
+        self.extra, self.stride = out - channels, stride
 
     def forward(self, x: Tensor) -> Tensor:
         """The block."""
-        return F.relu(self.branch(x) + self.shortcut(x))
+        return F.relu(self.branch(x) + shortcut(x, self.extra, self.stride))
 
 
 def _lenet(run: "Run", shape: _Shape, rows: int, classes: int) -> nn.Sequential:

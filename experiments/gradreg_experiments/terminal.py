@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
+from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress
@@ -19,21 +20,20 @@ from gradreg_verify.text import printable
 _LINE_EVERY_S = 15.0
 
 
-def add_fitting(
-    out: Table, head: Sequence[str], rows: Sequence[Sequence[str]], width: int, left: str
-) -> int:
-    """Add the columns, from the left, that a terminal has room for, and return their number.
+def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int, words: str) -> Table:
+    """A table without rows, with the columns, from the left, that a terminal has room for.
 
-    No number is cut; the column of words that is named `left` may be wrapped.
+    No number is cut; the column that is named `words` may be wrapped.
     """
+    out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     room = width
     for name, *column in zip(head, *rows, strict=True):
         room -= max(map(cell_len, (name, *column))) + 2
         if room < 0 and len(out.columns) >= 2:
             break
-        words = name == left
-        out.add_column(name, justify="left" if words else "right", no_wrap=not words)
-    return len(out.columns)
+        number = name != words
+        out.add_column(name, justify="right" if number else "left", no_wrap=number)
+    return out
 
 
 def or_dash(value: float | None, form: str) -> str:

@@ -19,18 +19,16 @@ _OPCODES = 1_000_000  # the largest published file, CIFAR-100's train, has about
 _STRINGS, _NUMBERS = {"SHORT_BINSTRING", "BINSTRING"}, {"BININT", "BININT1", "BININT2"}
 _Token = tuple[str, Any]
 
-# What NumPy writes around an array: "n" and "k" are its shape, "bytes" what it holds.
-_ARRAY: tuple[_Token, ...] = (
-    *(("GLOBAL", "numpy.core.multiarray _reconstruct"), ("GLOBAL", "numpy ndarray")),
-    *(("BININT1", 0), ("TUPLE1", None), ("SHORT_BINSTRING", "b"), ("TUPLE3", None)),
-    *(("REDUCE", None), ("MARK", None), ("BININT1", 1), ("n", None), ("k", None)),
-    *(("TUPLE2", None), ("GLOBAL", "numpy dtype"), ("SHORT_BINSTRING", "u1"), ("BININT1", 0)),
-    *(("BININT1", 1), ("TUPLE3", None), ("REDUCE", None), ("MARK", None), ("BININT1", 3)),
-    *(("SHORT_BINSTRING", "|"), ("NONE", None), ("NONE", None), ("NONE", None)),
-    *(("BININT", -1), ("BININT", -1), ("BININT1", 0), ("TUPLE", None), ("BUILD", None)),
-    *(("NEWFALSE", None), ("bytes", None), ("TUPLE", None), ("BUILD", None)),
+# What NumPy writes around an array: before its shape, and between shape and bytes.
+_HEAD = (
+    "GLOBAL 'numpy.core.multiarray _reconstruct', GLOBAL 'numpy ndarray', BININT1 0, TUPLE1, "
+    "SHORT_BINSTRING 'b', TUPLE3, REDUCE, MARK, BININT1 1"
 )
-_KINDS = {"n": _NUMBERS, "k": _NUMBERS, "bytes": _STRINGS}
+_MIDDLE = (
+    "TUPLE2, GLOBAL 'numpy dtype', SHORT_BINSTRING 'u1', BININT1 0, BININT1 1, TUPLE3, REDUCE, "
+    "MARK, BININT1 3, SHORT_BINSTRING '|', NONE, NONE, NONE, BININT -1, BININT -1, BININT1 0, "
+    "TUPLE, BUILD, NEWFALSE"
+)
 
 
 def unpickle(path: Path) -> dict[str, Any]:
@@ -76,31 +74,29 @@ def _tokens(data: bytes) -> list[_Token]:
 
 def _dictionary(left: list[_Token]) -> dict[str, Any]:
     """The whole file: a dict of several keys."""
-    for wanted in (("PROTO", 2), ("EMPTY_DICT", None), ("MARK", None)):
-        _take(left, wanted)
+    _take(left, "PROTO 2, EMPTY_DICT, MARK")
     out = dict[str, Any]()
-    while left[-1] != ("SETITEMS", None):
+    while left[-1][0] != "SETITEMS":
         key = _atom(left, _STRINGS)
         out[key] = _value(left)
-    _take(left, ("SETITEMS", None))
-    _take(left, ("STOP", None))
+    _take(left, "SETITEMS, STOP")
     return out
 
 
 def _value(left: list[_Token]) -> Any:
     """The value of a key."""
-    if left[-1] == ("EMPTY_LIST", None):
+    if left[-1][0] == "EMPTY_LIST":
         return _items(left)
-    return _array(left) if left[-1] == _ARRAY[0] else _atom(left, _STRINGS | _NUMBERS)
+    return _array(left) if left[-1][0] == "GLOBAL" else _atom(left, _STRINGS | _NUMBERS)
 
 
 def _items(left: list[_Token]) -> list[Any]:
     """A list of strings and numbers, which is written a thousand at a time."""
-    _take(left, ("EMPTY_LIST", None))
+    _take(left, "EMPTY_LIST")
     out = list[Any]()
-    while left[-1] == ("MARK", None):
+    while left[-1][0] == "MARK":
         left.pop()
-        while left[-1] != ("APPENDS", None):
+        while left[-1][0] != "APPENDS":
             out.append(_atom(left, _STRINGS | _NUMBERS))
         left.pop()
     return out
@@ -108,13 +104,11 @@ def _items(left: list[_Token]) -> list[Any]:
 
 def _array(left: list[_Token]) -> NDArray[np.uint8]:
     """(n, k), row by row: a view of the bytes of the file."""
-    found = {}
-    for wanted in _ARRAY:
-        if wanted[0] in _KINDS:
-            found[wanted[0]] = _atom(left, _KINDS[wanted[0]])
-        else:
-            _take(left, wanted)
-    n, k, data = found["n"], found["k"], found["bytes"].encode("latin1")
+    _take(left, _HEAD)
+    n, k = _atom(left, _NUMBERS), _atom(left, _NUMBERS)
+    _take(left, _MIDDLE)
+    data = _atom(left, _STRINGS).encode("latin1")
+    _take(left, "TUPLE, BUILD")
     if min(n, k) < 0 or n * k != len(data):
         raise ValueError(f"an array of shape ({n}, {k}) of {len(data)} bytes")
     return np.frombuffer(data, np.uint8).reshape(n, k)
@@ -128,10 +122,11 @@ def _atom(left: list[_Token], kinds: set[str]) -> Any:
     return argument
 
 
-def _take(left: list[_Token], wanted: _Token) -> None:
-    """Go past a token that must come."""
-    if (found := left.pop()) != wanted:
-        raise ValueError(f"{_shown(found)} where {_shown(wanted)} is expected")
+def _take(left: list[_Token], wanted: str) -> None:
+    """Go past tokens that must come."""
+    for token in wanted.split(", "):
+        if (found := _shown(left.pop())) != token:
+            raise ValueError(f"{found} where {token} is expected")
 
 
 def _shown(token: _Token) -> str:

@@ -11,7 +11,6 @@ from gradreg_ref import checks
 
 _Pixels = NDArray[np.uint8 | np.float32]
 _Standardisation = Literal["channel", "feature"]
-CHUNK = 1024  # images whose squares are held at once
 
 
 @dataclass(frozen=True)
@@ -172,16 +171,14 @@ def standardise(parts: Split, standardisation: _Standardisation = "channel") -> 
 
 
 def _moments(
-    images: _Pixels, standardisation: _Standardisation
+    images: Any, standardisation: _Standardisation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and deviation, by exact sums of integers: a constant pixel has exactly deviation 0."""
     if images.dtype != np.uint8:
         raise ValueError(f"expected images of uint8, as split gives them, got {images.dtype}")
     n = len(images)
-    first: Any = images.sum(axis=0, dtype=np.int64)
-    second: Any = np.zeros_like(first)
-    for start in range(0, n, CHUNK):
-        second += np.square(images[start : start + CHUNK], dtype=np.int64).sum(axis=0)
+    first = images.sum(axis=0, dtype=np.int64)
+    second: Any = np.einsum("nchw,nchw->chw", images, images, dtype=np.int64)
     if standardisation == "channel":
         # Python's integers: for many images the products pass 64 bits.
         n *= first[0].size

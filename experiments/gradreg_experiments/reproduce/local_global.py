@@ -14,7 +14,7 @@ import torch
 from gradreg_torch import frobreg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from gradreg_experiments.data import Split
 from gradreg_experiments.networks import build
@@ -70,14 +70,13 @@ def _norms(run: Run, store: Store, parts: Split) -> NDArray[np.float64]:
     a = torch.from_numpy(parts.train_images[:IMAGES])
     b = torch.from_numpy(parts.test_images[: len(a)])
     a = a[: len(b)]
-    return np.array([float(_mean_norm(network, torch.lerp(a, b, float(t)))) for t in _PLACES])
-
-
-def _mean_norm(network: nn.Module, x: Tensor) -> Tensor:
-    """The mean of ‖J_b‖_F over the images."""
-    with torch.no_grad():
-        squares = [frobreg(network, part, reduction="none") for part in torch.split(x, _AT_ONCE)]
-    return torch.cat(squares).sqrt().mean()
+    out = []
+    for t in _PLACES:
+        x = torch.split(torch.lerp(a, b, float(t)), _AT_ONCE)
+        with torch.no_grad():
+            squares = torch.cat([frobreg(network, part, reduction="none") for part in x])
+        out.append(float(squares.sqrt().mean()))
+    return np.array(out)
 
 
 def trained(run: Run, store: Store, parts: Split) -> nn.Module:

@@ -83,11 +83,9 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def arm(run: Run, name: str, lam: float = 0.0) -> Run:
+def arm(run: Run, name: str, lam: float) -> Run:
     """The run with the penalty of an arm."""
     if name == "CP":
         beta = equal_lam("confidence_penalty_scripts", lam, n=run.batch)
         return replace(run, confidence=beta)
-    if name == "baseline":
-        return run
     return replace(run, lam=float(lam), **ARMS[name])

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from gradreg_experiments.reproduce.statistics import Difference, Row
-from gradreg_experiments.terminal import add_fitting, or_dash
+from gradreg_experiments.terminal import fitting, or_dash
 
 _NOT_RUN = "NOT RUN"
 CAPTION = (
@@ -27,13 +26,12 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], width:
 
     The table has as many other columns as the width has room for.
     """
-    out = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    out.collapse_padding = True
-    shown = add_fitting(out, head[1:], [cells for _, *cells in rows], width, left="arm")
+    out = fitting(head[1:], [cells for _, *cells in rows], width, words="arm")
+    out.title, out.title_justify = title, "left"
     for before, (group, arm, *cells) in zip([None, *rows], rows, strict=False):
         if before is None or before[0] != group:
             out.add_row(Text(group, "bold"))
-        out.add_row(*[arm, *cells][:shown])
+        out.add_row(*[arm, *cells][: len(out.columns)])
     return out
 
 

@@ -22,7 +22,7 @@ _Purpose = Literal["initialisation", "batches", "unlabelled", "dropout", "probes
 _PURPOSES: tuple[_Purpose, ...] = get_args(_Purpose)
 
 
-def number(seed: int, purpose: _Purpose, step: int = 0) -> int:
+def number(seed: int, purpose: _Purpose, step: int) -> int:
     """64 bits, different for every seed, purpose and step."""
     sequence = np.random.SeedSequence((seed, _PURPOSES.index(purpose), step))
     return int(sequence.generate_state(1, np.uint64)[0])

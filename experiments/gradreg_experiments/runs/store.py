@@ -109,16 +109,14 @@ class Store:
         torch.save(network.state_dict(), buffer := io.BytesIO())
         weights = buffer.getvalue()
         write_atomically(self.weights(outcome.run), weights)
-        made = made_here()
         record = {
             # JSON has no NaN.
             "outcome": {n: None if v != v else v for n, v in asdict(outcome).items()},
             "images": fingerprint(outcome.run.data, self.data),
             "weights": _digest(weights),
             "processes": parallel.size(),
-            "versions": made["versions"],
+            **made_here(),
             "verified": history.last("torch", outcome.run.device, f"torch {torch.__version__}"),
-            "machine": made["machine"],
         }
         text = json.dumps(record | {"sum": sum_of(record)}, indent=1) + "\n"
         write_atomically(self.result(outcome.run), text.encode())

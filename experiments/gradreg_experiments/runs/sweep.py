@@ -95,23 +95,20 @@ def sweep(
     """
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
-    done, failed = dict[str, int](), list[str]()
+    done = dict[str, int]()
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, _at_start, (queue,))
-    futures = dict[Future[None], Group]()
     with stopping.heard():
         try:
-            for group in groups:
-                futures[pool.submit(_in_worker, group, store)] = group
+            futures = {pool.submit(_in_worker, group, store): group for group in groups}
             workers = set(multiprocessing.active_children()) - others
             left = set(futures)
             while left and not stopping.asked.is_set():
-                ended, left = wait(left, timeout=0.5)
+                _, left = wait(left, timeout=0.5)
                 while not queue.empty():
                     key, steps = queue.get()
                     done[key] = steps
                 progress(sum(done.values()))
-                failed += [f"{_name(futures[f])}: {e}" for f in ended if (e := _problem(f))]
         finally:
             # Not cancelled: the pool's thread tells the runs that wait that their worker has ended.
             stopping.end(set(multiprocessing.active_children()) - others)
@@ -119,7 +116,7 @@ def sweep(
         if left:
             raise stopping.stopped("with a checkpoint of every run that was under way")
     why = stopping.of_processes(workers)
-    return failed + [f"{_name(group)}: {why}" for f, group in futures.items() if _is_broken(f)]
+    return [f"{_name(group)}: {e}" for f, group in futures.items() if (e := _problem(f, why))]
 
 
 def _at_start(queue: Any) -> None:
@@ -180,15 +177,12 @@ def diverged(found: Iterable[Outcome]) -> list[str]:
     ]
 
 
-def _is_broken(future: Future[None]) -> bool:
-    """Whether a process ended under the run, or before the run's turn."""
-    return isinstance(future.exception(), BrokenProcessPool)
-
-
-def _problem(future: Future[None]) -> str:
-    """Return what the run itself raised, or nothing."""
+def _problem(future: Future[None], why: str) -> str:
+    """What the run itself raised, why a process ended under it or before its turn, or nothing."""
     error = future.exception()
-    return "" if error is None or _is_broken(future) else str(error) or type(error).__name__
+    if isinstance(error, BrokenProcessPool):
+        return why
+    return "" if error is None else str(error) or type(error).__name__
 
 
 def _name(group: Group) -> str:

@@ -31,7 +31,7 @@ _LEAST = 50  # characters that the columns before the bar take
 
 @dataclass(frozen=True)
 class Point:
-    """The results of one λ over seeds, in per cent; sd has n − 1."""
+    """The results of one λ over seeds, in per cent."""
 
     lam: float
     outcomes: tuple[Outcome, ...]
@@ -43,10 +43,6 @@ class Point:
     def mean(self, part: str) -> float:
         """Return the mean over seeds."""
         return float(self.values(part).mean())
-
-    def sd(self, part: str) -> float:
-        """Return the standard deviation over seeds; nan for one seed."""
-        return float(self.values(part).std(ddof=1)) if len(self.outcomes) > 1 else float("nan")
 
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -107,11 +103,10 @@ def _weighted(run: Run, lam: float, seed: int) -> Run:
     return replace(run, seed=seed, lam=lam, **bare)
 
 
-def _tuned(run: Run) -> tuple[str, str]:
-    """The key of a run that the grid is of, and the name of the penalty."""
-    if run.penalty == "none":
-        return "confidence", "confidence penalty"
-    return "lam", run.penalty
+def _title(run: Run) -> str:
+    """The penalty and the images."""
+    penalty = "confidence penalty" if run.penalty == "none" else run.penalty
+    return f"{penalty}, {run.data}, {run.train} images"
 
 
 def _compared(points: Sequence[Point]) -> list[Point]:
@@ -140,8 +135,7 @@ def table(run: Run, points: Sequence[Point], width: int) -> Table:
     """The curve, a line for each λ; without bars on a terminal that has no room for them."""
     bars = width >= _LEAST + _BAR // 3
     between = (0, 1 if width >= _LEAST else 0)
-    title = f"{_tuned(run)[1]}, {run.data}, {run.train} images"
-    out = Table(title=title, box=SIMPLE_HEAD, padding=between)
+    out = Table(title=_title(run), box=SIMPLE_HEAD, padding=between)
     for name in ("λ", "validation (sd)", "test"):
         out.add_column(name, justify="right", no_wrap=True)
     out.add_column("", no_wrap=True, min_width=len(_CHOSEN))
@@ -151,7 +145,8 @@ def table(run: Run, points: Sequence[Point], width: int) -> Table:
     low, high = min(values), max(values)
     for p, value in zip(points, values, strict=True):
         bar = Bar(_BAR, 0, 1 + (_BAR - 1) * (value - low) / ((high - low) or 1))
-        shown = f"{value:.2f}" + (f" ({p.sd('validation'):.2f})" if len(p.outcomes) > 1 else "")
+        seeds = p.values("validation")
+        shown = f"{value:.2f}" + (f" ({seeds.std(ddof=1):.2f})" if len(seeds) > 1 else "")
         chosen = _CHOSEN if p is best(points) else ""
         cells = f"{p.lam:g}", shown, f"{p.mean('test'):.2f}", chosen
         out.add_row(*cells, *([bar] if bars else []))
@@ -170,10 +165,11 @@ def _write(out: Path, run: Run, points: Sequence[Point], command: str) -> None:
         for o in p.outcomes:
             figures = [f"{value:.6g}" for value in (o.validation, o.test, o.train, o.seconds)]
             runs.append([str(p.lam), str(o.run.seed), *figures])
+    tuned = "confidence" if run.penalty == "none" else "lam"
     record: dict[str, Any] = {
         "command": command,
         "versions": made_here()["versions"],
-        "run": {k: v for k, v in run.chosen.items() if k not in (_tuned(run)[0], "seed")},
+        "run": {k: v for k, v in run.chosen.items() if k not in (tuned, "seed")},
         "seeds": [o.run.seed for o in points[0].outcomes],
         "chosen": best(points).lam,
         "validation": {f"{p.lam:g}": round(p.mean("validation"), 4) for p in points},
@@ -192,7 +188,7 @@ def _figure(run: Run, points: Sequence[Point]) -> Figure:
         axes.plot(lams, [p.mean("test") for p in points], "--", color=FAINT, lw=0.9, label="test")
         mean = np.array([p.mean("validation") for p in points])
         if seeds > 1:
-            sd = np.array([p.sd("validation") for p in points])
+            sd = np.array([p.values("validation").std(ddof=1) for p in points])
             axes.fill_between(lams, mean - sd, mean + sd, color=BEST, alpha=0.12, lw=0)
         axes.plot(lams, mean, color=BEST, label="validation")
         for p in points:
@@ -209,5 +205,5 @@ def _figure(run: Run, points: Sequence[Point]) -> Figure:
         said = f"λ = {chosen.lam:g} is best on validation images"
         said += f", {gain:.2f} points above λ = 0" if chosen.lam and not points[0].lam else ""
         number = f"{seeds} seed{'s' * (seeds > 1)}"
-        entitle(fig, said, f"{_tuned(run)[1]}, {run.data}, {run.train} images, {number}")
+        entitle(fig, said, f"{_title(run)}, {number}")
     return fig

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gradreg_experiments.files import made_here
 from gradreg_experiments.result import or_null
-from gradreg_experiments.terminal import add_fitting, or_dash
+from gradreg_experiments.terminal import fitting, or_dash
 from gradreg_experiments.toy import problem
 from gradreg_experiments.toy.training import Sweep
 from gradreg_verify.report import history
@@ -64,12 +63,11 @@ _HEAD = ("penalty", "λ", "MSE/1e-5", "sd", "ratio", "sd", "better", "poster", "
 
 def table(rows: Sequence[_Row], width: int) -> Table:
     """The rows as printed, with as many columns as the width has room for."""
-    out = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    out = fitting(_HEAD, [_cells(r) for r in rows], width, words="penalty")
     out.caption, out.caption_justify, out.caption_style = _NOTE, "left", ""
-    shown = add_fitting(out, _HEAD, [_cells(r) for r in rows], width, left="penalty")
     for r, following in zip(rows, [*rows[1:], None], strict=True):
         last = following is not None and following["penalty"] != r["penalty"]
-        out.add_row(*_cells(r)[:shown], end_section=last)
+        out.add_row(*_cells(r)[: len(out.columns)], end_section=last)
     return out
 
 
