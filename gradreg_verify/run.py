@@ -9,7 +9,7 @@ from typing import Any
 from gradreg_ref import checks
 from gradreg_verify.claims.claim import Claim
 from gradreg_verify.claims.comparison import LIMIT
-from gradreg_verify.claims.draws import Evidence, evidence
+from gradreg_verify.claims.draws import evidence
 from gradreg_verify.claims.laws import every_shape
 from gradreg_verify.claims.ledger import BY_ID, CLAIMS, claim_of
 from gradreg_verify.claims.target import Target, target_of
@@ -117,6 +117,9 @@ def _report_on(
     results = tuple(_run_all(target, examples, waivers, progress))
     broken = [r for r in results if r.verdict == "FAIL"]
     one, answered = target.declared, not any(r.hung for r in results)
+    # Whether the tests of probes were run to their end.
+    tested = answered and any(r.claim.id == "probe-law" and r.verdict == "PASS" for r in results)
+    probed = filter(BY_ID["probe-law"].applies, examples)
     tier = "argument" if one is None or not answered else one.probes.tier
     return Report(
         target=target.backend.name,
@@ -129,16 +132,8 @@ def _report_on(
         results=results,
         diagnosis=diagnose(target, broken[0].claim) if broken and one and answered else None,
         provenance=provenance(target),
-        evidence=_evidence_of(target, examples, results) if answered else None,
+        evidence=evidence(target, probed) if tested else None,
     )
-
-
-def _evidence_of(
-    target: Target, examples: list[Example], results: tuple[Result, ...]
-) -> Evidence | None:
-    """Return the result of the tests of probes, where they were run to their end."""
-    passed = any(r.claim.id == "probe-law" and r.verdict == "PASS" for r in results)
-    return evidence(target, filter(BY_ID["probe-law"].applies, examples)) if passed else None
 
 
 def _dtypes_of(target: Target, asked: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -117,8 +117,5 @@ def _bounds(
     def f(network: Any, x: Any) -> Any:
         return evaluate(penalty, network, x, y, **options)
 
-    rng = np.random.default_rng(5)
-    return (
-        *value_bound(f, e.network, e.x, u),
-        *slope_bound(f, e.network, e.x, direction_for(e), u, rng),
-    )
+    at, rng = (f, e.network, e.x), np.random.default_rng(5)
+    return *value_bound(*at, u), *slope_bound(*at, direction_for(e), u, rng)

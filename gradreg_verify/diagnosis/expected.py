@@ -17,14 +17,11 @@ def options(o: Observed, d: Declaration) -> dict[str, Any]:
     """Return the options of the reference at an observation."""
     given: dict[str, Any] = {"side": "input"} if d.side == "input" else {}
     if d.probe is not None and o.probes is not None:
-        given["probes"] = realise(d.probe, _around_zero(d.probe, o.probes))
+        r = o.probes
+        if d.probe == "rademacher" and ((r > 0) & (r < 1)).all():
+            r = r - 0.5  # uniform numbers, whose signs are around ½
+        given["probes"] = realise(d.probe, r)
     return d.loss_option | given
-
-
-def _around_zero(probe: str, r: Array) -> Array:
-    """The numbers whose signs are the probes: of uniform ones in (0, 1), the numbers less ½."""
-    uniform = probe == "rademacher" and bool(((r > 0) & (r < 1)).all())
-    return r - 0.5 if uniform else r
 
 
 def declared_value(o: Observed, d: Declaration) -> float:

@@ -92,8 +92,7 @@ def _counterexample(target: Target, claim: Claim, e: Example) -> Counterexample 
     check = _broken(target, claim, e) if claim.applies(e) else ""
     if not check:
         return None
-    one = target.declared
-    assert one is not None
+    one = target.function()
     own = own_numbers(one, e)
     message = in_words(one.declaration, claim, own, check)
     kind = check.partition(":")[0], own.what

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradreg_ref.networks import Layer
 from gradreg_ref.typing import Array
 from gradreg_verify.diagnosis.expected import near
 from gradreg_verify.diagnosis.factors import SAME, number
@@ -25,11 +24,6 @@ def _has(layer: str) -> Callable[[Observed], bool]:
     return lambda o: layer in repr(o.e.network.layers)
 
 
-def _weights_of(layers: tuple[Layer, ...]) -> int:
-    """The number of linear and convolutional layers."""
-    return sum(repr(layers).count(kind) for kind in ("Linear(", "Conv2d("))
-
-
 _FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
     ("with ReLU", _has("'relu'")),
     ("with images", lambda o: o.e.x.ndim > 2),
@@ -37,7 +31,7 @@ _FEATURES: tuple[tuple[str, Callable[[Observed], bool]], ...] = (
     ("with max pooling", _has("MaxPool2d")),
     ("with batch norm", _has("BatchNorm")),
     ("with a residual sum", _has("Residual")),
-    ("with several layers of weights", lambda o: _weights_of(o.e.network.layers) > 1),
+    ("with several layers of weights", lambda o: len(o.e.network.weights()) > 1),
     ("with one example in the batch", lambda o: o.sizes[0] == 1),
     ("with several examples in the batch", lambda o: o.sizes[0] > 1),
     ("with one logit", lambda o: o.sizes[1] == 1),

@@ -24,29 +24,14 @@ class WrongSampler:
     claim: str = "probe-law"
 
     def backend(self) -> LoopbackBackend:
-        """The reference with this one law wrong."""
-        return Sampled(self)
+        """The reference with this law replaced, in `draw` and in every penalty alike."""
+        wrong: Any = LoopbackBackend(sides=("output",))
+        replaced = patch.dict(probes.LAWS, {self.probe: self.sampler})
+        wrong.value, wrong.draw = replaced(wrong.value), replaced(wrong.draw)
+        return wrong
 
     def __str__(self) -> str:
         return f"{self.probe}: {self.name}"
-
-
-class Sampled(LoopbackBackend):
-    """The reference with a law replaced, in `draw` and in every penalty alike."""
-
-    def __init__(self, wrong: WrongSampler) -> None:
-        super().__init__(sides=("output",))
-        self.replaced = patch.dict(probes.LAWS, {wrong.probe: wrong.sampler})
-
-    def value(self, *at: Any, **options: Any) -> Array:
-        """The formula at probes of the wrong law."""
-        with self.replaced:
-            return super().value(*at, **options)
-
-    def draw(self, *shape: Any, **options: Any) -> Array:
-        """Probes of the wrong law."""
-        with self.replaced:
-            return super().draw(*shape, **options)
 
 
 def over_root_m(law: Sampler) -> Sampler:

@@ -41,10 +41,8 @@ def accumulate(path: Path, report: Report) -> tuple[str, bool]:
     total = sum(log_e(run["p"]) for run in runs)
     refuted = total >= -log(ALPHA)
     verdict = "refuted" if refuted else "not refuted"
-    return (
-        f"E = {in_digits(total)} after {len(runs)} runs; {verdict} at 1/α = {1 / ALPHA:g}",
-        refuted,
-    )
+    said = f"E = {in_digits(total)} after {len(runs)} runs; {verdict} at 1/α = {1 / ALPHA:g}"
+    return said, refuted
 
 
 def log_e(p: float) -> float:

@@ -26,11 +26,11 @@ def path() -> Path:
 
 def remember(report: Report) -> None:
     """Write down the outcome for this backend and device, beside the others."""
+    failed = f" (fail: {', '.join(report.failed)})" if report.failed else ""
     outcome = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "framework": report.framework,
-        "outcome": report.counts
-        + (f" (fail: {', '.join(report.failed)})" if report.failed else ""),
+        "outcome": report.counts + failed,
     }
     record = {**_known(), f"{report.target} on {report.device}": outcome}
     with suppress(*_NO_HOME):

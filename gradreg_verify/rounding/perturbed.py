@@ -47,7 +47,7 @@ class Perturbed(Duck):
     def computed(self, operation: Callable[..., Any], *inputs: Any) -> Any:
         """The operation on perturbed operands, perturbed; comparisons and choices are exact."""
         if operation is np.where:
-            return self.moved(lambda _: np.where(*(_plain(a) for a in inputs)))
+            return self.moved(lambda _: np.where(*(getattr(a, "value", a) for a in inputs)))
         operands = (self.perturbed(a.value) if isinstance(a, Perturbed) else a for a in inputs)
         result = operation(*operands)
         return result if result.dtype.kind == "b" else self.moved(lambda _: self.perturbed(result))
@@ -65,8 +65,3 @@ class Perturbed(Duck):
     def argmax(self, axis: int) -> Array:
         """Index of the maximum."""
         return self.value.argmax(axis=axis)
-
-
-def _plain(a: Any) -> Any:
-    """The numbers alone."""
-    return a.value if isinstance(a, Perturbed) else a

@@ -17,13 +17,9 @@ DTYPES = {name: getattr(jnp, name) for name in registry.DTYPES}
 
 def capabilities() -> Capabilities:
     """The installed JAX, and the devices it sees."""
-    return Capabilities(
-        f"jax {jax.__version__}",
-        {name: _described(device) for name, device in _devices().items()},
-        tuple(DTYPES),
-        ("reverse", "forward"),
-        ("output", "input"),
-    )
+    devices = {name: _described(device) for name, device in _devices().items()}
+    framework, modes = f"jax {jax.__version__}", ("reverse", "forward")
+    return Capabilities(framework, devices, tuple(DTYPES), modes, ("output", "input"))
 
 
 def _devices() -> dict[str, Any]:

@@ -93,10 +93,8 @@ class JaxHarness(Harness):
                 feed = tuple(np.asarray(draw.values) for draw in supply.feed)
                 kind = supply.feed[0].kind
             *programs, patience = self.compiled(Problem(call.network, fed=kind))
-            with (
-                answering(),
-                patience.limit(which, x.shape, call.dtype, *map(np.shape, feed or ())),
-            ):
+            shapes = x.shape, *map(np.shape, feed or ())
+            with answering(), patience.limit(which, call.dtype, shapes):
                 got = programs[which](params, x, y, key, probes, feed)
         # By NumPy: JAX would compile the question for every shape.
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(got)):

@@ -10,13 +10,8 @@ import jax.numpy as jnp
 
 from gradreg_verify.frameworks.harness import Draw, next_fed
 
-_KINDS = {
-    "normal": "normal",
-    "uniform": "uniform",
-    "randint": "integer",
-    "bernoulli": "integer",
-    "rademacher": "integer",
-}
+_BITS = dict.fromkeys(("randint", "bernoulli", "rademacher"), "integer")
+_KINDS = {"normal": "normal", "uniform": "uniform"} | _BITS
 
 
 class Randomness:

@@ -79,9 +79,7 @@ def to_torch(
     """
     if not isinstance(network, Network):
         raise TypeError(f"expected a Network of gradreg_ref, got {type(network).__name__}")
-    module = _module_of(network.layers).eval()
-    as_made = dtype == torch.float64 and torch.device(device).type == "cpu"
-    return module if as_made else module.to(dtype=dtype, device=device)
+    return _module_of(network.layers).eval().to(dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=256)

@@ -107,10 +107,10 @@ def generators_of(function: Any) -> list[_Generator]:
     waiting: deque[Any] = deque([function])
     while waiting:
         held = waiting.popleft()
-        if id(held) in seen:
+        if id(held) in seen or isinstance(held, Tensor | str):
             continue
         seen[id(held)] = held
-        if not isinstance(held, _Generator | Tensor) and len(seen) < _MOST_OBJECTS:
+        if not isinstance(held, _Generator) and len(seen) < _MOST_OBJECTS:
             waiting.extend(behind(held))
     return [held for held in seen.values() if isinstance(held, _Generator)]
 

@@ -166,7 +166,7 @@ def _attributes_of(module: nn.Module) -> list[Any]:
     plain = (bool, int, float, str, type(None))
     return [
         (name, value if isinstance(value, plain) and not name.startswith("_") else None)
-        for name, value in sorted(held.items(), key=lambda item: item[0])
+        for name, value in sorted(held.items())
     ]
 
 
