@@ -43,7 +43,7 @@ def threshold(target: Target, e: Example) -> Iterator[float]:
     if one.probes.tier != "intercepted" or e.m <= d.num_probes:
         raise NotHere("no numbers can be fed to it")
     call = one.at(e, 0)
-    drawn = one.harness.draws(call)
+    drawn = one.harness.draws(call, values=False)
     kinds = {draw.kind for draw in drawn}
     if kinds == {"integer"}:
         raise NotAsked("it draws bits")

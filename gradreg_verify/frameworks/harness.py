@@ -151,8 +151,8 @@ class Harness(ABC):
         """Return the gradients of two calls in a row, seeded once."""
 
     @abstractmethod
-    def draws(self, call: Call) -> list[Draw]:
-        """The calls of random functions in one call."""
+    def draws(self, call: Call, *, values: bool = True) -> list[Draw]:
+        """The calls of random functions in one call; `values`: not their kinds and shapes alone."""
 
     def states_after(self, call: Call) -> Sequence[bytes]:
         """The states that one call leaves generators in; none where there are no generators."""

@@ -97,7 +97,7 @@ class Handover:
         """Layouts for this function: shapes of its argument, or of its draws."""
         if "probes" in self.harness.arguments:
             return interception.argument_layouts(shape)
-        draws = self.harness.draws(self.at_readout(n, m, Supply()))
+        draws = self.harness.draws(self.at_readout(n, m, Supply()), values=False)
         return interception.layouts(str(self.declaration.probe), draws, shape)
 
     def of_seed(self, seed: int, network: Network, x: Array) -> Supply:
@@ -192,8 +192,9 @@ class Handover:
     def find_consumed(self, network: Network, x: Array, y: Array) -> object:
         """Kinds and shapes of what a seed gives at a network, and the state it is left in."""
         call = Call(network, x, y, Supply(1), device=self.device)
-        drawn = [(draw.kind, draw.values.shape) for draw in self.harness.draws(call)]
-        return drawn, self.harness.states_after(call)
+        drawn = self.harness.draws(call, values=False)
+        shapes = [(draw.kind, draw.values.shape) for draw in drawn]
+        return shapes, self.harness.states_after(call)
 
 
 def _limit(mode: dict[str, Any]) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from typing import Any
 
 import gradreg_jax
@@ -16,10 +15,16 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by
 from gradreg_verify.frameworks.jax import devices
-from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
 from gradreg_verify.frameworks.jax.harness import JaxHarness
-from gradreg_verify.frameworks.jax.programs import FUNCTIONS, Problem, compiled, program
+from gradreg_verify.frameworks.jax.programs import (
+    FUNCTIONS,
+    Problem,
+    compiled,
+    key_of,
+    parameters,
+    program,
+)
 from gradreg_verify.frameworks.registry import require_device
 
 _DRAW = compiled(draw_probes, static_argnums=range(4), static_argnames="dtype")
@@ -68,8 +73,8 @@ class JaxBackend(OneByOne):
         inputs = in_precision(x, precision)
         labels = None if y is None else in_precision(y, precision)
         with placed(device):
-            params = _kept(network, precision, device)
-            random = {} if seed is None else {"key": jax.random.key(seed)}
+            params = parameters(network, precision, device)
+            random = {} if seed is None else {"key": key_of(seed, device)}
             if "probes" in options:
                 random["probes"] = in_precision(options.pop("probes"), precision)
             both = program(penalty, Problem(network, **options))
@@ -85,13 +90,6 @@ class JaxBackend(OneByOne):
         with placed(device):
             key = jax.random.key(seed)
             return to_numpy(_DRAW(probe, n, m, num_probes, key=key, dtype=jnp.float64))
-
-
-@lru_cache(maxsize=16)
-def _kept(network: Network, dtype: Any, device: str) -> list[Any]:
-    """The parameters of a network, converted once for calls at the same network."""
-    with placed(device):
-        return to_jax(network, dtype)[1]
 
 
 def _ordinary(network: Network, x: Array, given: tuple[Any, Any, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering, random_states
 from gradreg_verify.frameworks.jax.convert import to_jax
 from gradreg_verify.frameworks.jax.devices import DTYPES, flat, in_precision, placed, to_numpy
-from gradreg_verify.frameworks.jax.programs import Problem, compiled
+from gradreg_verify.frameworks.jax.programs import Problem, compiled, key_of, parameters
 from gradreg_verify.frameworks.jax.randomness import Randomness
 from gradreg_verify.outcomes import Broken, NotAsked, NotTestable
 from gradreg_verify.subject.declaration import Declaration
@@ -50,22 +50,24 @@ class JaxHarness(Harness):
     def two_gradients(self, call: Call) -> tuple[Array, Array]:
         """The gradients of two calls in a row, each with its part of one key."""
         with placed(call.device):
-            keys = jax.random.split(jax.random.key(call.supply.seed))
+            keys = jax.random.split(key_of(call.supply.seed, call.device))
         first, second = (self.gradient(call, key) for key in keys)
         return first, second
 
-    def draws(self, call: Call) -> list[Draw]:
+    def draws(self, call: Call, *, values: bool = True) -> list[Draw]:
         """The calls of random functions in one call.
 
         A program that returns what is drawn shows them, but for those in a `jit` or `vmap` of the
-        function's own. Where it shows none, the call is made op by op, without `jit`.
+        function's own. Where it shows none, the call is made op by op, without `jit`. To trace the
+        program is enough where no values are needed.
         """
         try:
-            found = self.run(2, call)
+            found = self.run(2 if values else 3, call)
         except (Broken, NotTestable):
             found = []
         if found:
-            return [Draw(kind, to_numpy(a)) for draw in found for kind, a in draw.items()]
+            read = to_numpy if values else lambda a: np.zeros(a.shape)
+            return [Draw(kind, read(a)) for draw in found for kind, a in draw.items()]
         with Randomness() as watched, jax.disable_jit():
             self.run(0, call)
         return [Draw(kind, to_numpy(a)) for kind, a in watched.draws if concrete(a)]
@@ -76,7 +78,7 @@ class JaxHarness(Harness):
         return sorted(self.changed)
 
     def run(self, which: int, call: Call, key: Any = None) -> Any:
-        """Return the function's value (0), gradient (1) or draws (2); an error becomes `Broken`.
+        """The function's value (0), gradient (1), draws (2) or their shapes (3), or `Broken`.
 
         Networks of the reference have no modes, so `call.training` changes nothing.
         """
@@ -84,9 +86,9 @@ class JaxHarness(Harness):
             raise NotTestable("JAX has no such mode")
         precision, supply = DTYPES[call.dtype], call.supply
         with placed(call.device, x64=call.dtype == "float64"):
-            _, params = to_jax(call.network, precision)
+            params = parameters(call.network, precision, call.device)
             x, y = in_precision(call.x, precision), in_precision(call.y, precision)
-            key = jax.random.key(supply.seed) if key is None else key
+            key = key_of(supply.seed, call.device) if key is None else key
             probes = None if supply.probes is None else in_precision(supply.probes, precision)
             feed, kind = None, ""
             if supply.feed is not None:
@@ -97,7 +99,9 @@ class JaxHarness(Harness):
             with answering(), patience.limit(which, call.dtype, shapes):
                 got = programs[which](params, x, y, key, probes, feed)
         # By NumPy: JAX would compile the question for every shape.
-        if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(got)):
+        if which < 3 and not all(
+            np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(got)
+        ):
             raise Broken(f"expected a finite value, got {got!r:.60}")
         return got
 
@@ -119,7 +123,7 @@ class JaxHarness(Harness):
             return [{kind: a} for kind, a in watched.draws]
 
         programs = map(compiled, (value, jax.grad(total), drawn))
-        return *programs, Patience(self.seconds)
+        return *programs, partial(jax.eval_shape, drawn), Patience(self.seconds)
 
     def call(self, f: Any, params: Any, x: Any, y: Any, key: Any, probes: Any) -> Any:
         """The function with its arguments in its own order."""

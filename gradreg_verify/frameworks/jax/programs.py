@@ -18,6 +18,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.networks.network import Residual
 from gradreg_verify.frameworks.base import functions_of
 from gradreg_verify.frameworks.jax.convert import to_jax
+from gradreg_verify.frameworks.jax.devices import placed
 
 FUNCTIONS = functions_of(gradreg_jax, lambda f, params, x: f(params, x), lambda _, params: params)
 
@@ -65,6 +66,20 @@ def program(penalty: str, problem: Problem) -> Callable[..., Any]:
         return value.sum(), value
 
     return compiled(jax.grad(total, has_aux=True))
+
+
+@lru_cache(maxsize=64)
+def parameters(network: Network, dtype: Any, device: str) -> list[Any]:
+    """The parameters of a network, converted once for calls at the same network."""
+    with placed(device):
+        return to_jax(network, dtype)[1]
+
+
+@lru_cache(maxsize=4096)
+def key_of(seed: int, device: str) -> Any:
+    """The key of a seed, made once: to make one takes longer than to run a small program."""
+    with placed(device):
+        return jax.random.key(seed)
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:

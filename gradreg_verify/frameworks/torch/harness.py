@@ -67,8 +67,9 @@ class TorchHarness(Harness):
         first = self.backward(call, *prepared, generator=given)
         return first, self.backward(call, *prepared, generator=given)
 
-    def draws(self, call: Call) -> list[Draw]:
-        """The calls of random functions in one call."""
+    def draws(self, call: Call, *, values: bool = True) -> list[Draw]:
+        """The calls of random functions in one call, always with their values."""
+        del values
         prepared = self.prepare(call)
         seed_all(call.supply.seed, self.generators)
         with Randomness() as watched:
