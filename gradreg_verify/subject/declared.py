@@ -5,6 +5,7 @@ function cannot be asked, because it has one reduction and draws its own probes,
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,7 @@ class DeclaredPenalty:
 
     def __init__(self, framework: Any, harness: Harness, device: str) -> None:
         self.capabilities = framework.capabilities
-        self.steady = partial(framework.steady, harness.generators)
+        self.steady = partial(getattr(framework, "steady", nullcontext), harness.generators)
         self.harness, self.declaration, self.device = harness, harness.declaration, device
         self.name = harness.name
         self.probes = Handover(harness, device)
