@@ -76,8 +76,8 @@ def beyond(numbers: Any, n: int) -> str:
     return ""
 
 
-def floating(name: str, a: Any) -> Any:
-    """Check a finite array of a real floating dtype."""
+def floating(name: str, a: Any, remedy: str = "look for it upstream") -> Any:
+    """Check a finite array of a real floating dtype; the remedy is for NaN and infinity."""
     if a is None:
         raise TypeError(f"expected {name} of a real floating dtype, got None")
     a = array(a)
@@ -89,7 +89,7 @@ def floating(name: str, a: Any) -> Any:
         )
     _wide(name, a.dtype)
     if not finite(a):
-        raise ValueError(f"expected {name} finite, got NaN or infinity; look for it upstream")
+        raise ValueError(f"expected {name} finite, got NaN or infinity; {remedy}")
     return a
 
 

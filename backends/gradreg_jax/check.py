@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradreg_jax import arrays, checks
-from gradreg_jax.examples import depend_on_own
+from gradreg_jax.examples import depend_on_own, separating
 from gradreg_jax.objective import options_for
 from gradreg_jax.products import Linearised, Model, like
 from gradreg_jax.report import LIMIT, ModelReport
@@ -89,13 +89,14 @@ def check_model(
         ]
         untrained = [name for name, g in leaves if not g.any()]
         at = Linearised.at(f, params, x, batch=batch)
+        z = at.output
         report = ModelReport(
             penalty=float(value),
             jacobian=_of_logits(f, params, x, at),
             off=off,
             wrong=tuple(wrong),
             untrained=tuple(untrained),
-            alone=depend_on_own(at.output, jax.jit(at.pullback), batch),
+            alone=depend_on_own([z], jax.jit(at.pullback), separating(len(z)), batch) is not False,
             zero=not beside,
         )
         sure = report.ok or report.zero  # the zero is exact

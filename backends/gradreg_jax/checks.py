@@ -32,7 +32,7 @@ def inputs(x: Any) -> int:
 
 def batch(b: Any, rows: int, n: int) -> Any:
     """Check the example that each row of x belongs to, (N,), of an integer dtype, in [0, n)."""
-    b = array(b)
+    b = _whole(b)
     if b.shape != (rows,) or not jnp.issubdtype(b.dtype, jnp.integer):
         raise ValueError(
             f"expected batch of an integer dtype with shape ({rows},), the example that each row "
@@ -43,7 +43,7 @@ def batch(b: Any, rows: int, n: int) -> Any:
             f"expected batch in [0, {n}), as f returned logits of {n} examples, got {got}; pass "
             "the batch that f pools by"
         )
-    return b
+    return array(b)
 
 
 def no_functions(params: Any) -> None:
@@ -83,7 +83,7 @@ def outputs(z: Any, n: int | None) -> Any:
             "return the logits, not a loss; where an example has several rows of x (a graph, say), "
             "pass batch=, the example of each row"
         )
-    return floating("logits", z)
+    return floating("logits", z, "look for it upstream; to mask a class use -1e4, say, for -inf")
 
 
 def follows(z: Any, x: Any) -> Any:
@@ -139,19 +139,26 @@ def labels(y: Any, n: int, m: int) -> Any:
     """Check class labels (n,) in [0, m), of an integer dtype."""
     if y is None:
         raise TypeError(f"expected labels with shape ({n},), got None; pass y")
-    if not isinstance(y, np.ndarray):  # without float64, JAX would turn 2³² into 0
-        y = array(y)
+    y = _whole(y)
     if y.shape != (n,):
         raise ValueError(
             f"expected labels with shape ({n},), got {y.shape}; one class index per example"
         )
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"expected labels of an integer dtype, got {y.dtype}; use .astype(int)")
-    if y.dtype.itemsize < 4:  # compared with m in its own dtype
-        y = y.astype(np.int32)
     if got := beyond(y, m):
         raise ValueError(f"expected labels in [0, {m}), got {got}; classes count from 0")
     return array(y)
+
+
+def _whole(a: Any) -> Any:
+    """An array, in which integers of 8 and 16 bits are of 32: they are compared with a size.
+
+    An array of NumPy stays one: without float64, JAX would turn 2³² into 0.
+    """
+    a = a if isinstance(a, np.ndarray) else array(a)
+    small = jnp.issubdtype(a.dtype, jnp.integer) and a.dtype.itemsize < 4
+    return a.astype(np.int32) if small else a
 
 
 def probes(r: Any, n: int, m: int, shared: bool, dtype: Any) -> Any:

@@ -13,7 +13,9 @@ def _cross_entropy(at: Linearised, y: Any) -> Any:
     """L = −Σ_k y_k log p_k, shape (n,)."""
     z = checks.rows_of_logits(at.output)
     log_p = jax.nn.log_softmax(at_least_single(z), axis=1)
-    return -(_target_probabilities(y, z).astype(log_p.dtype) * log_p).sum(axis=1)
+    y = _target_probabilities(y, z).astype(log_p.dtype)
+    # A masked class has log p = −∞, and 0 · ∞ is no number, also in the derivative.
+    return -(y * jnp.where(y == 0, 0, log_p)).sum(axis=1)
 
 
 def _cross_entropy_gradient(at: Linearised, y: Any) -> Any:

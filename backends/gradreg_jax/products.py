@@ -115,7 +115,9 @@ class Linearised:
 
         one = reverse if self.mode == "reverse" else forward
         with checks.forward_rules():
-            return checks.products(_sum_over_columns(one, R, chunk_size))
+            # Outside `jit` and `grad` JAX would compile a loop of its own at every call.
+            op_by_op = arrays.concrete(self.output)
+            return checks.products(_sum_over_columns(one, R, chunk_size, op_by_op))
 
     def per_example(self, rows: Any) -> Any:
         """Add up values of the rows of x for each of n examples."""
@@ -136,19 +138,23 @@ class Linearised:
         return J_v.reshape(J_v.shape[0], -1)
 
 
-def _sum_over_columns(one: Callable[[Any], Any], R: Any, chunk_size: int | None) -> Any:
+def _sum_over_columns(
+    one: Callable[[Any], Any], R: Any, chunk_size: int | None, op_by_op: bool
+) -> Any:
     """Compute Σ_q one(r) over the columns r of R[n, k, q].
 
     With a `chunk_size` that many at once, and again in the backward pass, which then holds no more.
     Few columns are a loop that is written out: on a CPU it is faster than `vmap` (benchmarks/).
     """
-    if chunk_size is not None:
-        size = min(checks.count("chunk_size", chunk_size), R.shape[2])
+    q = R.shape[2]
+    size = q if chunk_size is None else min(checks.count("chunk_size", chunk_size), q)
+    if size < q and not op_by_op:
         columns = jnp.moveaxis(R, 2, 0)
         return jax.lax.map(jax.checkpoint(one), columns, batch_size=size).sum(axis=0)
-    if R.shape[2] <= _UNROLLED:
-        return sum(one(R[:, :, j]) for j in range(R.shape[2]))
-    return jax.vmap(one, in_axes=2)(R).sum(axis=0)
+    if q <= _UNROLLED and chunk_size is None:
+        return sum(one(R[:, :, j]) for j in range(q))
+    chunks = (R[:, :, j : j + size] for j in range(0, q, size))
+    return sum(jax.vmap(one, in_axes=2)(chunk).sum(axis=0) for chunk in chunks)
 
 
 def like(r: Any, a: Any) -> Any:

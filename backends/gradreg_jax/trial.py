@@ -5,6 +5,8 @@ small r alone, for positive factors alone, or in no sum: Jᵀ(c (r − 2 s)) is 
 a large negative c. A power of two is exact, but for overflow.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradreg_jax import arrays
-from gradreg_jax.examples import depend_on_own
-from gradreg_jax.stand_ins import has_values, traced_again, with_values
+from gradreg_jax.examples import depend_on_own, halves, separating
+from gradreg_jax.stand_ins import DRAWS, FAR, has_values, traced_again, with_values
 
 LARGE = -1024.0
 _LIMIT = 0.01  # a solver in a rule stops at a tolerance
@@ -48,20 +50,61 @@ def require_right(at: Any, alone: bool) -> None:
     if not alone and (at.mode == "forward" or not has_values(at)):
         return
     traced = traced_again(at)
-    try:
-        with arrays.values():
-            z, pullback = with_values(at, traced)
-            own, linear = not alone or depend_on_own(z, pullback, at.batch), _is_linear(z, pullback)
-    except Exception:  # f may not run with other numbers, or outside its mesh
-        return
-    if not own:
+    if alone and _coupled(at, traced):
         remedy = _OF_GRAPHS if at.batch is not None else _OF_ROWS
         raise ValueError(
             "expected f(params, x) to compute each row of the logits from its own example of x, "
             f"got examples that depend on each other; {remedy}"
         )
-    if not linear:
+    if at.mode == "reverse" and _tried(lambda: _is_linear(*_back(at, traced))) is False:
         raise ValueError(_NOT_LINEAR)
+
+
+def _coupled(at: Any, traced: Any) -> bool:
+    """Whether the numbers of the pass, or stand-ins for them, show that examples are not alone.
+
+    One draw of stand-ins may show nothing: an activation is flat there, or a root has no value. A
+    traced matrix may keep graphs apart by zeros, or by large numbers, as distances and the masks of
+    attention do. Where examples are alone at large numbers, the matrix is of this kind.
+    """
+    for draw in DRAWS if traced is not None else (0,):
+        if _tried(partial(_alone, at, traced, draw)) is False and (
+            at.batch is None or _tried(partial(_alone, at, traced, draw, FAR)) is not True
+        ):
+            return True
+    return False
+
+
+def _tried(answer: Callable[[], bool | None]) -> bool | None:
+    """The answer at concrete numbers; None where f does not run with them, or outside its mesh."""
+    try:
+        with arrays.values():
+            return answer()
+    except Exception:
+        return None
+
+
+def _alone(at: Any, traced: Any, draw: int = 0, outside: float = 0.0) -> bool | None:
+    """Whether each example depends on its own x alone, by products in the mode of the penalty.
+
+    None where no product is a number other than 0.
+    """
+    n = at.output.shape[0]
+    sets = halves(n) if draw else separating(n)
+    if at.mode == "reverse":
+        z, pullback = _back(at, traced, draw, outside)
+        return depend_on_own([z], pullback, sets, at.batch)
+    network, x = with_values(at, traced, draw, outside)
+    return depend_on_own(x, lambda *v: jax.jvp(network, tuple(x), v)[1], sets)
+
+
+def _back(at: Any, traced: Any, draw: int = 0, outside: float = 0.0) -> tuple[Any, Any]:
+    """Logits and pullback at the numbers of the pass, or at stand-ins."""
+    if traced is None:
+        return at.output, at.pullback
+    network, x = with_values(at, traced, draw, outside)
+    z, pullback = jax.vjp(network, *x)
+    return z, pullback
 
 
 def _is_linear(z: Any, pullback: Any) -> bool:
