@@ -104,7 +104,7 @@ def test_the_check_sees_graphs_that_see_each_other_and_another_batch():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (BATCH.astype(float), "got float32 of shape"),
+        (BATCH.astype(float), "got float64 of shape"),
         (BATCH[1:], r"expected batch of an integer dtype with shape \(10,\), .* shape \(9,\)"),
         (BATCH - 1, r"expected batch in \[0, 5\), .* got -1 to 3"),
         (BATCH + 1, "got 1 to 5; pass the batch that f pools by"),
@@ -124,6 +124,23 @@ def test_under_jit_a_batch_out_of_range_is_nan(off):
     step = jax.jit(lambda batch: gj.frobreg(model, PARAMS, X, batch=batch))
     np.testing.assert_allclose(step(BATCH), gj.frobreg(model, PARAMS, X, batch=BATCH), rtol=1e-5)
     assert np.isnan(step(BATCH + off))
+
+
+@pytest.mark.parametrize(("rows", "dtype"), [(256, np.uint8), (128, np.int8), (5, np.int64)])
+def test_a_batch_of_few_bits_and_of_many(rows, dtype):
+    """As many graphs as their numbers can count."""
+    x = RNG.standard_normal((rows, 4)).astype(np.float32)
+
+    def f(params, x):
+        return jnp.tanh(x @ params["first"]) @ params["last"]
+
+    alone, batch = gj.frobreg(f, PARAMS, x), np.arange(rows, dtype=dtype)
+    for way in (lambda g: g, jax.jit):
+        got = way(lambda batch: gj.frobreg(f, PARAMS, x, batch=batch))(batch)
+        np.testing.assert_allclose(got, alone, rtol=1e-5)
+    if dtype is np.int64:
+        with pytest.raises(ValueError, match=r"expected batch in \[0, 5\), .* got 0 to 4294967300"):
+            gj.frobreg(f, PARAMS, x, batch=batch + 2**32 * (batch == 4))
 
 
 def test_without_a_batch_the_message_names_it():

@@ -97,3 +97,12 @@ def test_a_custom_vjp_is_refused_in_chunks_as_well():
     own.defvjp(lambda h: (jnp.tanh(h), jnp.tanh(h)), lambda y, g: ((1 - y * y) * g,))
     with pytest.raises(TypeError, match="expected operations with a forward rule"):
         gj.spectreg(lambda p, x: own(f(p, x)), PARAMS, X, key=KEY, mode="forward", chunk_size=1)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_outside_jit_no_call_compiles_again(name, caplog):
+    """A loop of JAX's own would be compiled at every call, and kept."""
+    EXACT[name](PARAMS, chunk_size=2)
+    with jax.log_compiles():
+        EXACT[name](PARAMS, chunk_size=2)
+    assert "Compiling" not in caplog.text

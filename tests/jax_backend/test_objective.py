@@ -161,3 +161,21 @@ def test_a_step_needs_the_arithmetic_of_code_by_hand():
         return jax.jit(jax.grad(f)).lower(weights).cost_analysis()["flops"]
 
     assert operations(together) < 1.02 * operations(by_hand) < operations(apart)
+
+
+def test_a_masked_class_has_no_part_in_the_loss():
+    """Its log p is -inf, and its y is 0."""
+
+    def masked(W, x):
+        return jnp.where(jnp.array([True, True, False]), f(W, x), -jnp.inf)
+
+    def ours(W):
+        return gj.objective(masked, W, X, Y % 2, penalty=gj.spectreg, key=KEY).loss
+
+    def theirs(W):
+        return cross_entropy(f(W, X)[:, :2], Y % 2)
+
+    for way in (jax.jit, lambda loss: jax.jit(jax.grad(loss))):
+        np.testing.assert_allclose(way(ours)(W), way(theirs)(W), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="to mask a class use -1e4"):
+        ours(W)
