@@ -55,8 +55,8 @@ batch_group_count, precision
     options = {
         "window_strides": tuple(window_strides),
         "padding": padding if isinstance(padding, str) else tuple(map(tuple, padding)),
-        "lhs_dilation": lhs_dilation and tuple(lhs_dilation),
-        "rhs_dilation": rhs_dilation and tuple(rhs_dilation),
+        "lhs_dilation": None if lhs_dilation is None else tuple(lhs_dilation),
+        "rhs_dilation": None if rhs_dilation is None else tuple(rhs_dilation),
         "dimension_numbers": jax.lax.conv_dimension_numbers(x.shape, W.shape, dimension_numbers),
         "feature_group_count": feature_group_count,
         "batch_group_count": batch_group_count,

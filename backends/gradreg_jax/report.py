@@ -60,8 +60,8 @@ class ModelReport:
             where = ", ".join(self.wrong) or "all together"
             lines += [
                 f"gradient    WRONG: {self.off:.0%} off, at {where}",
-                "            a custom_vjp or custom_jvp rule has a derivative of its own that is",
-                "            wrong: look for stop_gradient, and for residuals that depend on x",
+                "            stop_gradient hides it: close f over a parameter that is frozen; or a",
+                "            custom_vjp or custom_jvp rule is wrong: residuals may depend on x",
             ]
         lines += [
             "examples    "
