@@ -56,7 +56,7 @@ def require_right(at: Any, alone: bool) -> None:
             "expected f(params, x) to compute each row of the logits from its own example of x, "
             f"got examples that depend on each other; {remedy}"
         )
-    if at.mode == "reverse" and _tried(lambda: _is_linear(*_back(at, traced))) is False:
+    if _tried(lambda: _is_linear(*_back(at, traced))) is False:
         raise ValueError(_NOT_LINEAR)
 
 

@@ -33,7 +33,6 @@ def unbiased(target: Target, e: Example) -> Iterator[float]:
     m = target.length(e)
     if m > _MOST_LENGTH:
         raise NotHere(f"probes of length {m}")
-    _require_shown(target, e)
     for law in target.laws():
         if law != "rademacher" or m <= _MOST_SIGNS:
             yield from _unbiased_for(target, e, _DEGREE_3[law](m))
@@ -51,19 +50,12 @@ def _unbiased_for(target: Target, e: Example, rule: Rule) -> Iterator[float]:
 
 def _variance_is(target: Target, e: Example, rule: Rule, probe: Law) -> Iterator[float]:
     """Mean and variance of the estimate under a rule of degree 5 are the closed forms."""
-    _require_shown(target, e)
     one = target.with_values(e)
     got_mean, got_variance = moments_of(target.estimates(one, rule.points), rule)
     A = gram(one.J, target.side)
     scale = float((mean(A) ** 2).max())
     yield same(f"E spectreg, {probe}", got_mean, mean(A))
     yield same(f"Var spectreg, {probe}", got_variance, variance(A, probe), scale=scale)
-
-
-def _require_shown(target: Target, e: Example) -> None:
-    """NotHere where `quadratic_form` of a function says the same: at curved networks."""
-    if target.declared is not None:
-        target.require_representative(e)
 
 
 def gaussian(target: Target, e: Example) -> Iterator[float]:

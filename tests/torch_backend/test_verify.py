@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import gradreg_cli as cli
 import gradreg_cli.verify
@@ -19,12 +20,14 @@ from gradreg_verify.claims.target import target_of
 from gradreg_verify.diagnosis.computes import computed
 from gradreg_verify.diagnosis.observe import observations
 from gradreg_verify.frameworks.torch import to_torch
+from gradreg_verify.frameworks.torch.precisions import capabilities
 from gradreg_verify.frameworks.torch.randomness import generators_of
 from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.torch import conduct, labelled, right, right_draws
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
 from gradreg_verify.report import e_values, render, waivers
+from gradreg_verify.subject.declared import DeclaredPenalty
 from gradreg_verify.subject.handover import TIERS
 
 FILE = """
@@ -428,3 +431,11 @@ def test_a_generator_that_the_function_keeps_is_seeded_and_restored():
     report = verify(penalty, "spectreg")
     assert report.ok, str(report)
     assert torch.equal(g.get_state(), before)
+
+
+def test_a_framework_needs_no_steady_context():
+    """Its protocol says that it may have one."""
+    harness = target_of(of_a_global, "spectreg", "torch", "cpu", 4, 5.0, {}).declared.harness
+    one = DeclaredPenalty(SimpleNamespace(capabilities=capabilities), harness, "cpu")
+    with one.steady():
+        assert one.capabilities().framework.startswith("torch")

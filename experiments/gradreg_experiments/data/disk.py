@@ -3,12 +3,15 @@
 import gzip
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradreg_experiments.data.dataset import FileRead, Known, Labels
+from gradreg_verify.files import opened
 
 PUBLISHED = "the published file"
 LIMIT = 1 << 28  # bytes; the largest published file, CIFAR-100's train, has 155 million
@@ -51,15 +54,20 @@ def _require_small(path: Path, limit: int) -> None:
 
 def content(path: Path, limit: int) -> bytes:
     """Return all bytes of a file."""
-    _require_small(regular(path), limit)
-    return path.read_bytes()
+    with regular(path) as file:
+        _require_small(path, limit)
+        return file.read()
 
 
-def regular(path: Path) -> Path:
-    """The path of a file; `ValueError` names a pipe or a device, which may never end."""
-    if path.exists() and not path.is_file():
-        raise ValueError(f"expected a file in {path}, got: no regular file")
-    return path
+@contextmanager
+def regular(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read from; `ValueError` names a pipe or a device, which may never end."""
+    with ExitStack() as closing:
+        try:
+            file = closing.enter_context(opened(path))
+        except ValueError as error:
+            raise ValueError(f"expected a file in {path}, got: {error}") from error
+        yield file
 
 
 def fingerprint(known: Known, name: str, path: Path, *, whole: bool = False) -> FileRead:

@@ -44,7 +44,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
         except (EOFError, zlib.error) as error:
             raise ValueError(f"expected a whole gzip file in {path}, got: {error}") from error
     start = 4 + 4 * axes
-    with regular(path).open("rb") as file:
+    with regular(path) as file:
         shape = _shape_of(path, file.read(start), axes)
     if (got := path.stat().st_size - start) != math.prod(shape):
         raise ValueError(_said(path, shape, f"{got} bytes"))
