@@ -5,6 +5,8 @@ from torch import Tensor
 
 from gradreg_torch import _arguments
 from gradreg_torch._engine import checks
+from gradreg_torch._engine.call import reads_values
+from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import require_differentiable
 from gradreg_torch._engine.outputs import require_finite
 from gradreg_torch._engine.sums import REDUCTIONS, at_least_single, reduce
@@ -43,10 +45,11 @@ def confidence_penalty(
     """
     if not isinstance(logits, Tensor):
         raise TypeError(f"expected logits to be a tensor, got {type(logits).__name__}")
-    require_differentiable("logits", logits)
+    functional = is_functional()
+    require_differentiable("logits", logits, functional)
     _arguments.classes(logits)
     checks.choice("reduction", reduction, REDUCTIONS)
-    if logits.device.type == "cpu" if check_values is None else check_values:
+    if reads_values([logits], check_values, functional):
         require_finite("input", {"logits": logits})
     log_p = torch.log_softmax(at_least_single(logits), dim=1)
     return reduce((log_p.exp() * log_p).sum(dim=1), reduction)

@@ -9,6 +9,7 @@ from gradreg_torch import _arguments
 from gradreg_torch._engine import distributed
 from gradreg_torch._engine.batch_norm import uses_batch_statistics
 from gradreg_torch._engine.call import reads_values
+from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.inputs import Inputs, Wrt, by_name, first_of, in_form, select, stays
 from gradreg_torch._engine.model import Model, copied, forget_casts, run
 from gradreg_torch._engine.outputs import require_finite_pass, require_output
@@ -107,7 +108,7 @@ def objective(
     else:
         value, output, reads = penalty.evaluated(model, x, y, kept, update=True)
         penalised, looked = scaled(value, penalty.every), True
-    reads = reads or reads_values([output], check_values)
+    reads = reads or reads_values([output], check_values, is_functional())
     if reads and not looked:
         require_finite_pass(select(by_name(x), own_wrt), output, model)
     return Objective(training_loss(output, y, loss, reads), penalised, output)

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine import checks
+from gradreg_torch._engine.call import reads_values
+from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single
 
 
@@ -46,6 +48,6 @@ def weight_decay(model: nn.Module) -> Tensor:
     if not squares:
         raise ValueError("expected a model with weights of two axes or more, got none")
     value = torch.stack(squares).sum()
-    if value.device.type == "cpu":
+    if reads_values([value], None, is_functional()):
         checks.finite_value(value)
     return value

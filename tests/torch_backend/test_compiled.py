@@ -152,6 +152,38 @@ def test_one_graph_of_loss_penalty_and_gradient(network, name):
         torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-15)
 
 
+class Decay(nn.Module):
+    """The weight decay of a model, as a module that `functional_call` accepts."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self):
+        return gt.weight_decay(self.model)
+
+
+DECAY = Decay(nn.Linear(3, 4))
+OF_LOGITS_AND_WEIGHTS = {
+    "confidence penalty": lambda p: gt.confidence_penalty(p["weight"]),
+    "weight decay": lambda p: torch.func.functional_call(
+        DECAY, {f"model.{name}": t for name, t in p.items()}, ()
+    ),
+}
+
+
+@pytest.mark.parametrize("penalty", OF_LOGITS_AND_WEIGHTS.values(), ids=OF_LOGITS_AND_WEIGHTS)
+def test_penalties_of_logits_and_weights_read_no_values_where_there_are_none(penalty):
+    """`torch.compile` and `vmap` refused them: a check of finite numbers read a value."""
+    several = {"weight": torch.randn(2, 4, 3), "bias": torch.randn(2, 4)}
+    each = [{name: t[i] for name, t in several.items()} for i in range(2)]
+    eager = [penalty(p) for p in each]
+    torch._dynamo.reset()
+    compiled = torch.compile(penalty, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(each[0]), eager[0], rtol=0, atol=0)
+    torch.testing.assert_close(torch.func.vmap(penalty)(several), torch.stack(eager))
+
+
 def test_what_cannot_be_compiled_says_so():
     model, x, y = nn.Linear(6, 4), torch.randn(5, 6), torch.tensor([0, 1, 2, 3, 0])
 

@@ -26,7 +26,7 @@ def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:
 
 def has_batch_norm(parts: Iterable[nn.Module]) -> bool:
     """Whether there is batch norm in training mode among these parts of a model."""
-    return any(isinstance(p, _BatchNorm) and p.training for p in parts)
+    return any(p.training for p in [p for p in parts if isinstance(p, _BatchNorm)])
 
 
 class RunningStatistics(TorchFunctionMode):

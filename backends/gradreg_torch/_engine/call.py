@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 import torch
 from torch import Tensor, nn
 
-from gradreg_torch._engine import batch_norm, checks, examples
+from gradreg_torch._engine import batch_norm, checks, distributed, examples
 from gradreg_torch._engine.contraction import Contraction
 from gradreg_torch._engine.graph import in_transform, is_functional
 from gradreg_torch._engine.inputs import Inputs, Named, Wrt, first_of, leaves, own
@@ -54,6 +54,8 @@ class Call(NamedTuple):
         Whether running statistics move: once a step, in the pass that the loss is taken from.
     functional : bool
         Whether `torch.compile` or a transform of `torch.func` runs the call.
+    parallel : bool
+        Whether there is a process group.
     batch : Tensor (N,), optional
         The example that each row of x belongs to, where it is not one row per example.
     """
@@ -69,21 +71,22 @@ class Call(NamedTuple):
     reads_if_tried: bool
     update_statistics: bool
     functional: bool
+    parallel: bool
     batch: Tensor | None = None
 
     def accept(self, output: Any, moved: Buffers | None = None) -> Tensor:
         """The model's output, checked; buffers that moved in a pure pass are kept."""
         rows = None if self.batch is not None else first_of(self.inputs).shape[0]
-        z = require_output(output, rows, grad=not in_transform())
+        z = require_output(output, rows, grad=not (self.functional and in_transform()))
         if self.reads:
             self.require_values(z)
         if moved and self.update_statistics and isinstance(self.model, Model):
             self.model.keep(moved)
         return z
 
-    def after(self, z: Tensor, tried: bool) -> "Call":
-        """The call after its pass: where this was tried, values are read from now on."""
-        if not tried or self.reads or not self.reads_if_tried:
+    def after(self, z: Tensor) -> "Call":
+        """The call after a pass that was tried: values are read from now on."""
+        if self.reads or not self.reads_if_tried:
             return self
         self.require_values(z.detach())
         return self._replace(reads=True)
@@ -117,8 +120,9 @@ def checked(
             "evaluate penalties under torch.no_grad() instead"
         )
     require_known(mode, batchnorm, reduction, chunk_size, check_values)
-    functional, inputs = is_functional(), leaves(x, wrt)
-    reads = reads_values(inputs.values(), check_values)
+    functional = is_functional()
+    inputs = leaves(x, wrt, functional)
+    reads = reads_values(inputs.values(), check_values, functional)
     if mode != "auto":
         _require_mode(mode, model, R, inputs)
     if batch is not None:
@@ -142,7 +146,8 @@ def checked(
         inputs = {name: own(tensor, functional) for name, tensor in inputs.items()}
     return Call(
         *(run, inputs, mode, reduction, chunk_size and int(chunk_size), policy),
-        *(create_graph, reads, check_values is not False, update_statistics, functional, batch),
+        *(create_graph, reads, check_values is not False, update_statistics, functional),
+        *(distributed.parallel(), batch),
     )
 
 
@@ -191,9 +196,9 @@ def _require_mode(mode: str, model: ModelOrLogits, R: Contraction, inputs: Named
         checks.at_least_single(t.dtype for t in inputs.values())
 
 
-def reads_values(tensors: Iterable[Tensor], check_values: bool | None) -> bool:
+def reads_values(tensors: Iterable[Tensor], check_values: bool | None, functional: bool) -> bool:
     """Whether checks read values: by default if all tensors are on the CPU (no synchronisation)."""
-    if is_functional():
+    if functional:
         return False
     if check_values is None:
         return all(t.is_cpu for t in tensors)

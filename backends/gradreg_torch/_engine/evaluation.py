@@ -87,7 +87,7 @@ def evaluated_here(
         with attention_by_formula if twice else nullcontext():
             at = _linearise(call)
             values, output, reads = at.contract(R)
-        if isinstance(call.model, Model) and distributed.parallel():
+        if call.parallel and isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
     if reads and not isfinite((penalty if penalty.ndim == 0 else penalty.sum()).detach()):
@@ -102,7 +102,7 @@ def _linearise(call: Call) -> Reverse | Forward | Differences:
     model, mode = call.model, call.mode
     if isinstance(model, Tensor):
         return _of_logits(call, model)
-    if distributed.parallel():
+    if call.parallel:
         mode = distributed.allowed(model.parts, mode)
         if not call.update_statistics or "difference" in mode:
             distributed.require_no_join(model.parts)
@@ -132,7 +132,7 @@ def _eager(call: Call, model: Model, mode: str) -> Reverse | Differences:
     mode, trial, found = _examined(call, at_x, mode)
     at_x = _shown(at_x, trial)
     if mode == "reverse" or not call.create_graph:
-        return at_x._replace(last=trial.last)
+        return at_x
     if trial.coupled and call.reduction == "none":
         raise ValueError(
             "expected reduction='mean' or 'sum' with finite differences through batch norm in "
@@ -177,14 +177,14 @@ def _of_logits(call: Call, logits: Tensor) -> Reverse:
     if call.functional:
         return at_x
     _, trial, _ = _examined(call, at_x, "reverse")
-    return _shown(at_x, trial)._replace(last=trial.last)
+    return _shown(at_x, trial)
 
 
 def _shown(at_x: Reverse, trial: Trial) -> Reverse:
     """The pass with what its trial showed; a trial reads values, so checks of values run then."""
-    call, (coupled, by_norm, apart) = at_x.call, (trial.coupled, trial.by_norm, trial.apart)
-    call = call.after(at_x.output, trial.fresh)
-    return at_x._replace(call=call, coupled=coupled, by_norm=by_norm, apart=apart)
+    call, output = at_x.call, at_x.output
+    call = call.after(output) if trial.fresh else call
+    return Reverse(call, output, None, trial.last, trial.coupled, trial.by_norm, trial.apart)
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:
@@ -195,7 +195,7 @@ def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[An
     again = ragged and call.reduction == "none"
     twice = call.create_graph and mode in ("reverse", "auto")
     trial = tried(at_x, found, twice, again)
-    if not trial.once:
+    if not trial.once and not trial.plain:
         once = functions_trial.missing(call, mode, at_x.output, found)
         trial = trial._replace(once=once if twice else "")
     if trial.coupled and ragged and not trial.by_norm:

@@ -68,10 +68,10 @@ class Forward:
         if not graph.is_functional():
             found = graph.nodes(output) + graph.nodes(J_V)
             graph.require_right_forward_mode(graph.names(found))
-            gathers = distributed.parallel() and distributed.sharded(self.model.parts)
+            gathers = call.parallel and distributed.sharded(self.model.parts)
             if random is not None and can_be_read(output) and not gathers:
                 tried = forward_trial.require_right(self.one_pass, self.model, call, found, random)
-                call = call.after(output, tried)
+                call = call.after(output) if tried else call
         return output, torch.cat(products), call.reads
 
     def one_pass(

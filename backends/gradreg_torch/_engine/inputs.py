@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gradreg_torch._engine import checks
-from gradreg_torch._engine.graph import in_transform, is_functional
+from gradreg_torch._engine.graph import in_transform
 
 Inputs: TypeAlias = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 Wrt: TypeAlias = str | int | Sequence[str] | Sequence[int] | None
@@ -67,20 +67,20 @@ def stays(x: Tensor) -> bool:
     return in_transform() or trained(x)
 
 
-def leaves(x: Inputs, wrt: Wrt) -> Named:
+def leaves(x: Inputs, wrt: Wrt, functional: bool) -> Named:
     """The inputs to differentiate, by name or position, each fit for that."""
     named = by_name(x)
     if wrt is not None or len(named) > 1:
         named = select(named, wrt)
     for name, tensor in named.items():
-        require_differentiable(name, tensor)
+        require_differentiable(name, tensor, functional)
     if len(named) > 1 and len({tensor.shape[0] for tensor in named.values()}) > 1:
         shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
         raise ValueError(f"expected inputs of one batch size, got shapes {shapes}")
     return named
 
 
-def require_differentiable(name: str | int, x: Any) -> None:
+def require_differentiable(name: str | int, x: Any, functional: bool) -> None:
     """Raise unless x is a tensor (n, …), n >= 1, of a real floating dtype."""
     if not isinstance(x, Tensor):
         raise TypeError(f"expected input {name!r} to be a tensor, got {type(x).__name__}")
@@ -97,7 +97,7 @@ def require_differentiable(name: str | int, x: Any) -> None:
         )
     if x.dtype.itemsize < 2:
         checks.wide(f"input {name!r}", x.dtype)
-    if not is_functional() and x.is_inference():
+    if not functional and x.is_inference():
         raise ValueError(
             f"expected input {name!r} outside inference mode, got an inference tensor; "
             "pass x.clone(), made outside torch.inference_mode()"

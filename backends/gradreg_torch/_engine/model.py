@@ -82,8 +82,9 @@ class Model:
 
     def buffers(self) -> Buffers:
         """Copies of the buffers of a model in training mode, where they move in a pass."""
-        move = any(p._buffers for p in self.parts) and any(map(in_training, self.parts))
-        own = buffers_of(self.parts) if move else {}
+        own = buffers_of(self.parts)
+        if not own or not any(map(in_training, self.parts)):
+            return {}
         if not torch.compiler.is_compiling() and any(map(is_lazy, own.values())):
             raise ValueError(
                 "expected a model whose buffers have a shape, got lazy ones; run model(x) once, as "
@@ -185,8 +186,13 @@ def visible(model: Model) -> AbstractContextManager[Any]:
 
 def require_trainable(parts: tuple[nn.Module, ...], inputs: Named) -> None:
     """A model in training mode has something to train, or its inputs have (embeddings, say)."""
-    learns = [p.requires_grad for m in parts for p in m._parameters.values() if p is not None]
-    if learns and not any(learns) and not any(map(trained, inputs.values())):
+    frozen = False
+    for part in parts:
+        for p in part._parameters.values():
+            if p is not None and p.requires_grad:
+                return
+            frozen = frozen or p is not None
+    if frozen and not any(map(trained, inputs.values())):
         raise ValueError(
             "expected a trainable model in training mode, got one whose parameters are all frozen: "
             "the penalty would train nothing; call model.eval() to measure it, "

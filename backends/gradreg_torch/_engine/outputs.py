@@ -51,7 +51,7 @@ def require_output(z: Any, n: int | None, *, grad: bool) -> Tensor:
 
 def require_finite_pass(inputs: Named, z: Tensor, model: Any) -> None:
     """No NaN or infinity in inputs or logits (reads values); parameters are looked at if so."""
-    if all(isfinite(t.detach().sum()) for t in (z, *inputs.values())):
+    if isfinite(sum([t.detach().sum().item() for t in (z, *inputs.values())])):
         return  # a sum is not finite where a term is not, and rarely otherwise
     require_finite("input", inputs)
     if not _all_finite(z):

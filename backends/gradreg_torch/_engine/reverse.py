@@ -11,7 +11,6 @@ from gradreg_torch._engine import batch_norm, checks
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.contraction import Contraction, Side, same_for_all
 from gradreg_torch._engine.examples import per_example
-from gradreg_torch._engine.graph import is_functional
 from gradreg_torch._engine.sums import at_least_single
 
 # Products whose graphs are kept until the backward pass.
@@ -82,7 +81,7 @@ class Reverse(NamedTuple):
     def together(self, q: int) -> int:
         """How many of q columns are multiplied at once."""
         # On the CPU a loop is the faster way too: larger products only leave the cache.
-        one_by_one = self.output.device.type == "cpu" and not is_functional()
+        one_by_one = self.output.is_cpu and not self.call.functional
         return 1 if self.apart else min(self.call.chunk_size or (1 if one_by_one else q), q)
 
     def squares(self, rs: Tensor, S: Callable[[Tensor], Tensor]) -> Tensor:

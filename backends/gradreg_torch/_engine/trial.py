@@ -43,6 +43,8 @@ class Trial(NamedTuple):
         Whether factors of products are rounded to fewer bits than they have.
     fresh : bool
         Whether this pass was tried, and not an earlier one with the same graph.
+    plain : bool
+        Whether the graph has no `torch.autograd.Function`.
     """
 
     coupled: bool = False
@@ -53,6 +55,7 @@ class Trial(NamedTuple):
     apart: bool = False
     coarse: bool = False
     fresh: bool = False
+    plain: bool = False
 
 
 # By a parameter that a graph leads to, and the graph's operations: a trial, and how many passes.
@@ -71,7 +74,7 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
     """
     call, several = at_x.call, at_x.output.shape[0] > 1
     of_model = not isinstance(call.model, Tensor)
-    if distributed.parallel():  # by its wrapper, which a signature does not show
+    if call.parallel:  # by its wrapper, which a signature does not show
         distributed.allowed_logits(found, graph.names(found), of_model)
     parameter = parameter_of(found, call.inputs)
     known = {} if parameter is None else _KNOWN.setdefault(parameter, {})
@@ -91,7 +94,8 @@ def tried(at_x: Reverse, found: list[Any], twice: bool, again: bool = False) -> 
     if not can_be_read(at_x.output):
         once = ", ".join(graph.without_double_backward(names))
         return Trial(by_norm, by_norm, once, last, apart=True)
-    trial = try_graph(at_x, found, twice)._replace(last=last)
+    trial = try_graph(at_x, found, twice)
+    trial = trial._replace(last=last, plain=not graph.of_python(found))
     if trial.decided and graph.HIDDEN not in names:
         keep(known, signature, (trial, passes + 1))
     return trial._replace(fresh=True)

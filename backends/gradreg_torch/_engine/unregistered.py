@@ -24,9 +24,10 @@ _FOUND: WeakKeyDictionary[nn.Module, tuple[ref[nn.Module], ...]] = WeakKeyDictio
 
 def unregistered(module: nn.Module) -> list[nn.Module]:
     """The modules that attributes of a module and its parts hold, and that are not its parts."""
-    if module not in _FOUND:
-        _FOUND[module] = tuple(map(ref, _search(module)))
-    return [found for kept in _FOUND[module] if (found := kept()) is not None]
+    kept = _FOUND.get(module)
+    if kept is None:
+        kept = _FOUND[module] = tuple(map(ref, _search(module)))
+    return [found for one in kept if (found := one()) is not None] if kept else []
 
 
 def _search(module: nn.Module) -> Iterator[nn.Module]:
