@@ -1,5 +1,6 @@
 """Hypothesis profiles, the backends that every claim is checked on, and memory."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -14,6 +15,8 @@ from gradreg_verify import Target
 from gradreg_verify.frameworks.registry import BackendUnavailable, load, names
 
 START, USED = pytest.StashKey(), pytest.StashKey()
+# glibc keeps memory that a program has freed, two thirds of what a worker had at the end.
+give_back = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
 
 # XLA's optimisations take longer than any program of a test. XLA ends a process for a flag that it
 # does not know, so the last two are for versions that were tried.
@@ -67,6 +70,7 @@ def no_programs_left():
         jax.clear_caches()
     if dynamo := sys.modules.get("torch._dynamo"):
         dynamo.reset()
+    give_back(0)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is read

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
+import torch
 from torch import Tensor
 
 from gradreg_torch._arguments import same_device
@@ -17,6 +18,7 @@ from gradreg_torch._engine import (
     evaluate,
 )
 from gradreg_torch._engine.contraction import same_for_all
+from gradreg_torch._engine.graph import is_batched
 from gradreg_torch.penalty import Penalty
 
 _Columns = Tensor | Callable[[Tensor, Any], Tensor]
@@ -40,12 +42,14 @@ class _Given(Contraction):
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]
-        """Whether a constant R is one and the same for all examples, where no read waits."""
+        """Whether a constant R is one for all examples; without values to read, it may be."""
         R = self.R
         if not isinstance(R, Tensor) or R.ndim != 3 or R.shape[0] == 1:
             return False
         checks.dense("R", R)
-        return R.stride(0) == 0 or (R.is_cpu and same_for_all(R))
+        if R.stride(0) == 0 or torch.compiler.is_compiling() or is_batched(R):
+            return True
+        return R.is_cpu and same_for_all(R)  # no step on an accelerator waits
 
     def columns(self, side: Side) -> Tensor:
         """R[n, k, q]."""

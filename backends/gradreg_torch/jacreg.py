@@ -36,7 +36,7 @@ class _SoftmaxJacobian(Probes):
     @property
     def draws(self) -> bool:  # type: ignore[override]
         """Whether the form is projected, and its probes are drawn."""
-        return super().draws and not self.exact
+        return self.probes is None and not self.exact
 
     @property
     def same_for_all(self) -> bool:  # type: ignore[override]

@@ -179,6 +179,11 @@ class Penalty(nn.Module):
 
     def subset(self, model: ModelOrLogits, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""
+        if torch.compiler.is_compiling():
+            raise ValueError(
+                "expected fraction=1 in a compiled step, which no generator can enter, got "
+                f"fraction={self.fraction}; leave out fullgraph=True"
+            )
         assert self.generator is not None
         if isinstance(x, Tensor):
             return Subset.drawn(x, x, self.fraction, self.generator)

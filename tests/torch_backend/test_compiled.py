@@ -60,12 +60,15 @@ PENALTIES = {
     "frobreg": lambda: gt.FrobReg(batchnorm="eval"),
     "jacreg": lambda: gt.JacReg(batchnorm="eval"),
     "onehot": gt.Onehot,
+    "jacreg, projected": gt.JacReg,
+    "contract": lambda: gt.Contract(R=torch.arange(20.0, dtype=torch.float64).reshape(5, 4, 1)),
 }
+ONLY_WITHOUT_BATCH_NORM = ("contract",)  # R may be one for all examples: it has no values to read
 
 
 def probes_of(name, x):
     """The options of a step: its probes, of a penalty that has some."""
-    if "spectreg" not in name:
+    if "spectreg" not in name and "projected" not in name:
         return {}
     size, g = x[0].numel() if "forward" in name else 4, torch.Generator().manual_seed(1)
     return {"probes": gt.draw_probes("sphere", 5, size, generator=g, dtype=torch.float64)}
@@ -97,7 +100,7 @@ def run(network, name, backend):
     return losses, eager, compiled
 
 
-CASES = [("residual", name) for name in PENALTIES]
+CASES = [("mlp" if name in ONLY_WITHOUT_BATCH_NORM else "residual", name) for name in PENALTIES]
 CASES += [("transformer", "spectreg"), ("transformer", "spectreg, forward")]  # attention, each way
 
 
@@ -196,9 +199,15 @@ def test_what_cannot_be_compiled_says_so():
         )
         step(x, y)
 
+    with pytest.raises(Exception, match="examples that do not depend on each other"):
+        run("residual", "contract", "aot_eager")
     for penalty, message in (
         (gt.SpectReg(generator=torch.Generator()), "drawn outside the compiled step"),
         (gt.FrobReg(every=2), "expected every=1 in a compiled step"),
+        (
+            gt.FrobReg(fraction=0.5, generator=torch.Generator()),
+            "expected fraction=1 in a compiled step",
+        ),
         (
             gt.FrobReg(mode="finite_difference"),
             "expected mode='reverse' or 'forward' in a compiled step",

@@ -141,7 +141,9 @@ def checked(
     else:
         checks.is_callable(model)
         run = Model(model, x, policy)
-        if create_graph and isinstance(model, nn.Module) and in_training(model):
+        # A transform may differentiate in tensors that require no grad.
+        trains = create_graph and isinstance(model, nn.Module) and in_training(model)
+        if trains and not (functional and in_transform()):
             require_trainable(run.parts, inputs)
         inputs = {name: own(tensor, functional) for name, tensor in inputs.items()}
     return Call(

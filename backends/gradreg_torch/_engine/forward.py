@@ -91,9 +91,13 @@ class Forward:
                 if columns.shape[0] == 1:
                     output, J_v, moved = product(*(t[0] for t in tangents))
                 else:
-                    own: Any = (None, 0, None)  # only J v differs from column to column
-                    batched = torch.func.vmap(product, out_dims=own, randomness="same")
+                    # Only J v differs from column to column; inside another vmap torch wants axes.
+                    within = graph.in_vmap()
+                    axes: Any = 0 if within else (None, 0, None)
+                    batched = torch.func.vmap(product, out_dims=axes, randomness="same")
                     output, J_v, moved = batched(*tangents)
+                    if within:
+                        output, moved = output[0], {name: b[0] for name, b in moved.items()}
             except (RuntimeError, NotImplementedError) as error:
                 raise ValueError(
                     "expected a model that torch.func.jvp can run, got "

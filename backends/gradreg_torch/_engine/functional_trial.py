@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from gradreg_torch._engine import batch_norm, checks, euler, examples
+from gradreg_torch._engine import batch_norm, checks, euler, examples, graph
 from gradreg_torch._engine.call import Call
 from gradreg_torch._engine.columns import column, not_zero, separating, without_pattern
 from gradreg_torch._engine.examples import per_row
@@ -27,7 +27,7 @@ def require_right(at_x: Reverse) -> None:
     """Raise ValueError where a penalty would be wrong, in the passes 1, 2, 4, 8, … of a model."""
     call, model = at_x.call, at_x.call.model
     assert isinstance(model, Model)
-    if torch.compiler.is_compiling() or _is_batched() or not can_be_read(at_x.output):
+    if torch.compiler.is_compiling() or graph.in_vmap() or not can_be_read(at_x.output):
         return
     if due(_passes(model, call, len(at_x.output))):
         if call.policy in batch_norm.ALONE or call.batch is not None:
@@ -39,12 +39,6 @@ def require_right(at_x: Reverse) -> None:
         require_linear(back, (r, back(r)), (s, back(s)), {z.dtype})
         if call.create_graph:
             _require_twice(at_x, r)
-
-
-def _is_batched() -> bool:
-    """Whether `vmap` is among the transforms: its tensors have no values to read."""
-    stack = torch._C._functorch.get_interpreter_stack() or []
-    return any(one.key() == torch._C._functorch.TransformType.Vmap for one in stack)
 
 
 def _passes(model: Model, call: Call, n: int) -> int:

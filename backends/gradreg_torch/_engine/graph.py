@@ -228,6 +228,24 @@ def in_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def in_vmap() -> bool:
+    """Whether `vmap` is among the transforms that run this: its tensors have no values to read."""
+    if torch.compiler.is_compiling():
+        return False
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return any(one.key() == torch._C._functorch.TransformType.Vmap for one in stack)
+
+
+def is_batched(t: Tensor) -> bool:
+    """Whether t stands for a whole batch of tensors, inside `vmap`: it has no values to read."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(t):
+        if functorch.is_batchedtensor(t):
+            return True
+        t = functorch.get_unwrapped(t)
+    return False
+
+
 def is_functional() -> bool:
     """Whether `torch.compile` or a transform of `torch.func` runs this.
 
