@@ -25,7 +25,7 @@ PENALTIES = {
     "contract": lambda f, x: gt.contract(f, x, R),
     "objective": lambda f, x: sum(gt.objective(f, x, Y, gt.FrobReg())[:2]),
 }
-pytestmark = pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+each = pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
 
 
 def at(penalty, parameters, x=X):
@@ -57,11 +57,13 @@ def gradients(penalty):
     ]
 
 
+@each
 def test_gradient(penalty):
     found = torch.func.grad(lambda p: at(penalty, p))(ONE)
     torch.testing.assert_close([*found.values()], gradients(penalty))
 
 
+@each
 def test_directional_derivative(penalty):
     v = {name: p[1] for name, p in MODELS.items()}
     _, found = torch.func.jvp(lambda p: at(penalty, p), (ONE,), (v,))
@@ -69,15 +71,23 @@ def test_directional_derivative(penalty):
     torch.testing.assert_close(found, sum((g * a).sum() for g, a in pairs))
 
 
+@each
 def test_several_models(penalty):
     found = torch.func.vmap(lambda p: at(penalty, p))(MODELS)
     expected = [at(penalty, trained(i)).detach() for i in range(3)]
     torch.testing.assert_close(found, torch.stack(expected))
 
 
+@each
 def test_several_batches(penalty):
     """With forward mode torch refused several columns inside `vmap`."""
     batches = torch.stack([X, X.flip(0) + 1])
     leaves = trained()
     found = torch.func.vmap(lambda x: at(penalty, leaves, x))(batches)
     torch.testing.assert_close(found, torch.stack([at(penalty, leaves, x) for x in batches]))
+
+
+def test_several_R():
+    several = torch.stack([R, R.flip(0), R.expand(N, M, 1)])
+    found = torch.func.vmap(lambda r: gt.contract(NET, X, r))(several)
+    torch.testing.assert_close(found, torch.stack([gt.contract(NET, X, r) for r in several]))
