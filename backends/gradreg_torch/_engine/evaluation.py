@@ -20,6 +20,7 @@ from gradreg_torch._engine import (
     functional_trial,
     functions_trial,
     graph,
+    repeats,
     two_steps,
 )
 from gradreg_torch._engine.call import Call, ModelOrLogits, Options, checked
@@ -87,6 +88,8 @@ def evaluated_here(
         with attention_by_formula if twice else nullcontext():
             at = _linearise(call)
             values, output, reads = at.contract(R)
+        if twice and isinstance(at, Reverse) and at.fresh:
+            repeats.warn_of_other_kernels(at)
         if call.parallel and isinstance(call.model, Model):
             values = distributed.reaching_all(call.model.parts, values, output)
     penalty = reduce(values, call.reduction)
@@ -184,7 +187,8 @@ def _shown(at_x: Reverse, trial: Trial) -> Reverse:
     """The pass with what its trial showed; a trial reads values, so checks of values run then."""
     call, output = at_x.call, at_x.output
     call = call.after(output) if trial.fresh else call
-    return Reverse(call, output, None, trial.last, trial.coupled, trial.by_norm, trial.apart)
+    shown = trial.last, trial.coupled, trial.by_norm, trial.apart, trial.fresh
+    return Reverse(call, output, None, *shown)
 
 
 def _examined(call: Call, at_x: Reverse, mode: str) -> tuple[str, Trial, list[Any]]:

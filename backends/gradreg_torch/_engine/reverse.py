@@ -36,6 +36,8 @@ class Reverse(NamedTuple):
         Whether examples depend on each other, and whether torch's batch norm is the reason.
     apart : bool
         Whether torch is wrong for several columns at once: `batched_trial`.
+    fresh : bool
+        Whether this pass was tried.
     """
 
     call: Call
@@ -45,6 +47,7 @@ class Reverse(NamedTuple):
     coupled: bool = False
     by_norm: bool = False
     apart: bool = False
+    fresh: bool = False
 
     @property
     def side(self) -> Side:
