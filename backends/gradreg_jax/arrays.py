@@ -82,11 +82,13 @@ def floating(name: str, a: Any, remedy: str = "look for it upstream") -> Any:
         raise TypeError(f"expected {name} of a real floating dtype, got None")
     a = array(a)
     if not jnp.issubdtype(a.dtype, jnp.floating):
-        raise TypeError(
-            f"expected {name} of a real floating dtype, got {a.dtype}; convert it with "
-            ".astype(float), close f over what is not differentiated (masks, indices), and for "
-            "token models differentiate the embeddings"
+        parts = "jnp.stack([a.real, a.imag], axis=-1) has both parts"
+        whole = (
+            "convert it with .astype(float), close f over what is not differentiated (masks, "
+            "indices), and for token models differentiate the embeddings"
         )
+        remedy = parts if jnp.iscomplexobj(a) else whole
+        raise TypeError(f"expected {name} of a real floating dtype, got {a.dtype}; {remedy}")
     _wide(name, a.dtype)
     if not finite(a):
         raise ValueError(f"expected {name} finite, got NaN or infinity; {remedy}")

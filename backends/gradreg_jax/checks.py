@@ -12,22 +12,23 @@ import numpy as np
 from gradreg_jax.arrays import array, beyond, concrete, finite, floating, sparse
 
 
-def inputs(x: Any) -> int:
-    """Check a pytree of floating arrays (n, …), n >= 1, and return n."""
-    leaves = jax.tree.leaves(x, is_leaf=sparse)
+def inputs(x: Any) -> tuple[Any, int]:
+    """Check a pytree of floating arrays (n, …), n >= 1; return x, of arrays of JAX, and n."""
+    x = jax.tree.map(array, x, is_leaf=sparse)
+    leaves = jax.tree.leaves(x)
     if not leaves:
         raise ValueError("expected x to be an array or a pytree of arrays, got none")
-    for leaf in map(array, leaves):
+    for leaf in leaves:
         floating("x", leaf)
         if leaf.ndim < 2 or 0 in leaf.shape:
             raise ValueError(
                 f"expected x with shape (n, ...) and n >= 1, got {leaf.shape}; "
                 "one example is x[None], scalars x[:, None]"
             )
-    sizes = {jnp.shape(leaf)[0] for leaf in leaves}
+    sizes = {leaf.shape[0] for leaf in leaves}
     if len(sizes) > 1:
         raise ValueError(f"expected inputs of one batch size, got {sorted(sizes)}")
-    return sizes.pop()
+    return x, sizes.pop()
 
 
 def batch(b: Any, rows: int, n: int) -> Any:

@@ -64,7 +64,7 @@ class Linearised:
             batch = f.batch if batch is None else batch
         if batch is not None and mode == "forward":
             raise ValueError("expected mode='reverse' with batch, got 'forward'")
-        n = checks.inputs(x)
+        x, n = checks.inputs(x)
         if isinstance(f, cls):
             batch = batch if batch is f.batch else checks.batch(batch, n, len(f.output))
             return replace(f, mode=mode, batch=batch)

@@ -42,7 +42,7 @@ def _is_weight(leaf: Any) -> bool:
     if isinstance(leaf, int | float):
         return False
     axes = getattr(leaf, "ndim", None)
-    if axes is None or (axes >= 2 and not jnp.issubdtype(leaf.dtype, jnp.floating)):
+    if axes is None or (axes >= 2 and not jnp.issubdtype(arrays.array(leaf).dtype, jnp.floating)):
         raise TypeError(
             "expected params whose leaves are floating arrays, got "
             f"{getattr(leaf, 'dtype', type(leaf).__name__)}; filter them, "

@@ -97,6 +97,20 @@ def test_numbers_of_probes_are_integers_of_any_kind():
         assert gj.jacreg(f, PARAMS, X, num_probes=number, key=KEY) > 0
 
 
+class Readable:
+    """Holds numbers of X that NumPy can read, as a tensor of another framework does."""
+
+    ndim, dtype = X.ndim, "of another framework"
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(X, dtype)
+
+
+def test_inputs_and_weights_of_another_framework():
+    assert gj.frobreg(f, PARAMS, Readable()) == gj.frobreg(f, PARAMS, X)
+    assert gj.weight_decay([Readable()]) == gj.weight_decay([X])
+
+
 def test_weight_decay_passes_over_scalars():
     params = [W, np.zeros(3), 0.5, 3, np.int32(2), jnp.ones(())]
     assert gj.weight_decay(params) == gj.weight_decay([W])
@@ -222,6 +236,14 @@ REFUSED = {
     "integer probes": (
         lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=int),
         "expected dtype to be a real floating dtype, got int",
+    ),
+    "complex inputs": (
+        lambda: gj.frobreg(f, PARAMS, X + 0j),
+        r"x of a real floating dtype, got complex.*; jnp.stack\(\[a.real, a.imag\]",
+    ),
+    "complex logits": (
+        lambda: gj.frobreg(lambda p, x: f(p, x) * 1j, PARAMS, X),
+        r"logits of a real floating dtype, got complex.*; jnp.stack\(\[a.real, a.imag\]",
     ),
     "complex probes": (
         lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=complex),
