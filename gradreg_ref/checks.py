@@ -136,7 +136,7 @@ def probes(r: Any, n: int, m: int, shared: bool) -> Array:
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """Check that a name is one of the known names."""
     known = list(known)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         near = get_close_matches(value, known, 1, _NEAR) if isinstance(value, str) else []
         hint = f"; did you mean {quoted(near)}?" if near else ""
         raise ValueError(f"expected {name} to be one of {quoted(known)}; got {value!r}{hint}")

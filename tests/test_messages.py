@@ -23,6 +23,7 @@ MESSAGES = {
     ],
     "expected probe to be one of gaussian": [
         lambda: ref.spectreg(J, probe="uniform", rng=np.random.default_rng(0)),
+        lambda: ref.spectreg(J, probe=J, rng=np.random.default_rng(0)),  # meant as probes=
         lambda: probes.draw("uniform", np.random.default_rng(0), 1, 2),
         lambda: moments.variance(np.eye(2), "uniform"),
     ],

@@ -204,8 +204,8 @@ def key(k: Any) -> Any:
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """Check that a name is one of the known names."""
     known = list(known)
-    if value not in known:
-        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r}")
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r:.60}")
     return value
 
 

@@ -190,6 +190,10 @@ REFUSED = {
     ),
     "no weights": (lambda: gj.weight_decay({"b": jnp.zeros(3)}), "two axes or more"),
     "a law of nothing": (lambda: gj.jacreg(f, PARAMS, X, probe="bogus"), "expected probe to be"),
+    "probes as a law": (
+        lambda: gj.spectreg(f, PARAMS, X, probe=np.ones((5, 3, 1)), key=KEY),
+        "expected probe to be one of",
+    ),
     "a law beside probes": (
         lambda: gj.spectreg(f, PARAMS, X, probes=np.ones((5, 3, 1)), probe="bogus", key=KEY),
         "expected probe to be",

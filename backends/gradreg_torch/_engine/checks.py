@@ -70,7 +70,7 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int
 def choice(name: str, value: Any, known: Iterable[str]) -> Any:
     """Return a value that is one of the known names; raise ValueError for another."""
     known = list(known)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"expected {name} to be one of {', '.join(known)}; got {value!r:.60}")
     return value
 
