@@ -114,8 +114,7 @@ def _loss_derivative(output: Tensor, y: Any, loss: LossFunction) -> Tensor:
 def training_loss(output: Tensor, y: Any, loss: Loss, reads: bool) -> Tensor:
     """The batch mean of a loss by name, or the scalar of any loss (outputs, y) ↦ ()."""
     if not callable(loss):
-        if loss not in _LOSSES:
-            require_known(loss)
+        require_known(loss)
         return _LOSSES[loss][0](output, y, reads)
     value = loss(output, y)
     if not isinstance(value, Tensor) or value.ndim != 0:

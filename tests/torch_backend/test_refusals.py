@@ -60,6 +60,8 @@ CASES = {
     "an infinite output": (lambda: gt.frobreg(lambda x: x / 0, X), "expected output 'logits' finite"),
     "a frozen model": (lambda: gt.frobreg(frozen(), X), "model.eval() to measure it"),
     "probes as a law": (lambda: gt.spectreg(MODEL, X, probe=np.ones((6, 3, 1))), "expected probe to be one of"),
+    "a mode that is an array": (lambda: gt.frobreg(MODEL, X, mode=np.ones(2)), "expected mode to be one of"),
+    "a list of losses": (lambda: gt.objective(MODEL, X, Y, gt.FrobReg(), loss=["cross_entropy"]), "expected loss to be one of"),
     "x of one axis": (lambda: gt.frobreg(nn.Linear(4, 4), torch.ones(4)), "one example is x[None], scalars x[:, None]"),
     "inputs of two batch sizes": (lambda: gt.frobreg(lambda a, b: a + b, (X, X[:1]), wrt=(0, 1)), "expected inputs of one batch size"),
     "no input named": (lambda: gt.frobreg(MODEL, X, wrt=()), "expected wrt among [0], got ()"),

@@ -167,7 +167,7 @@ def require_known(
         ("batchnorm", batchnorm, batch_norm.POLICIES),
         ("reduction", reduction, REDUCTIONS),
     ):
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             checks.choice(name, value, known)
     if chunk_size is not None:
         checks.count("chunk_size", chunk_size)
