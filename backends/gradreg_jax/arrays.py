@@ -39,7 +39,7 @@ def array(a: Any) -> Any:
             raise TypeError("text")  # of which JAX asks whether it is the name of a dtype
         with values() if isinstance(a, np.ndarray) else nullcontext():
             return jnp.asarray(a)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         why = f"{type(a).__name__}: {str(error).splitlines()[0]}"
         raise TypeError(
             "expected an array of numbers in the byte order of this machine, got "
@@ -108,7 +108,7 @@ def dtype(value: Any) -> Any:
     """Check a real floating dtype to compute in, or its name."""
     try:
         found = jnp.dtype(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"expected dtype to be a real floating dtype, got {value!r:.60}; for example "
             "dtype=jnp.float32"

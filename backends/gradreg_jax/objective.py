@@ -74,7 +74,7 @@ def objective(
 
 def _value(loss: str | Callable[[Any, Any], Any], at: Linearised, y: Any) -> Any:
     """Compute the loss and check that it is a scalar."""
-    if isinstance(loss, str):
+    if not callable(loss):
         return LOSSES[checks.choice("loss", loss, LOSSES)][0](at, y).mean()
     got = loss(at.output, y)
     if getattr(got, "shape", None) != ():
@@ -90,7 +90,7 @@ def options_for(penalty: Any, y: Any, key: Any, loss: Any) -> dict[str, Any]:
     function, args, bound = penalty, (), {}
     if isinstance(penalty, partial):
         function, args, bound = penalty.func, penalty.args, penalty.keywords
-    if function not in _PENALTIES or args:
+    if not callable(function) or function not in _PENALTIES or args:
         names = ", ".join(known.__name__ for known in _PENALTIES)
         raise TypeError(
             f"expected penalty to be one of {names}, or functools.partial of one with options by "

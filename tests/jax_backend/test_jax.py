@@ -241,6 +241,10 @@ REFUSED = {
         lambda: gj.draw_probes("gaussian", 2, 3, key=KEY, dtype=int),
         "expected dtype to be a real floating dtype, got int",
     ),
+    "labels beyond any integer": (
+        lambda: gj.doubleback(f, PARAMS, X, [10**30] * 5),
+        "expected an array of numbers",
+    ),
     "complex inputs": (
         lambda: gj.frobreg(f, PARAMS, X + 0j),
         r"x of a real floating dtype, got complex.*; jnp.stack\(\[a.real, a.imag\]",

@@ -97,6 +97,11 @@ REFUSED = {
         "expected penalty to be one of frobreg, .*functools[.]partial of one",
     ),
     "a function": ({"penalty": lambda f, p, x: 0.0}, "expected penalty to be one of"),
+    "an array": ({"penalty": W}, "expected penalty to be one of"),
+    "a number for a loss": (
+        {"penalty": gj.frobreg, "loss": 3},
+        "expected loss to be one of cross_entropy",
+    ),
     "no R": ({"penalty": gj.contract}, "pass penalty=partial\\(contract, R=...\\)"),
     "a batch that is none": (
         {"penalty": partial(gj.frobreg, batch=3)},
