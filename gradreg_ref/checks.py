@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from math import prod
 from re import fullmatch
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -148,10 +149,10 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(name if fullmatch(r"[\w./:+-]+", name) else repr(name) for name in names)
 
 
-def count(name: str, value: Any) -> int:
-    """Check a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"expected {name} to be a whole number >= 1, got {value!r}")
+def count(name: str, value: Any, least: int = 1) -> int:
+    """Check a whole number, by default a positive one."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"expected {name} to be a whole number >= {least}, got {value!r}")
     return int(value)
 
 
@@ -174,7 +175,7 @@ def flag(name: str, value: Any) -> bool:
 def number(name: str, value: Any) -> float:
     """Check a finite real number."""
     real = isinstance(value, (int, float, np.integer, np.floating))
-    if isinstance(value, bool) or not real or not np.isfinite(value):
+    if isinstance(value, bool) or not real or not abs(value) <= float_info.max:
         raise ValueError(f"expected {name} to be a finite number, got {value!r}")
     return float(value)
 

@@ -18,6 +18,7 @@ from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.registry import Backend
 from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotHere, NotTestable, largest, raised
 from gradreg_verify.report.report import Report, Result, provenance
+from gradreg_verify.subject import watch
 from gradreg_verify.subject.handover import TIERS
 from gradreg_verify.text import printable
 
@@ -73,17 +74,31 @@ def verify(
 
     Raises
     ------
-    ValueError
-        The declaration is missing or contradicts itself, or `waivers` has an unknown claim.
+    ValueError, TypeError
+        The declaration is missing or contradicts itself, `waivers` has an unknown claim, or an
+        option has an impossible value.
     BackendUnavailable
         The framework or the device is missing.
     """
+    _require_usable(dtypes, seed, time_limit, waivers)
     target = target_of(implementation, kind, framework, device, seed, time_limit, declared)
     draws, more = PROFILES[checks.choice("profile", profile, PROFILES)]
     target = replace(target, draws=draws, dtypes=_dtypes_of(target, dtypes))
     with getattr(target.backend, "steady", nullcontext)():
         examples = [e for s in (0, *range(seed, seed + more)) for e in target.examples(s)]
         return _report_on(target, examples, waivers or {}, progress)
+
+
+def _require_usable(dtypes: Any, seed: Any, time_limit: Any, waivers: Any) -> None:
+    """Raise ValueError or TypeError for options of `verify` that it cannot have."""
+    checks.count("seed", seed, least=0)
+    if seed >= _SEEDS:
+        raise ValueError(f"expected seed < {_SEEDS}, got {seed}")
+    watch.require_seconds("time_limit", time_limit)
+    if not isinstance(dtypes, tuple | list | None):
+        raise TypeError(f"expected dtypes as a tuple, ('float32',) say, got {dtypes!r:.60}")
+    if not isinstance(waivers, Mapping | None):
+        raise TypeError(f"expected waivers as a dict of reasons, got {waivers!r:.60}")
 
 
 def assert_conforms(
@@ -108,6 +123,7 @@ def assert_conforms(
 
 # Draws of each law, and how many sets of random examples beside the bundled ones.
 PROFILES = {"ci": (4000, 0), "long": (24000, 3)}
+_SEEDS = 2**31  # a thousand times as large, a seed is still one that every generator takes
 
 
 def _report_on(

@@ -38,8 +38,9 @@ def test_r1_is_frobreg_of_one_output():
         ({"kind": "jacreg", "num_probes": 2}, "expected probe= with num_probes.*pass the law"),
         ({"kind": "frobreg", "num_probes": 2}, "got none for frobreg; leave both out"),
         ({"kind": "frobreg", "side": "input"}, "'input' is for spectreg"),
-        ({"kind": "frobreg", "scale": 0.0}, "expected scale to be finite and not 0"),
-        ({"kind": "frobreg", "scale": float("nan")}, "expected scale to be finite and not 0"),
+        ({"kind": "frobreg", "scale": 0.0}, "expected scale to be other than 0"),
+        ({"kind": "frobreg", "scale": float("nan")}, "expected scale to be a finite number"),
+        ({"kind": "frobreg", "scale": "0.5"}, "expected scale to be a finite number, got '0.5'"),
         ({"kind": "frobreg", "reduction": "max"}, "expected reduction to be one of"),
         ({"kind": "spectreg", "num_probes": 0}, "whole number >= 1"),
         ({"kind": "frobreg", "arguments": ("net",)}, "expected arguments to be one of model"),
@@ -50,13 +51,57 @@ def test_r1_is_frobreg_of_one_output():
         ({"kind": "r1", "probe": "sphere"}, "expected no probe= for frobreg"),
         ({"kind": "doubleback", "outputs": 1}, "expected outputs >= 2 for doubleback"),
         ({"kind": "frobreg", "input": (8, 8)}, r"or \(channels, height, width\), got \(8, 8\)"),
-        ({"kind": "frobreg", "input": (3, 0, 8)}, "expected input to be the shape of one input"),
+        ({"kind": "frobreg", "input": (3, 0, 8)}, "expected input sizes to be a whole number >= 1"),
+        ({"kind": "frobreg", "input": (3, 8.0, 8)}, "expected input sizes to be a whole number"),
+        ({"kind": "frobreg", "outputs": 10**30}, "expected at most 1000000 outputs"),
+        ({"kind": "frobreg", "input": (3, 10**4, 10**4)}, "expected at most 1000000 outputs and"),
         ({"kind": "frobreg", "square": True, "outputs": 3, "input": (4,)}, "got 3 and 4"),
     ],
 )
 def test_what_contradicts_itself_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Declaration(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"square": "False"}, "expected square to be True or False, got 'False'"),
+        ({"shared_probe": 1}, "expected shared_probe to be True or False, got 1"),
+        ({"arguments": "model,x"}, r"expected arguments as a tuple, \('model', 'x'\) say"),
+        ({"input": 784}, r"expected input as a tuple, \(3, 8, 8\) say, got 784"),
+    ],
+)
+def test_what_has_another_type_is_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        Declaration("frobreg", **options)
+
+
+def test_lists_are_tuples():
+    given = Declaration("frobreg", arguments=["model", "x"], input=[3, 8, 8])
+    assert given == Declaration("frobreg", arguments=("model", "x"), input=(3, 8, 8))
+    assert hash(given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": None}, "expected seed to be a whole number >= 0, got None"),
+        ({"seed": -1}, "expected seed to be a whole number >= 0, got -1"),
+        ({"seed": 10**30}, "expected seed < 2147483648"),
+        ({"time_limit": None}, "expected time_limit to be a finite number, got None"),
+        ({"time_limit": float("inf")}, "expected time_limit to be a finite number, got inf"),
+        ({"time_limit": 0}, "expected time_limit > 0 and <= 604800 seconds, got 0"),
+        ({"time_limit": 10**30}, "expected time_limit > 0 and <= 604800 seconds"),
+        ({"dtypes": "float32"}, r"expected dtypes as a tuple, \('float32',\) say, got 'float32'"),
+        ({"waivers": ["probe-law"]}, "expected waivers as a dict of reasons"),
+        ({"framework": ["torch"]}, r"expected a backend among .*; got \['torch'\]"),
+    ],
+)
+def test_options_of_verify_that_are_none_are_refused(options, message):
+    """They gave a report in which nothing was tested, or Python's own words."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        verify(lambda model, x: x, "frobreg", **options)
 
 
 SHAPES = [

@@ -32,6 +32,7 @@ from gradreg_verify.mistakes.self_test import Trial
 from gradreg_verify.report import e_values, history, render, waivers
 from gradreg_verify.report.progress import row, so_far
 from gradreg_verify.subject.declaration import NAMES
+from gradreg_verify.subject.watch import require_seconds
 
 _COLOURS = {"PASS": "32", "FAIL": "1;31", "WAIVED": "33", "NOT-TESTED": "33"}
 
@@ -103,8 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     for path in arguments.report:  # now, and not after the minutes that follow
         render.require_format(path)
-    if not arguments.time_limit > 0:
-        raise ValueError(f"expected --time-limit > 0, got {arguments.time_limit:g}")
+    require_seconds("--time-limit", arguments.time_limit)
     if arguments.evidence is not None:
         e_values.require_place(arguments.evidence)
     verified = None if arguments.target is None else _asked(arguments)

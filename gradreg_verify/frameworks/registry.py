@@ -108,8 +108,8 @@ def load(name: str) -> Backend:
         Its framework is not installed.
     """
     points = {point.name: point for point in entry_points(group=_GROUP)}
-    if name not in points:
-        raise ValueError(f"expected a backend among {', '.join(sorted(points))}; got {name!r}")
+    if not isinstance(name, str) or name not in points:
+        raise ValueError(f"expected a backend among {', '.join(sorted(points))}; got {name!r:.60}")
     try:
         backend: Backend = points[name].load()()
     except ModuleNotFoundError as error:
@@ -171,8 +171,9 @@ def gibibytes(memory: int) -> str:
 def require_device(backend: Backend, device: str) -> None:
     """Raise BackendUnavailable, naming what is there, if the device ("cuda:0", "cuda") is not."""
     devices = backend.capabilities().devices
-    if device not in devices and f"{device}:0" not in devices:
+    known = isinstance(device, str) and (device in devices or f"{device}:0" in devices)
+    if not known:
         raise BackendUnavailable(
             f"expected a device of backend {backend.name!r} with float64 among "
-            f"{', '.join(devices)}; got {device!r}"
+            f"{', '.join(devices)}; got {device!r:.60}"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 from typing import Any, TypeVar, get_args
 
 from gradreg_ref import checks
@@ -17,6 +17,8 @@ AVERAGE = (
     "docs/verify.md shows"
 )
 _ARGUMENTS = ("model", "params", "x", "y", "logits", "probes", "generator", "key")
+_TUPLES = {"arguments": "('model', 'x')", "input": "(3, 8, 8)"}  # with an example
+_MOST = 10**6  # outputs, or input coordinates: a Jacobian must fit into memory
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Declaration:
 
     Raises
     ------
-    ValueError
-        A name is unknown, or the kind does not have an option.
+    ValueError, TypeError
+        A name is unknown, or the kind does not have an option, or not with this value.
     """
 
     kind: str
@@ -73,12 +75,12 @@ class Declaration:
 
     def __post_init__(self) -> None:
         checks.choice("kind", self.kind, NAMES)
+        self.check_types()
         if self.kind == "r1":
             self.expand_r1()
         checks.choice("side", self.side, get_args(Side))
         checks.choice("reduction", self.reduction, get_args(Reduction))
         checks.choice("loss", self.loss, get_args(Loss))
-        checks.count("num_probes", self.num_probes)
         for name in self.arguments:
             checks.choice("arguments", name, _ARGUMENTS)
         if PENALTIES[self.kind].probes == "always" and self.probe is None:
@@ -97,8 +99,19 @@ class Declaration:
                 f"{remedy}"
             )
         self.check_shapes()
-        if not isfinite(self.scale) or self.scale == 0:
-            raise ValueError(f"expected scale to be finite and not 0, got {self.scale}")
+
+    def check_types(self) -> None:
+        """Refuse values of other types than the options have."""
+        checks.count("num_probes", self.num_probes)
+        if checks.number("scale", self.scale) == 0:
+            raise ValueError("expected scale to be other than 0, got 0")
+        for name in ("shared_probe", "square"):
+            checks.flag(name, getattr(self, name))
+        for name, such_as in _TUPLES.items():
+            given = getattr(self, name)
+            if not isinstance(given, tuple | list):
+                raise TypeError(f"expected {name} as a tuple, {such_as} say, got {given!r:.60}")
+            object.__setattr__(self, name, tuple(given))
 
     def expand_r1(self) -> None:
         """Replace R1 by FrobReg of networks with one output, which is the same number."""
@@ -125,12 +138,16 @@ class Declaration:
             checks.count("outputs", m)
         if m == 1 and self.softmax:
             raise ValueError(f"expected outputs >= 2 for {self.kind}, which has a softmax, got 1")
-        if len(self.input) not in (0, 1, 3) or any(size < 1 for size in self.input):
+        if len(self.input) not in (0, 1, 3):
             raise ValueError(
                 "expected input to be the shape of one input, (d,) or (channels, height, width), "
                 f"got {self.input}"
             )
+        for size in self.input:
+            checks.count("input sizes", size)
         d = prod(self.input) if self.input else None
+        if max(m or 1, d or 1) > _MOST:
+            raise ValueError(f"expected at most {_MOST} outputs and input coordinates, got more")
         if self.square and None not in (m, d) and m != d:
             raise ValueError(f"expected as many outputs as input coordinates, got {m} and {d}")
 

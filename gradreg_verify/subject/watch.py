@@ -8,15 +8,23 @@ from time import monotonic, thread_time
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+from gradreg_ref import checks
 from gradreg_verify.outcomes import Hung
 
 BACKSTOP = 6  # time limits that a call may last by the clock: sleeping, waiting, or its first time
+_LONGEST = 7 * 24 * 3600  # a week
 _AGAIN = 1.0  # seconds until a function that caught the exception gets another one
 
 
 # When the call in progress must have ended, by the clock; 0 between calls. `isolation` puts a
 # number here that its parent process can read.
 deadline: Any = SimpleNamespace(value=0.0)
+
+
+def require_seconds(name: str, limit: Any) -> None:
+    """Raise ValueError unless a time limit is a number of seconds that a call may last."""
+    if not 0 < checks.number(name, limit) <= _LONGEST:
+        raise ValueError(f"expected {name} > 0 and <= {_LONGEST} seconds, got {limit}")
 
 
 class Patience:

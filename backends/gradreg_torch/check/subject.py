@@ -52,7 +52,13 @@ class Subject:
     @property
     def first(self) -> Tensor:
         """An input that is differentiated."""
-        return self.penalty.first(self.x, self.penalty.options)
+        first = self.penalty.first(self.x, self.penalty.options)
+        if not isinstance(first, Tensor):
+            raise TypeError(
+                "expected x to be a tensor, or a tuple or dict of tensors, got one of "
+                f"{type(first).__name__}"
+            )
+        return first
 
     def evaluated(self, update: bool = False, **options: Any) -> Evaluated:
         """The penalty, as a step computes it, from the state before, and the model's output."""
