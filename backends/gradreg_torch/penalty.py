@@ -19,7 +19,7 @@ from gradreg_torch._engine import (
 )
 from gradreg_torch._engine.call import require_forward_mode, require_known
 from gradreg_torch._engine.graph import is_functional
-from gradreg_torch._engine.inputs import by_name, first_of, select
+from gradreg_torch._engine.inputs import by_name, differentiated, first_of, select
 from gradreg_torch._engine.sums import at_least_single, scaled
 from gradreg_torch._engine.trial import can_be_read
 from gradreg_torch._seen import Seen
@@ -175,7 +175,7 @@ class Penalty(nn.Module):
 
     def first(self, x: Inputs, kept: Kept) -> Tensor:
         """An input that is differentiated."""
-        return x if isinstance(x, Tensor) else first_of(select(by_name(x), kept.get("wrt")))
+        return x if isinstance(x, Tensor) else differentiated(x, kept.get("wrt"))
 
     def subset(self, model: ModelOrLogits, x: Inputs, kept: Kept) -> Subset:
         """The examples of this step."""

@@ -422,7 +422,10 @@ def test_the_table_fits_a_terminal():
     [
         (lambda m, x: gt.check_model(m, x, penalty=gt.DoubleBack()), "expected labels y"),
         (lambda m, x: gt.check_model(m, x, Y, gt.FrobReg), "expected a penalty such as"),
-        (lambda m, x: gt.check_model(m, {"input": 1}, Y), "dict of tensors, got one of int"),
+        (
+            lambda m, x: gt.check_model(m, {"input": 1}, Y),
+            "expected input 'input' to be a tensor, got int",
+        ),
         (lambda m, x: gt.check_model(lambda x: 2 * x, x), "parameters to train, got none"),
         (lambda m, x: gt.check_model(m, x, Y)["grad"], "expected one of penalty, repeatable"),
     ],

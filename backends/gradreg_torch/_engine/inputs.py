@@ -153,6 +153,14 @@ def first_of(inputs: Named) -> Tensor:
     return next(iter(inputs.values()))
 
 
+def differentiated(x: Inputs, wrt: Wrt) -> Tensor:
+    """One of the inputs to differentiate."""
+    name, first = next(iter(select(by_name(x), wrt).items()))
+    if not isinstance(first, Tensor):
+        raise TypeError(f"expected input {name!r} to be a tensor, got {type(first).__name__}")
+    return first
+
+
 def width(inputs: Named) -> int:
     """i: input coordinates of one example, over all differentiated inputs."""
     return sum(t[0].numel() for t in inputs.values())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradreg_torch._engine import attributes
 from gradreg_torch._engine.float64 import widest
-from gradreg_torch._engine.inputs import Inputs, by_name, first_of, select
+from gradreg_torch._engine.inputs import Inputs, differentiated
 from gradreg_torch.check import derivative, effects, findings
 from gradreg_torch.check.held import Held
 from gradreg_torch.check.report import Finding, ModelReport
@@ -86,8 +86,8 @@ def check_model(
 def _penalty(penalty: Penalty | None, x: Inputs, y: Tensor | None) -> Penalty:
     """Return the penalty given, or SpectReg."""
     if penalty is None:
-        device = first_of(select(by_name(x), None)).device
-        return SpectReg(generator=torch.Generator(device).manual_seed(0))
+        generator = torch.Generator(differentiated(x, None).device).manual_seed(0)
+        return SpectReg(generator=generator)
     if not isinstance(penalty, Penalty):
         raise TypeError(f"expected a penalty such as SpectReg(generator=g), got {penalty!r}")
     if penalty.needs_labels and y is None:

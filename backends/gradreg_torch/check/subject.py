@@ -52,13 +52,7 @@ class Subject:
     @property
     def first(self) -> Tensor:
         """An input that is differentiated."""
-        first = self.penalty.first(self.x, self.penalty.options)
-        if not isinstance(first, Tensor):
-            raise TypeError(
-                "expected x to be a tensor, or a tuple or dict of tensors, got one of "
-                f"{type(first).__name__}"
-            )
-        return first
+        return self.penalty.first(self.x, self.penalty.options)
 
     def evaluated(self, update: bool = False, **options: Any) -> Evaluated:
         """The penalty, as a step computes it, from the state before, and the model's output."""
