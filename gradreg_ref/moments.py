@@ -173,6 +173,7 @@ def batch_mean_variance(
     if A.ndim != 3:
         raise ValueError(f"expected A with shape (n, k, l), got {A.shape}; see moments.gram")
     B, m, _ = A.shape
+    checks.choice("probe", probe, _VARIANCES)
     if checks.flag("shared_probe", shared_probe):
         return variance(A.sum(axis=0), probe, num_probes) / B**2
     if probe == "frames":
@@ -220,7 +221,7 @@ def group_variance(A: Array, q: int) -> Array:
     2m²/((m+2)(m−1)) · Σ_k ‖Â_k − mean Â‖²: nothing where all A_k are equal.
     """
     A = _symmetric(A)
-    m = A.shape[-1]
+    m, q = A.shape[-1], checks.count("q", q)
     if q * len(A) > m:
         raise ValueError(f"expected at most {m} probes in a group, got {q * len(A)}")
     if m == 1:

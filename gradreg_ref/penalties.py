@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gradreg_ref import checks
 from gradreg_ref.confidence_penalty import confidence_penalty
 from gradreg_ref.contract import contract
 from gradreg_ref.doubleback import doubleback
@@ -153,4 +154,5 @@ PENALTIES: dict[str, Penalty] = {row.name: row for row in _ROWS}
 
 def evaluate(penalty: str, network: Network, x: Array, y: Any = None, **options: Any) -> Array:
     """Evaluate the named penalty at a network's logits and Jacobian; complex-safe."""
+    checks.choice("penalty", penalty, PENALTIES)
     return PENALTIES[penalty].formula(Case.at(network, x, y), **options)

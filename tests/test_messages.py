@@ -4,18 +4,34 @@ import numpy as np
 import pytest
 
 import gradreg_ref as ref
-from gradreg_ref import checks, losses, moments, probes
+from gradreg_ref import checks, complex_step, losses, moments, probes
 from gradreg_ref.identify import identify
-from gradreg_ref.networks import Network
+from gradreg_ref.networks import Linear, Network
+from gradreg_ref.penalties import evaluate
 
 J = np.ones((2, 3, 4))
 z = np.ones((2, 3))
+AFFINE = Network((Linear(np.ones((2, 2)), None),))
 INTEGERS = [[1, 2]]
 
 MESSAGES = {
     "expected reduction to be one of none, mean, sum": [
         lambda: ref.frobreg(J, reduction="max"),
         lambda: ref.confidence_penalty(z, reduction="max"),
+    ],
+    "expected penalty to be one of frobreg, spectreg": [
+        lambda: evaluate("ridge", Network(()), np.ones((1, 2))),
+    ],
+    "expected a layer of gradreg_ref.networks, got 3": [lambda: Network((3,))],
+    "expected layers as a tuple, got 'tanh'": [lambda: Network("tanh")],
+    "expected f to return complex numbers": [
+        # A derivative of 0 without a word.
+        lambda: complex_step.gradient(lambda net: abs(net.parameters()).sum(), AFFINE),
+        lambda: complex_step.gradient(lambda net: 1.0, AFFINE),
+    ],
+    "expected q to be a whole number": [
+        lambda: moments.group_variance(np.eye(2)[None], -1),
+        lambda: moments.group_variance(np.eye(2)[None], float("nan")),
     ],
     "expected side to be one of output, input": [
         lambda: ref.spectreg(J, side="left", probes=J),
@@ -26,6 +42,7 @@ MESSAGES = {
         lambda: ref.spectreg(J, probe=J, rng=np.random.default_rng(0)),  # meant as probes=
         lambda: probes.draw("uniform", np.random.default_rng(0), 1, 2),
         lambda: moments.variance(np.eye(2), "uniform"),
+        lambda: moments.batch_mean_variance(np.eye(2)[None], np.eye(2)),
     ],
     "expected num_probes to be a whole number": [
         lambda: ref.spectreg(J, num_probes=0, rng=np.random.default_rng(0)),

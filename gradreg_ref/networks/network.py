@@ -109,8 +109,12 @@ class Network:
 
 
 def _check_arrays(layers: tuple[Layer, ...]) -> None:
-    """Check that weights, statistics and masks are unmasked arrays of numbers."""
+    """Check that layers are layers, and that their arrays are unmasked arrays of numbers."""
+    if not isinstance(layers, tuple | list):
+        raise TypeError(f"expected layers as a tuple, got {layers!r:.60}")
     for layer in layers:
+        if not hasattr(layer, "derivative"):
+            raise TypeError(f"expected a layer of gradreg_ref.networks, got {layer!r:.60}")
         _check_arrays(getattr(layer, "body", ()))
         for name, value in getattr(layer, "__dict__", {}).items():
             if isinstance(value, np.ndarray):
