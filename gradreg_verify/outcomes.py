@@ -1,6 +1,7 @@
 """How a check can end, other than with a number."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from gradreg_verify.text import printable
 
@@ -44,3 +45,12 @@ def largest(errors: Iterable[float]) -> float:
     if not found:
         raise NotHere("nothing of it can be compared")
     return max(found)
+
+
+@contextmanager
+def said(where: str) -> Iterator[None]:
+    """Around what is asked in another setting: a failure says in which."""
+    try:
+        yield
+    except Broken as broken:
+        raise Broken(f"{where}: {broken}") from broken

@@ -1,7 +1,6 @@
 """Every penalty is its formula, in value and parameter gradient."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from gradreg_verify.claims.comparison import (
 )
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
-from gradreg_verify.outcomes import Broken, NotAsked, NotHere
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, said
 from gradreg_verify.subject.suited import sure, unusual
 
 
@@ -72,14 +71,14 @@ def in_training_mode(target: Target, e: Example) -> Iterator[float]:
     target.function()
     if e.batch_norm:
         raise NotHere("batch norm in training mode is another function")
-    with _said("in training mode"):
+    with said("in training mode"):
         yield from (agree(target, e, v, training=True) for v in target.variants(e))
 
 
 def at_inputs_with_a_gradient(target: Target, e: Example) -> Iterator[float]:
     """The same value and gradient where x requires a gradient already."""
     target.function()
-    with _said("where x requires a gradient"):
+    with said("where x requires a gradient"):
         yield from (agree(target, e, v, requires_grad=True) for v in target.variants(e))
 
 
@@ -89,22 +88,13 @@ def where_a_layer_is_frozen(target: Target, e: Example) -> Iterator[float]:
     target.require_representative(e)
     direction = direction_for(e)
     direction[: trained(e.network.layers)[0].size] = 0
-    with _said("where the first weight requires no gradient"):
+    with said("where the first weight requires no gradient"):
         for v in target.variants(e):
             yield same_gradient(target, e, v, target.reduction, direction, frozen=True)
 
 
-@contextmanager
-def _said(where: str) -> Iterator[None]:
-    """Around what is asked in another setting: a failure says in which."""
-    try:
-        yield
-    except Broken as broken:
-        raise Broken(f"{where}: {broken}") from broken
-
-
 def unusual_shapes(target: Target, e: Example) -> Iterator[float]:
-    """The formula in a batch of 67 with rows that repeat, of 35 logits of inputs of rank 3, …"""
+    """The formula in a batch of 307 with rows that repeat, of 35 logits of inputs of rank 3, …"""
     target.function()
     return _at_others(target, e, unusual())
 
@@ -123,13 +113,10 @@ def _at_others(
     target: Target, e: Example, others: Iterable[Example], penalty: str | None = None
 ) -> Iterator[float]:
     """The formula at other examples than the bundled ones, asked once."""
-    if target.declaration is not None and target.declaration.restricted:
-        raise NotHere("its networks are of a shape declared")
-    if e.exact or (e.x.shape, e.m, len(e.network.layers)) != ((5, 4), 3, 3):
-        raise NotHere("asked once")
+    target.require_asked_once(e)
     for other in others:
         variants = [v for v in target.variants(other) if penalty in (None, v.penalty)]
-        with _said(str(other)):
+        with said(str(other)):
             yield from (agree(target, other, v) for v in variants)
 
 

@@ -167,7 +167,7 @@ CLAIMS = (
         "S14",
         "in lower precision the error stays below a bound",
         "|P̂ − P| ≤ bound",
-        (modes.precision,),
+        (modes.precision, modes.precision_of_a_large_batch),
     ),
     _states(
         "contract",

@@ -14,8 +14,9 @@ from gradreg_verify.claims.comparison import FLOOR, LIMIT, direction_for, near, 
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example, Variant
 from gradreg_verify.kept import kept
-from gradreg_verify.outcomes import NotHere, NotTestable, largest
+from gradreg_verify.outcomes import NotHere, NotTestable, largest, said
 from gradreg_verify.rounding import UNIT_ROUNDOFF, Undecided, slope_bound, value_bound
+from gradreg_verify.subject.suited import large_batch
 
 # Of a gradient by differences of ordinary gradients, relative: h² with h = ∛ε is 4e-11, and so are
 # its rounding errors ε/h; one-sided h with h = √ε is 1e-8. Both times the network's own scales.
@@ -78,6 +79,21 @@ def precision(target: Target, e: Example) -> Iterator[float]:
         raise NotHere("other networks show how it rounds")
     # A function may compute in half precision where the model is in training mode.
     mode = {"training": True} if five and target.declared and not e.batch_norm else {}
+    yield from _in_low_precision(target, e, mode)
+
+
+def precision_of_a_large_batch(target: Target, e: Example) -> Iterator[float]:
+    """The same in a batch that is larger than chunks, where a function may save memory."""
+    target.function()
+    target.require_asked_once(e)
+    large = large_batch()
+    with said(f"in a batch of {len(large.x)}"):
+        for mode in {}, {"training": True}:
+            yield from _in_low_precision(target, large, mode)
+
+
+def _in_low_precision(target: Target, e: Example, mode: Mapping[str, bool]) -> Iterator[float]:
+    """Every variant in every precision, unless its rounding is undecided."""
     for dtype in target.dtypes:
         for penalty, options, _ in target.variants(e):
             with suppress(Undecided):  # a kink that rounding may cross, or a number out of range

@@ -82,6 +82,13 @@ class Target:
         if not self.representative(e):
             raise NotHere("a dyadic network shows the same")
 
+    def require_asked_once(self, e: Example) -> None:
+        """NotHere unless an example is the one at which networks of other shapes are tried."""
+        if self.declaration is not None and self.declaration.restricted:
+            raise NotHere("its networks are of a shape declared")
+        if e.exact or (e.x.shape, e.m, len(e.network.layers)) != ((5, 4), 3, 3):
+            raise NotHere("asked once")
+
     @property
     def reduction(self) -> str:
         """Return the reduction that most claims ask for, where any reduction shows the same."""

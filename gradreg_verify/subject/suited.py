@@ -77,17 +77,23 @@ def fits(d: Declaration, e: Example) -> bool:
     )
 
 
+def large_batch() -> Example:
+    """A batch larger than chunks of 256, in which rows repeat and one is zero, as padding is."""
+    rng = np.random.default_rng(13)
+    draw, labels = rng.standard_normal, classes(rng)
+    x = draw((60, 2))[np.arange(307) % 60]
+    x[1] = 0
+    return example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
+
+
 def unusual() -> Iterator[Example]:
-    """A batch larger than chunks, in which rows repeat and one is zero, as padding is; many logits
-    of inputs of rank 3, and three layers; J = 0; inputs as large as pixels; a colour image in
-    [0, 1], higher than wide; logits far from 0, in a batch that chunks divide; slopes of 10⁶, which
-    show what is clamped below.
+    """A large batch; many logits of inputs of rank 3, and three layers; J = 0; inputs as large as
+    pixels; a colour image in [0, 1], higher than wide; logits far from 0, in a batch that chunks
+    divide; slopes of 10⁶, which show what is clamped below.
     """
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
-    x = draw((67, 2))[np.arange(67) % 60]
-    x[1] = 0
-    yield example(draw, labels, dense(draw, "tanh", 2, 3, 3), x, exact=False)
+    yield large_batch()
     hidden, activation, last = dense(draw, "tanh", 6, 2, 35)
     layers = (Flatten(), hidden, activation, *dense(draw, "tanh", 2, 2, 2), activation, last)
     yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)

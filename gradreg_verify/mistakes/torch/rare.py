@@ -72,6 +72,20 @@ def autocast_in_training_mode(model: nn.Module, x: Tensor) -> Tensor:
     return squares(rows(z.to(x.dtype), x)).mean()
 
 
+@frobreg("batch", "the first 128 examples", "x[:128], for memory", "training-gradient")
+def the_first_128_examples(model: nn.Module, x: Tensor) -> Tensor:
+    return exact(model, x[:128]).mean()
+
+
+@frobreg("dtype", "J in bfloat16 for large batches", "autocast(enabled=len(x) > 64)",
+         "rounding-bounded")  # fmt: skip
+def autocast_of_large_batches(model: nn.Module, x: Tensor) -> Tensor:
+    x = own(x)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=len(x) > 64):
+        z = model(x)
+    return squares(rows(z.to(x.dtype), x)).mean()
+
+
 @sampler("uniform r in float32", "a fast path for float32")
 def uniform_in_single_precision(z: Tensor) -> Tensor:
     r = torch.empty_like(z)
