@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 import gradreg_ref as ref
-from gradreg_ref import checks, complex_step, losses, moments, probes
+from gradreg_ref import checks, losses, moments, probes
 from gradreg_ref.identify import identify
-from gradreg_ref.networks import Linear, Network
+from gradreg_ref.networks import Network
 from gradreg_ref.penalties import evaluate
 
 J = np.ones((2, 3, 4))
 z = np.ones((2, 3))
-AFFINE = Network((Linear(np.ones((2, 2)), None),))
 INTEGERS = [[1, 2]]
 
 MESSAGES = {
@@ -24,11 +23,6 @@ MESSAGES = {
     ],
     "expected a layer of gradreg_ref.networks, got 3": [lambda: Network((3,))],
     "expected layers as a tuple, got 'tanh'": [lambda: Network("tanh")],
-    "expected f to return complex numbers": [
-        # A derivative of 0 without a word.
-        lambda: complex_step.gradient(lambda net: abs(net.parameters()).sum(), AFFINE),
-        lambda: complex_step.gradient(lambda net: 1.0, AFFINE),
-    ],
     "expected q to be a whole number": [
         lambda: moments.group_variance(np.eye(2)[None], -1),
         lambda: moments.group_variance(np.eye(2)[None], float("nan")),
