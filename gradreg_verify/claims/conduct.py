@@ -17,6 +17,8 @@ from gradreg_verify.outcomes import Broken, NotTestable
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
+_WEIGHTS = (2.0**-10, 2.0**16)  # of a penalty in a loss, and of a loss in mixed precision
+
 
 def _functions(target: Target, e: Example, *, alone: bool = False) -> Iterator[DeclaredPenalty]:
     """The functions that can be called at an example.
@@ -50,6 +52,17 @@ def after_a_step(target: Target, e: Example) -> Iterator[float]:
         yield same(f"{what} at other inputs before", before, fresh, exact=True)
         last = f"{what} before its parameters moved, and with other labels"
         yield same(last, after, new, exact=True)
+
+
+def as_a_part_of_a_loss(target: Target, e: Example) -> Iterator[float]:
+    """λ times the value has λ times the gradient, λ small or as large as a loss scale."""
+    for one in _functions(target, e):
+        call = one.at(e, 1)
+        alone = one.harness.gradient(call)
+        for weight in _WEIGHTS:
+            got = one.harness.gradient(replace(call, weight=weight)) / weight
+            what = f"{one.declaration.kind}, gradient of {weight:.3g} × the value, / {weight:.3g}"
+            yield same(what, got, alone, exact=True)
 
 
 def nothing_left_behind(target: Target, e: Example) -> Iterator[float]:

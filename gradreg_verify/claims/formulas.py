@@ -86,6 +86,8 @@ def where_a_layer_is_frozen(target: Target, e: Example) -> Iterator[float]:
     """The same gradient in the other parameters where the first weight requires none."""
     target.function()
     target.require_representative(e)
+    if len(e.network.weights()) < 2:
+        raise NotHere("one layer, without which nothing is trained")
     direction = direction_for(e)
     direction[: trained(e.network.layers)[0].size] = 0
     with said("where the first weight requires no gradient"):
@@ -94,7 +96,7 @@ def where_a_layer_is_frozen(target: Target, e: Example) -> Iterator[float]:
 
 
 def unusual_shapes(target: Target, e: Example) -> Iterator[float]:
-    """The formula in a batch of 307 with rows that repeat, of 35 logits of inputs of rank 3, …"""
+    """The formula in a batch of 307 with rows that repeat, of 131 logits of inputs of rank 3, …"""
     target.function()
     return _at_others(target, e, unusual())
 

@@ -126,6 +126,7 @@ CLAIMS = (
             formulas.in_training_mode,
             formulas.at_inputs_with_a_gradient,
             formulas.where_a_layer_is_frozen,
+            conduct.as_a_part_of_a_loss,
             formulas.unusual_shapes,
         ),
     ),

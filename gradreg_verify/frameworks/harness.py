@@ -64,6 +64,8 @@ class Call:
         Whether the first array of parameters requires none, as in fine-tuning.
     only : int, optional
         The number of the array of parameters whose gradient is wanted, if not of all.
+    weight : float
+        What the value is multiplied by before it is differentiated, as λ in a loss.
     """
 
     network: Network
@@ -77,6 +79,7 @@ class Call:
     requires_grad: bool = False
     frozen: bool = False
     only: int | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -87,16 +87,17 @@ def large_batch() -> Example:
 
 
 def unusual() -> Iterator[Example]:
-    """A large batch; many logits of inputs of rank 3, and three layers; J = 0; inputs as large as
-    pixels; a colour image in [0, 1], higher than wide; logits far from 0, in a batch that chunks
-    divide; slopes of 10⁶, which show what is clamped below.
+    """A large batch; 131 logits of inputs of rank 3, and three layers; 1200 inputs; J = 0; inputs
+    as large as pixels; a colour image in [0, 1], higher than wide; logits far from 0, in a batch
+    that chunks divide; slopes of 10⁶, which show what is clamped below.
     """
     rng = np.random.default_rng(13)
     draw, labels = rng.standard_normal, classes(rng)
     yield large_batch()
-    hidden, activation, last = dense(draw, "tanh", 6, 2, 35)
+    hidden, activation, last = dense(draw, "tanh", 30, 2, 131)
     layers = (Flatten(), hidden, activation, *dense(draw, "tanh", 2, 2, 2), activation, last)
-    yield example(draw, labels, layers, draw((3, 2, 3)), exact=False)
+    yield example(draw, labels, layers, draw((3, 6, 5)), exact=False)
+    yield example(draw, labels, dense(draw, "tanh", 1200, 2, 3), draw((2, 1200)) / 32, exact=False)
     # One coordinate, and a first example at which no ReLU is open.
     first = Linear(1 + np.abs(draw((3, 1))), np.zeros(3))
     layers = (first, *dense(draw, "relu", 1, 3, 4)[1:])

@@ -97,7 +97,7 @@ class JaxHarness(Harness):
             *programs, patience = self.compiled(Problem(call.network, fed=kind))
             shapes = x.shape, *map(np.shape, feed or ())
             with answering(), patience.limit(which, call.dtype, shapes):
-                got = programs[which](params, x, y, key, probes, feed)
+                got = programs[which](params, x, y, key, probes, feed, call.weight)
         # By NumPy: JAX would compile the question for every shape.
         if which < 3 and not all(
             np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(got)
@@ -109,10 +109,12 @@ class JaxHarness(Harness):
         """Value, gradient and draws, compiled once for a network's structure; their time limit."""
         f, _ = to_jax(problem.network, jnp.float32)  # its structure; it takes parameters of any
 
-        def value(params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any) -> Any:
+        def value(
+            params: Any, x: Any, y: Any, key: Any, probes: Any, feed: Any, weight: Any
+        ) -> Any:
             kind = problem.options["fed"]
             with nullcontext() if feed is None else Randomness([Draw(kind, a) for a in feed]):
-                return self.call(f, params, x, y, key, probes)
+                return weight * self.call(f, params, x, y, key, probes)
 
         def total(params: Any, *rest: Any) -> Any:
             return value(params, *rest).sum()

@@ -145,7 +145,7 @@ class TorchHarness(Harness):
         if not value.requires_grad:
             raise Broken("the value has no graph (detached, or made without create_graph=True)")
         with self.patience.limit("backward", x.shape, x.dtype, module.training):
-            return gradient_of(value, module, call.only)
+            return gradient_of(call.weight * value, module, call.only)
 
     def forward(
         self,

@@ -52,9 +52,21 @@ def unit_range_normalised(model: nn.Module, x: Tensor) -> Tensor:
     return exact(lambda x: model(2 * x - 1 if scaled else x), x).mean()
 
 
-@frobreg("shape", "sixteen logits of m", "at most sixteen rows, for speed", "training-gradient")
-def sixteen_logits_at_most(model: nn.Module, x: Tensor) -> Tensor:
-    return squares(jacobian(model, x)[:, :16]).mean()
+@frobreg("shape", "100 logits of m", "at most 100 rows, for speed", "training-gradient")
+def a_hundred_logits_at_most(model: nn.Module, x: Tensor) -> Tensor:
+    return squares(jacobian(model, x)[:, :100]).mean()
+
+
+@frobreg("shape", "the first 1024 inputs", "a buffer of fixed size", "training-gradient")
+def the_first_1024_inputs(model: nn.Module, x: Tensor) -> Tensor:
+    return squares(jacobian(model, x)[:, :, :1024]).mean()
+
+
+@frobreg("shape", "the last of many steps", "x[:, -1] of a sequence", "training-gradient")
+def the_last_of_many_steps(model: nn.Module, x: Tensor) -> Tensor:
+    J = jacobian(model, x)
+    steps = J.reshape(*J.shape[:2], *x.shape[1:])
+    return squares(steps[:, :, -1] if x.ndim == 3 and x.shape[1] > 4 else J).mean()
 
 
 @frobreg("gradient", "∇ = 0 where the first layer is frozen", "create_graph=p.requires_grad")
@@ -84,6 +96,36 @@ def autocast_of_large_batches(model: nn.Module, x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, torch.bfloat16, enabled=len(x) > 64):
         z = model(x)
     return squares(rows(z.to(x.dtype), x)).mean()
+
+
+class _Alone(torch.autograd.Function):
+    """A value with its gradient, whatever it is multiplied by."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, *parameters: Tensor) -> Tensor:
+        with torch.enable_grad():
+            ctx.gradient = torch.autograd.grad(value, parameters, allow_unused=True)
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor) -> Any:
+        del weight
+        return None, *ctx.gradient
+
+
+@frobreg("gradient", "∇ without λ", "backward ignores grad_output", "training-gradient")
+def the_weight_ignored(model: nn.Module, x: Tensor) -> Tensor:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return _Alone.apply(exact(model, x).mean(), *trained)
+
+
+@frobreg("gradient", "∇ clamped where it is scaled", "register_hook of a clamp",
+         "training-gradient")  # fmt: skip
+def scaled_gradients_clamped(model: nn.Module, x: Tensor) -> Tensor:
+    value = exact(model, x).mean()
+    if value.requires_grad:
+        value.register_hook(lambda weight: weight.clamp(-1, 1))
+    return value
 
 
 @sampler("uniform r in float32", "a fast path for float32")
