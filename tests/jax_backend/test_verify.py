@@ -179,6 +179,21 @@ def test_a_wrong_law_inside_vmap():
         run(BY_ID["probe-law"], one, list(bundled())[2:3])
 
 
+@jax.custom_vjp
+def unscaled(value):
+    """A value whose backward pass ignores what it is multiplied by."""
+    return value
+
+
+unscaled.defvjp(lambda value: (value, None), lambda _, weight: (jnp.ones_like(weight),))
+
+
+def test_a_gradient_that_is_right_at_a_weight_of_1_alone():
+    one = target(lambda f, params, x: unscaled(gj.frobreg(f, params, x)), "frobreg")
+    with pytest.raises(Broken, match=r"gradient of 0\.000977 × the value"):
+        run(BY_ID["training-gradient"], one, list(bundled()))
+
+
 def test_what_is_wrong_is_said():
     report = verify(detached, "doubleback", framework="jax")
     assert report.failed[0] == "training-gradient"
