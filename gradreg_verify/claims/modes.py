@@ -71,8 +71,6 @@ def _difference(target: Target, e: Example, variant: Variant, mode: str) -> floa
 
 def precision(target: Target, e: Example) -> Iterator[float]:
     """Check that value and gradient in lower precision are within the rounding bounds."""
-    if not target.dtypes:
-        raise NotTestable("no lower precision")
     # Dyadic numbers hardly round, but only dyadic networks have ReLUs: a function may look at them.
     five = len(e.x) == 5
     if not (five and not e.exact if target.declared is None else five or not e.exact):
@@ -86,14 +84,19 @@ def precision_of_a_large_batch(target: Target, e: Example) -> Iterator[float]:
     """The same in a batch that is larger than chunks, where a function may save memory."""
     target.function()
     target.require_asked_once(e)
-    large = large_batch()
+    large, shares = large_batch(), list[float]()
     with said(f"in a batch of {len(large.x)}"):
         for mode in {}, {"training": True}:
-            yield from _in_low_precision(target, large, mode)
+            shares += _in_low_precision(target, large, mode)
+    if not shares:
+        raise NotHere("it has more probes than logits there")
+    yield from shares
 
 
 def _in_low_precision(target: Target, e: Example, mode: Mapping[str, bool]) -> Iterator[float]:
     """Every variant in every precision, unless its rounding is undecided."""
+    if not target.dtypes:
+        raise NotTestable("no lower precision")
     for dtype in target.dtypes:
         for penalty, options, _ in target.variants(e):
             with suppress(Undecided):  # a kink that rounding may cross, or a number out of range

@@ -26,7 +26,8 @@ def uses_batch_statistics(model: Callable[..., Tensor]) -> bool:
 
 def has_batch_norm(parts: Iterable[nn.Module]) -> bool:
     """Whether there is batch norm in training mode among these parts of a model."""
-    return any(p.training for p in [p for p in parts if isinstance(p, _BatchNorm)])
+    norms = [part for part in parts if isinstance(part, _BatchNorm)]
+    return any(norm.training for norm in norms)
 
 
 class RunningStatistics(TorchFunctionMode):
