@@ -99,9 +99,21 @@ def test_refuses_what_is_no_network():
         to_torch(nn.Linear(2, 3))
 
 
+class Doubled:
+    """A layer of one's own: x ↦ 2x."""
+
+    parameter_names = ()
+
+    def forward(self, x):
+        return 2 * x
+
+    def derivative(self, x):
+        return 2 * np.eye(x.shape[1])[None]
+
+
 def test_refuses_an_unknown_layer():
-    with pytest.raises(TypeError, match=r"layer of gradreg_ref\.networks, got object"):
-        to_torch(Network((object(),)))
+    with pytest.raises(TypeError, match=r"layer of gradreg_ref\.networks, got Doubled"):
+        to_torch(Network((Doubled(),)))
 
 
 def test_dropout_and_residual_are_layers_too():
