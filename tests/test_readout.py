@@ -6,7 +6,7 @@ import pytest
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.penalties import evaluate
 from gradreg_verify import Broken
-from gradreg_verify.claims import read_out_tests
+from gradreg_verify.claims import law_tests, read_out_tests
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.interception import realise
 
@@ -105,3 +105,13 @@ def test_two_coordinates_that_are_parallel_by_chance_are_not_the_same():
     (what, p), *_ = read_out_tests.each_row(r, "gaussian", 1, "")
     assert "0 of 199 are the same" in what
     assert p == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "what"), [(lambda r: r.clip(-2, 2), "clamped"), (lambda r: r.round(1), "rounded")]
+)
+def test_gaussians_that_come_again_are_clamped_or_rounded(change, what):
+    r = np.random.default_rng(0).standard_normal((4000, 3, 1))
+    law_tests.exact_structure(r, "gaussian", 50)
+    with pytest.raises(Broken, match=f"gaussian: {what} numbers, .* of them come again"):
+        law_tests.exact_structure(change(r), "gaussian", 50)

@@ -42,14 +42,15 @@ def exact_structure(r: Array, probe: Law, batch: int) -> None:
 
 
 def _no_grid(r: Array) -> None:
-    """Require that few numbers of one coordinate occur in another, as many rounded numbers would.
-
-    Of 4000 numbers in float32 about one does.
+    """Require that few numbers of one coordinate occur in another, as many rounded numbers would,
+    and the bounds of clamped ones. Of 4000 numbers in float32 about one does.
     """
     if r.shape[1] > 1:
         first, second = np.abs(r[:, :2, 0]).round(9).T
-        again = np.isin(first, second).mean()
-        check(bool(again <= 0.01), f"gaussian: rounded numbers, of which {again:.0%} come again")
+        seen = np.isin(first, second)
+        what = "clamped" if len(set(first[seen])) == 1 else "rounded"
+        again = f"{seen.mean():.0%} of them come again"
+        check(bool(seen.mean() <= 0.01), f"gaussian: {what} numbers, {again}")
 
 
 def _orthogonal_neighbours(r: Array, batch: int) -> None:
