@@ -13,7 +13,7 @@ from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Supply
-from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.outcomes import Broken, NotHere, NotTestable
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -56,6 +56,8 @@ def after_a_step(target: Target, e: Example) -> Iterator[float]:
 
 def as_a_part_of_a_loss(target: Target, e: Example) -> Iterator[float]:
     """λ times the value has λ times the gradient, λ small or as large as a loss scale."""
+    if target.declared is not None and len(e.x) > 1:
+        raise NotHere("one example shows the same")
     for one in _functions(target, e):
         call = one.at(e, 1)
         alone = one.harness.gradient(call)
