@@ -6,7 +6,7 @@ penalty        R[n, k, q]
 frobreg        I, the m × m identity (so JᵀR = Jᵀ)
 spectreg       r / √q, the columns of r being q probes with E[r rᵀ] = I
 doubleback     ∂L/∂z, for cross-entropy p − onehot(y)
-jacreg         ∂p/∂z = diag(p) − p pᵀ, or that times a probe
+jacreg         ∂p/∂z = diag(p) − p pᵀ, or its product with a probe
 onehot         e_y
 =============  =====================================================================
 

@@ -1,7 +1,7 @@
 """Penalties of other implementations: a factor times the batch mean of ours.
 
-λ carries over by this factor and by nothing else. A test computes every formula of the table from
-explicit Jacobians and compares it with its factor (``tests/test_conventions.py``).
+Multiply the λ of the other implementation by this factor. ``tests/test_conventions.py`` computes
+every formula of the table from explicit Jacobians and compares it with its factor.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Find c, b and A of f(r) = c + b·r + rᵀA r from values of f, by polarisation.
 
 A penalty with probes is r ↦ rᵀA r with A = J Jᵀ. So (m+1)(m+2)/2 values show A entry by
-entry, and that there is no constant and no linear part. That f is quadratic at all they cannot show
-(f(|r|) has the same values): hold the form found against f at one further random point.
+entry, and that there is no constant and no linear part. They cannot show that f is quadratic, as
+f(|r|) has the same values: compare the form with f at one further random point.
 """
 
 from collections.abc import Callable

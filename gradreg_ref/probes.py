@@ -4,12 +4,12 @@
 law         r                                        why
 ==========  =======================================  ==========================================
 gaussian    N(0, I)                                  the paper's
-rademacher  independent signs ±1                     ‖r‖² = m: least noise for a full A
+rademacher  independent signs ±1                     r_k² = 1: no noise from the diagonal of A
 sphere      uniform on the sphere of radius √m       ‖r‖² = m, and rotation invariant
 orthogonal  √m · q columns of a Haar orthogonal      q probes never measure the same direction;
             matrix, q <= m                           exact at q = m
-frames      √m · columns of Haar orthogonal          orthogonal across the batch too: examples with
-            matrices, dealt out over the batch       like A = JJᵀ cancel each other's noise
+frames      √m · columns of Haar orthogonal          orthogonal across the batch too: the noise of
+            matrices, one part per example           examples with similar A = JJᵀ cancels
 onehot      √m · e_c, c uniform on all m classes     "Random onehot"
 ==========  =======================================  ==========================================
 """

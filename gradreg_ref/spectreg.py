@@ -26,8 +26,8 @@ def spectreg(
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q). By default they are drawn from `probe`.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
-        Law of the r to draw; gaussian by default, as in the paper. "frames" has the least noise in
-        a batch mean. "onehot" is Random onehot: √m·e_c, c uniform.
+        Law of the r to draw; gaussian by default, as in the paper. "frames" has less noise in a
+        batch mean of similar examples. "onehot" is Random onehot: √m·e_c, c uniform.
     num_probes : int, optional
         The number q to draw; 1 by default. Must be below m: with m probes FrobReg costs the same
         and has no noise.

@@ -1,7 +1,7 @@
 """gradreg_jax: the penalties of `gradreg_ref` as pure functions ``fn(f, params, x, *, key, …)``.
 
-The same names and shapes, by products with J, which itself is not formed; `chunk_size` bounds what
-is kept of them. Under `jit`, `grad` and `vmap` like any function; randomness is a key, passed in.
+The names and shapes are the same. The functions compute products with J and never J itself, and run
+under `jit`, `grad` and `vmap`. You pass a key for the probes.
 """
 
 from gradreg_jax.check import check_model

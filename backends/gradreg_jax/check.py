@@ -33,9 +33,9 @@ def check_model(
 ) -> ModelReport:
     """Check a penalty on your own function and batch before training, in float64.
 
-    It compares the penalty's parameter gradient g with differences of the value, ⟨g, δ⟩ with
-    (P(θ + hδ) − P(θ − hδ)) / 2h along random directions δ. The differences use no second
-    derivative. A rule of `jax.custom_vjp` may have a right first and a wrong second derivative.
+    The check compares the penalty's parameter gradient g with differences of the penalty's value:
+    ⟨g, δ⟩ with (P(θ + hδ) − P(θ − hδ)) / 2h along random directions δ. The differences use no
+    second derivative, so they find a rule of `jax.custom_vjp` whose second derivative is wrong.
 
     Parameters
     ----------

@@ -24,9 +24,9 @@ def frobreg(
     f : callable
         ``f(params, x)`` returns logits (n, …), each row computed from its own example.
     params : pytree
-        The parameters, with respect to which `jax.grad` differentiates the penalty.
+        The parameters, in which `jax.grad` differentiates the penalty.
     x : array (n, …) or pytree of them
-        Inputs of floating dtypes. J has the derivatives with respect to all of them.
+        Inputs of floating dtypes. J has the derivatives in all of them.
     mode : {"reverse", "forward"}
         Products by `jax.vjp` with columns of logits, or by `jax.jvp` with columns of inputs.
     reduction : {"mean", "sum", "none"}
@@ -36,8 +36,7 @@ def frobreg(
         takes more time, as the backward pass computes the products again.
     batch : integer array (N,), optional
         The example (graph) that each row of x belongs to: x has N rows, and the logits have n, one
-        per graph. Not in forward mode. Under `jit` a number outside [0, n) makes
-        all values NaN.
+        per graph. Not in forward mode. Under `jit` a number outside [0, n) makes all values NaN.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def spectreg(
     probes : array (n, k, q), optional
         The probes r themselves (not yet divided by √q), k over the flattened logits. In forward
         mode (n, i, q), i over the flattened inputs, leaf after leaf.
-    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "onehot"}, optional
+    probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
         Law of the r to draw; gaussian by default, as in the paper.
     num_probes : int, optional
         The number q; 1 by default, or as many as `probes` has. Must be below m (i in forward mode):

@@ -1,7 +1,8 @@
 """gradreg_torch: the penalties of `gradreg_ref` by automatic differentiation in torch.
 
-The same names and shapes; J itself is not formed. Functions ``fn(model, x, …)`` (or
-``fn(logits, x, …)`` to reuse a graph), `nn.Module` twins, and `objective` for training.
+The names and shapes are the same. The functions compute products with J and never J itself. Each
+penalty is a function ``fn(model, x, …)``, or ``fn(logits, x, …)`` to reuse a graph, and a module.
+`objective` is for training.
 """
 
 from gradreg_torch._engine import MODES

@@ -1,4 +1,4 @@
-"""Onehot: the squared input gradient of one logit, that of the true class."""
+"""Onehot: the squared input gradient of the true class's logit."""
 
 from dataclasses import dataclass
 from typing import Unpack

@@ -35,9 +35,9 @@ def spectreg(
         and on the device of the logits. By default they are drawn from `probe`.
         In forward mode (n, i, q), i over the flattened inputs.
     probe : {"gaussian", "rademacher", "sphere", "orthogonal", "frames", "onehot"}, optional
-        Law of the r to draw; gaussian by default, as in the paper. "frames" has the least noise in
-        a batch mean: its probes are orthogonal across the batch, so per-example values are not
-        independent. "onehot" is Random onehot: √m·e_c, c uniform.
+        Law of the r to draw; gaussian by default, as in the paper. "frames" has less noise in a
+        batch mean of similar examples: its probes are orthogonal across the batch, so per-example
+        values are not independent. "onehot" is Random onehot: √m·e_c, c uniform.
     num_probes : int, optional
         The number q; 1 by default, or as many as `probes` has. Must be below m (i in forward mode):
         with m probes FrobReg costs the same and has no noise.
