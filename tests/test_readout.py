@@ -6,7 +6,7 @@ import pytest
 from gradreg_ref.complex_step import gradient
 from gradreg_ref.penalties import evaluate
 from gradreg_verify import Broken
-from gradreg_verify.claims import law_tests, read_out_tests
+from gradreg_verify.claims import law_tests, long_tests, read_out_tests
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.interception import realise
 
@@ -33,6 +33,13 @@ def test_jacobian_is_the_identity_beside_zero(n, m):
         network.jacobian(x), np.broadcast_to(np.eye(m, m + n), (n, m, m + n))
     )
     assert np.ptp(network.forward(x)) == 0, "equal logits"
+
+
+def test_images_have_three_channels_two_columns_and_the_same_jacobian():
+    network, x = readout.network(2, 3, images=True)
+    assert x.shape == (2, 3, 1, 2)
+    J = network.jacobian(x).reshape(2, 3, 6)
+    np.testing.assert_array_equal(J, np.broadcast_to(np.eye(3, 6), J.shape))
 
 
 @pytest.mark.parametrize(("n", "m", "q"), [(1, 2, 1), (3, 4, 1), (2, 4, 3), (2, 3, 3)])
@@ -69,6 +76,11 @@ def test_more_probes_than_declared_are_seen():
     r = np.random.default_rng(4).standard_normal((2, 4, 2))
     with pytest.raises(Broken, match=r"expected 1 probe\(s\) per example"):
         readout.probes(read("spectreg", 2, 4, probes=r), 1)
+
+
+def test_no_sum_of_squares_has_negative_eigenvalues():
+    with pytest.raises(Broken, match="negative eigenvalues"):
+        readout.probes(-np.eye(2)[None], 1)
 
 
 def test_what_is_no_quadratic_form_is_seen():
@@ -115,3 +127,64 @@ def test_gaussians_that_come_again_are_clamped_or_rounded(change, what):
     law_tests.exact_structure(r, "gaussian", 50)
     with pytest.raises(Broken, match=f"gaussian: {what} numbers, .* of them come again"):
         law_tests.exact_structure(change(r), "gaussian", 50)
+
+
+LONG = {
+    "gaussian": lambda rng, shape: rng.standard_normal(shape),
+    "rademacher": lambda rng, shape: rng.choice([-1.0, 1.0], shape),
+    "sphere": lambda rng, shape: on_the_sphere(rng.standard_normal(shape)),
+    "onehot": lambda rng, shape: classes(rng.integers(0, shape[1], shape[0]), shape),
+}
+
+
+def on_the_sphere(r):
+    return r * np.sqrt(r.shape[1] / (r * r).sum(axis=1, keepdims=True))
+
+
+def classes(c, shape):
+    r = np.zeros(shape)
+    r[np.arange(len(c)), c] = np.sqrt(shape[1])
+    return r
+
+
+def least(r, law):
+    """The least p-value, times the number of tests; 0 for what no probe of the law is."""
+    try:
+        p = [p for _, p in long_tests.tests(r, law)]
+    except Broken:
+        return 0.0
+    return len(p) * min(p)
+
+
+@pytest.mark.parametrize("law", LONG)
+def test_probes_of_many_logits_pass(law):
+    shape = (long_tests.BATCH * long_tests.CALLS, long_tests.LENGTH, 1)
+    for seed in range(20):
+        assert least(LONG[law](np.random.default_rng(seed), shape), law) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("law", "change"),
+    [
+        ("gaussian", lambda r: r * (np.arange(131) < 130)[:, None]),
+        ("gaussian", lambda r: r[:, np.arange(131) % 100]),
+        ("gaussian", np.sign),
+        ("gaussian", lambda r: on_the_sphere(r).clip(-2, 2)),
+        ("sphere", lambda r: on_the_sphere(r[:, np.arange(131) % 100])),
+        ("sphere", lambda r: np.sign(r)),
+        ("rademacher", lambda r: r[:, np.arange(131) % 130]),
+        ("rademacher", lambda r: r * (np.arange(131) < 130)[:, None]),
+        ("onehot", lambda r: np.sqrt(131) * np.eye(131)[r[:, :, 0].argmax(1) % 100][:, :, None]),
+        ("onehot", lambda r: np.sqrt(131) * np.eye(131)[r[:, :, 0].argmax(1) // 2 * 2][:, :, None]),
+    ],
+)
+def test_faults_of_many_logits_are_found(law, change):
+    shape = (long_tests.BATCH * long_tests.CALLS, long_tests.LENGTH, 1)
+    assert least(change(LONG[law](np.random.default_rng(0), shape)), law) <= 1e-9
+
+
+def test_a_coordinate_that_several_probes_leave_out_is_found():
+    r = np.random.default_rng(0).standard_normal((16, 131, 3))
+    assert not list(long_tests.tests(r, "gaussian"))
+    r[:, 130] = 0
+    assert least(r, "gaussian") == 0

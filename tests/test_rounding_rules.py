@@ -136,3 +136,15 @@ def test_a_maximum_is_sought_along_its_axis():
     a = Bounded(np.array([[1.0, 4.0], [2.0, 3.0], [0.0, 0.0]]), np.zeros((3, 2)), U)
     assert a.argmax(axis=0).tolist() == [1, 0]
     assert a[:2].argmax(axis=1).tolist() == [1, 1]
+
+
+def test_every_partial_sum_is_perturbed():
+    """A running mean was called wrong: its errors grow with the partial sums."""
+    rng, n = np.random.default_rng(0), 400
+    sums = [Perturbed(np.ones((1, n)), U, rng).sum(axis=1).value for _ in range(400)]
+    expected = U * np.sqrt(np.sum(np.arange(1, n + 1) ** 2) / 3)  # ξ has variance 1/3
+    assert np.std(sums) == pytest.approx(expected, rel=0.1)
+    assert Perturbed(np.ones((2, 3)), 0.0, rng).sum().value == 6
+    assert Perturbed(np.ones((2, 3)), 0.0, rng).sum(axis=0, keepdims=True).value.tolist() == [
+        [2] * 3
+    ]

@@ -2,22 +2,26 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy
 
+from gradreg_ref.networks import Linear, Network
+from gradreg_ref.penalties import PENALTIES
 from gradreg_ref.typing import Array, Law, Side
-from gradreg_verify.claims.comparison import same
+from gradreg_verify.claims import reference
+from gradreg_verify.claims.comparison import LIMIT, same
 from gradreg_verify.claims.draws import ALPHA
 from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
-from gradreg_verify.frameworks.harness import Supply
+from gradreg_verify.frameworks.harness import Call, Supply
 from gradreg_verify.outcomes import Broken, NotHere, NotTestable
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
-_WEIGHTS = (2.0**-10, 2.0**16)  # of a penalty in a loss, and of a loss in mixed precision
+_WEIGHTS = (-(2.0**-10), 2.0**16)  # of a penalty in a loss, and of a loss in mixed precision
 
 
 def _functions(target: Target, e: Example, *, alone: bool = False) -> Iterator[DeclaredPenalty]:
@@ -55,16 +59,60 @@ def after_a_step(target: Target, e: Example) -> Iterator[float]:
 
 
 def as_a_part_of_a_loss(target: Target, e: Example) -> Iterator[float]:
-    """λ times the value has λ times the gradient, λ small or as large as a loss scale."""
-    if target.declared is not None and len(e.x) > 1:
-        raise NotHere("one example shows the same")
-    for one in _functions(target, e):
+    """λ times the value has λ times the gradient, and two values have the sum of gradients.
+
+    λ is small and negative, or as large as a loss scale.
+    """
+    declared = target.declared is not None
+    if declared and (len(e.x) > 1 or e.exact):
+        raise NotHere("one curved network shows the same")
+    for one in _functions(target, e, alone=declared):
         call = one.at(e, 1)
         alone = one.harness.gradient(call)
         for weight in _WEIGHTS:
             got = one.harness.gradient(replace(call, weight=weight)) / weight
             what = f"{one.declaration.kind}, gradient of {weight:.3g} × the value, / {weight:.3g}"
             yield same(what, got, alone)
+        other = one.at(replace(e, x=e.x + 1), 2)
+        got = one.harness.gradient_of_both(call, other)
+        what = f"{one.declaration.kind}, gradient of the sum of two calls"
+        yield same(what, got, alone + one.harness.gradient(other))
+
+
+def of_one_pass(target: Target, e: Example) -> Iterator[float]:
+    """The value is that of one pass of the model: dropout draws another mask in every pass."""
+    if len(e.x) > 1:
+        raise NotHere("one example shows whether passes are mixed")
+    for one in _functions(target, e, alone=True):
+        d = one.declaration
+        if PENALTIES[d.kind].of == "weights" or d.num_probes > 1 or one.probes.tier == "seeded":
+            continue  # its probes may come from passes of their own, or are not known
+        for penalty, options, _ in one.variants(e):
+            supply = one.probes.supply(options["probes"], 1) if d.probe else Supply()
+            call = Call(*e.arguments(options), supply, device=one.device)
+            try:
+                got, factors = one.harness.of_a_changing_model(call)
+            except (Broken, NotTestable):
+                continue  # an error is no wrong number
+            yield _of_one_of(factors, float(got.sum()) / d.scale, penalty, e, options)
+
+
+def _of_one_of(
+    factors: list[float], got: float, penalty: str, e: Example, options: dict[str, Any]
+) -> float:
+    """Require the value at the logits times one of the factors."""
+    off = float("inf")
+    for factor in factors:
+        times = Linear(factor * np.eye(e.m), np.zeros(e.m))
+        scaled = replace(e, network=Network((*e.network.layers, times)))
+        value = float(reference.value(penalty, scaled, **options | {"reduction": "sum"}))
+        off = min(off, abs(got - value) / max(abs(value), 1e-6))
+    if not off <= LIMIT:
+        raise Broken(
+            f"{penalty} mixes {len(factors)} passes of a model in training mode: dropout draws "
+            "another mask in each. Compute it from one pass"
+        )
+    return off
 
 
 def nothing_left_behind(target: Target, e: Example) -> Iterator[float]:

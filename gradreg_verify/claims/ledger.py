@@ -127,6 +127,7 @@ CLAIMS = (
             formulas.at_inputs_with_a_gradient,
             formulas.where_a_layer_is_frozen,
             conduct.as_a_part_of_a_loss,
+            conduct.of_one_pass,
             formulas.unusual_shapes,
         ),
     ),

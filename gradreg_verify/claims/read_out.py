@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradreg_ref.typing import Array, Law
-from gradreg_verify.claims import coins, law_tests, read_out_tests
+from gradreg_verify.claims import coins, law_tests, long_tests, read_out_tests
 from gradreg_verify.claims.law_tests import Test
 from gradreg_verify.claims.target import Target
 from gradreg_verify.outcomes import NotTestable
@@ -19,8 +19,9 @@ _COORDINATEWISE = ("gaussian", "rademacher")  # laws that a part of a probe has,
 _BATCH = 50  # examples in one call of a function whose probes are read out
 _SMALL = {1: 100, 5: 60}  # batch to calls
 _DEPENDENT = 5  # a batch in which one probe may follow from the others
-_LARGE = 200  # more than any chunk
-_SEEDS_OF_LARGE = 500  # number of their first seed; other batches have seeds of lower numbers
+_LARGE = 308  # more than chunks of 256
+# Numbers of the first seeds of large batches, and of many logits; others have lower numbers.
+_SEEDS_OF_LARGE, _SEEDS_OF_LONG = 500, 700
 
 
 def require_visible(d: Declaration, m: int) -> None:
@@ -46,6 +47,11 @@ def tests(target: Target, m: int, probe: Law) -> Iterator[Test]:
     r = _drawn(target, m, _BATCH, target.draws // _BATCH)
     read_out_tests.no_call_again(r, probe, 1 if d.shared_probe else _BATCH)
     large = _as_in_training(target, m, probe) if m == _shortest(d, 4) else None
+    if m == _shortest(d) and not d.restricted:
+        length, size = long_tests.LENGTH, long_tests.BATCH
+        calls = long_tests.CALLS // d.num_probes or 1
+        long = _drawn(target, length, size, calls, _SEEDS_OF_LONG)
+        yield from long_tests.tests(long, probe)
     if d.num_probes > 1:
         yield from read_out_tests.several_read_out(r, probe, rng)
         if not d.shared_probe and probe != "frames":

@@ -181,7 +181,7 @@ def each_pair(r: Array, probe: Law, batch: int) -> Test:
 def rows_alike(r: Array, probe: Law, batch: int, chance: float | None = None) -> Test:
     """Every two places of a batch, over the calls: alike in no more calls than by chance.
 
-    This test is weaker than `each_pair` and costs less: batches of 200 have many pairs.
+    This test is weaker than `each_pair` and costs less: batches of 308 have many pairs.
     """
     alike = _of_pairs(r, batch) > 1 - 1e-6
     by_chance = chance_of_the_same(probe, r.shape[1]) if chance is None else chance

@@ -17,7 +17,7 @@ import numpy as np
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
-from gradreg_verify.outcomes import Broken, Hung, NotTestable, raised
+from gradreg_verify.outcomes import Broken, Hung, NotAsked, NotTestable, raised
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.signature import arguments_of, callee, name_of, required
 
@@ -152,6 +152,14 @@ class Harness(ABC):
     @abstractmethod
     def two_gradients(self, call: Call) -> tuple[Array, Array]:
         """Return the gradients of two calls in a row, seeded once."""
+
+    def gradient_of_both(self, call: Call, other: Call) -> Array:
+        """∇_θ of the sum of two calls' values; pure functions have it call by call."""
+        return self.gradient(call) + self.gradient(other)
+
+    def of_a_changing_model(self, call: Call) -> tuple[Array, list[float]]:
+        """The value for a model whose logits have another factor in every pass, and the factors."""
+        raise NotAsked(f"{call.network} is a pure function here")
 
     @abstractmethod
     def draws(self, call: Call, *, values: bool = True) -> list[Draw]:

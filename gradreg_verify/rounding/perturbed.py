@@ -53,10 +53,16 @@ class Perturbed(Duck):
         return result if result.dtype.kind == "b" else self.moved(lambda _: self.perturbed(result))
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> "Perturbed":
-        """Sum of perturbed entries, perturbed."""
-        return self.moved(
-            lambda a: self.perturbed(self.perturbed(a).sum(axis=axis, keepdims=keepdims))
-        )
+        """Sum of perturbed entries, one after the other: every partial sum is perturbed."""
+
+        def added(a: Array) -> Array:
+            a = self.perturbed(a)
+            partial = np.cumsum(a, axis)
+            errors = np.asarray(self.perturbed(partial) - partial).sum(0 if axis is None else axis)
+            total = a.sum(axis, keepdims=keepdims)
+            return total + errors.reshape(total.shape)
+
+        return self.moved(added)
 
     def max(self, axis: int | None = None, keepdims: bool = False) -> "Perturbed":
         """The maximum, exact."""

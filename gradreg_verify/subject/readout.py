@@ -28,11 +28,13 @@ LIMIT = 1e-9
 
 @cache
 def network(n: int, m: int, images: bool = False) -> tuple[Network, Array]:
-    """The network with n blocks of m logits, and its inputs (n, m + n), or (n, 1, 1, m + n)."""
-    if images:
-        of_vectors, x = network(n, m)
-        return Network((Flatten(), *of_vectors.layers)), x[:, None, None]
-    u, s = np.eye(m, m + n), np.eye(n, m + n, k=m)
+    """The network with n blocks of m logits, and its inputs (n, m + n), or (n, 3, h, 2).
+
+    Images have up to five more coordinates, on which nothing depends.
+    """
+    height = -(-(m + n) // 6)
+    size = 6 * height if images else m + n
+    u, s = np.eye(m, size), np.eye(n, size, k=m)
     split = Linear(np.concatenate([u, s, s]), np.repeat([2.0, 0.0, -1.0], [m, n, n]))
     steps = np.block([[np.eye(m), np.zeros((m, 2 * n))], [np.zeros((n, m)), np.eye(n), -np.eye(n)]])
     join = Linear(steps, np.repeat([-2.0, 0.0], [m, n]))  # (u, g): u is 0 again
@@ -41,8 +43,12 @@ def network(n: int, m: int, images: bool = False) -> tuple[Network, Array]:
         np.concatenate([np.tile(np.eye(m), (n, 1)), gate], axis=1), np.full(n * m, -K / 2)
     )
     add = Linear(np.tile(np.eye(m), (1, n)), np.zeros(m))
-    x = np.concatenate([np.zeros((n, m)), 4 * np.eye(n) - 1], axis=1)
-    return Network((split, Activation("relu"), join, blocks, Activation("relu"), add)), x
+    layers = (split, Activation("relu"), join, blocks, Activation("relu"), add)
+    x = np.zeros((n, size))
+    x[:, m : m + n] = 4 * np.eye(n) - 1
+    if not images:
+        return Network(layers), x
+    return Network((Flatten(), *layers)), x.reshape(n, 3, height, 2)
 
 
 def second_moments(gradient: Array, n: int, m: int, limit: float = LIMIT) -> Array:
@@ -62,6 +68,8 @@ def second_moments(gradient: Array, n: int, m: int, limit: float = LIMIT) -> Arr
 def probes(moments: Array, q: int, limit: float = LIMIT) -> Array:
     """R (n, m, q) with R Rᵀ / q the matrices read out: as good as the probes themselves."""
     m = moments.shape[1]
+    if q == 1 and (r := _single(moments, limit)) is not None:
+        return r[:, :, None]
     eigenvalues, vectors = np.linalg.eigh(q * moments)  # in rising order
     largest = max(float(eigenvalues.max()), 1.0)
     if (eigenvalues < -limit * largest).any():
@@ -73,3 +81,16 @@ def probes(moments: Array, q: int, limit: float = LIMIT) -> Array:
     roots = np.sqrt(np.clip(eigenvalues, 0, None))
     R = (vectors * roots[:, None, :])[:, :, ::-1][:, :, :q]
     return np.concatenate([R, np.zeros((len(R), m, max(0, q - m)))], axis=2)
+
+
+def _single(moments: Array, limit: float) -> Array | None:
+    """The probes r (n, m) where every matrix is r rᵀ, from the column of its largest entry."""
+    rows = np.arange(len(moments))
+    squares = np.einsum("nkk->nk", moments)
+    largest = squares.argmax(axis=1)
+    column, square = moments[rows, :, largest], squares[rows, largest]
+    if (square < 0).any():
+        return None
+    r: Array = column / np.sqrt(np.where(square == 0, 1, square))[:, None]
+    off = np.abs(np.einsum("nk,nl->nkl", r, r) - moments).max()
+    return r if off <= limit * max(float(square.max()), 1.0) else None

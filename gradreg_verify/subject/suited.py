@@ -4,6 +4,7 @@ The unusual ones differ from the bundled ones in shape, in size, and in how sure
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -96,7 +97,8 @@ def unusual() -> Iterator[Example]:
     yield large_batch()
     hidden, activation, last = dense(draw, "tanh", 30, 2, 131)
     layers = (Flatten(), hidden, activation, *dense(draw, "tanh", 2, 2, 2), activation, last)
-    yield example(draw, labels, layers, draw((3, 6, 5)), exact=False)
+    of_logits = example(draw, labels, layers, draw((3, 6, 5)), exact=False)
+    yield replace(of_logits, y=np.array([130, 128, 0]))  # more than 8 bits with a sign have
     yield example(draw, labels, dense(draw, "tanh", 1200, 2, 3), draw((2, 1200)) / 32, exact=False)
     # One coordinate, and a first example at which no ReLU is open.
     first = Linear(1 + np.abs(draw((3, 1))), np.zeros(3))

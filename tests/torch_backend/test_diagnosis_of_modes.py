@@ -4,7 +4,7 @@ import torch
 from torch.func import functional_call
 
 from gradreg_verify import verify
-from gradreg_verify.mistakes.torch import rare
+from gradreg_verify.mistakes.torch import again, rare
 from gradreg_verify.mistakes.torch.entries import exact, gradient, own, rows, squares
 
 
@@ -58,8 +58,14 @@ def test_a_frozen_layer_is_named():
 
 def test_the_mode_in_which_probes_are_of_another_law_is_named():
     _, results = said(rare.uniform_in_single_precision, "spectreg")
-    where = "(float32, training mode, an x that requires a gradient, images, batches of 200)"
+    where = "(float32, training mode, an x that requires a gradient, images, batches of 308)"
     assert where in figure(results, "probe-law")
+
+
+def test_passes_with_other_dropout_masks_are_named():
+    _, results = said(again.a_pass_for_every_class)
+    expected = "mixes 3 passes of a model in training mode: dropout draws another mask in each"
+    assert expected in figure(results, "training-gradient")
 
 
 def test_settings_that_a_function_leaves_changed_are_put_back():

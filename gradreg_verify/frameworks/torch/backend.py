@@ -12,7 +12,7 @@ from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array, Law
 from gradreg_verify.frameworks.base import OneByOne, declared_by, functions_of
 from gradreg_verify.frameworks.registry import require_device
-from gradreg_verify.frameworks.torch import precisions, state
+from gradreg_verify.frameworks.torch import precisions, settings
 from gradreg_verify.frameworks.torch.convert import shared_module
 from gradreg_verify.frameworks.torch.harness import TorchHarness
 from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
@@ -24,7 +24,7 @@ class TorchBackend(OneByOne):
     """torch, on devices with float64; probes of the inputs by forward mode."""
 
     name = "torch"
-    capabilities, steady = staticmethod(precisions.capabilities), staticmethod(state.steady)
+    capabilities, steady = staticmethod(precisions.capabilities), staticmethod(settings.steady)
     Harness = TorchHarness
     declared = tuple(declared_by(gradreg_torch, ("model",), ("probes", "generator"), "model"))
 

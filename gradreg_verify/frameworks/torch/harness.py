@@ -2,25 +2,24 @@
 
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradreg_ref.networks import Network
 from gradreg_ref.typing import Array
 from gradreg_verify.frameworks.harness import Call, Draw, Harness, answering
-from gradreg_verify.frameworks.torch import randomness, state
+from gradreg_verify.frameworks.torch import effects, randomness, settings
 from gradreg_verify.frameworks.torch.convert import copy_of, shared_module
 from gradreg_verify.frameworks.torch.precisions import DTYPES, gradient_of, tensor, to_numpy
 from gradreg_verify.frameworks.torch.randomness import Randomness, seed_all
-from gradreg_verify.outcomes import Broken, NotTestable
+from gradreg_verify.outcomes import Broken
 from gradreg_verify.subject.declaration import Declaration
 from gradreg_verify.subject.watch import Patience
-
-_SEEDS = (20261123, 20270311)  # none that a function would set
 
 
 class TorchHarness(Harness):
@@ -59,6 +58,22 @@ class TorchHarness(Harness):
         seed_all(call.supply.seed, self.generators)
         return to_numpy(self.forward(call, module, x, y))
 
+    def gradient_of_both(self, call: Call, other: Call) -> Array:
+        """∇_θ of the sum of two calls' values, the second one made before the gradient is."""
+        module, *first = self.prepare(call)
+        _, *second = self.prepare(other)
+        values = []
+        for one, at in (call, first), (other, second):
+            seed_all(one.supply.seed, self.generators)
+            values.append(self.forward(one, module, *at).sum())
+        return self.differentiated(call, sum(values[1:], values[0]), module)
+
+    def of_a_changing_model(self, call: Call) -> tuple[Array, list[float]]:
+        """The value for a model that multiplies its logits by a random factor in every pass."""
+        module, x, y = self.prepare(replace(call, training=True))
+        factor = _RandomFactor(x)
+        return self.value_of(call, nn.Sequential(module, factor).train(), x, y), factor.drawn
+
     def two_gradients(self, call: Call) -> tuple[Array, Array]:
         """Return the gradients of two calls in a row; a generator passed in lives through both."""
         prepared = self.prepare(call)
@@ -86,47 +101,7 @@ class TorchHarness(Harness):
 
     def side_effects(self, call: Call, *, random: bool) -> list[str]:
         """What a call in training mode leaves changed, in words."""
-        found: list[str] = []
-        left: list[dict[str, Any]] = []
-        self.settings_changed.clear()
-        for seed in _SEEDS:
-            whole = seed == _SEEDS[0]
-            # The second time as in fine-tuning: a layer is frozen, another one in evaluation mode.
-            asked = replace(call, training=True, requires_grad=whole, frozen=not whole)
-            module, x, y = self.prepare(asked)
-            for leaf in (*module.parameters(), *([x] if whole else ())):
-                leaf.grad = torch.ones_like(leaf)
-            if not whole:
-                next(module.children()).eval()
-            seed_all(seed, self.generators)
-            before = state.of_call(module, x, y)
-            graph, names = self.watched(asked, module, x, y)
-            left.append(state.of_call(module, x, y))
-            names += state.changed(before, left[-1], random=random)
-            if not names:  # and whether another call lets go of what the first one made
-                self.forward(asked, module, x, y)
-                names = ["memory: it keeps the graphs of earlier calls"] * graph.kept()
-            found += names
-        # Without grad mode, and with a default dtype that x does not have; it may refuse.
-        seed_all(_SEEDS[0], self.generators)
-        with suppress(Broken, NotTestable):
-            self.forward(replace(call, no_grad=True), module, x, y, default="float32")
-        found += state.seeds_set(*left) + sorted(self.settings_changed)
-        return list(dict.fromkeys(found))
-
-    def watched(
-        self, call: Call, module: nn.Module, x: Tensor, y: Tensor
-    ) -> tuple[state.Graph, list[str]]:
-        """The graph of one call's value, and whether the logits it was given are as they were."""
-        made: list[tuple[Tensor, Tensor]] = []
-        kept = module.register_forward_hook(lambda _, __, z: made.append((z, z.detach().clone())))
-        try:
-            graph = state.Graph(self.forward(call, module, x, y))
-        finally:
-            kept.remove()
-        # Logits made in the function are its own.
-        given = made[:1] if "logits" in self.arguments else []
-        return graph, ["the logits" for z, before in given if not torch.equal(z, before)]
+        return effects.of_calls(self, call, random=random)
 
     def prepare(self, call: Call) -> tuple[nn.Module, Tensor, Tensor]:
         """Model, inputs and labels."""
@@ -141,10 +116,13 @@ class TorchHarness(Harness):
 
     def backward(self, call: Call, module: nn.Module, x: Tensor, y: Tensor, **more: Any) -> Array:
         """The parameter gradient, flat."""
-        value = self.forward(call, module, x, y, **more)
+        return self.differentiated(call, self.forward(call, module, x, y, **more), module)
+
+    def differentiated(self, call: Call, value: Tensor, module: nn.Module) -> Array:
+        """∇_θ of the sum of a value, flat."""
         if not value.requires_grad:
             raise Broken("the value has no graph (detached, or made without create_graph=True)")
-        with self.patience.limit("backward", x.shape, x.dtype, module.training):
+        with self.patience.limit("backward", call.x.shape, call.dtype, module.training):
             return gradient_of(call.weight * value, module, call.only)
 
     def forward(
@@ -168,7 +146,7 @@ class TorchHarness(Harness):
             self.patience.limit(x.shape, dtype, module.training, call.no_grad, supply.feed is None),
             torch.no_grad() if call.no_grad else nullcontext(),
             nullcontext() if supply.feed is None else Randomness(supply.feed),
-            state.settings_kept(self.settings_changed),
+            settings.settings_kept(self.settings_changed),
         ):
             warnings.simplefilter("ignore")
             given = {"model": module, "x": x, "y": y}
@@ -181,6 +159,20 @@ class TorchHarness(Harness):
         ):
             self.settings_changed.add("the probes given")
         return _require_tensor(got)
+
+
+class _RandomFactor(nn.Module):
+    """Multiplies logits by a factor that dropout draws anew in every pass, in training mode."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.ones, self.drawn = x.new_ones(64), list[float]()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The logits times the factor, which is kept in `drawn`."""
+        factor = F.dropout(self.ones, 0.5, self.training).mean()
+        self.drawn.append(float(factor))
+        return factor * z
 
 
 def _require_tensor(got: Any) -> Tensor:

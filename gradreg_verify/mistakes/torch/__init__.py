@@ -3,7 +3,8 @@
 Each entry of `WRONG` names the claim that it breaks; each entry of `RIGHT` must pass. Read them to
 learn what goes wrong: `frobreg`, `spectreg`, `labelled` (DoubleBack, Onehot), `softmax` (JacReg,
 confidence penalty, weight decay), `conduct` (the caller), `rare` (faults that few calls show),
-`right` and `right_draws`. A mistake that is a formula without anything of torch in it stands in
+`again` (faults that a second call, a second pass or many logits show), `right` and `right_draws`.
+A mistake that is a formula without anything of torch in it stands in
 `gradreg_verify.mistakes.catalogue` alone. `models` has models for `gradreg_torch.check_model`.
 """
 
@@ -14,6 +15,16 @@ from gradreg_verify.mistakes.torch.entries import RIGHT, WRONG
 __all__ = ["RIGHT", "WRONG"]
 
 # The decorators in these files fill the two lists.
-_FILES = ("conduct", "frobreg", "labelled", "rare", "right", "right_draws", "softmax", "spectreg")
+_FILES = (
+    "again",
+    "conduct",
+    "frobreg",
+    "labelled",
+    "rare",
+    "right",
+    "right_draws",
+    "softmax",
+    "spectreg",
+)
 for _file in _FILES:
     import_module(f"{__name__}.{_file}")
