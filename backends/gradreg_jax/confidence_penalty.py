@@ -26,6 +26,11 @@ def confidence_penalty(logits: Any, *, reduction: str = "mean") -> Any:
     array () or (n,)
         Natural logarithm; between −log m (uniform) and 0 (certain).
 
+    Raises
+    ------
+    ValueError, TypeError
+        Not a floating array (n, k) with n >= 1, k >= 2, or an unknown reduction.
+
     References
     ----------
     Pereyra et al., "Regularizing neural networks by penalizing confident output distributions"

@@ -142,7 +142,8 @@ def nearly(observed: list[Observed], d: Declaration) -> str:
         errors = np.abs(ratios / a - 1)
         off = float(errors.max())
         if errors.min() > LIMIT and off <= NEAR:
-            source = "finite differences" + (" or a lower precision" if off < _ROUNDING else "")
+            source = "finite differences" + " or rounded probes" * (d.probe is not None)
+            source += " or a lower precision" * (off < _ROUNDING)
             return (
                 f"Within 1 % its value is {text}the declared one (it is off by {100 * off:.2g}% at "
                 f"most, on {len(observed)} networks), and no variant is exact: {source} "

@@ -241,7 +241,9 @@ def _drawn(o: Observed) -> Array | None:
     sizes = {draw.values.size for draw in draws}
     if d.probe == "onehot" or len(kinds) != 1 or len(sizes) != 1 or not sizes <= {n * m, m}:
         return None
-    r = np.stack([draw.values.reshape(-1, m) for draw in draws], axis=2)
+    drawn = [draw.values.reshape(-1, m) for draw in draws]
+    row_by_row = len(draws) == n and sizes == {m} and d.num_probes == 1 and not d.shared_probe
+    r = np.concatenate(drawn)[:, :, None] if row_by_row else np.stack(drawn, axis=2)
     if kinds == {"integer"} and d.probe == "rademacher":
         r = 2 * r - 1
-    return np.broadcast_to(r, (n, m, len(draws)))
+    return np.broadcast_to(r, (n, *r.shape[1:]))

@@ -176,8 +176,9 @@ class Declaration:
 
     def __str__(self) -> str:
         factor = "" if self.scale == 1 else f"{self.scale:g} × "
-        batch = {"mean": "batch mean", "sum": "batch sum", "none": "value an example"}
-        said = [f"{factor}{batch[self.reduction]} of {self.kind}"]
+        batch = {"mean": "batch mean of ", "sum": "batch sum of ", "none": "value an example of "}
+        of_batch = "" if PENALTIES[self.kind].of == "weights" else batch[self.reduction]
+        said = [f"{factor}{of_batch}{self.kind}"]
         if self.probe is not None:
             count = "" if self.num_probes == 1 else f"{self.num_probes} "
             shared = "shared " if self.shared_probe else ""

@@ -84,6 +84,24 @@ def test_several_probes_in_the_place_of_one_are_counted():
     assert got == "It draws 2 probe(s) for each example, declared: 1."
 
 
+def test_probes_drawn_row_by_row_are_one_for_each_example():
+    """They were taken for as many probes as there are examples."""
+
+    def halved(model, x):
+        return projected(model, x, lambda z: torch.stack([torch.randn(z.shape[1]) for _ in z]) / 2)
+
+    assert said(halved, "spectreg") == "It computes ¼ × the batch mean of SpectReg, ‖Jᵀr‖²."
+
+
+def test_rounded_probes_are_named_beside_differences():
+    def rounded(model, x):
+        return projected(model, x, lambda z: torch.randn_like(z).to(torch.bfloat16).to(z))
+
+    assert said(rounded, "spectreg").endswith(
+        "finite differences or rounded probes look like this."
+    )
+
+
 def test_differences_along_drawn_probes_of_the_inputs_are_named():
     def wrong(model, x):
         v = torch.randn_like(x)
