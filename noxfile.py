@@ -124,7 +124,8 @@ def docs(session):
     """The documentation as HTML; a warning is an error."""
     session.install(TORCH, JAX[0], "-r", "docs/requirements.txt")
     session.install("-e", ".")
-    session.run("sphinx-build", "-EW", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    to_html = ("-EW", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    session.run("sphinx-build", *to_html, env=ONE_THREAD)
 
 
 @nox.session
