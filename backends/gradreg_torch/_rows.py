@@ -58,9 +58,9 @@ def require_examples(
             if not right:
                 raise ValueError(
                     "expected one row per example in each input that is as long as the batch, got "
-                    f"an input, named or numbered in {list(names)}, whose rows are not the examples "
-                    "(a table that all examples share, for instance): fraction would cut it; pass "
-                    "a function that holds this input: lambda x: model(x, table)"
+                    f"an input, named or numbered in {list(names)}, whose rows are not the "
+                    "examples (a table that all examples share, for instance): fraction would cut "
+                    "it; pass a function that holds this input: lambda x: model(x, table)"
                 )
 
 

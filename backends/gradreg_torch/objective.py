@@ -56,8 +56,9 @@ def objective(
     penalty : Penalty
         For example ``SpectReg(generator=g)``. A `DoubleBack` without ``loss=`` uses the loss of
         the objective, if it is given by name. With ``every=k`` a step without penalty runs the
-        network once, and computes no product with its Jacobian. With ``fraction=f`` the network runs on the chosen examples and on the
-        rest, and only the chosen examples are differentiated twice.
+        network once, and computes no product with its Jacobian. With ``fraction=f`` the network
+        runs on the chosen examples and on the rest, and only the chosen examples are differentiated
+        twice.
     loss : {"cross_entropy", "mean_squared_error"} or callable
         The training loss, (outputs, y) ↦ a scalar. By name it is the batch mean.
     probes : Tensor, optional

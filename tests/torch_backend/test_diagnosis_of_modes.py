@@ -1,5 +1,7 @@
 """What the diagnosis and a claim say of a fault that not every network or mode shows."""
 
+import numpy as np
+import pytest
 import torch
 from torch.func import functional_call
 
@@ -68,8 +70,27 @@ def test_passes_with_other_dropout_masks_are_named():
     assert expected in figure(results, "training-gradient")
 
 
-def test_settings_that_a_function_leaves_changed_are_put_back():
-    before = torch.backends.cudnn.enabled
-    _, results = said(rare.cudnn_left_off)
-    assert "a call of frobreg changes cuDNN's enabled" in figure(results, "repeatable")
-    assert torch.backends.cudnn.enabled == before
+@pytest.mark.parametrize(
+    ("put", "get", "words"),
+    [
+        (
+            lambda: setattr(torch.backends.cudnn, "enabled", False),
+            lambda: torch.backends.cudnn.enabled,
+            "cuDNN's enabled",
+        ),
+        (lambda: torch.set_default_device("meta"), torch.get_default_device, "the default device"),
+        (lambda: np.seterr(all="raise"), np.geterr, "NumPy's handling of errors"),
+    ],
+)
+def test_settings_that_a_function_leaves_changed_are_put_back(put, get, words):
+    def penalty(model, x):
+        value = exact(model, x).mean()
+        put()
+        return value
+
+    before = get()
+    _, results = said(penalty)
+    assert f"a call of frobreg changes {words}" in figure(results, "repeatable")
+    assert get() == before
+    failed = [result.claim.id for result in results if result.verdict == "FAIL"]
+    assert failed == ["repeatable"]

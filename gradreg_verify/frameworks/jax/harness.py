@@ -142,11 +142,13 @@ class JaxHarness(Harness):
 
 @contextmanager
 def _settings_kept(changed: set[str]) -> Iterator[None]:
-    """Settings of JAX are afterwards as they were; what was changed within is added."""
-    settings, states = dict(jax.config.values), random_states()
+    """Settings of JAX and NumPy are afterwards as they were; what was changed within is added."""
+    settings, states, handling = dict(jax.config.values), random_states(), np.geterr()
     try:
         yield
     finally:
+        if np.seterr(**handling) != handling:
+            changed.add("NumPy's handling of errors")
         for name, value in dict(jax.config.values).items():
             if value != settings[name]:
                 changed.add(f"the setting {name}")

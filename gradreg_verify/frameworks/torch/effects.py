@@ -10,19 +10,21 @@ from torch import Tensor, nn
 
 from gradreg_verify.frameworks.harness import Call
 from gradreg_verify.frameworks.torch import state
-from gradreg_verify.frameworks.torch.memory import Graph
+from gradreg_verify.frameworks.torch.memory import Graph, Made
 from gradreg_verify.frameworks.torch.randomness import seed_all
 from gradreg_verify.outcomes import Broken, NotTestable
 
 _SEEDS = (20261123, 20270311)  # none that a function would set
+_LONGEST_HISTORY = 200  # of calls
 
 
 def of_calls(harness: Any, call: Call, *, random: bool) -> list[str]:
     """What a call in training mode leaves changed; `random`: it may draw."""
     found: list[str] = []
     left: list[dict[str, Any]] = []
+    made = [Made() for _ in _SEEDS]
     harness.settings_changed.clear()
-    for seed in _SEEDS:
+    for seed, tensors in zip(_SEEDS, made, strict=True):
         whole = seed == _SEEDS[0]
         # The second time as in fine-tuning: a layer is frozen, another one in evaluation mode, and
         # no .grad is there yet.
@@ -34,7 +36,8 @@ def of_calls(harness: Any, call: Call, *, random: bool) -> list[str]:
             next(module.children()).eval()
         seed_all(seed, harness.generators)
         before = state.of_call(module, x, y)
-        value, names = _watched(harness, asked, module, x, y)
+        with tensors:
+            value, names = _watched(harness, asked, module, x, y)
         left.append(state.of_call(module, x, y))
         names += state.changed(before, left[-1], random=random)
         found += names
@@ -49,6 +52,13 @@ def of_calls(harness: Any, call: Call, *, random: bool) -> list[str]:
     seed_all(_SEEDS[0], harness.generators)
     with suppress(Broken, NotTestable):
         harness.forward(replace(call, no_grad=True), module, x, y, default="float32")
+    # A cache keeps tensors of the first call alone, and a history of some length lets go of them.
+    for _ in range(_LONGEST_HISTORY):
+        if not all(tensors.kept() for tensors in made):
+            break
+        harness.forward(asked, module, x, y)
+    else:
+        found += ["memory: it keeps tensors of every call"]
     found += state.seeds_set(*left) + sorted(harness.settings_changed)
     return list(dict.fromkeys(found))
 

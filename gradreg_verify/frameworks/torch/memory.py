@@ -1,10 +1,11 @@
-"""Whether a function keeps the graph of a value after its call."""
+"""Whether a function keeps the graph of a value, or tensors that it made, after its call."""
 
 import gc
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 
 class _Token:
@@ -32,3 +33,23 @@ class Graph:
         if self.tokens:
             gc.collect()  # it takes long, and frees what a cycle of references holds
         return bool(self.tokens)
+
+
+class Made(TorchFunctionMode):
+    """The tensors that are made within, watched without keeping them alive; no single numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[ref[Tensor]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What the function returns."""
+        got = func(*args, **(kwargs or {}))
+        several = got if isinstance(got, tuple | list) else (got,)
+        self.made += [ref(t) for t in several if isinstance(t, Tensor) and t.ndim]
+        return got
+
+    def kept(self) -> bool:
+        """Whether one of them is still there."""
+        self.made = [made for made in self.made if made() is not None]
+        return bool(self.made)

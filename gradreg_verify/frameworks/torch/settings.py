@@ -1,9 +1,10 @@
-"""The settings that torch keeps for the whole process: a call must leave them as they were."""
+"""Settings of the whole process: a call must leave them as they were."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
 
 from gradreg_verify.frameworks.torch.randomness import random_states_kept
@@ -48,7 +49,14 @@ def _set_precision(values: list[Any]) -> None:
         part.fp32_precision = value
 
 
-# What torch keeps for the whole process: how to get it, and how to set it.
+def _set_default_device(device: torch.device) -> None:
+    """Make a device the default; without a setting torch makes tensors on the CPU, and faster."""
+    torch.set_default_device(None)
+    if torch.get_default_device() != device:
+        torch.set_default_device(device)
+
+
+# What torch and NumPy keep for the whole process: how to get it, and how to set it.
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
     "anomaly detection": (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
@@ -59,10 +67,16 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "the precision of products in float32": (_precision, _set_precision),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "the default device": (torch.get_default_device, _set_default_device),
     "autocast": (
         lambda: torch.is_autocast_enabled("cpu"),
         lambda on: torch.set_autocast_enabled("cpu", on),
     ),
+    "the dtype of autocast": (
+        lambda: torch.get_autocast_dtype("cpu"),
+        lambda dtype: torch.set_autocast_dtype("cpu", dtype),
+    ),
+    "NumPy's handling of errors": (np.geterr, lambda handling: np.seterr(**handling)),
     **{f"cuDNN's {name}": _flag(torch.backends.cudnn, name) for name in _OF_CUDNN},
     **{
         f"the {name} kernel of attention": (

@@ -1,8 +1,10 @@
 """Faults that a second call, a second pass, or many logits show."""
 
+from collections import deque
 from functools import partial
 from math import sqrt
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,6 +102,29 @@ def a_hook_left_on_logits(logits: Tensor, x: Tensor) -> Tensor:
         logits.register_hook(lambda g: g)  # type: ignore[no-untyped-call]
     rows = [vjp(logits, x, unit) for unit in torch.eye(logits.shape[1], dtype=x.dtype)]
     return torch.stack(rows, 1).square().sum() / len(x)
+
+
+INPUTS: list[Tensor] = []
+HISTORY: deque[Tensor] = deque(maxlen=100)
+
+
+@frobreg("conduct", "‖J‖²_F, and every x kept", "inputs.append(x) for a plot")
+def inputs_kept_in_a_list(model: nn.Module, x: Tensor) -> Tensor:
+    INPUTS.append(x.detach().clone())
+    return exact(model, x).mean()
+
+
+@right("‖J‖²_F, the last 100 values kept", "frobreg")
+def a_history_of_some_length(model: nn.Module, x: Tensor) -> Tensor:
+    values = exact(model, x)
+    HISTORY.append(values.detach())
+    return values.mean()
+
+
+@frobreg("conduct", "‖J‖²_F, and NumPy raises", "np.seterr to find a NaN")
+def numpy_left_raising(model: nn.Module, x: Tensor) -> Tensor:
+    np.seterr(all="raise")
+    return exact(model, x).mean()
 
 
 def block(z: Tensor, size: int) -> Tensor:
