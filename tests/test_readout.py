@@ -22,16 +22,16 @@ def read(penalty, n, m, **options):
 
 def in_blocks(full, n, m):
     """The part of a gradient in the weights of the blocks."""
-    start = (m + 2 * n) * (m + n + 1) + (m + n) * (m + 2 * n + 1)  # after split and join
-    return full[start : start + n * m * (m + n)]
+    i = readout.selectors(n)
+    start = (m + 2 * i) * (m + i + 1) + (m + i) * (m + 2 * i + 1)  # after split and join
+    return full[start : start + n * m * (m + i)]
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 3), (2, 2), (3, 4)])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 3), (2, 2), (3, 4), (6, 2), (7, 3), (308, 2)])
 def test_jacobian_is_the_identity_beside_zero(n, m):
     network, x = readout.network(n, m)
-    np.testing.assert_array_equal(
-        network.jacobian(x), np.broadcast_to(np.eye(m, m + n), (n, m, m + n))
-    )
+    J = network.jacobian(x)
+    np.testing.assert_array_equal(J, np.broadcast_to(np.eye(m, m + readout.selectors(n)), J.shape))
     assert np.ptp(network.forward(x)) == 0, "equal logits"
 
 
@@ -42,7 +42,7 @@ def test_images_have_three_channels_two_columns_and_the_same_jacobian():
     np.testing.assert_array_equal(J, np.broadcast_to(np.eye(3, 6), J.shape))
 
 
-@pytest.mark.parametrize(("n", "m", "q"), [(1, 2, 1), (3, 4, 1), (2, 4, 3), (2, 3, 3)])
+@pytest.mark.parametrize(("n", "m", "q"), [(1, 2, 1), (3, 4, 1), (2, 4, 3), (2, 3, 3), (9, 2, 1)])
 def test_probes_are_read_out_exactly(n, m, q):
     r = np.random.default_rng(0).integers(-8, 9, (n, m, q)) / 4
     moments = read("spectreg", n, m, probes=r)
@@ -76,6 +76,19 @@ def test_more_probes_than_declared_are_seen():
     r = np.random.default_rng(4).standard_normal((2, 4, 2))
     with pytest.raises(Broken, match=r"expected 1 probe\(s\) per example"):
         readout.probes(read("spectreg", 2, 4, probes=r), 1)
+
+
+def test_a_large_batch_needs_two_numbers_for_its_rows_and_columns():
+    assert [readout.selectors(n) for n in (1, 2, 6, 7, 9, 50, 308)] == [1, 2, 6, 6, 6, 16, 36]
+
+
+@pytest.mark.parametrize(("law", "m"), [("gaussian", 3), ("rademacher", 3), ("onehot", 3)])
+def test_chunks_with_the_same_probes_are_found(law, m):
+    """Two calls are enough where every row of a chunk repeats one of the chunk before."""
+    r = LONG[law](np.random.default_rng(0), (600, m, 1)).reshape(2, 300, m)
+    assert read_out_tests.rows_alike(r.reshape(600, m), law, 300)[1] > 1e-3
+    r[:, 256:] = r[:, :44]
+    assert read_out_tests.rows_alike(r.reshape(600, m), law, 300)[1] < 1e-12
 
 
 def test_no_sum_of_squares_has_negative_eigenvalues():

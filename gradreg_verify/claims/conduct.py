@@ -158,10 +158,11 @@ def fresh_probes(target: Target, e: Example) -> Iterator[float]:
 def _chance(probe: Law, n: int, m: int, side: Side) -> float:
     """Bound the probability that what is read out of two independent probes is alike.
 
-    Of n onehot probes of the inputs m of m + n coordinates are read out, and often all are zero.
+    Of a onehot probe of the inputs m of m + i coordinates are read out, and often all are zero.
     """
     if side == "input" and probe == "onehot":
-        return float((n * n + m) / (m + n) ** 2)
+        i = readout.selectors(n)
+        return float((i * i + m) / (m + i) ** 2)
     return chance_of_the_same(probe, m)
 
 

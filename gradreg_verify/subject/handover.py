@@ -55,7 +55,8 @@ class Handover:
         a law has few probes, because another layout then gives the same ones by chance.
         """
         d = self.declaration
-        m = length - n if d.side == "input" else length  # the part of a probe that is read out
+        hidden = readout.selectors(n) if d.side == "input" else 0
+        m = length - hidden  # the part of a probe that is read out
         if m < 1:
             return None
         few = d.probe in ("rademacher", "onehot")

@@ -4,8 +4,12 @@ The network below has, at example b, the Jacobian [I 0] and weights W_b of its o
 (u, s) with u = 0; s opens the b-th block of ReLUs by a saturated step, so that no derivative goes
 through s:
 
-    g_c = relu(s_c) − relu(s_c − 1)      (1 at s_c = 3, 0 at s_c = −1, slope 0 at both)
-    z   = Σ_c relu(W_c u + K g_c − K/2)   with W_c = I.
+    g_i = relu(s_i) − relu(s_i − 1)      (1 at s_i = 3, 0 at s_i = −1, slope 0 at both)
+    z   = Σ_c relu(W_c u + K Σ_i T_ci g_i − (t − ½) K)   with W_c = I.
+
+T is a table of zeros and ones with t ones in every row: the identity (t = 1), or for large batches
+the two coordinates of c in a square (t = 2), which needs 2√n numbers s instead of n. Example b has
+s_i = 3 where T_bi = 1: only its own block is open.
 
 The penalty Σ_b (1/q) Σ_j ‖Jᵀr_bj‖² then has the gradient (2/q) Σ_j r_bj r_bjᵀ in W_b: the probes,
 up to the sign (and for q > 1 a rotation) which no penalty depends on. Probes of the inputs show
@@ -14,6 +18,7 @@ the mean off r and divides by m.
 """
 
 from functools import cache
+from math import isqrt
 
 import numpy as np
 
@@ -28,27 +33,41 @@ LIMIT = 1e-9
 
 @cache
 def network(n: int, m: int, images: bool = False) -> tuple[Network, Array]:
-    """The network with n blocks of m logits, and its inputs (n, m + n), or (n, 3, h, 2).
+    """The network with n blocks of m logits, and its inputs (n, m + selectors(n)), or (n, 3, h, 2).
 
     Images have up to five more coordinates, on which nothing depends.
     """
-    height = -(-(m + n) // 6)
-    size = 6 * height if images else m + n
-    u, s = np.eye(m, size), np.eye(n, size, k=m)
-    split = Linear(np.concatenate([u, s, s]), np.repeat([2.0, 0.0, -1.0], [m, n, n]))
-    steps = np.block([[np.eye(m), np.zeros((m, 2 * n))], [np.zeros((n, m)), np.eye(n), -np.eye(n)]])
-    join = Linear(steps, np.repeat([-2.0, 0.0], [m, n]))  # (u, g): u is 0 again
-    gate = K * np.repeat(np.eye(n), m, axis=0)
-    blocks = Linear(
-        np.concatenate([np.tile(np.eye(m), (n, 1)), gate], axis=1), np.full(n * m, -K / 2)
-    )
+    T, i = _table(n), selectors(n)
+    height = -(-(m + i) // 6)
+    size = 6 * height if images else m + i
+    u, s = np.eye(m, size), np.eye(i, size, k=m)
+    split = Linear(np.concatenate([u, s, s]), np.repeat([2.0, 0.0, -1.0], [m, i, i]))
+    steps = np.block([[np.eye(m), np.zeros((m, 2 * i))], [np.zeros((i, m)), np.eye(i), -np.eye(i)]])
+    join = Linear(steps, np.repeat([-2.0, 0.0], [m, i]))  # (u, g): u is 0 again
+    gate = K * np.repeat(T, m, axis=0)
+    closed = np.full(n * m, (0.5 - T[0].sum()) * K)
+    blocks = Linear(np.concatenate([np.tile(np.eye(m), (n, 1)), gate], axis=1), closed)
     add = Linear(np.tile(np.eye(m), (1, n)), np.zeros(m))
     layers = (split, Activation("relu"), join, blocks, Activation("relu"), add)
     x = np.zeros((n, size))
-    x[:, m : m + n] = 4 * np.eye(n) - 1
+    x[:, m : m + i] = 4 * T - 1
     if not images:
         return Network(layers), x
     return Network((Flatten(), *layers)), x.reshape(n, 3, height, 2)
+
+
+def selectors(n: int) -> int:
+    """How many numbers s an example has in a batch of n."""
+    return int(_table(n).shape[1])
+
+
+def _table(n: int) -> Array:
+    """T: which numbers s open the block of each example."""
+    side = isqrt(n - 1) + 1
+    if n <= 2 * side:
+        return np.eye(n)
+    row, column = np.divmod(np.arange(n), side)
+    return np.concatenate([np.eye(side)[row], np.eye(side)[column]], axis=1)
 
 
 def second_moments(gradient: Array, n: int, m: int, limit: float = LIMIT) -> Array:
@@ -56,7 +75,7 @@ def second_moments(gradient: Array, n: int, m: int, limit: float = LIMIT) -> Arr
 
     The gradient is that in `BLOCKS`; `limit` is what rounding may change.
     """
-    blocks = gradient.reshape(n, m, m + n)[:, :, :m] / 2
+    blocks = gradient.reshape(n, m, m + selectors(n))[:, :, :m] / 2
     asymmetry = np.abs(blocks - blocks.transpose(0, 2, 1)).max()
     if not asymmetry <= limit * max(float(np.abs(blocks).max()), 1.0):
         raise Broken(
