@@ -1,8 +1,11 @@
 """Right functions once failed: draws that depend on x, probes that coincide, orders of sums."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 
 from gradreg_verify import BY_ID, Broken, bundled, verify
 from gradreg_verify.claims import conduct, formulas
@@ -215,3 +218,15 @@ def test_probes_of_the_inputs_are_no_probes_of_the_outputs(law):
     report = verify(of_the_inputs(law), "spectreg", probe=law, side="input")
     assert not report.failed, str(report)
     assert report.ok == (law in ("sphere", "orthogonal"))
+
+
+def test_a_pass_of_a_copy_is_a_pass_of_the_model():
+    def of_a_copy(model, x):
+        model(x)
+        x = own(x)
+        z = functional_call(deepcopy(model), dict(model.named_parameters()), (x,))
+        return squares(rows(z, x)).mean()
+
+    target = target_of(of_a_copy, "frobreg", "torch", "cpu", 4, 5.0, {})
+    e = next(bundled())
+    assert list(conduct.of_one_pass(target, e)) == [pytest.approx(0, abs=1e-12)]

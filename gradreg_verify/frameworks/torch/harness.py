@@ -161,12 +161,19 @@ class TorchHarness(Harness):
         return _require_tensor(got)
 
 
+class _Drawn(list[float]):
+    """A list that copies of a model share."""
+
+    def __deepcopy__(self, _: Any) -> "_Drawn":
+        return self
+
+
 class _RandomFactor(nn.Module):
     """Multiplies logits by a factor that dropout draws anew in every pass, in training mode."""
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
-        self.ones, self.drawn = x.new_ones(64), list[float]()
+        self.ones, self.drawn = x.new_ones(64), _Drawn()
 
     def forward(self, z: Tensor) -> Tensor:
         """The logits times the factor, which is kept in `drawn`."""
