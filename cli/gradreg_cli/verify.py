@@ -62,7 +62,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     text = "mean (default) or sum over the batch; none: one value per example"
     add("--reduction", choices=get_args(Reduction), help=text)
     add("--loss", choices=get_args(Loss), help="loss of doubleback (default: cross_entropy)")
-    text = "what the function's arguments are, in order: model, x, y, logits, params"
+    text = (
+        "what the function's arguments are, in order: model, x, y, logits, params, and the names "
+    )
+    text += "probes, generator or key"
     add("--arguments", type=lambda s: tuple(s.split(",")), metavar="model,x,y", help=text)
     add_count(what, "--outputs", "test only networks with N outputs")
     text = "test only networks with as many outputs as inputs"

@@ -17,7 +17,7 @@ from gradreg_verify.claims.law_tests import chance_of_the_same
 from gradreg_verify.claims.target import Target
 from gradreg_verify.examples import Example
 from gradreg_verify.frameworks.harness import Call, Supply
-from gradreg_verify.outcomes import Broken, NotHere, NotTestable
+from gradreg_verify.outcomes import Broken, NotAsked, NotHere, NotTestable
 from gradreg_verify.subject import readout
 from gradreg_verify.subject.declared import DeclaredPenalty
 
@@ -83,18 +83,26 @@ def of_one_pass(target: Target, e: Example) -> Iterator[float]:
     """The value is that of one pass of the model: dropout draws another mask in every pass."""
     if len(e.x) > 1:
         raise NotHere("one example shows whether passes are mixed")
-    for one in _functions(target, e, alone=True):
+    asked = [one for one in _functions(target, e, alone=True) if _has_one_pass(one)]
+    if not asked:
+        raise NotAsked("its probes are not known, or may come from passes of their own")
+    for one in asked:
         d = one.declaration
-        if PENALTIES[d.kind].of == "weights" or d.num_probes > 1 or one.probes.tier == "seeded":
-            continue  # its probes may come from passes of their own, or are not known
         for penalty, options, _ in one.variants(e):
             supply = one.probes.supply(options["probes"], 1) if d.probe else Supply()
             call = Call(*e.arguments(options), supply, device=one.device)
             try:
                 got, factors = one.harness.of_a_changing_model(call)
-            except (Broken, NotTestable):
-                continue  # an error is no wrong number
+            except Broken as error:  # an error is no wrong number
+                raise NotTestable(f"it has no value for a model with dropout: {error}") from error
             yield _of_one_of(factors, float(got.sum()) / d.scale, penalty, e, options)
+
+
+def _has_one_pass(one: DeclaredPenalty) -> bool:
+    """Whether its value is that of one pass, at probes that are known."""
+    d = one.declaration
+    known = d.num_probes == 1 and one.probes.tier != "seeded"
+    return known and PENALTIES[d.kind].of != "weights"
 
 
 def _of_one_of(

@@ -125,9 +125,11 @@ class Harness(ABC):
         shown = callee(function)
         asked = declaration.arguments or arguments_of(shown)
         random = declaration.probe is not None
-        needed = [a for a in ("generator", "key") if required(shown, a)]
         given = ("probes", "generator", "key")
-        self.arguments = tuple(a for a in asked if random or a in needed or a not in given)
+        needed = [a for a in given if required(shown, a)]
+        asked += tuple(a for a in needed if a not in asked)
+        left_out = () if random else {*given} - ({*needed} - {"probes"})
+        self.arguments = tuple(a for a in asked if a not in left_out)
         # Where none are given.
         self.draws_probes = bool({"generator", "key"} & {*asked}) or not required(shown, "probes")
         self.name = name_of(function)

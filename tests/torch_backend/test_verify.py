@@ -26,6 +26,7 @@ from gradreg_verify.mistakes import self_test
 from gradreg_verify.mistakes.torch import conduct, labelled, right, right_draws
 from gradreg_verify.mistakes.torch import frobreg as wrong_frobreg
 from gradreg_verify.mistakes.torch import spectreg as wrong_spectreg
+from gradreg_verify.mistakes.torch.entries import projected
 from gradreg_verify.report import e_values, render, waivers
 from gradreg_verify.subject.declared import DeclaredPenalty
 from gradreg_verify.subject.handover import TIERS
@@ -87,6 +88,22 @@ def verdicts(report):
 def test_tier_is_as_far_as_the_function_allows(function, kind, tier):
     target = target_of(function, kind, "torch", "cpu", 4, 5.0, {})
     assert TIERS[target.declared.probes.tier].startswith(tier)
+
+
+@pytest.mark.parametrize("arguments", [("model", "x"), ("model", "x", "generator")])
+def test_a_generator_that_is_required_need_not_be_named(arguments):
+    """It was not passed: "missing 1 required positional argument"."""
+
+    def named_otherwise(net, inputs, generator):
+        def draw(z):
+            return torch.randn(z.shape, generator=generator, dtype=z.dtype)
+
+        return projected(net, inputs, draw).mean()
+
+    target = target_of(
+        named_otherwise, "spectreg", "torch", "cpu", 4, 5.0, {"arguments": arguments}
+    )
+    assert target.declared.probes.tier == "intercepted"
 
 
 def test_what_a_black_box_cannot_be_asked_is_not_tested_and_says_why():
