@@ -161,7 +161,8 @@ class Harness(ABC):
 
     def of_a_changing_model(self, call: Call) -> tuple[Array, list[float]]:
         """The value for a model whose logits have another factor in every pass, and the factors."""
-        raise NotAsked(f"{call.network} is a pure function here")
+        del call
+        raise NotAsked("a model is a pure function")
 
     @abstractmethod
     def draws(self, call: Call, *, values: bool = True) -> list[Draw]:

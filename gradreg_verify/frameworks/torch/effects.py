@@ -1,8 +1,10 @@
 """What calls of a function change in their caller, in words."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,9 +24,8 @@ def of_calls(harness: Any, call: Call, *, random: bool) -> list[str]:
     """What a call in training mode leaves changed; `random`: it may draw."""
     found: list[str] = []
     left: list[dict[str, Any]] = []
-    made = [Made() for _ in _SEEDS]
     harness.settings_changed.clear()
-    for seed, tensors in zip(_SEEDS, made, strict=True):
+    for seed in _SEEDS:
         whole = seed == _SEEDS[0]
         # The second time as in fine-tuning: a layer is frozen, another one in evaluation mode, and
         # no .grad is there yet.
@@ -35,8 +36,8 @@ def of_calls(harness: Any, call: Call, *, random: bool) -> list[str]:
         if not whole:
             next(module.children()).eval()
         seed_all(seed, harness.generators)
-        before = state.of_call(module, x, y)
-        with tensors:
+        before, made = state.of_call(module, x, y), (Made(), Made())
+        with made[0]:
             value, names = _watched(harness, asked, module, x, y)
         left.append(state.of_call(module, x, y))
         names += state.changed(before, left[-1], random=random)
@@ -46,21 +47,36 @@ def of_calls(harness: Any, call: Call, *, random: bool) -> list[str]:
             harness.differentiated(asked, value, module)
         del value
         if not names:  # and whether another call lets go of what the first one made
-            harness.forward(asked, module, x, y)
-            found += ["memory: it keeps the graphs of earlier calls"] * graph.kept()
+            with made[1]:
+                harness.forward(asked, module, x, y)
+            if graph.kept():
+                found.append("memory: it keeps the graphs of earlier calls")
+            elif _kept(made, partial(harness.forward, asked, module, x, y)):
+                found.append("memory: it keeps tensors of every call")
     # Without grad mode, and with a default dtype that x does not have; it may refuse.
     seed_all(_SEEDS[0], harness.generators)
     with suppress(Broken, NotTestable):
         harness.forward(replace(call, no_grad=True), module, x, y, default="float32")
-    # A cache keeps tensors of the first call alone, and a history of some length lets go of them.
-    for _ in range(_LONGEST_HISTORY):
-        if not all(tensors.kept() for tensors in made):
-            break
-        harness.forward(asked, module, x, y)
-    else:
-        found += ["memory: it keeps tensors of every call"]
     found += state.seeds_set(*left) + sorted(harness.settings_changed)
     return list(dict.fromkeys(found))
+
+
+def _kept(made: tuple[Made, Made], again: Callable[[], Any]) -> bool:
+    """Whether tensors of two calls are still there after many more.
+
+    A cache keeps those of the first call alone, and a history of some length lets go of them.
+    """
+    if not _of_both(*made):
+        return False
+    for _ in range(_LONGEST_HISTORY):
+        again()
+    gc.collect()
+    return _of_both(*made)
+
+
+def _of_both(first: Made, second: Made) -> bool:
+    """Whether tensors of the first call, and others of the second, are still there."""
+    return bool(first.alive() and second.alive() - first.alive())
 
 
 def _watched(

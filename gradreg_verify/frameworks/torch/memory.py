@@ -49,7 +49,6 @@ class Made(TorchFunctionMode):
         self.made += [ref(t) for t in several if isinstance(t, Tensor) and t.ndim]
         return got
 
-    def kept(self) -> bool:
-        """Whether one of them is still there."""
-        self.made = [made for made in self.made if made() is not None]
-        return bool(self.made)
+    def alive(self) -> set[int]:
+        """The ids of those that are still there."""
+        return {id(t) for made in self.made if (t := made()) is not None}
