@@ -66,9 +66,9 @@ def _kept(made: tuple[Made, Made], again: Callable[[], Any]) -> bool:
 
     A cache keeps those of the first call alone, and a history of some length lets go of them.
     """
-    if not _of_both(*made):
-        return False
     for _ in range(_LONGEST_HISTORY):
+        if not _of_both(*made):
+            return False
         again()
     gc.collect()
     return _of_both(*made)

@@ -105,7 +105,7 @@ def a_hook_left_on_logits(logits: Tensor, x: Tensor) -> Tensor:
 
 
 INPUTS: list[Tensor] = []
-HISTORY: deque[Tensor] = deque(maxlen=100)
+HISTORY: deque[Tensor] = deque(maxlen=20)
 
 
 @frobreg("conduct", "‖J‖²_F, and every x kept", "inputs.append(x) for a plot")
@@ -114,7 +114,7 @@ def inputs_kept_in_a_list(model: nn.Module, x: Tensor) -> Tensor:
     return exact(model, x).mean()
 
 
-@right("‖J‖²_F, the last 100 values kept", "frobreg")
+@right("‖J‖²_F, the last 20 values kept", "frobreg")
 def a_history_of_some_length(model: nn.Module, x: Tensor) -> Tensor:
     values = exact(model, x)
     HISTORY.append(values.detach())
