@@ -67,6 +67,10 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "the precision of products in float32": (_precision, _set_precision),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "threads of the backward pass": (
+        torch._C._is_multithreading_enabled,
+        torch._C._set_multithreading_enabled,
+    ),
     "the default device": (torch.get_default_device, _set_default_device),
     "autocast": (
         lambda: torch.is_autocast_enabled("cpu"),
